@@ -1,0 +1,333 @@
+# Copyright 2026 The entropy-asr authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Configurations of the speech encoder, of its phoneme CTC model and of the full encoder-adaptor-LLM model."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.models.auto import modeling_auto
+from transformers.utils import auto_docstring
+
+
+# (kernel, stride, padding) of one stage that shortens a sequence: n -> (n + padding - kernel) // stride + 1.
+LengthStage = tuple[int, int, int]
+
+
+def output_length(input_length, stages: list[LengthStage]):
+    """Number of frames that leave a chain of strided stages.
+
+    The one length formula of the project: the processor counts audio placeholders with it, the model masks with it.
+
+    Args:
+        input_length (`int` or integer `torch.Tensor`): frames that enter, before padding.
+        stages (`list[tuple[int, int, int]]`): kernel, stride and total padding of each stage.
+    """
+    for kernel, stride, padding in stages:
+        input_length = (input_length + padding - kernel) // stride + 1
+    return input_length
+
+
+def encoder_length_stages(audio_config: PreTrainedConfig) -> list[LengthStage]:
+    """Strided stages of a speech encoder, from its feature frames (or samples) to its output frames.
+
+    Raises:
+        ValueError: for an encoder whose stages are not known; `EntropyASRConfig(audio_length_stages=...)` states them.
+    """
+    model_type = audio_config.model_type
+    if model_type == "entropy_asr_encoder":
+        return [(3, 2, 2), (3, 2, 2)]
+    if model_type in ("parakeet_encoder", "nemotron_asr_streaming_encoder"):
+        kernel, stride = audio_config.subsampling_conv_kernel_size, audio_config.subsampling_conv_stride
+        return [(kernel, stride, (kernel - 1) // 2 * 2)] * (audio_config.subsampling_factor.bit_length() - 1)
+    if model_type == "whisper":
+        return [(3, 2, 2)]
+    if model_type == "wav2vec2-bert":
+        kernel, stride = audio_config.adapter_kernel_size, audio_config.adapter_stride
+        adapter = (kernel, stride, 2 * (stride // 2))
+        return [adapter] * (audio_config.num_adapter_layers if audio_config.add_adapter else 0)
+    if "conv_stride" in vars(audio_config) and "conv_kernel" in vars(audio_config):
+        return [(k, s, 0) for k, s in zip(audio_config.conv_kernel, audio_config.conv_stride, strict=True)]
+    raise ValueError(
+        f"The strided stages of a `{model_type}` encoder are not known. Pass `audio_length_stages=[[kernel, stride, "
+        "padding], ...]` (one entry a stage, total padding) to `EntropyASRConfig`."
+    )
+
+
+@auto_docstring(custom_intro="Configuration of the causal Conformer encoder [`EntropyASREncoder`].")
+@strict
+class EntropyASREncoderConfig(PreTrainedConfig):
+    r"""
+    num_mel_bins (`int`, *optional*, defaults to 80):
+        Filterbank channels of one input frame (10 ms).
+    conv_kernel_size (`int`, *optional*, defaults to 33):
+        Width in frames of the causal depthwise convolution of each Conformer block.
+    subsampling_channels (`int`, *optional*, defaults to 32):
+        Channels of the two strided convolutions that take 100 Hz features to 25 Hz frames.
+    chunk_size (`int`, *optional*, defaults to 0):
+        Attention chunk in encoder frames of 40 ms; a frame sees its whole chunk. 0 gives full context.
+    left_chunks (`int`, *optional*, defaults to -1):
+        Number of earlier chunks a frame sees when `chunk_size` is set; -1 sees all of them.
+
+    The defaults are the encoder of FireRedASR-AED-L (about 600M parameters) with three stated deviations: rotary
+    instead of relative positions, a causal depthwise convolution, and LayerNorm inside it instead of BatchNorm.
+    """
+
+    model_type = "entropy_asr_encoder"
+    base_config_key = "audio_config"
+
+    num_mel_bins: int = 80
+    hidden_size: int = 1280
+    intermediate_size: int = 5120
+    num_hidden_layers: int = 16
+    num_attention_heads: int = 20
+    hidden_act: str = "silu"
+    conv_kernel_size: int = 33
+    subsampling_channels: int = 32
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    layer_norm_eps: float = 1e-5
+    initializer_range: float = 0.02
+    max_position_embeddings: int = 30000
+    rope_parameters: dict | None = None
+    chunk_size: int = 0
+    left_chunks: int = -1
+
+    def __post_init__(self, **kwargs):
+        if self.rope_parameters is None:
+            self.rope_parameters = {"rope_type": "default", "rope_theta": 10000.0}
+        super().__post_init__(**kwargs)
+
+    def validate_architecture(self):
+        """Part of `@strict` validation: refuses shapes and masks that cannot be built."""
+        if self.hidden_size % (2 * self.num_attention_heads) != 0:
+            raise ValueError(
+                f"`hidden_size` ({self.hidden_size}) must be a multiple of twice `num_attention_heads` "
+                f"({self.num_attention_heads}): rotary positions turn pairs of channels."
+            )
+        if self.chunk_size < 0:
+            raise ValueError(f"`chunk_size` ({self.chunk_size}) must be 0 (full context) or a number of frames.")
+        if self.left_chunks < -1:
+            raise ValueError(f"`left_chunks` ({self.left_chunks}) must be -1 (all) or a number of chunks.")
+
+
+_AUDIO_SPEC = SubConfigSpec(config_class=AutoConfig, model_type="entropy_asr_encoder")
+
+
+@auto_docstring(custom_intro="Configuration of [`EntropyASRForCTC`]: a speech encoder and its phoneme CTC head.")
+@strict
+class EntropyASRCTCConfig(PreTrainedConfig):
+    r"""
+    audio_config (`dict` or `PreTrainedConfig`, *optional*):
+        The speech encoder: an [`EntropyASREncoderConfig`] or the configuration of any encoder transformers knows.
+    audio_length_stages (`list[list[int]]`, *optional*):
+        `[kernel, stride, padding]` of each strided stage of the encoder; derived for known encoders.
+    vocab_size (`int`, *optional*, defaults to 256):
+        Size of the phoneme vocabulary, blank included.
+    pad_token_id (`int`, *optional*, defaults to 0):
+        The CTC blank.
+    ctc_loss_reduction (`str`, *optional*, defaults to `"mean"`):
+        `"mean"`: mean over utterances of the loss per label; `"sum"`: sum over utterances.
+    """
+
+    model_type = "entropy_asr_ctc"
+    sub_configs_defaults = {"audio_config": _AUDIO_SPEC}
+
+    audio_config: dict | PreTrainedConfig | None = None
+    audio_length_stages: list | None = None
+    vocab_size: int = 256
+    pad_token_id: int | None = 0
+    ctc_loss_reduction: str = "mean"
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        if self.audio_length_stages is None:
+            self.audio_length_stages = [list(stage) for stage in encoder_length_stages(self.audio_config)]
+
+    def validate_architecture(self):
+        """Part of `@strict` validation: refuses a blank outside the vocabulary and unknown reductions."""
+        if self.pad_token_id is None or not 0 <= self.pad_token_id < self.vocab_size:
+            raise ValueError(f"`pad_token_id` ({self.pad_token_id}) is the CTC blank: 0 to {self.vocab_size - 1}.")
+        if self.ctc_loss_reduction not in ("mean", "sum"):
+            raise ValueError(f"`ctc_loss_reduction` ({self.ctc_loss_reduction!r}) must be 'mean' or 'sum'.")
+
+    @property
+    def inputs_to_logits_ratio(self) -> int:
+        """Feature frames per logit frame."""
+        ratio = 1
+        for _, stride, _ in self.audio_length_stages:
+            ratio *= stride
+        return ratio
+
+
+@auto_docstring(custom_intro="Configuration of [`EntropyASRForConditionalGeneration`]: encoder, adaptor, LLM.")
+@strict
+class EntropyASRConfig(PreTrainedConfig):
+    r"""
+    audio_config (`dict` or `PreTrainedConfig`, *optional*):
+        The speech encoder: an [`EntropyASREncoderConfig`] or the configuration of any encoder transformers knows.
+    text_config (`dict` or `PreTrainedConfig`, *optional*):
+        The language model, Qwen3-1.7B by default.
+    audio_length_stages (`list[list[int]]`, *optional*):
+        `[kernel, stride, padding]` of each strided stage of the encoder; derived for known encoders.
+    adaptor_stacking (`int`, *optional*, defaults to 4):
+        Encoder frames concatenated into one audio token.
+    adaptor_intermediate_size (`int`, *optional*):
+        Width of the adaptor's hidden layer; the language model's `hidden_size` by default.
+    adaptor_hidden_act (`str`, *optional*, defaults to `"relu"`):
+        Activation of the adaptor.
+    phoneme_vocab_size (`int`, *optional*, defaults to 256):
+        Size of the phoneme CTC head, blank included.
+    phoneme_blank_token_id (`int`, *optional*, defaults to 0):
+        The CTC blank of the phoneme head.
+    audio_token_id (`int`, *optional*, defaults to 151669):
+        Placeholder that stands for one audio token in `input_ids`.
+    auto_map (`dict`, *optional*):
+        Where the Hub finds the classes of this checkpoint.
+    """
+
+    model_type = "entropy_asr"
+    sub_configs_defaults = {
+        "audio_config": _AUDIO_SPEC,
+        "text_config": SubConfigSpec(
+            config_class=AutoConfig,
+            model_type="qwen3",
+            init_kwargs={
+                "vocab_size": 151936,
+                "hidden_size": 2048,
+                "intermediate_size": 6144,
+                "num_hidden_layers": 28,
+                "num_attention_heads": 16,
+                "num_key_value_heads": 8,
+                "head_dim": 128,
+                "max_position_embeddings": 40960,
+                "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
+                "tie_word_embeddings": True,
+            },
+        ),
+    }
+    # TRL's GRPO reads `image_token_id` from any multimodal configuration.
+    attribute_map = {"image_token_id": "audio_token_id"}
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    audio_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    audio_length_stages: list | None = None
+    adaptor_stacking: int = 4
+    adaptor_intermediate_size: int | None = None
+    adaptor_hidden_act: str = "relu"
+    phoneme_vocab_size: int = 256
+    phoneme_blank_token_id: int = 0
+    audio_token_id: int = 151669
+    initializer_range: float = 0.02
+    tie_word_embeddings: bool = True
+    auto_map: dict | None = None
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        # TRL and the Hub code read `auto_map` unguarded, so it is always a dictionary.
+        self.auto_map = self.auto_map or {}
+        if self.audio_length_stages is None:
+            self.audio_length_stages = [list(stage) for stage in encoder_length_stages(self.audio_config)]
+        if self.adaptor_intermediate_size is None:
+            self.adaptor_intermediate_size = self.text_config.hidden_size
+
+    def validate_architecture(self):
+        """Part of `@strict` validation: checks that the parts fit each other."""
+        if self.adaptor_stacking < 1:
+            raise ValueError(f"`adaptor_stacking` ({self.adaptor_stacking}) must be at least 1.")
+        if not 0 <= self.phoneme_blank_token_id < self.phoneme_vocab_size:
+            raise ValueError(
+                f"`phoneme_blank_token_id` ({self.phoneme_blank_token_id}) must be below `phoneme_vocab_size` "
+                f"({self.phoneme_vocab_size})."
+            )
+        if not 0 <= self.audio_token_id < self.text_config.vocab_size:
+            raise ValueError(
+                f"`audio_token_id` ({self.audio_token_id}) must be inside the language model's vocabulary "
+                f"({self.text_config.vocab_size})."
+            )
+
+    @property
+    def audio_token_stages(self) -> list[LengthStage]:
+        """Strided stages from feature frames to audio tokens: the encoder's, then the adaptor's stacking."""
+        stacking = self.adaptor_stacking
+        return [*map(tuple, self.audio_length_stages), (stacking, stacking, stacking - 1)]
+
+    @classmethod
+    def paper(cls, **kwargs) -> "EntropyASRConfig":
+        """The paper's 2.3B system: FireRedASR-AED-L encoder (about 600M), adaptor of 4 frames, Qwen3-1.7B."""
+        return cls(**kwargs)
+
+    @classmethod
+    def tiny(cls, vocab_size: int = 4096, audio_token_id: int = 3, phoneme_vocab_size: int = 256, **kwargs):
+        """At most 12M parameters: trains and transcribes on two CPU cores.
+
+        Args:
+            vocab_size (`int`): vocabulary of the language model's tokenizer.
+            audio_token_id (`int`): id of its audio placeholder.
+            phoneme_vocab_size (`int`): phoneme vocabulary, blank included.
+        """
+        audio_config = {
+            "model_type": "entropy_asr_encoder",
+            "hidden_size": 256,
+            "intermediate_size": 512,
+            "num_hidden_layers": 5,
+            "num_attention_heads": 4,
+            "conv_kernel_size": 15,
+            "hidden_dropout": 0.0,
+            "attention_dropout": 0.0,
+        }
+        text_config = {
+            "model_type": "qwen3",
+            "vocab_size": vocab_size,
+            "hidden_size": 256,
+            "intermediate_size": 768,
+            "num_hidden_layers": 5,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 64,
+            "max_position_embeddings": 4096,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+            "tie_word_embeddings": True,
+        }
+        return cls(
+            audio_config=kwargs.pop("audio_config", audio_config),
+            text_config=kwargs.pop("text_config", text_config),
+            phoneme_vocab_size=phoneme_vocab_size,
+            audio_token_id=audio_token_id,
+            **kwargs,
+        )
+
+
+def _register() -> None:
+    """Make the classes known by name to what reads transformers' tables: pipelines, serving, TRL.
+
+    Runs on import, also as remote code: `AutoConfig.register` alone does not fill the name tables.
+    """
+    for config_class in (EntropyASREncoderConfig, EntropyASRCTCConfig, EntropyASRConfig):
+        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+    full_model = "EntropyASRForConditionalGeneration"
+    for table, model_type, name in (
+        (modeling_auto.MODEL_MAPPING_NAMES, "entropy_asr", full_model),
+        (modeling_auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES, "entropy_asr", full_model),
+        (modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES, "entropy_asr", full_model),
+        (modeling_auto.MODEL_FOR_CTC_MAPPING_NAMES, "entropy_asr_ctc", "EntropyASRForCTC"),
+        (modeling_auto.MODEL_MAPPING_NAMES, "entropy_asr_encoder", "EntropyASREncoder"),
+    ):
+        table.setdefault(model_type, name)
+
+
+_register()
+
+__all__ = ["EntropyASRCTCConfig", "EntropyASRConfig", "EntropyASREncoderConfig"]

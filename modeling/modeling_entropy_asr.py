@@ -1,0 +1,348 @@
+# Copyright 2026 The entropy-asr authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Configurations of the speech encoder, of its phoneme CTC model and of the full encoder-adaptor-LLM model."""
+
+"""The full model: speech encoder, adaptor and language model, with the phoneme CTC head beside them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoModelForCausalLM
+from transformers.activations import ACT2FN
+from transformers.cache_utils import Cache
+from transformers.generation import GenerationMixin
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
+from transformers.modeling_utils import PreTrainedModel
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
+
+from .configuration_entropy_asr import EntropyASRConfig
+from .modeling_entropy_asr_encoder import (
+    EntropyASREncoderPreTrainedModel,
+    EntropyASRForCTC,
+    EntropyASRPhonemeHead,
+    build_audio_tower,
+    encode_audio,
+    encoder_half,
+    load_speech_model,
+)
+
+
+class EntropyASRAdaptor(nn.Module):
+    """Concatenates encoder frames and maps them into the LLM's embedding space (paper, Architecture).
+
+    (B, T, D) -> (B, ceil(T / stacking), hidden_size); frames of padding enter as zeros.
+    """
+
+    def __init__(self, config: EntropyASRConfig):
+        super().__init__()
+        self.stacking = config.adaptor_stacking
+        input_size = config.audio_config.hidden_size * self.stacking
+        self.linear1 = nn.Linear(input_size, config.adaptor_intermediate_size)
+        self.act = ACT2FN[config.adaptor_hidden_act]
+        self.linear2 = nn.Linear(config.adaptor_intermediate_size, config.text_config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        hidden_states = hidden_states * frame_mask[..., None]
+        missing = -hidden_states.shape[1] % self.stacking
+        hidden_states = nn.functional.pad(hidden_states, (0, 0, 0, missing))
+        batch_size, num_frames, width = hidden_states.shape
+        stacked = hidden_states.reshape(batch_size, num_frames // self.stacking, width * self.stacking)
+        return self.linear2(self.act(self.linear1(stacked)))
+
+    def token_mask(self, frame_mask: torch.Tensor) -> torch.Tensor:
+        """Valid audio tokens (B, ceil(T / stacking)) of valid frames (B, T)."""
+        lengths = (frame_mask.sum(-1) + self.stacking - 1) // self.stacking
+        num_tokens = -(-frame_mask.shape[1] // self.stacking)
+        return torch.arange(num_tokens, device=frame_mask.device)[None, :] < lengths[:, None]
+
+
+class EntropyASRPreTrainedModel(EntropyASREncoderPreTrainedModel):
+    """What backbone and full model share."""
+
+    config: EntropyASRConfig
+    base_model_prefix = "model"
+    input_modalities = ("audio", "text")
+    _no_split_modules = ["EntropyASREncoderLayer", "Qwen3DecoderLayer"]
+    _skip_keys_device_placement = "past_key_values"
+    # Counting the placeholders depends on the data, so the multimodal prefill cannot be one graph.
+    _can_compile_fullgraph = False
+    _can_record_outputs = None
+
+
+@dataclass
+class EntropyASRModelOutputWithPast(BaseModelOutputWithPast):
+    r"""
+    audio_hidden_states (`torch.Tensor` of shape `(num_audio_tokens, hidden_size)`, *optional*):
+        Adaptor output that took the placeholders' places.
+    """
+
+    audio_hidden_states: torch.Tensor | None = None
+
+
+@auto_docstring(custom_intro="Speech encoder, adaptor and language model, without a language modelling head.")
+class EntropyASRModel(EntropyASRPreTrainedModel):
+    def __init__(self, config: EntropyASRConfig):
+        super().__init__(config)
+        self.audio_tower = build_audio_tower(config.audio_config)
+        self.adaptor = EntropyASRAdaptor(config)
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module):
+        self.language_model.set_input_embeddings(value)
+
+    @can_return_tuple
+    @auto_docstring(custom_intro="Audio embeddings in the language model's space.")
+    def get_audio_features(
+        self,
+        input_features: torch.Tensor,
+        input_features_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | BaseModelOutputWithPooling:
+        r"""
+        input_features_mask (`torch.Tensor` of shape `(batch_size, num_feature_frames)`, *optional*):
+            1 for feature frames of real audio, 0 for padding.
+        """
+        stages = self.config.audio_length_stages
+        encoded = encode_audio(self.audio_tower, stages, input_features, input_features_mask, **kwargs)
+        audio_tokens = self.adaptor(encoded.last_hidden_state, encoded.attention_mask)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=encoded.last_hidden_state,
+            pooler_output=audio_tokens[self.adaptor.token_mask(encoded.attention_mask)],
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+
+    def get_placeholder_mask(
+        self, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor, audio_features: torch.Tensor
+    ) -> torch.Tensor:
+        """Where audio embeddings go, expanded to `inputs_embeds`; as many places as embeddings, or a ValueError."""
+        if input_ids is None:
+            token = torch.full((), self.config.audio_token_id, dtype=torch.long, device=inputs_embeds.device)
+            mask = (inputs_embeds == self.get_input_embeddings()(token)).all(-1)
+        else:
+            mask = input_ids == self.config.audio_token_id
+        num_tokens = mask.sum()
+        mask = mask.unsqueeze(-1).expand_as(inputs_embeds).to(inputs_embeds.device)
+        torch_compilable_check(
+            inputs_embeds[mask].numel() == audio_features.numel(),
+            f"Audio features and audio tokens do not match, tokens: {num_tokens}, features: {audio_features.shape[0]}",
+        )
+        return mask
+
+    @can_return_tuple
+    @auto_docstring
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        input_features: torch.Tensor | None = None,
+        input_features_mask: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | EntropyASRModelOutputWithPast:
+        r"""
+        input_features_mask (`torch.Tensor` of shape `(batch_size, num_feature_frames)`, *optional*):
+            1 for feature frames of real audio, 0 for padding.
+        """
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        audio_features = None
+        if input_features is not None:
+            audio_features = self.get_audio_features(input_features, input_features_mask, return_dict=True)
+            audio_features = audio_features.pooler_output.to(inputs_embeds.device, inputs_embeds.dtype)
+            placeholders = self.get_placeholder_mask(input_ids, inputs_embeds, audio_features)
+            inputs_embeds = inputs_embeds.masked_scatter(placeholders, audio_features)
+        outputs = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        return EntropyASRModelOutputWithPast(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            audio_hidden_states=audio_features,
+        )
+
+
+@auto_docstring(custom_intro="Output of [`EntropyASRForConditionalGeneration`].")
+@dataclass
+class EntropyASRCausalLMOutputWithPast(ModelOutput):
+    r"""
+    loss (`torch.Tensor`, *optional*, returned when `labels` is given):
+        Next-token loss over the transcription.
+    logits (`torch.Tensor` of shape `(batch_size, sequence_length, vocab_size)`):
+        Scores of the language modelling head.
+    past_key_values (`Cache`, *optional*, returned when `use_cache=True`):
+        Keys and values of the language model.
+    audio_hidden_states (`torch.Tensor` of shape `(num_audio_tokens, hidden_size)`, *optional*):
+        Adaptor output that took the placeholders' places.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    audio_hidden_states: torch.Tensor | None = None
+
+
+@auto_docstring(custom_intro="Speech recognition by encoder, adaptor and language model (arXiv 2604.08003).")
+class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMixin):
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}
+
+    def __init__(self, config: EntropyASRConfig):
+        super().__init__(config)
+        self.model = EntropyASRModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.phoneme_head = EntropyASRPhonemeHead(config.audio_config.hidden_size, config.phoneme_vocab_size)
+        self.post_init()
+
+    @classmethod
+    def from_components(
+        cls,
+        encoder: str | PreTrainedModel,
+        language_model: str | PreTrainedModel,
+        *,
+        audio_token_id: int,
+        vocab_size: int | None = None,
+        **config_kwargs,
+    ) -> "EntropyASRForConditionalGeneration":
+        """Join a trained speech encoder and a trained language model; the adaptor between them starts at random.
+
+        Args:
+            encoder: [`EntropyASRForCTC`] or any transformers speech model, or where to load one from. Of a CTC model
+                of ours the phoneme head is taken too.
+            language_model: a causal language model, or where to load one from.
+            audio_token_id: id of the audio placeholder in the language model's tokenizer.
+            vocab_size: size to which embeddings are resized when the tokenizer got new tokens.
+            **config_kwargs: further fields of [`EntropyASRConfig`].
+        """
+        encoder = load_speech_model(encoder) if isinstance(encoder, str) else encoder
+        if isinstance(language_model, str):
+            language_model = AutoModelForCausalLM.from_pretrained(language_model, dtype=torch.float32)
+        if vocab_size is not None and vocab_size > language_model.config.vocab_size:
+            language_model.resize_token_embeddings(vocab_size)
+        audio_tower = encoder.audio_tower if isinstance(encoder, EntropyASRForCTC) else encoder_half(encoder)
+        if isinstance(encoder, EntropyASRForCTC):
+            config_kwargs.setdefault("phoneme_vocab_size", encoder.config.vocab_size)
+            config_kwargs.setdefault("phoneme_blank_token_id", encoder.config.pad_token_id)
+            config_kwargs.setdefault("audio_length_stages", encoder.config.audio_length_stages)
+        config = EntropyASRConfig(
+            audio_config=audio_tower.config.to_dict(),
+            text_config=language_model.config.to_dict(),
+            audio_token_id=audio_token_id,
+            tie_word_embeddings=language_model.config.tie_word_embeddings,
+            **config_kwargs,
+        )
+        model = cls(config)
+        model.model.audio_tower.load_state_dict(audio_tower.state_dict())
+        model.model.language_model.load_state_dict(language_model.base_model.state_dict())
+        model.lm_head.load_state_dict(language_model.get_output_embeddings().state_dict())
+        if isinstance(encoder, EntropyASRForCTC):
+            model.phoneme_head.load_state_dict(encoder.phoneme_head.state_dict())
+        model.tie_weights()
+        return model
+
+    def get_audio_features(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs
+    ):
+        return self.model.get_audio_features(input_features, input_features_mask, **kwargs)
+
+    @torch.no_grad()
+    def get_phoneme_logits(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Phoneme logits `(batch_size, num_frames, phoneme_vocab_size)` and the mask of valid frames."""
+        stages = self.config.audio_length_stages
+        encoded = encode_audio(self.model.audio_tower, stages, input_features, input_features_mask)
+        return self.phoneme_head(encoded.last_hidden_state), encoded.attention_mask
+
+    def generate_batch(self, *args, **kwargs):
+        """Continuous batching passes token ids only and would transcribe without hearing the audio.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no `generate_batch`: continuous batching would ignore the audio. "
+            "Use `generate`, which takes padded batches."
+        )
+
+    @can_return_tuple
+    @auto_docstring
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        input_features: torch.Tensor | None = None,
+        input_features_mask: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple | EntropyASRCausalLMOutputWithPast:
+        r"""
+        input_features_mask (`torch.Tensor` of shape `(batch_size, num_feature_frames)`, *optional*):
+            1 for feature frames of real audio, 0 for padding.
+        labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
+            Next-token labels; -100 everywhere but on the transcription.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            input_features=input_features,
+            input_features_mask=input_features_mask,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            return_dict=True,
+            **kwargs,
+        )
+        hidden_states = outputs.last_hidden_state
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(hidden_states[:, kept, :])
+        loss = None
+        if labels is not None:
+            vocab_size = self.config.text_config.vocab_size
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=vocab_size, **kwargs)
+        return EntropyASRCausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            audio_hidden_states=outputs.audio_hidden_states,
+        )
+
+
+__all__ = ["EntropyASRForConditionalGeneration", "EntropyASRModel", "EntropyASRPreTrainedModel"]

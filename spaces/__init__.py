@@ -1,0 +1,1 @@
+"""Deployable Spaces; `demo/checkpoint` is the small checkpoint that `entropy-asr transcribe` uses by default."""

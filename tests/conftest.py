@@ -1,0 +1,49 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Options and fixtures that all tests share."""
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+
+# No test may reach a network: what is not on disk is an error, not a download.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run_slow", action="store_true", help="also run tests marked slow")
+    parser.addoption("--data_dir", type=Path, help="folder of the real recordings that some tests use")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--run_slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow: runs with --run_slow"))
+
+
+@pytest.fixture(scope="session")
+def data_dir(request: pytest.FixtureRequest) -> Path:
+    """Folder of real recordings, given with --data_dir; a test that needs it is skipped without."""
+    folder = request.config.getoption("--data_dir")
+    if folder is None:
+        pytest.skip("needs real recordings: give their folder with --data_dir")
+    if not folder.is_dir():
+        raise pytest.UsageError(f"--data_dir {folder} is not a folder")
+    return folder.resolve()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Every test starts from the same random state, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)

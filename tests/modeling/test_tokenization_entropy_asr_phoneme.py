@@ -1,0 +1,247 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What a user of the phoneme tokenizer would notice: pronunciations, ids, words, decoding, saving."""
+
+import builtins
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from entropy_asr.modeling import tokenization_entropy_asr_phoneme as module
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import DEFAULT_PHONEMES, EntropyASRPhonemeTokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> EntropyASRPhonemeTokenizer:
+    return EntropyASRPhonemeTokenizer()
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "phonemes"),
+    [
+        ("hello world", None, "h ə l oʊ w ɜː l d"),
+        ("Near here!", "en", "n ɪɹ h ɪɹ"),
+        ("_emphasis_ 😀", "en", "ɛ m f ə s ɪ s"),
+        ("15", "en", "f ɪ f t iː n"),
+        ("中国", None, "zh ong1 ɡ uo2"),
+        ("經濟學", "zh", "tɕ ing1 tɕ i4 x ve2"),
+        ("银行行长", "zh", "in2 h ang2 h ang2 zh ang3"),
+        ("重庆很重要", "zh", "ch ong2 q ing4 h en3 zh ong4 iao4"),
+        ("我们的", "zh", "uo3 m en5 d e5"),
+        ("ma1 lv4 nü3 yue4 er5 zi3", "zh", "m a1 l v4 n v3 ve4 er5 ts i3"),
+        ("hm2 ng2 嗯", "zh", "h m2 ng2 n2"),
+        ("15个", "zh", "sh i2 u3 ɡ e4"),
+        ("2023年", "zh", "er4 l ing2 er4 s an1 n ian2"),
+        ("3.5%", "zh", "b ai3 f en1 zh i1 s an1 d ian3 u3"),
+        ("10010", "zh", "i1 uan4 l ing2 i1 sh i2"),
+        ("小S用logo", "zh", "x iao3 ɛ s iong4 l oʊ ɡ oʊ"),
+        ("mp3播放", "zh", "ɛ m p iː s an1 b o1 f ang4"),
+        ("S A M", "zh", "ɛ s eɪ ɛ m"),
+        ("I love 北京", "en", "aɪ l ʌ v b ei3 tɕ ing1"),
+        ("リ最", "zh", "<unk> ts uei4"),
+        ("", "zh", ""),
+        ("...!", "en", ""),
+        ("", "none", ""),
+    ],
+)
+def test_pronunciation(tokenizer: EntropyASRPhonemeTokenizer, text: str, language: str | None, phonemes: str) -> None:
+    assert tokenizer.phonemize(text, language) == phonemes.split()
+
+
+@pytest.mark.parametrize(
+    ("digits", "reading"),
+    [
+        ("0", "零"),
+        ("10", "十"),
+        ("110", "一百一十"),
+        ("1005", "一千零五"),
+        ("120000", "十二万"),
+        ("20300", "二万零三百"),
+        ("30003", "三万零三"),
+        ("007", "零零七"),
+        ("13800138000", "一三八零零一三八零零零"),
+        ("12,345", "一万二千三百四十五"),
+    ],
+)
+def test_mandarin_reads_numbers(tokenizer: EntropyASRPhonemeTokenizer, digits: str, reading: str) -> None:
+    pieces = module._split_mandarin(digits)
+    assert "".join(spoken for _, _, spoken in pieces) == reading
+    assert tokenizer.phonemize(digits, "zh") == tokenizer.phonemize(reading, "zh")
+
+
+def test_vocabulary_is_fixed(tokenizer: EntropyASRPhonemeTokenizer) -> None:
+    """Trained heads depend on the order: these ids must never change."""
+    assert len(set(DEFAULT_PHONEMES)) == len(DEFAULT_PHONEMES) == tokenizer.vocab_size == len(tokenizer)
+    assert (tokenizer.pad_token_id, tokenizer.blank_token_id, tokenizer.unk_token_id) == (0, 0, 1)
+    anchors = {"i": 2, "oʊ": 12, "p": 34, "w": 59, "tɕ": 60, "a1": 69, "ng5": 268}
+    assert {phoneme: tokenizer.convert_tokens_to_ids(phoneme) for phoneme in anchors} == anchors
+
+
+def test_letters_of_two_languages_do_not_share_tokens_by_accident(tokenizer: EntropyASRPhonemeTokenizer) -> None:
+    """The `j` of "yes" and the `z` of "zoo" are not the initials of 鸡 and 字."""
+    assert set(tokenizer.phonemize("yes zoo", "en")).isdisjoint(tokenizer.phonemize("鸡 字 日 西", "zh"))
+    assert tokenizer.phonemize("mama", "en")[0] == tokenizer.phonemize("妈妈", "zh")[0] == "m"
+
+
+def test_english_words_carry_the_phonemes_of_the_sentence(tokenizer: EntropyASRPhonemeTokenizer) -> None:
+    text = 'He paid $3.50, in 1984 -- "one of the well-known" men; a fire hour.'
+    words = tokenizer.phonemize_words(text, "en")
+    assert [word for word, _ in words] == (
+        ["He", "paid", "3.50", "in", "1984", "one", "of", "the", "well-known", "men", "a", "fire", "hour"]
+    )
+    assert [phone for _, phones in words for phone in phones] == tokenizer.phonemize(text, "en")
+    phones = dict(words)
+    assert phones["of"] == ["ʌ", "v"]
+    assert phones["the"] == ["ð", "ə"]
+    assert phones["paid"] == ["p", "eɪ", "d"]
+    assert phones["3.50"][:4] == ["d", "ɑː", "l", "ɚ"]
+    assert phones["well-known"] == ["w", "ɛ", "l", "n", "oʊ", "n"]
+
+
+def test_mandarin_words_are_characters(tokenizer: EntropyASRPhonemeTokenizer) -> None:
+    words = tokenizer.phonemize_words("用iPhone打15次，ma1。", "zh")
+    assert [word for word, _ in words] == ["用", "iPhone", "打", "15", "次", "ma1"]
+    assert dict(words)["15"] == ["sh", "i2", "u3"]
+
+
+def test_batch_equals_single(tokenizer: EntropyASRPhonemeTokenizer) -> None:
+    texts = ["hello there", "中国", "", "the iPhone 北京", "hello there"]
+    languages = ["en", "zh", "none", None, "en"]
+    assert tokenizer.phonemize_batch(texts, languages) == [
+        tokenizer.phonemize(text, language) for text, language in zip(texts, languages, strict=True)
+    ]
+    assert tokenizer.phonemize_batch([], "en") == []
+
+
+def test_call_gives_padded_ids(tokenizer: EntropyASRPhonemeTokenizer) -> None:
+    batch = tokenizer(["hi", "中国"], language=["en", "zh"], padding=True, return_tensors="pt")
+    assert batch["input_ids"].shape == (2, 4)
+    assert torch.equal(batch["attention_mask"], torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]]))
+    assert batch["input_ids"][0, 2:].tolist() == [0, 0]
+    single = tokenizer("ma1", language="zh")
+    assert tokenizer.convert_ids_to_tokens(single.input_ids) == ["m", "a1"]
+    assert tokenizer.encode("ma1", language="zh") == single.input_ids
+    assert tokenizer("中国", truncation=True, max_length=3).input_ids == tokenizer("中国").input_ids[:3]
+
+
+def test_decode_collapses_like_ctc(tokenizer: EntropyASRPhonemeTokenizer) -> None:
+    h, ou = tokenizer.convert_tokens_to_ids(["h", "oʊ"])
+    frames = [0, h, h, 0, h, ou, ou, 0, 1]
+    assert tokenizer.decode(frames, group_tokens=True) == "h h oʊ <unk>"
+    assert tokenizer.decode(frames) == "h h h oʊ oʊ <unk>"
+    assert tokenizer.decode(frames, group_tokens=True, skip_special_tokens=True) == "h h oʊ"
+    assert tokenizer.batch_decode(torch.tensor([[h, h], [0, ou]]), group_tokens=True) == ["h", "oʊ"]
+    assert tokenizer.decode(tokenizer("hello").input_ids) == "h ə l oʊ"
+
+
+def test_errors_name_the_input(tokenizer: EntropyASRPhonemeTokenizer) -> None:
+    with pytest.raises(ValueError, match="'fr'"):
+        tokenizer.phonemize("bonjour", "fr")
+    with pytest.raises(ValueError, match="2 texts but 1 languages"):
+        tokenizer.phonemize_batch(["a", "b"], ["en"])
+    with pytest.raises(ValueError, match="max_length"):
+        tokenizer("hello", truncation=True)
+    with pytest.raises(TypeError, match="text_pair"):
+        tokenizer("hello", text_pair="there")
+
+
+def test_save_and_load(tokenizer: EntropyASRPhonemeTokenizer, tmp_path: Path) -> None:
+    tokenizer.save_pretrained(tmp_path)
+    loaded = EntropyASRPhonemeTokenizer.from_pretrained(tmp_path)
+    assert (tmp_path / "phonemes.json").is_file()
+    assert loaded.get_vocab() == tokenizer.get_vocab()
+    assert loaded("hello 中国").input_ids == tokenizer("hello 中国").input_ids
+    assert pickle.loads(pickle.dumps(loaded)).get_vocab() == tokenizer.get_vocab()
+
+
+def test_vocabulary_file_is_honoured(tmp_path: Path) -> None:
+    path = tmp_path / "phonemes.json"
+    path.write_text(json.dumps({"<pad>": 0, "<unk>": 1, "h": 2, "oʊ": 3}), encoding="utf-8")
+    assert EntropyASRPhonemeTokenizer(str(path))("hello").input_ids == [2, 1, 1, 3]
+    path.write_text(json.dumps({"<pad>": 1, "<unk>": 0}), encoding="utf-8")
+    with pytest.raises(ValueError, match="<pad> must have the id 0"):
+        EntropyASRPhonemeTokenizer(str(path))
+
+
+def test_loads_as_remote_code_from_a_subfolder(tokenizer: EntropyASRPhonemeTokenizer, tmp_path: Path) -> None:
+    """A processor keeps the tokenizer in a subfolder of a model repository, with its code beside it."""
+    folder = tmp_path / "repository" / "phoneme_tokenizer"
+    EntropyASRPhonemeTokenizer.register_for_auto_class()
+    try:
+        tokenizer.save_pretrained(folder)
+    finally:
+        EntropyASRPhonemeTokenizer._auto_class = None
+    script = (
+        "import sys; sys.modules['entropy_asr'] = None\n"
+        "from transformers import AutoTokenizer\n"
+        f"t = AutoTokenizer.from_pretrained({str(folder)!r}, trust_remote_code=True)\n"
+        "print(type(t).__module__, t.vocab_size, t('hello').input_ids)"
+    )
+    environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules")}
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    name, *rest = result.stdout.split(maxsplit=2)
+    assert name.startswith("transformers_modules")
+    assert rest == [str(tokenizer.vocab_size), f"{tokenizer('hello').input_ids}\n"]
+
+
+@pytest.mark.parametrize(
+    ("package", "text"), [("phonemizer", "hello"), ("espeakng_loader", "hello"), ("pypinyin", "中国")]
+)
+def test_missing_package_is_named(
+    tokenizer: EntropyASRPhonemeTokenizer, monkeypatch: pytest.MonkeyPatch, package: str, text: str
+) -> None:
+    genuine = builtins.__import__
+
+    def refuse(name: str, *arguments, **keywords):
+        if name.partition(".")[0] == package:
+            raise ModuleNotFoundError(f"No module named {name!r}")
+        return genuine(name, *arguments, **keywords)
+
+    module._english_backend.cache_clear()
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ImportError, match=rf"{package.replace('_', '.')}.*entropy-asr\[g2p\]"):
+        tokenizer.phonemize(text)
+
+
+def test_phonemizer_stays_quiet(tokenizer: EntropyASRPhonemeTokenizer, capfd: pytest.CaptureFixture, caplog) -> None:
+    tokenizer.phonemize_batch(["one of the men in the house", "über Utrecht"], "en")
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
+def _read_texts(data_dir: Path) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {"en": [], "zh": []}
+    for path in sorted(data_dir.glob("text_lm/*.txt")):
+        if "LICENSE" not in path.name:
+            language = "zh" if path.name.startswith(("zh_", "chinese_")) else "en"
+            texts[language] += [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    for path in sorted(data_dir.glob("*/metadata.jsonl")):
+        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            if row["language"] in texts:
+                texts[row["language"]].append(row["text"])
+    return texts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_vocabulary_covers_real_text(tokenizer: EntropyASRPhonemeTokenizer, data_dir: Path, language: str) -> None:
+    """At least 99.99 % of phonemes are known, and labels are made fast enough (25k sentences in 40 s)."""
+    texts = _read_texts(data_dir)[language]
+    start = time.monotonic()
+    phonemized = tokenizer.phonemize_batch(texts, language)
+    seconds = time.monotonic() - start
+    counts = Counter(phoneme for phonemes in phonemized for phoneme in phonemes)
+    unknown = sum(count for phoneme, count in counts.items() if phoneme not in DEFAULT_PHONEMES[2:])
+    assert unknown <= 1e-4 * counts.total()
+    assert seconds / len(texts) < 40 / 25000

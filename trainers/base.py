@@ -1,0 +1,149 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What all speech stages share: duration-limited batches, throughput logs, frozen modules that stay frozen."""
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers.trainer_utils import seed_worker
+
+from .batching import DurationBatchSampler, SamplerEpochCallback
+from .sources import SpeechDataset
+
+
+@dataclass
+class SpeechArguments:
+    """Arguments of every stage that trains on speech, added to those of transformers or TRL.
+
+    Args:
+        max_batch_duration: Seconds of padded audio in one batch of one device.
+        max_batch_size: Largest number of utterances in such a batch. None: no bound.
+        num_buckets: Number of duration buckets; more of them pad less and mix less.
+        curriculum_epochs: Number of first epochs that go from short to long utterances.
+        freeze: Modules that get no gradient and stay in evaluation mode, by name inside the model.
+    """
+
+    max_batch_duration: float = field(default=120.0, metadata={"help": "Seconds of padded audio in a batch."})
+    max_batch_size: int | None = field(default=None, metadata={"help": "Largest number of utterances in a batch."})
+    num_buckets: int = field(default=30, metadata={"help": "Number of duration buckets."})
+    curriculum_epochs: int = field(default=0, metadata={"help": "First epochs that go from short to long."})
+    freeze: list[str] = field(default_factory=list, metadata={"help": "Modules that are not trained."})
+    # The collator builds the model's inputs itself, from columns no model knows.
+    remove_unused_columns: bool = field(default=False)
+    # Progress of long epochs is shown in steps; the paper's stages are counted in steps too.
+    logging_steps: float = field(default=50)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.remove_unused_columns:
+            raise ValueError("remove_unused_columns=True would drop the audio: leave it False.")
+
+
+class SpeechTrainerMixin:
+    """Goes before a trainer class; the training set's rows are those of [`~sources.load_sources`].
+
+    Batches are dictionaries from the collator; their entry `durations`, seconds of each utterance as trained on, feeds
+    the throughput log and does not reach the model.
+    """
+
+    def __init__(self, model, args, *positional, callbacks=None, **kwargs):
+        freeze_modules(model, args.freeze)
+        super().__init__(model, args, *positional, callbacks=[*(callbacks or []), SamplerEpochCallback()], **kwargs)
+        self._audio_seconds = 0.0
+        self._padded_seconds = 0.0
+        self._audio_clock = time.perf_counter()
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Length-bucketed batches limited by duration; see [`~batching.DurationBatchSampler`]."""
+        if self.train_dataset is None:
+            raise ValueError(f"{type(self).__name__} was built without a train_dataset.")
+        sampler = DurationBatchSampler(
+            self.train_dataset["duration"],
+            max_batch_duration=self.args.max_batch_duration,
+            max_batch_size=self.args.max_batch_size,
+            num_buckets=self.args.num_buckets,
+            curriculum_epochs=self.args.curriculum_epochs,
+            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+        )
+        loader = self._speech_loader(self.train_dataset, sampler, self.data_collator)
+        return self.accelerator.prepare(loader)
+
+    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
+        """Batches of similar length, in the same order every time."""
+        if isinstance(eval_dataset, str):
+            eval_dataset = self.eval_dataset[eval_dataset]
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        sampler = DurationBatchSampler(
+            rows["duration"],
+            max_batch_duration=self.args.max_batch_duration,
+            max_batch_size=self.args.per_device_eval_batch_size,
+            shuffle=False,
+        )
+        return self.accelerator.prepare(self._speech_loader(rows, sampler, self.data_collator.evaluation()))
+
+    def _speech_loader(self, rows, sampler: DurationBatchSampler, collator) -> DataLoader:
+        workers = self.args.dataloader_num_workers
+        return DataLoader(
+            SpeechDataset(rows),
+            batch_sampler=sampler,
+            collate_fn=collator,
+            num_workers=workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=self.args.dataloader_persistent_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+            worker_init_fn=partial(seed_worker, num_workers=workers, rank=self.args.process_index),
+        )
+
+    def _prepare_inputs(self, inputs):
+        durations = inputs.pop("durations")
+        if self.model.training:
+            self._audio_seconds += float(durations.sum())
+            self._padded_seconds += float(durations.max() * len(durations))
+        return super()._prepare_inputs(inputs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds audio seconds per second (of this process) and the share of padding since the last log."""
+        if "loss" in logs and self._audio_seconds > 0:
+            now = time.perf_counter()
+            logs["audio_seconds_per_second"] = round(self._audio_seconds / (now - self._audio_clock), 2)
+            logs["padding_share"] = round(1 - self._audio_seconds / self._padded_seconds, 4)
+            self._audio_seconds = self._padded_seconds = 0.0
+            self._audio_clock = now
+        super().log(logs, start_time)
+
+
+def freeze_modules(model: nn.Module, names: list[str]) -> None:
+    """Switches gradients off for the named modules and keeps them in evaluation mode whatever the trainer does.
+
+    `Trainer` calls `model.train()` before every step, which would bring a frozen encoder's dropout back.
+
+    Raises:
+        ValueError: the model has no module of that name.
+    """
+    for name in names:
+        try:
+            module = model.get_submodule(name)
+        except AttributeError as error:
+            children = ", ".join(child for child, _ in model.named_children())
+            raise ValueError(f"freeze: the model has no module {name!r}; at the top it has {children}.") from error
+        module.requires_grad_(False)
+        module.eval()
+        module.train = partial(_stay_in_evaluation, module)
+
+
+def _stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:
+    return module
+
+
+def trainable_parameters(model: nn.Module) -> int:
+    """Number of parameters that get a gradient."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def frames_in_time_order(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """View of `(B, T, F)` or `(B, F, T)` features as `(B, T, F)`, by the length of the frame mask `(B, T)`."""
+    return features if features.shape[1] == mask.shape[1] else features.transpose(1, 2)

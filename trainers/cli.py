@@ -1,0 +1,376 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The command line: `entropy-asr transcribe | train | recipe | evaluate`.
+
+Everything heavy is imported inside the commands, so that `--help` and argument errors are immediate.
+
+Exit status: 0 when all went well, 1 when some inputs failed (the others are done), 2 when nothing could be done.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .evaluation import RecognitionScore
+
+LANGUAGES = ("en", "zh")
+DTYPES = ("float32", "bfloat16", "float16")
+REPORTED_PACKAGES = ("entropy-asr", "torch", "torchaudio", "transformers", "datasets")
+TABLE_ROW = "{:<26} {:<5} {:>9} {:>6} {:>6} {:>6} {:>8} {:>6} {:>9} {:>8}"
+TABLE_HEADER = TABLE_ROW.format("data set", "lang", "rate", "S", "I", "D", "ref.", "utt.", "nonempty", "audio/s")
+
+
+class CommandError(Exception):
+    """A reason why a command cannot start, told without a traceback."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit status.
+    """
+    parser = build_parser()
+    args, extra = parser.parse_known_args(argv)
+    if args.takes_overrides:
+        _check_overrides(parser, extra)
+        args.overrides = extra
+    elif extra:
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    try:
+        return args.run(args)
+    except CommandError as error:
+        _print_error(str(error))
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="entropy-asr",
+        description="Speech recognition with a speech encoder and a language model.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"entropy-asr {version('entropy-asr')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_transcribe(commands)
+    _add_train(commands)
+    _add_recipe(commands)
+    _add_evaluate(commands)
+    return parser
+
+
+def _add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str, takes_overrides: bool = False
+) -> argparse.ArgumentParser:
+    # No abbreviations: `--max` must not be taken for `--max_rows` where overrides are passed on.
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=run, takes_overrides=takes_overrides)
+    return parser
+
+
+def _add_transcribe(commands: Any) -> None:
+    parser = _add_command(
+        commands, "transcribe", run_transcribe, "Transcribe audio files: one line a file, its path, a tab, the text."
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="audio file: WAV, FLAC, Ogg, MP3, AIFF, ...")
+    parser.add_argument("--language", choices=LANGUAGES, help="what is spoken (default: the model decides)")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    _add_model_options(parser, default_batch_size=8)
+
+
+def _add_train(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "train",
+        run_train,
+        "Run one training stage. Any field of its configuration can be overridden with --key value.",
+        takes_overrides=True,
+    )
+    parser.add_argument("stage", metavar="STAGE", help="stage to run, such as joint_sft")
+    parser.add_argument(
+        "--config", required=True, metavar="F", help="YAML file, or the name of a recipe that is shipped"
+    )
+
+
+def _add_recipe(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "recipe",
+        run_recipe_command,
+        "Run all stages of a recipe. Any of its fields can be overridden with --key value.",
+        takes_overrides=True,
+    )
+    parser.add_argument("recipe", metavar="F", help="YAML file, or the name of a recipe that is shipped, such as tiny")
+    parser.add_argument("--output_dir", metavar="D", help="where checkpoints and results go (default: the recipe's)")
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _add_command(
+        commands, "evaluate", run_evaluate, "Measure WER (English) and CER (Mandarin) on data sets by generation."
+    )
+    parser.add_argument(
+        "--dataset", nargs="+", required=True, metavar="D", help="Hub id, folder or parquet file; several are allowed"
+    )
+    parser.add_argument("--split", default="test", help="default: %(default)s")
+    parser.add_argument("--max_rows", type=_positive, metavar="N", help="evaluate the first N rows of each data set")
+    parser.add_argument("--output", type=Path, metavar="F", help="write the results to this JSON file")
+    parser.add_argument("--save_transcripts", type=Path, metavar="F", help="write every transcript to this JSONL file")
+    _add_model_options(parser, default_batch_size=16)
+
+
+def _add_model_options(parser: argparse.ArgumentParser, default_batch_size: int) -> None:
+    parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
+    parser.add_argument("--batch_size", type=_positive, default=default_batch_size, help="default: %(default)s")
+    parser.add_argument("--num_beams", type=_positive, metavar="N", help="beam search width (default: the model's)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def _check_overrides(parser: argparse.ArgumentParser, extra: list[str]) -> None:
+    if extra and not extra[0].startswith("--"):
+        parser.error(f"unrecognized argument: {extra[0]} (overrides are written --key value)")
+
+
+def _print_error(message: str) -> None:
+    print(f"entropy-asr: error: {message}", file=sys.stderr, flush=True)
+
+
+# transcribe
+
+
+def run_transcribe(args: argparse.Namespace) -> int:
+    """Transcribe all files that can be read; each that cannot be gets one line on stderr."""
+    pipeline = _load_pipeline(args)
+    failures: list[str] = []
+    results: list[dict[str, Any]] = []
+    for result in _transcribe_files(args, pipeline, failures):
+        if args.format == "json":
+            results.append(result)
+        else:
+            # One line a file, whatever the text holds.
+            print(result["file"], " ".join(result["text"].split()), sep="\t", flush=True)
+    if args.format == "json":
+        print(json.dumps(results, ensure_ascii=False, indent=2))
+    return 1 if failures else 0
+
+
+def _transcribe_files(
+    args: argparse.Namespace, pipeline: Callable[..., list[dict[str, Any]]], failures: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield `{"file", "text"}` in the order of the arguments; files that fail are reported and added to `failures`."""
+    for batch in _readable_batches(args.files, args.batch_size, failures):
+        try:
+            outputs = _recognize(args, pipeline, [audio for _, audio in batch])
+        except ValueError:
+            # A recording can be unusable in ways only the model sees (too short for a frame): find it, keep the rest.
+            outputs = [_recognize_alone(args, pipeline, file, audio, failures) for file, audio in batch]
+        for (file, _), output in zip(batch, outputs, strict=True):
+            if output is not None:
+                yield {"file": file, **output}
+
+
+def _readable_batches(
+    files: list[str], batch_size: int, failures: list[str]
+) -> Iterator[list[tuple[str, "np.ndarray"]]]:
+    from entropy_asr.modeling.audio import AudioError, load_audio
+
+    batch = []
+    for file in files:
+        try:
+            batch.append((file, load_audio(file)))
+        except AudioError as error:
+            _print_error(str(error))
+            failures.append(file)
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _recognize(
+    args: argparse.Namespace, pipeline: Callable[..., list[dict[str, Any]]], arrays: list["np.ndarray"]
+) -> list[dict[str, Any]]:
+    return pipeline(arrays, batch_size=args.batch_size, generate_kwargs=_generate_kwargs(args), language=args.language)
+
+
+def _recognize_alone(
+    args: argparse.Namespace,
+    pipeline: Callable[..., list[dict[str, Any]]],
+    file: str,
+    audio: "np.ndarray",
+    failures: list[str],
+) -> dict[str, Any] | None:
+    try:
+        return _recognize(args, pipeline, [audio])[0]
+    except ValueError as error:
+        _print_error(f"{file}: {error}")
+        failures.append(file)
+        return None
+
+
+# train and recipe
+
+
+def run_train(args: argparse.Namespace) -> int:
+    config = resolve_recipe(args.config)
+    from .recipe import run_stage
+
+    run_stage(args.stage, config, args.overrides)
+    return 0
+
+
+def run_recipe_command(args: argparse.Namespace) -> int:
+    path = resolve_recipe(args.recipe)
+    from .recipe import run_recipe
+
+    run_recipe(path, args.output_dir, args.overrides)
+    return 0
+
+
+def resolve_recipe(name: str) -> Path:
+    """Find a YAML file by its path, or a shipped recipe by its bare name ("tiny", "tiny.yaml")."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    folder = _package_folder("entropy_asr.trainers") / "recipes"
+    shipped = folder / f"{name.removesuffix('.yaml')}.yaml"
+    if path.name == name and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+    raise CommandError(f"no such file: {name} (recipes that are shipped: {names})")
+
+
+def _package_folder(package: str) -> Path:
+    return Path(str(resources.files(package)))
+
+
+# evaluate
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Evaluate the data sets one after the other; results are on disk after each."""
+    datasets = _load_datasets(args)
+    pipeline = _load_pipeline(args)
+    from .evaluation import evaluate_recognition
+
+    report = _describe_run(args, pipeline)
+    unreadable = 0
+    if args.save_transcripts:
+        args.save_transcripts.unlink(missing_ok=True)
+    print(TABLE_HEADER)
+    for name, dataset in datasets.items():
+        score = evaluate_recognition(pipeline, dataset, args.batch_size, description=name, **_generate_kwargs(args))
+        unreadable += len(score.unreadable)
+        print(_format_table_rows(name, score), flush=True)
+        report["results"][name] = score.to_dict()
+        _write_results(args, name, report, score)
+    return 1 if unreadable else 0
+
+
+def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
+    """Load all data sets by name before the first is evaluated, so that a wrong path is found at once."""
+    from .sources import DataSource, load_source
+
+    datasets: dict[str, Any] = {}
+    for path in args.dataset:
+        source = DataSource(path=path, split=args.split, max_rows=args.max_rows)
+        if source.name in datasets:
+            raise CommandError(f"two data sets are named {source.name}: evaluate them in two runs")
+        try:
+            datasets[source.name] = load_source(source)
+        except (OSError, ValueError) as error:
+            raise CommandError(f"cannot load data set {path}: {error}") from error
+    return datasets
+
+
+def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
+    model = Path(args.model or bundled_checkpoint())
+    return {
+        "model": model.resolve().name if model.is_dir() else args.model,
+        "parameters": pipeline.model.num_parameters(),
+        "dtype": str(pipeline.model.dtype).removeprefix("torch."),
+        "device": str(pipeline.model.device),
+        "split": args.split,
+        "max_rows": args.max_rows,
+        "batch_size": args.batch_size,
+        "generate_kwargs": _generate_kwargs(args),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in REPORTED_PACKAGES},
+        "results": {},
+    }
+
+
+def _format_table_rows(name: str, score: "RecognitionScore") -> str:
+    """One line for each language of a data set; non-speech has no error rate."""
+    lines = []
+    for language, counts in sorted(score.by_language.items()):
+        rate_name = {"word": "WER", "character": "CER", "none": ""}[counts.unit]
+        rate = "-" if counts.error_rate is None else f"{rate_name} {100 * counts.error_rate:.1f}"
+        edits = (counts.substitutions, counts.insertions, counts.deletions, counts.reference_length)
+        cells = ("-",) * 4 if counts.unit == "none" else edits
+        nonempty = f"{100 * counts.nonempty_share:.1f} %"
+        speed = f"{score.audio_seconds_per_second:.1f}"
+        lines.append(TABLE_ROW.format(name, language, rate, *cells, counts.utterances, nonempty, speed))
+    return "\n".join(lines) or f"{name}: no rows"
+
+
+def _write_results(args: argparse.Namespace, name: str, report: dict[str, Any], score: "RecognitionScore") -> None:
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    if args.save_transcripts:
+        args.save_transcripts.parent.mkdir(parents=True, exist_ok=True)
+        with args.save_transcripts.open("a", encoding="utf-8") as file:
+            for transcript in score.transcripts:
+                file.write(json.dumps({"dataset": name, **transcript}, ensure_ascii=False) + "\n")
+
+
+# shared by transcribe and evaluate
+
+
+def bundled_checkpoint() -> Path:
+    """Folder of the small checkpoint that is shipped in the package."""
+    folder = _package_folder("entropy_asr.spaces") / "demo" / "checkpoint"
+    if not (folder / "config.json").is_file():
+        raise CommandError("no checkpoint is bundled with this installation: name one with --model")
+    return folder
+
+
+def _load_pipeline(args: argparse.Namespace) -> Any:
+    model = args.model or str(bundled_checkpoint())
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from transformers.utils import logging
+
+    from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
+
+    logging.disable_progress_bar()
+    try:
+        return load_pipeline(model, device=args.device, dtype=args.dtype)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot load model {model}: {error}") from error
+
+
+def _generate_kwargs(args: argparse.Namespace) -> dict[str, Any]:
+    return {} if args.num_beams is None else {"num_beams": args.num_beams}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Stage 1: the encoder learns sounds, with CTC on phoneme labels (paper, "Stages")."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from rapidfuzz.distance import Levenshtein
+from transformers import AutoFeatureExtractor, Trainer, TrainingArguments
+from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+
+from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig
+from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
+from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRForCTC
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+
+from .augmentation import AugmentationConfig
+from .base import SpeechArguments, SpeechTrainerMixin
+from .collation import CTCCollator
+from .sources import SpeechDataset
+from .stage import (
+    DataSection,
+    check_sections,
+    from_mapping,
+    run_trainer,
+    start_stage,
+    training_arguments,
+    write_record,
+)
+
+
+@dataclass
+class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
+    """Arguments of [`EncoderPretrainingTrainer`]: those of `TrainingArguments` and [`~base.SpeechArguments`]."""
+
+
+class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
+    """Trains [`EntropyASRForCTC`] on rows with `phoneme_ids` (see [`add_phoneme_ids`]), with a [`~collation.CTCCollator`].
+
+    The loss is the sum over utterances divided by the number of labels of the whole optimizer step, so that gradient
+    accumulation, several devices and mixed lengths give the gradient of one big batch. Evaluation reports `per`, the
+    phoneme error rate of greedy decoding.
+    """
+
+    def __init__(self, model: EntropyASRForCTC, args: EncoderPretrainingConfig, *positional, **kwargs):
+        model.config.ctc_loss_reduction = "sum"
+        kwargs.setdefault("compute_metrics", phoneme_error_metrics)
+        kwargs.setdefault("preprocess_logits_for_metrics", greedy_phonemes)
+        super().__init__(model, args, *positional, **kwargs)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """CTC loss per label of the optimizer step."""
+        outputs = model(**inputs)
+        # No logits of padded frames: greedy_phonemes sees them as blank.
+        outputs.logits = outputs.logits.masked_fill(~outputs.attention_mask[..., None], float("-inf"))
+        scale = 1
+        if num_items_in_batch is None:
+            num_items_in_batch = (inputs["labels"] != -100).sum()
+        elif self.args.average_tokens_across_devices:
+            scale = self.accelerator.num_processes
+        loss = scale * outputs.loss / torch.as_tensor(num_items_in_batch).clamp(min=1)
+        return (loss, {"logits": outputs.logits}) if return_outputs else loss
+
+
+def add_phoneme_ids(rows: Dataset, tokenizer: EntropyASRPhonemeTokenizer) -> Dataset:
+    """Adds the CTC labels `phoneme_ids` of each row's text."""
+
+    def phonemize(batch):
+        languages = [None if language == "none" else language for language in batch["language"]]
+        phonemes = tokenizer.phonemize_batch(batch["text"], languages)
+        return {"phoneme_ids": [tokenizer.convert_tokens_to_ids(row) for row in phonemes]}
+
+    labels = rows.select_columns(["text", "language"]).map(phonemize, batched=True, batch_size=1000, desc="Phonemes")
+    return rows.add_column("phoneme_ids", labels.with_format("arrow")["phoneme_ids"][:].combine_chunks())
+
+
+def greedy_phonemes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Best phoneme of each frame (B, T), blank (0) where a frame is padding."""
+    return logits.argmax(-1)
+
+
+def collapse(ids: np.ndarray, blank: int = 0) -> list[int]:
+    """CTC rule: merge repeats, then drop blanks (and padding, -100)."""
+    ids = ids[np.concatenate([[True], ids[1:] != ids[:-1]])]
+    return ids[(ids != blank) & (ids >= 0)].tolist()
+
+
+def phoneme_error_metrics(prediction) -> dict[str, float]:
+    """`per`: edit distance over reference length, summed over utterances, in [0, inf)."""
+    pairs = [
+        (reference[reference >= 0].tolist(), collapse(hypothesis))
+        for reference, hypothesis in zip(prediction.label_ids, prediction.predictions, strict=True)
+    ]
+    errors = sum(Levenshtein.distance(reference, hypothesis) for reference, hypothesis in pairs)
+    return {"per": errors / max(1, sum(len(reference) for reference, _ in pairs))}
+
+
+SECTIONS = ("data", "augmentation", "model", "training")
+
+
+@dataclass
+class EncoderModelSection:
+    """Section `model` of this stage.
+
+    Args:
+        preset: "paper" or "tiny": an encoder of that size, at random weights. None: `path` says which.
+        path: A CTC model of this project to go on with, or a speech encoder of transformers (folder or Hub id) that
+            gets a phoneme head.
+    """
+
+    preset: str | None = None
+    path: str | None = None
+
+    def __post_init__(self):
+        if (self.preset is None) == (self.path is None):
+            raise ValueError("model: give exactly one of `preset` and `path`.")
+        if self.preset not in (None, "paper", "tiny"):
+            raise ValueError(f"model: `preset` is 'paper' or 'tiny', not {self.preset!r}.")
+
+    def build(self, phoneme_vocab_size: int) -> EntropyASRForCTC:
+        """The model to train."""
+        if self.path is not None:
+            return EntropyASRForCTC.from_encoder(self.path, vocab_size=phoneme_vocab_size)
+        preset = getattr(EntropyASRConfig, self.preset)()
+        config = EntropyASRCTCConfig(audio_config=preset.audio_config.to_dict(), vocab_size=phoneme_vocab_size)
+        return EntropyASRForCTC(config)
+
+    def build_feature_extractor(self, rows: Dataset) -> SequenceFeatureExtractor:
+        """The encoder's own feature extractor; for a preset one whose normalisation is measured on the rows."""
+        if self.path is not None:
+            return AutoFeatureExtractor.from_pretrained(self.path)
+        return measure_cmvn(EntropyASRFeatureExtractor(), rows)
+
+
+def measure_cmvn(extractor: EntropyASRFeatureExtractor, rows: Dataset, max_rows: int = 3000):
+    """Feature extractor with the global mean and variance of (evenly spaced) rows."""
+    dataset = SpeechDataset(rows)
+    count, total, squares = 0, torch.zeros(extractor.feature_size, dtype=torch.float64), 0.0
+    for index in np.linspace(0, len(dataset) - 1, min(max_rows, len(dataset))).astype(int):
+        frames = extractor.filterbank(torch.from_numpy(dataset[int(index)]["samples"])).double()
+        count, total, squares = count + len(frames), total + frames.sum(0), squares + frames.square().sum(0)
+    mean = total / count
+    std = (squares / count - mean.square()).clamp(min=1e-6).sqrt()
+    return EntropyASRFeatureExtractor(
+        **{**extractor.to_dict(), "cmvn_mean": mean.float().tolist(), "cmvn_std": std.float().tolist()}
+    )
+
+
+def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
+    """Run this stage from its settings; see [`~recipe.run_stage`]."""
+    check_sections(section, SECTIONS, "encoder")
+    data = from_mapping(DataSection, section["data"], "data")
+    args = training_arguments(EncoderPretrainingConfig, section, output_dir)
+    augmentation = from_mapping(AugmentationConfig, section.get("augmentation", {}), "augmentation")
+    model_section = from_mapping(EncoderModelSection, section["model"], "model")
+    start_stage(output_dir, seed)
+
+    tokenizer = EntropyASRPhonemeTokenizer()
+    rows = add_phoneme_ids(data.train_rows(), tokenizer)
+    eval_rows = data.eval_rows()
+    extractor = model_section.build_feature_extractor(rows)
+    trainer = EncoderPretrainingTrainer(
+        model_section.build(len(tokenizer)),
+        args,
+        data_collator=CTCCollator(extractor, data.augmenter(augmentation)),
+        train_dataset=rows,
+        eval_dataset=None if eval_rows is None else add_phoneme_ids(eval_rows, tokenizer),
+    )
+    results = run_trainer(trainer, output_dir)
+    trainer.save_model(str(output_dir))
+    extractor.save_pretrained(output_dir)
+    tokenizer.save_pretrained(output_dir)
+    write_record(output_dir, "encoder", section, results)

@@ -1,0 +1,59 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Text files as material for language models and synthetic speech."""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def read_lines(files: list[str]) -> Iterator[str]:
+    """Non-empty lines of UTF-8 text files, blanks collapsed."""
+    for path in files:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                if line := " ".join(line.split()):
+                    yield line
+
+
+def simplify_characters(text: str) -> str:
+    """Traditional Chinese characters as simplified ones (needs `opencc-python-reimplemented`, in the extra g2p)."""
+    return _converter().convert(text)
+
+
+def _converter(cache: list = []):  # noqa: B006 - one converter a process: loading its dictionaries takes a second
+    if not cache:
+        try:
+            from opencc import OpenCC
+        except ImportError as error:
+            raise ImportError('Simplified characters need opencc: pip install "entropy-asr[g2p]".') from error
+        cache.append(OpenCC("t2s"))
+    return cache[0]
+
+
+def transcript_style(text: str, language: str) -> str:
+    """Text as the transcripts have it: English lower-case with apostrophes only, Chinese without punctuation."""
+    if language == "zh":
+        return "".join(re.findall(r"[\u4e00-\u9fffA-Za-z]", text))
+    text = text.lower().replace("’", "'").replace("—", " ").replace("-", " ")
+    words = (re.sub(r"[^a-z']", "", word).strip("'") for word in text.split())
+    return " ".join(word for word in words if word)
+
+
+def cut_text(line: str, language: str, max_units: int, seed: int) -> list[str]:
+    """Pieces of 1 to `max_units` words (Chinese: characters, at punctuation) of a line, in transcript style.
+
+    Lengths are drawn from a generator of `seed` and the line, so the pieces of a line never change.
+    """
+    if language == "zh":
+        clauses = (transcript_style(clause, "zh") for clause in re.split(r"[，。！？；：、,.!?;:\s]", line))
+        return [clause for clause in clauses if 2 <= len(clause) <= max_units]
+    words = transcript_style(line, "en").split()
+    rng = np.random.default_rng([seed, len(line), sum(map(ord, line))])
+    pieces, start = [], 0
+    while start < len(words):
+        size = int(rng.integers(1, max_units + 1))
+        pieces.append(" ".join(words[start : start + size]))
+        start += size
+    return pieces
