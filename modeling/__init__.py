@@ -1,3 +1,65 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Everything inference needs; importing it registers the classes with transformers' auto classes."""
+
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForCTC,
+    AutoModelForMultimodalLM,
+    AutoModelForSpeechSeq2Seq,
+    AutoProcessor,
+    AutoTokenizer,
+)
+
+from .audio import AudioError, load_audio
+from .configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig, EntropyASREncoderConfig
+from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor
+from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRModel
+from .modeling_entropy_asr_encoder import EntropyASREncoder, EntropyASREncoderCache, EntropyASRForCTC
+from .pipeline_entropy_asr import EntropyASRPipeline, load_pipeline, register_pipeline
+from .processing_entropy_asr import EntropyASRProcessor
+from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+
+
+for auto_class in (AutoModel, AutoModelForSpeechSeq2Seq, AutoModelForMultimodalLM):
+    auto_class.register(EntropyASRConfig, EntropyASRForConditionalGeneration, exist_ok=True)
+AutoModel.register(EntropyASREncoderConfig, EntropyASREncoder, exist_ok=True)
+AutoModelForCTC.register(EntropyASRCTCConfig, EntropyASRForCTC, exist_ok=True)
+for config_class in (EntropyASRConfig, EntropyASRCTCConfig):
+    AutoFeatureExtractor.register(config_class, EntropyASRFeatureExtractor, exist_ok=True)
+AutoProcessor.register(EntropyASRConfig, EntropyASRProcessor, exist_ok=True)
+# Found by its name in a saved tokenizer configuration. Not under a configuration that is saved beside it: transformers
+# would then take the code in that folder instead of this class.
+AutoTokenizer.register(EntropyASREncoderConfig, EntropyASRPhonemeTokenizer, exist_ok=True)
+register_pipeline()
+
+# What is saved carries its code, so that it loads with `trust_remote_code=True` where this package is not installed.
+for saved_class in (
+    EntropyASRConfig,
+    EntropyASRCTCConfig,
+    EntropyASREncoderConfig,
+    EntropyASRFeatureExtractor,
+    EntropyASRPhonemeTokenizer,
+    EntropyASRProcessor,
+):
+    saved_class.register_for_auto_class()
+EntropyASREncoder.register_for_auto_class("AutoModel")
+
+__all__ = [
+    "AudioError",
+    "EntropyASRCTCConfig",
+    "EntropyASRConfig",
+    "EntropyASREncoder",
+    "EntropyASREncoderCache",
+    "EntropyASREncoderConfig",
+    "EntropyASRFeatureExtractor",
+    "EntropyASRForCTC",
+    "EntropyASRForConditionalGeneration",
+    "EntropyASRModel",
+    "EntropyASRPhonemeTokenizer",
+    "EntropyASRPipeline",
+    "EntropyASRProcessor",
+    "load_audio",
+    "load_pipeline",
+]

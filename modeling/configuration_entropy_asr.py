@@ -13,12 +13,48 @@
 # limitations under the License.
 """Configurations of the speech encoder, of its phoneme CTC model and of the full encoder-adaptor-LLM model."""
 
+import copy
+from typing import TYPE_CHECKING
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.models.auto import modeling_auto
-from transformers.utils import auto_docstring
+from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME, auto_docstring
 
+
+if TYPE_CHECKING:
+    # transformers saves with a checkpoint the files that the saved classes' files name in relative imports. Any model
+    # saves its configuration, so naming the other entry points here gives every checkpoint all the code it needs.
+    from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor as EntropyASRFeatureExtractor
+    from .modeling_entropy_asr import EntropyASRForConditionalGeneration as EntropyASRForConditionalGeneration
+    from .pipeline_entropy_asr import EntropyASRPipeline as EntropyASRPipeline
+    from .processing_entropy_asr import EntropyASRProcessor as EntropyASRProcessor
+    from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer as EntropyASRPhonemeTokenizer
+
+# Where a checkpoint's own code has its classes, for `trust_remote_code=True`. All auto classes give the model that can
+# `generate`.
+_MODEL_AUTO_MAP = {
+    "AutoConfig": "configuration_entropy_asr.EntropyASRConfig",
+    "AutoModel": "modeling_entropy_asr.EntropyASRForConditionalGeneration",
+    "AutoModelForMultimodalLM": "modeling_entropy_asr.EntropyASRForConditionalGeneration",
+    "AutoModelForSpeechSeq2Seq": "modeling_entropy_asr.EntropyASRForConditionalGeneration",
+}
+_CTC_AUTO_MAP = {
+    "AutoConfig": "configuration_entropy_asr.EntropyASRCTCConfig",
+    "AutoModelForCTC": "modeling_entropy_asr_encoder.EntropyASRForCTC",
+}
+# The stock speech recognition pipeline loads no processor, so that no model with a prompt can run in it.
+_CUSTOM_PIPELINES = {
+    "automatic-speech-recognition": {
+        "impl": "pipeline_entropy_asr.EntropyASRPipeline",
+        "pt": ["AutoModelForSpeechSeq2Seq"],
+        "type": "multimodal",
+    }
+}
+
+# Whether this file came with a checkpoint (`trust_remote_code=True`) or is part of the installed package.
+_IS_REMOTE_CODE = __name__.startswith(f"{TRANSFORMERS_DYNAMIC_MODULE_NAME}.")
 
 # (kernel, stride, padding) of one stage that shortens a sequence: n -> (n + padding - kernel) // stride + 1.
 LengthStage = tuple[int, int, int]
@@ -38,6 +74,27 @@ def output_length(input_length, stages: list[LengthStage]):
     return input_length
 
 
+# Encoders of waveforms whose output frames are those of their convolutions, and of an optional adapter behind them.
+_WAVEFORM_ENCODERS_WITH_ADAPTER = ("wav2vec2", "wav2vec2-conformer", "wavlm", "data2vec-audio")
+_WAVEFORM_ENCODERS = (*_WAVEFORM_ENCODERS_WITH_ADAPTER, "hubert", "unispeech", "unispeech-sat")
+
+
+def _fast_conformer_stages(audio_config: PreTrainedConfig) -> list[LengthStage]:
+    """Subsampling of Parakeet, and of Nemotron's causal one, which pads `kernel - 1` before and `stride - 1` after."""
+    kernel, stride = audio_config.subsampling_conv_kernel_size, audio_config.subsampling_conv_stride
+    causal = audio_config.model_type == "nemotron_asr_streaming_encoder"
+    padding = kernel - 1 + stride - 1 if causal else (kernel - 1) // 2 * 2
+    return [(kernel, stride, padding)] * (audio_config.subsampling_factor.bit_length() - 1)
+
+
+def _adapter_stages(audio_config: PreTrainedConfig, side_padding: int) -> list[LengthStage]:
+    """Strided layers behind encoders of the wav2vec 2.0 family, with as many zeros on both sides."""
+    if not audio_config.add_adapter:
+        return []
+    stage = (audio_config.adapter_kernel_size, audio_config.adapter_stride, 2 * side_padding)
+    return [stage] * audio_config.num_adapter_layers
+
+
 def encoder_length_stages(audio_config: PreTrainedConfig) -> list[LengthStage]:
     """Strided stages of a speech encoder, from its feature frames (or samples) to its output frames.
 
@@ -48,16 +105,15 @@ def encoder_length_stages(audio_config: PreTrainedConfig) -> list[LengthStage]:
     if model_type == "entropy_asr_encoder":
         return [(3, 2, 2), (3, 2, 2)]
     if model_type in ("parakeet_encoder", "nemotron_asr_streaming_encoder"):
-        kernel, stride = audio_config.subsampling_conv_kernel_size, audio_config.subsampling_conv_stride
-        return [(kernel, stride, (kernel - 1) // 2 * 2)] * (audio_config.subsampling_factor.bit_length() - 1)
+        return _fast_conformer_stages(audio_config)
     if model_type == "whisper":
         return [(3, 2, 2)]
     if model_type == "wav2vec2-bert":
-        kernel, stride = audio_config.adapter_kernel_size, audio_config.adapter_stride
-        adapter = (kernel, stride, 2 * (stride // 2))
-        return [adapter] * (audio_config.num_adapter_layers if audio_config.add_adapter else 0)
-    if "conv_stride" in vars(audio_config) and "conv_kernel" in vars(audio_config):
-        return [(k, s, 0) for k, s in zip(audio_config.conv_kernel, audio_config.conv_stride, strict=True)]
+        return _adapter_stages(audio_config, audio_config.adapter_stride // 2)
+    if model_type in _WAVEFORM_ENCODERS:
+        convolutions = zip(audio_config.conv_kernel, audio_config.conv_stride, strict=True)
+        stages = [(kernel, stride, 0) for kernel, stride in convolutions]
+        return stages + (_adapter_stages(audio_config, 1) if model_type in _WAVEFORM_ENCODERS_WITH_ADAPTER else [])
     raise ValueError(
         f"The strided stages of a `{model_type}` encoder are not known. Pass `audio_length_stages=[[kernel, stride, "
         "padding], ...]` (one entry a stage, total padding) to `EntropyASRConfig`."
@@ -132,12 +188,14 @@ class EntropyASRCTCConfig(PreTrainedConfig):
         The speech encoder: an [`EntropyASREncoderConfig`] or the configuration of any encoder transformers knows.
     audio_length_stages (`list[list[int]]`, *optional*):
         `[kernel, stride, padding]` of each strided stage of the encoder; derived for known encoders.
-    vocab_size (`int`, *optional*, defaults to 256):
-        Size of the phoneme vocabulary, blank included.
+    vocab_size (`int`, *optional*, defaults to 269):
+        Size of the phoneme vocabulary, blank included; the built-in one's by default.
     pad_token_id (`int`, *optional*, defaults to 0):
         The CTC blank.
     ctc_loss_reduction (`str`, *optional*, defaults to `"mean"`):
         `"mean"`: mean over utterances of the loss per label; `"sum"`: sum over utterances.
+    auto_map (`dict`, *optional*):
+        Classes in the code that is saved with a checkpoint.
     """
 
     model_type = "entropy_asr_ctc"
@@ -145,13 +203,15 @@ class EntropyASRCTCConfig(PreTrainedConfig):
 
     audio_config: dict | PreTrainedConfig | None = None
     audio_length_stages: list | None = None
-    vocab_size: int = 256
+    vocab_size: int = 269
     pad_token_id: int | None = 0
     ctc_loss_reduction: str = "mean"
     initializer_range: float = 0.02
+    auto_map: dict | None = None
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
+        self.auto_map = self.auto_map or dict(_CTC_AUTO_MAP)
         if self.audio_length_stages is None:
             self.audio_length_stages = [list(stage) for stage in encoder_length_stages(self.audio_config)]
 
@@ -187,14 +247,14 @@ class EntropyASRConfig(PreTrainedConfig):
         Width of the adaptor's hidden layer; the language model's `hidden_size` by default.
     adaptor_hidden_act (`str`, *optional*, defaults to `"relu"`):
         Activation of the adaptor.
-    phoneme_vocab_size (`int`, *optional*, defaults to 256):
-        Size of the phoneme CTC head, blank included.
+    phoneme_vocab_size (`int`, *optional*, defaults to 269):
+        Size of the phoneme CTC head, blank included; the built-in phoneme vocabulary's by default.
     phoneme_blank_token_id (`int`, *optional*, defaults to 0):
         The CTC blank of the phoneme head.
     audio_token_id (`int`, *optional*, defaults to 151669):
         Placeholder that stands for one audio token in `input_ids`.
     auto_map (`dict`, *optional*):
-        Where the Hub finds the classes of this checkpoint.
+        Classes in the code that is saved with a checkpoint.
     """
 
     model_type = "entropy_asr"
@@ -227,7 +287,7 @@ class EntropyASRConfig(PreTrainedConfig):
     adaptor_stacking: int = 4
     adaptor_intermediate_size: int | None = None
     adaptor_hidden_act: str = "relu"
-    phoneme_vocab_size: int = 256
+    phoneme_vocab_size: int = 269
     phoneme_blank_token_id: int = 0
     audio_token_id: int = 151669
     initializer_range: float = 0.02
@@ -236,12 +296,18 @@ class EntropyASRConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
-        # TRL and the Hub code read `auto_map` unguarded, so it is always a dictionary.
-        self.auto_map = self.auto_map or {}
+        self.auto_map = self.auto_map or dict(_MODEL_AUTO_MAP)
+        # Given this entry, `pipeline` asks for `trust_remote_code=True`. The installed package has its pipeline class
+        # in transformers' table of tasks (`register_pipeline`), so there only the saved file has the entry.
+        self.custom_pipelines = copy.deepcopy(_CUSTOM_PIPELINES) if _IS_REMOTE_CODE else {}
         if self.audio_length_stages is None:
             self.audio_length_stages = [list(stage) for stage in encoder_length_stages(self.audio_config)]
         if self.adaptor_intermediate_size is None:
             self.adaptor_intermediate_size = self.text_config.hidden_size
+
+    def to_dict(self) -> dict:
+        """As saved: with the pipeline class for those who load the checkpoint's own code."""
+        return {**super().to_dict(), "custom_pipelines": copy.deepcopy(_CUSTOM_PIPELINES)}
 
     def validate_architecture(self):
         """Part of `@strict` validation: checks that the parts fit each other."""
@@ -270,7 +336,7 @@ class EntropyASRConfig(PreTrainedConfig):
         return cls(**kwargs)
 
     @classmethod
-    def tiny(cls, vocab_size: int = 4096, audio_token_id: int = 3, phoneme_vocab_size: int = 256, **kwargs):
+    def tiny(cls, vocab_size: int = 4096, audio_token_id: int = 3, phoneme_vocab_size: int = 269, **kwargs):
         """At most 12M parameters: trains and transcribes on two CPU cores.
 
         Args:

@@ -19,7 +19,7 @@ import torchaudio.compliance.kaldi as kaldi
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 
-from .audio import load_audio
+from .audio import AudioError, load_audio
 
 
 # Kaldi computes on 16-bit sample values.
@@ -114,6 +114,13 @@ class EntropyASRFeatureExtractor(SequenceFeatureExtractor):
         """Normalised features `(num_frames, feature_size)` of one waveform `(num_samples,)`."""
         return self.normalize(self.filterbank(waveform))
 
+    def _load_and_extract(self, index: int, waveform: np.ndarray | torch.Tensor) -> torch.Tensor:
+        try:
+            samples = load_audio(waveform, self.sampling_rate, self.sampling_rate)
+        except AudioError as error:
+            raise AudioError(f"Audio item {index}: {error}") from error
+        return self.extract(torch.from_numpy(samples))
+
     def __call__(
         self,
         raw_speech: np.ndarray | torch.Tensor | list,
@@ -150,9 +157,10 @@ class EntropyASRFeatureExtractor(SequenceFeatureExtractor):
         waveforms = raw_speech if isinstance(raw_speech, (list, tuple)) else [raw_speech]
         if len(waveforms) and isinstance(waveforms[0], (int, float)):
             waveforms = [np.asarray(raw_speech, dtype=np.float32)]
-        features = [self.extract(torch.from_numpy(load_audio(item, self.sampling_rate))) for item in waveforms]
+        if not waveforms:
+            raise ValueError("`raw_speech` is empty: give at least one waveform.")
         return self.pad(
-            BatchFeature({"input_features": features}),
+            BatchFeature({"input_features": [self._load_and_extract(*item) for item in enumerate(waveforms)]}),
             padding=padding,
             max_length=max_length,
             truncation=truncation,

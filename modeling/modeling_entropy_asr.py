@@ -11,8 +11,6 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Configurations of the speech encoder, of its phoneme CTC model and of the full encoder-adaptor-LLM model."""
-
 """The full model: speech encoder, adaptor and language model, with the phoneme CTC head beside them."""
 
 from dataclasses import dataclass
@@ -31,7 +29,6 @@ from transformers.utils import TransformersKwargs, auto_docstring, can_return_tu
 from .configuration_entropy_asr import EntropyASRConfig
 from .modeling_entropy_asr_encoder import (
     EntropyASREncoderPreTrainedModel,
-    EntropyASRForCTC,
     EntropyASRPhonemeHead,
     build_audio_tower,
     encode_audio,
@@ -69,19 +66,20 @@ class EntropyASRAdaptor(nn.Module):
         return torch.arange(num_tokens, device=frame_mask.device)[None, :] < lengths[:, None]
 
 
+@auto_docstring(custom_intro="What backbone and full model share.")
 class EntropyASRPreTrainedModel(EntropyASREncoderPreTrainedModel):
-    """What backbone and full model share."""
-
     config: EntropyASRConfig
     base_model_prefix = "model"
     input_modalities = ("audio", "text")
-    _no_split_modules = ["EntropyASREncoderLayer", "Qwen3DecoderLayer"]
+    # The layers of encoder and language model are collected from these themselves.
+    _no_split_modules = None
     _skip_keys_device_placement = "past_key_values"
     # Counting the placeholders depends on the data, so the multimodal prefill cannot be one graph.
     _can_compile_fullgraph = False
     _can_record_outputs = None
 
 
+@auto_docstring(custom_intro="Output of [`EntropyASRModel`].")
 @dataclass
 class EntropyASRModelOutputWithPast(BaseModelOutputWithPast):
     r"""
@@ -231,16 +229,18 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         *,
         audio_token_id: int,
         vocab_size: int | None = None,
+        eos_token_id: int | None = None,
         **config_kwargs,
     ) -> "EntropyASRForConditionalGeneration":
         """Join a trained speech encoder and a trained language model; the adaptor between them starts at random.
 
         Args:
-            encoder: [`EntropyASRForCTC`] or any transformers speech model, or where to load one from. Of a CTC model
+            encoder: an `EntropyASRForCTC` or any transformers speech model, or where to load one from. Of a CTC model
                 of ours the phoneme head is taken too.
             language_model: a causal language model, or where to load one from.
             audio_token_id: id of the audio placeholder in the language model's tokenizer.
             vocab_size: size to which embeddings are resized when the tokenizer got new tokens.
+            eos_token_id: token that ends a transcription; by default what ends the language model's answers.
             **config_kwargs: further fields of [`EntropyASRConfig`].
         """
         encoder = load_speech_model(encoder) if isinstance(encoder, str) else encoder
@@ -248,11 +248,8 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
             language_model = AutoModelForCausalLM.from_pretrained(language_model, dtype=torch.float32)
         if vocab_size is not None and vocab_size > language_model.config.vocab_size:
             language_model.resize_token_embeddings(vocab_size)
-        audio_tower = encoder.audio_tower if isinstance(encoder, EntropyASRForCTC) else encoder_half(encoder)
-        if isinstance(encoder, EntropyASRForCTC):
-            config_kwargs.setdefault("phoneme_vocab_size", encoder.config.vocab_size)
-            config_kwargs.setdefault("phoneme_blank_token_id", encoder.config.pad_token_id)
-            config_kwargs.setdefault("audio_length_stages", encoder.config.audio_length_stages)
+        phoneme_head, config_kwargs = cls._phoneme_component(encoder, config_kwargs)
+        audio_tower = encoder_half(encoder) if phoneme_head is None else encoder.audio_tower
         config = EntropyASRConfig(
             audio_config=audio_tower.config.to_dict(),
             text_config=language_model.config.to_dict(),
@@ -264,14 +261,38 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         model.model.audio_tower.load_state_dict(audio_tower.state_dict())
         model.model.language_model.load_state_dict(language_model.base_model.state_dict())
         model.lm_head.load_state_dict(language_model.get_output_embeddings().state_dict())
-        if isinstance(encoder, EntropyASRForCTC):
-            model.phoneme_head.load_state_dict(encoder.phoneme_head.state_dict())
+        if phoneme_head is not None:
+            model.phoneme_head.load_state_dict(phoneme_head.state_dict())
         model.tie_weights()
+        model.generation_config.update(
+            eos_token_id=language_model.generation_config.eos_token_id if eos_token_id is None else eos_token_id,
+            pad_token_id=language_model.generation_config.pad_token_id,
+            # The placeholder stands for audio: generated, it would ask for embeddings that are not there.
+            suppress_tokens=[audio_token_id],
+        )
         return model
 
+    @staticmethod
+    def _phoneme_component(encoder: PreTrainedModel, config_kwargs: dict) -> tuple[nn.Module | None, dict]:
+        """Phoneme head of a CTC model of ours, and the configuration completed by what it fixes."""
+        # CODEPATH: a CTC model of this project brings a phoneme head, a speech encoder of transformers brings none.
+        if encoder.config.model_type != "entropy_asr_ctc":
+            return None, config_kwargs
+        fixed = {
+            "phoneme_vocab_size": encoder.config.vocab_size,
+            "phoneme_blank_token_id": encoder.config.pad_token_id,
+            "audio_length_stages": encoder.config.audio_length_stages,
+        }
+        return encoder.phoneme_head, {**fixed, **config_kwargs}
+
+    @auto_docstring(custom_intro="Audio embeddings in the language model's space.")
     def get_audio_features(
         self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs
-    ):
+    ) -> tuple | BaseModelOutputWithPooling:
+        r"""
+        input_features_mask (`torch.Tensor` of shape `(batch_size, num_feature_frames)`, *optional*):
+            1 for feature frames of real audio, 0 for padding.
+        """
         return self.model.get_audio_features(input_features, input_features_mask, **kwargs)
 
     @torch.no_grad()

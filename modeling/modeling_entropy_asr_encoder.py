@@ -11,8 +11,6 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Configurations of the speech encoder, of its phoneme CTC model and of the full encoder-adaptor-LLM model."""
-
 """Causal Conformer speech encoder with dynamic chunk masks, and its phoneme CTC model.
 
 Differences from FireRedASR's encoder: rotary positions, causal depthwise convolution, LayerNorm inside it (BatchNorm
@@ -34,7 +32,7 @@ from transformers.modeling_outputs import CausalLMOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, auto_docstring, can_return_tuple
-from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.generic import is_flash_attention_requested, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_entropy_asr import (
@@ -127,10 +125,13 @@ def eager_attention_forward(
     dropout: float = 0.0,
     **kwargs: Unpack[TransformersKwargs],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Plain attention over `(batch, heads, time, head_dim)`; returns `(batch, time, heads, head_dim)` and weights."""
+    """Plain attention over `(batch, heads, time, head_dim)`; returns `(batch, time, heads, head_dim)` and weights.
+
+    `attention_mask` is boolean, see [`create_chunk_mask`]: True where attention is allowed.
+    """
     scores = torch.matmul(query, key.transpose(2, 3)) * scaling
     if attention_mask is not None:
-        scores = scores + attention_mask
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     weights = nn.functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
     weights = nn.functional.dropout(weights, p=dropout, training=module.training)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
@@ -314,6 +315,7 @@ class EntropyASREncoderLayer(GradientCheckpointingLayer):
         return self.norm_out(hidden_states)
 
 
+@auto_docstring(custom_intro="Output of [`EntropyASREncoder`], or of another encoder in its place.")
 @dataclass
 class EntropyASREncoderOutput(ModelOutput):
     r"""
@@ -329,9 +331,8 @@ class EntropyASREncoderOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
+@auto_docstring(custom_intro="What the encoder and the CTC model share: initialisation and capabilities.")
 class EntropyASREncoderPreTrainedModel(PreTrainedModel):
-    """What the encoder and the CTC model share: initialisation and capabilities."""
-
     config: EntropyASREncoderConfig
     base_model_prefix = "audio_tower"
     main_input_name = "input_features"
@@ -347,7 +348,10 @@ class EntropyASREncoderPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
         super()._init_weights(module)
-        if isinstance(module, EntropyASREncoderRotaryEmbedding):
+        # Normal weights of 0.02 left CTC training on its constant plateau for over 1000 steps; these leave it in 150.
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+            init.xavier_uniform_(module.weight)
+        elif isinstance(module, EntropyASREncoderRotaryEmbedding):
             init.copy_(module.inv_freq, module.compute_inv_freq(module.config))
 
 
@@ -400,7 +404,7 @@ class EntropyASREncoder(EntropyASREncoderPreTrainedModel):
         start = 0 if cache is None else cache.seen_frames
         positions = torch.arange(start, start + hidden_states.shape[1], device=hidden_states.device)
         cached_frames = None if left_chunks < 0 else left_chunks * chunk_size
-        visible = self._attention_mask(positions, frame_mask, hidden_states, chunk_size, left_chunks, cache)
+        visible = self._attention_mask(positions, frame_mask, chunk_size, left_chunks, cache, cached_frames)
         position_embeddings = self.rotary_emb(positions, hidden_states.dtype)
         for layer in self.layers:
             hidden_states = layer(
@@ -415,31 +419,33 @@ class EntropyASREncoder(EntropyASREncoderPreTrainedModel):
             cache.seen_frames += hidden_states.shape[1]
         return EntropyASREncoderOutput(last_hidden_state=hidden_states, attention_mask=frame_mask)
 
-    @staticmethod
-    def _frame_mask(attention_mask: torch.Tensor | None, hidden_states: torch.Tensor) -> torch.Tensor:
+    def _frame_mask(self, attention_mask: torch.Tensor | None, hidden_states: torch.Tensor) -> torch.Tensor:
         """Valid encoder frames (B, T'), from the mask of feature frames (B, T)."""
         batch_size, num_frames = hidden_states.shape[:2]
         if attention_mask is None:
             return torch.ones(batch_size, num_frames, dtype=torch.bool, device=hidden_states.device)
-        lengths = output_length(attention_mask.sum(-1), [(3, 2, 2), (3, 2, 2)])
+        lengths = output_length(attention_mask.sum(-1), encoder_length_stages(self.config))
         return torch.arange(num_frames, device=hidden_states.device)[None, :] < lengths[:, None]
 
-    def _attention_mask(self, positions, frame_mask, hidden_states, chunk_size, left_chunks, cache):
-        """Mask in the form the attention implementation takes; see [`create_chunk_mask`]."""
-        if "flash" in self.config._attn_implementation:
+    def _attention_mask(
+        self,
+        positions: torch.Tensor,
+        frame_mask: torch.Tensor,
+        chunk_size: int,
+        left_chunks: int,
+        cache: EntropyASREncoderCache | None,
+        cached_frames: int | None,
+    ) -> torch.Tensor:
+        """Which frames attend to which (see [`create_chunk_mask`]); flash attention takes the valid frames only."""
+        if is_flash_attention_requested(self.config):
             if chunk_size > 0:
                 raise ValueError("Flash attention has no chunk masks: use `attn_implementation='sdpa'`.")
             return frame_mask
         key_positions, key_mask = positions, frame_mask
         if cache is not None:
-            limit = None if left_chunks < 0 else left_chunks * chunk_size
-            key_positions = cache.extend("positions", positions, limit, dim=0)
-            key_mask = cache.extend("mask", frame_mask, limit, dim=1)
-        visible = create_chunk_mask(positions, key_positions, key_mask, chunk_size, left_chunks)
-        if self.config._attn_implementation == "eager":
-            bias = torch.zeros(visible.shape, dtype=hidden_states.dtype, device=hidden_states.device)
-            return bias.masked_fill(~visible, torch.finfo(hidden_states.dtype).min)
-        return visible
+            key_positions = cache.extend("positions", positions, cached_frames, dim=0)
+            key_mask = cache.extend("mask", frame_mask, cached_frames, dim=1)
+        return create_chunk_mask(positions, key_positions, key_mask, chunk_size, left_chunks)
 
 
 def build_audio_tower(audio_config) -> PreTrainedModel:
@@ -447,6 +453,7 @@ def build_audio_tower(audio_config) -> PreTrainedModel:
 
     Own classes are built directly: as remote code, their configuration may exist twice and no auto class knows it.
     """
+    # CODEPATH: checkpoints with the encoder of this project; the others hold one of transformers (Whisper, Parakeet).
     if audio_config.model_type == "entropy_asr_encoder":
         return EntropyASREncoder(audio_config)
     audio_tower = AutoModel.from_config(audio_config)
@@ -512,6 +519,7 @@ class EntropyASRPhonemeHead(nn.Module):
         return self.output(self.act(self.linear2(self.act(self.linear1(hidden_states)))))
 
 
+@auto_docstring(custom_intro="Output of [`EntropyASRForCTC`].")
 @dataclass
 class EntropyASRCTCOutput(CausalLMOutput):
     r"""
@@ -605,13 +613,19 @@ class EntropyASRForCTC(EntropyASREncoderPreTrainedModel):
 def load_speech_model(path: str) -> PreTrainedModel:
     """Load a speech model by the class its configuration names, so that a CTC model of ours keeps its head."""
     config = AutoConfig.from_pretrained(path)
+    # CODEPATH: a CTC model of this project; the others are speech encoders of transformers.
     model_class = EntropyASRForCTC if config.model_type == "entropy_asr_ctc" else AutoModel
     return model_class.from_pretrained(path, dtype=torch.float32)
 
 
 def encoder_half(model: PreTrainedModel) -> PreTrainedModel:
-    """The speech encoder inside a speech model: of an encoder-decoder its encoder, of a CTC model its backbone."""
-    return model.get_encoder() if model.config.is_encoder_decoder else model.base_model
+    """The speech encoder inside a speech model: of an encoder-decoder its encoder, of a CTC model its backbone.
+
+    Parakeet's CTC and transducer models have no backbone class: their encoder is a module with its own configuration.
+    """
+    if model.config.is_encoder_decoder or "encoder_config" in model.config.sub_configs:
+        return model.get_encoder()
+    return model.base_model
 
 
 __all__ = [

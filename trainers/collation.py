@@ -9,8 +9,11 @@ import numpy as np
 import torch
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 
+from entropy_asr.modeling.processing_entropy_asr import EntropyASRProcessor
+
 from .augmentation import SpeechAugmenter
 from .base import frames_in_time_order
+from .sources import NON_SPEECH
 
 
 @dataclass
@@ -59,3 +62,55 @@ class CTCCollator(FeatureCollator):
         labels = [torch.as_tensor(row["phoneme_ids"], dtype=torch.long) for row in rows]
         padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
         return {**self.features(rows), "labels": padded}
+
+
+@dataclass
+class TranscriptionCollator(FeatureCollator):
+    """Features, prompts and transcriptions for the supervised stages.
+
+    Args:
+        processor: The model's processor; its own feature extractor is the first argument.
+        language_prompt_probability: Share of prompts that name the language of the row.
+        generates: Also give prompts alone, padded on the left, and row numbers, for evaluation by generation.
+    """
+
+    processor: EntropyASRProcessor | None = None
+    language_prompt_probability: float = 0.0
+    generates: bool = False
+
+    def evaluation(self) -> "TranscriptionCollator":
+        """The same collator without augmentation and languages in prompts, with prompts to generate from."""
+        return replace(self, augmenter=None, language_prompt_probability=0.0, generates=True)
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        speech = self.features(rows)
+        mask = speech.pop("attention_mask")
+        examples = [
+            self.processor.encode_example(num_frames, row["text"], self._requested_language(row))
+            for row, num_frames in zip(rows, mask.long().sum(-1).tolist(), strict=True)
+        ]
+        pad = self.processor.tokenizer.pad_token_id
+        batch = {
+            **speech,
+            "input_features_mask": mask,
+            "input_ids": _pad([ids for ids, _ in examples], pad, side="right"),
+            "attention_mask": _pad([[1] * len(ids) for ids, _ in examples], 0, side="right"),
+            "labels": _pad([labels for _, labels in examples], -100, side="right"),
+        }
+        if self.generates:
+            prompts = [ids[: labels.count(-100)] for ids, labels in examples]
+            batch["prompt_ids"] = _pad(prompts, pad, side="left")
+            batch["prompt_mask"] = _pad([[1] * len(prompt) for prompt in prompts], 0, side="left")
+            batch["row_numbers"] = torch.tensor([row["index"] for row in rows])
+        return batch
+
+    def _requested_language(self, row: dict[str, Any]) -> str | None:
+        if row["language"] == NON_SPEECH or self.language_prompt_probability == 0:
+            return None
+        named = np.random.default_rng([row["draw"], 1]).random() < self.language_prompt_probability
+        return row["language"] if named else None
+
+
+def _pad(sequences: list[list[int]], value: int, side: str) -> torch.Tensor:
+    tensors = [torch.tensor(sequence, dtype=torch.long) for sequence in sequences]
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value, padding_side=side)

@@ -54,7 +54,7 @@ def apply_override(content: dict[str, Any], path: list[str], value: Any) -> None
     content[path[-1]] = value
 
 
-def substitute(value: Any, variables: dict[str, str]) -> Any:
+def substitute(value: Any, variables: dict[str, Any]) -> Any:
     """Replace `{name}` in all strings of a nested value.
 
     Raises:
@@ -69,7 +69,10 @@ def substitute(value: Any, variables: dict[str, str]) -> Any:
     unknown = sorted(set(re.findall(r"\{(\w+)\}", value)) - set(variables))
     if unknown:
         raise ValueError(f"{value!r}: unknown variables {unknown}; known are {sorted(variables)}.")
-    return re.sub(r"\{(\w+)\}", lambda match: variables[match[1]], value)
+    # A whole value may be a number; inside a longer string a variable is text.
+    if whole := re.fullmatch(r"\{(\w+)\}", value):
+        return variables[whole[1]]
+    return re.sub(r"\{(\w+)\}", lambda match: str(variables[match[1]]), value)
 
 
 def load_recipe(path: Path, output_dir: str | None, overrides: list[str]) -> dict[str, Any]:
@@ -90,8 +93,7 @@ def load_recipe(path: Path, output_dir: str | None, overrides: list[str]) -> dic
         else:
             raise ValueError(f"--{'.'.join(key)}: {path} has no such field; variables are {sorted(variables)}.")
     recipe["output_dir"] = str(output_dir or recipe["output_dir"])
-    variables = {name: str(value) for name, value in variables.items()} | {"output_dir": recipe["output_dir"]}
-    recipe["stages"] = substitute(recipe["stages"], variables)
+    recipe["stages"] = substitute(recipe["stages"], {**variables, "output_dir": recipe["output_dir"]})
     return recipe
 
 

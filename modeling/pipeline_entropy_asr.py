@@ -1,0 +1,381 @@
+# Copyright 2026 The entropy-asr authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Speech recognition pipeline: what `pipeline("automatic-speech-recognition", ...)` runs for these models.
+
+How it differs from transformers' own speech recognition pipeline: it loads the processor, which writes the prompt;
+it pads features on the right and prompts on the left in one call of the processor for a whole batch, so that a
+transcript does not depend on what else is in the batch; and what it cannot honour it refuses.
+"""
+
+import copy
+import math
+import os
+from collections.abc import Iterable, Mapping, Sized
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import AutomaticSpeechRecognitionPipeline, GenerationConfig, Pipeline
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.generation import StoppingCriteria, StoppingCriteriaList
+from transformers.modeling_utils import PreTrainedModel
+from transformers.pipelines import PIPELINE_REGISTRY
+from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
+from transformers.processing_utils import ProcessorMixin
+
+from .audio import AudioError, load_audio
+from .modeling_entropy_asr import EntropyASRForConditionalGeneration
+from .processing_entropy_asr import EntropyASRProcessor
+
+
+TASK = "automatic-speech-recognition"
+MODEL_TYPE = "entropy_asr"
+# An audio token is 160 ms with the paper's encoder and stacking: 4 a token are 25 a second. Speech of 6 English words
+# or 7 Chinese characters a second stays below with a vocabulary of a few thousand; a repetition loop is cut early.
+NEW_TOKENS_PER_AUDIO_TOKEN = 4
+# For clips so short that their few audio tokens promise less than one word.
+MIN_NEW_TOKENS = 8
+# Arguments of the stock pipeline that have no meaning here yet.
+UNSUPPORTED = ("return_timestamps", "chunk_length_s", "stride_length_s")
+
+
+class NumberedItems(Dataset):
+    """The items of a sized input with their positions, which error messages name."""
+
+    def __init__(self, items: Sized):
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[int, Any]:
+        return index, self.items[index]
+
+
+class RowLengthCriteria(StoppingCriteria):
+    """Ends each row of a batch at a length of its own, as generating that row alone would.
+
+    Args:
+        max_lengths (`torch.Tensor` of shape `(batch_size,)`): longest sequence of each row, with prompt and padding.
+    """
+
+    def __init__(self, max_lengths: torch.Tensor):
+        self.max_lengths = max_lengths
+
+    def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs) -> torch.BoolTensor:
+        beams = input_ids.shape[0] // len(self.max_lengths)
+        return self.max_lengths.repeat_interleave(beams) <= input_ids.shape[1]
+
+
+class EntropyASRPipeline(Pipeline):
+    r"""
+    Transcribes audio: `pipe("speech.wav")` gives `{"text": "..."}`.
+
+    Decoding is greedy unless `generate_kwargs` say otherwise, whatever the checkpoint's generation configuration says
+    about sampling and length; its other settings hold. An utterance gets at most 8 new tokens and 4 for each of its
+    audio tokens (25 a second with the paper's encoder), unless `max_new_tokens` is given.
+
+    Args:
+        model ([`EntropyASRForConditionalGeneration`]): the model.
+        processor ([`EntropyASRProcessor`]): its processor.
+        kwargs: what `__call__` takes, as defaults of all calls, and the arguments of [`Pipeline`].
+
+    Example:
+
+    ```python
+    >>> from transformers import pipeline
+
+    >>> pipe = pipeline("automatic-speech-recognition", "path/or/hub-id", trust_remote_code=True)
+    >>> pipe("speech.flac", language="en")
+    {'text': 'hello world'}
+    >>> pipe(["one.wav", {"array": samples, "sampling_rate": 8000}], batch_size=2, hotwords=["Kaldi"])
+    [{'text': ...}, {'text': ...}]
+    ```
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+
+    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin | None = None, task: str = TASK, **kwargs):
+        if model.config.model_type != MODEL_TYPE:
+            raise ValueError(f"{type(self).__name__} runs `{MODEL_TYPE}` models, not `{model.config.model_type}`.")
+        if processor is None:
+            raise ValueError(f"{type(self).__name__} needs the model's processor: `processor=...`.")
+        for name in ("tokenizer", "feature_extractor", "image_processor", "video_processor"):
+            if kwargs.pop(name, None) is not None:
+                raise ValueError(f"{type(self).__name__} takes no `{name}`: it uses the processor's parts.")
+        super().__init__(model=model, processor=processor, task=task, **kwargs)
+
+    def __call__(self, inputs: Any, **kwargs) -> dict[str, str] | list[dict[str, str]] | Iterable[dict[str, str]]:
+        """Transcribe one item, or several.
+
+        Args:
+            inputs: Anything [`load_audio`] reads: a path, the bytes of an audio file, a 1-D or 2-D array or tensor (at
+                the model's 16 kHz), or a mapping such as `{"array" or "raw", "sampling_rate"}` or `{"bytes", "path"}`
+                at any sampling rate. Or several of them: a list, a generator, or a dataset (a column of a Hugging Face
+                data set through [`~transformers.pipelines.pt_utils.KeyDataset`]).
+            batch_size (`int`, *optional*, defaults to 1): items transcribed together; it changes no transcript.
+            num_workers (`int`, *optional*, defaults to 0): processes that load audio.
+            language (`str`, *optional*): "en" or "zh"; the model decides by default.
+            hotwords (`list[str]`, *optional*): words to listen for.
+            num_beams (`int`, *optional*): width of the beam search.
+            max_new_tokens (`int`, *optional*): longest transcript in tokens.
+            generate_kwargs (`dict`, *optional*): further arguments of `generate`.
+
+        Returns:
+            `{"text": str}` for one item, a list of them for a list, an iterator over them for generators and datasets.
+            Audio without speech has the text `""`.
+
+        Raises:
+            AudioError: an item that cannot be read or is longer than the model can take; the message names the item.
+            ValueError: an argument that cannot be honoured.
+        """
+        if isinstance(inputs, list) and not inputs:
+            return []
+        return super().__call__(inputs, **kwargs)
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """Save the model and its processor."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory, **kwargs)
+
+    def _sanitize_parameters(
+        self,
+        language: str | None = None,
+        hotwords: list[str] | tuple[str, ...] | None = None,
+        num_beams: int | None = None,
+        max_new_tokens: int | None = None,
+        generate_kwargs: dict[str, Any] | None = None,
+        **others,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        _refuse(others)
+        prompt_params = {} if language is None else {"language": language}
+        if hotwords is not None:
+            if not isinstance(hotwords, (list, tuple)) or not all(isinstance(word, str) for word in hotwords):
+                raise ValueError(f"`hotwords` must be a list of words, not {hotwords!r}.")
+            prompt_params["hotwords"] = list(hotwords)
+        self.processor.prompt(**prompt_params)  # an unknown language is told before any audio is read
+        forward_params = dict(generate_kwargs or {})
+        for name, value in (("num_beams", num_beams), ("max_new_tokens", max_new_tokens)):
+            if value is not None and forward_params.setdefault(name, value) != value:
+                raise ValueError(f"`{name}` is {value}, but {forward_params[name]} in `generate_kwargs`.")
+        return prompt_params, forward_params, {}
+
+    def get_iterator(
+        self,
+        inputs: Any,
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> PipelineIterator:
+        """As in [`Pipeline`], with the processor's padding and errors that name the position of an item."""
+        if isinstance(inputs, Sized):
+            items = PipelineDataset(NumberedItems(inputs), self._preprocess_numbered, {})
+        elif num_workers > 1:
+            raise ValueError("`num_workers` above 1 needs inputs with a length: every worker would read all of them.")
+        else:
+            items = PipelineIterator(enumerate(inputs), self._preprocess_numbered, {})
+        collate = partial(self.collate, **preprocess_params)
+        batches = DataLoader(items, num_workers=num_workers, batch_size=batch_size, collate_fn=collate)
+        outputs = PipelineIterator(batches, self.forward, forward_params, loader_batch_size=batch_size)
+        return PipelineIterator(outputs, self.postprocess, postprocess_params)
+
+    def run_single(
+        self,
+        inputs: Any,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> dict[str, str]:
+        """Transcribe one item."""
+        batch = self.collate([self.preprocess(inputs)], **preprocess_params)
+        return self.postprocess(self.forward(batch, **forward_params), **postprocess_params)
+
+    def preprocess(self, input_: Any) -> dict[str, Any]:
+        """Load one item: its samples `(num_samples,)` at the model's rate, and what messages call it."""
+        waveform = load_audio(input_, target_sampling_rate=self.processor.sampling_rate)
+        path = input_.get("path") if isinstance(input_, Mapping) else input_
+        return {"waveform": waveform, "name": str(path) if isinstance(path, (str, os.PathLike)) else "audio"}
+
+    def _preprocess_numbered(self, numbered: tuple[int, Any]) -> dict[str, Any]:
+        index, item = numbered
+        try:
+            loaded = self.preprocess(item)
+        except AudioError as error:
+            raise AudioError(f"item {index}: {error}") from error
+        return {**loaded, "name": f"item {index}: {loaded['name']}"}
+
+    def collate(
+        self, items: list[dict[str, Any]], language: str | None = None, hotwords: list[str] | None = None
+    ) -> dict[str, Any]:
+        """One batch of the model's inputs: the processor pads features on the right and prompts on the left."""
+        waveforms = [item["waveform"] for item in items]
+        inputs = self.processor.apply_transcription_request(waveforms, language=language, hotwords=hotwords)
+        return {
+            "inputs": dict(inputs),
+            "names": [item["name"] for item in items],
+            "seconds": [len(waveform) / self.processor.sampling_rate for waveform in waveforms],
+        }
+
+    def _forward(self, model_inputs: dict[str, Any], **generate_kwargs) -> dict[str, torch.Tensor]:
+        """Generate: `sequences` of shape `(batch_size, num_new_tokens)`."""
+        inputs = model_inputs["inputs"]
+        config, others = self._generation_config(generate_kwargs)
+        audio_tokens = (inputs["input_ids"] == self.processor.audio_token_id).sum(-1)  # (B,)
+        if config.max_new_tokens is None:
+            new_tokens = MIN_NEW_TOKENS + NEW_TOKENS_PER_AUDIO_TOKEN * audio_tokens
+        else:
+            new_tokens = torch.full_like(audio_tokens, config.max_new_tokens)
+        self._check_lengths(model_inputs, audio_tokens, config.max_new_tokens)
+        prompt_length = inputs["input_ids"].shape[1]
+        config.max_new_tokens = int(new_tokens.max())
+        criteria = StoppingCriteriaList([RowLengthCriteria(prompt_length + new_tokens)])
+        criteria.extend(others.pop("stopping_criteria", []))
+        sequences = self.model.generate(**inputs, generation_config=config, stopping_criteria=criteria, **others)
+        return {"sequences": sequences[:, prompt_length:]}
+
+    def _generation_config(self, generate_kwargs: dict[str, Any]) -> tuple[GenerationConfig, dict[str, Any]]:
+        """What a call generates with, and those of its arguments that are no generation settings."""
+        settings = dict(generate_kwargs)
+        config = copy.deepcopy(settings.pop("generation_config", None))
+        if config is None:
+            config = copy.deepcopy(self.model.generation_config)
+            config.do_sample, config.max_new_tokens, config.max_length = False, None, None
+        others = config.update(**settings)
+        if config.max_length is not None:
+            raise ValueError("`max_length` counts the prompt and its padding: use `max_new_tokens`.")
+        if config.num_return_sequences not in (None, 1) or config.return_dict_in_generate:
+            raise ValueError(
+                "The pipeline returns one text for each item: `num_return_sequences` and `return_dict_in_generate` "
+                "need the model's `generate`."
+            )
+        if config.eos_token_id is None:
+            config.eos_token_id = self.processor.end_of_text_id
+        if config.pad_token_id is None:
+            config.pad_token_id = self.processor.tokenizer.pad_token_id
+        return config, others
+
+    def _check_lengths(
+        self, model_inputs: dict[str, Any], audio_tokens: torch.Tensor, max_new_tokens: int | None
+    ) -> None:
+        """Refuse what is longer than the features, the encoder or the language model take: nothing is cut silently."""
+        text_tokens = model_inputs["inputs"]["attention_mask"].sum(-1) - audio_tokens
+        # Extractors of a fixed window (Whisper's) drop what is behind it.
+        window = getattr(self.feature_extractor, "chunk_length", math.inf)
+        lengths = zip(audio_tokens.tolist(), text_tokens.tolist(), strict=True)
+        rows = zip(model_inputs["names"], model_inputs["seconds"], lengths, strict=True)
+        for name, seconds, (num_audio, num_text) in rows:
+            max_audio = self._max_audio_tokens(num_text, max_new_tokens)
+            max_seconds = min(window, seconds * max_audio / num_audio)
+            if seconds > max_seconds:
+                raise AudioError(
+                    f"{name}: lasts {seconds:.1f} s, and this model takes at most {max_seconds:.1f} s with this "
+                    "prompt and transcript length; transcribe it in shorter pieces"
+                )
+
+    def _max_audio_tokens(self, num_text: int, max_new_tokens: int | None) -> float:
+        """Audio tokens for which the encoder and, beside prompt and transcript, the language model have positions."""
+        config = self.model.config
+        # Encoders without absolute positions state no limit.
+        frames = getattr(config.audio_config, "max_position_embeddings", math.inf)
+        room = getattr(config.text_config, "max_position_embeddings", math.inf) - num_text
+        if max_new_tokens is None:
+            room = (room - MIN_NEW_TOKENS) / (1 + NEW_TOKENS_PER_AUDIO_TOKEN)
+        else:
+            room -= max_new_tokens
+        return max(0, min(frames / config.adaptor_stacking, room))
+
+    def postprocess(self, model_outputs: dict[str, torch.Tensor]) -> dict[str, str]:
+        """Text of one row of `sequences`, without surrounding white space; nothing in it is repaired."""
+        return {"text": self.processor.decode(model_outputs["sequences"][0]).strip()}
+
+
+class SpeechRecognitionDispatcher:
+    """Stands for the speech recognition task in transformers' table: our pipeline for our models, else the stock one.
+
+    The table has one class a task, and that class says what is loaded before the model is known. So this one asks for
+    the processor as well, as an option: other models run the stock class as before, whether they have one or not.
+    """
+
+    _load_processor = None
+    _load_tokenizer = AutomaticSpeechRecognitionPipeline._load_tokenizer
+    _load_feature_extractor = AutomaticSpeechRecognitionPipeline._load_feature_extractor
+    _load_image_processor = AutomaticSpeechRecognitionPipeline._load_image_processor
+    _load_video_processor = AutomaticSpeechRecognitionPipeline._load_video_processor
+
+    def __new__(cls, model: PreTrainedModel, processor: ProcessorMixin | None = None, **kwargs) -> Pipeline:
+        if model.config.model_type != MODEL_TYPE:
+            return AutomaticSpeechRecognitionPipeline(model=model, processor=processor, **kwargs)
+        parts = ("tokenizer", "feature_extractor")  # loaded for the stock class, part of the processor here
+        kwargs = {name: value for name, value in kwargs.items() if name not in parts}
+        return EntropyASRPipeline(model=model, processor=processor, **kwargs)
+
+
+def register_pipeline() -> None:
+    """Let `pipeline("automatic-speech-recognition", ...)` run these models without remote code.
+
+    Called where the package is imported; code that is loaded from a checkpoint leaves transformers' table alone.
+    """
+    # `register_pipeline` of the registry would warn and drop the task's default model.
+    task = PIPELINE_REGISTRY.supported_tasks[TASK]
+    PIPELINE_REGISTRY.supported_tasks[TASK] = {**task, "impl": SpeechRecognitionDispatcher}
+
+
+def load_pipeline(
+    model: str | os.PathLike, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
+) -> EntropyASRPipeline:
+    """Load a pipeline with this package's own classes: no remote code.
+
+    Args:
+        model: Folder or Hub id.
+        device: "cpu", "cuda", "cuda:1", ...; a GPU if there is one by default.
+        dtype: Of the weights: "float32", "bfloat16" or "float16". By default the checkpoint's, but float32 on a CPU:
+            there bfloat16 takes half the memory and more time (`tiny`: up to a quarter, with bfloat16 instructions).
+
+    Raises:
+        OSError: no such folder or model.
+        ValueError: a model of another type.
+    """
+    model_type = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
+    if model_type != MODEL_TYPE:
+        raise ValueError(f"{model} holds a model of type `{model_type}`, not `{MODEL_TYPE}`.")
+    if device is None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    device = torch.device(device)
+    if dtype is None:
+        dtype = torch.float32 if device.type == "cpu" else "auto"
+    loaded = EntropyASRForConditionalGeneration.from_pretrained(model, dtype=dtype)
+    processor = EntropyASRProcessor.from_pretrained(model)
+    return EntropyASRPipeline(model=loaded.eval(), processor=processor, device=device)
+
+
+def _refuse(arguments: dict[str, Any]) -> None:
+    """Raise for arguments that are not known, or known from the stock pipeline and not supported."""
+    for name, value in arguments.items():
+        if name not in UNSUPPORTED:
+            raise ValueError(
+                f"Unknown argument `{name}`: this pipeline takes `language`, `hotwords`, `num_beams`, "
+                "`max_new_tokens`, and other arguments of `generate` in `generate_kwargs`."
+            )
+        if value:
+            raise ValueError(f"`{name}` is not supported: one item is transcribed as a whole, without timestamps.")
+
+
+__all__ = ["EntropyASRPipeline", "load_pipeline"]

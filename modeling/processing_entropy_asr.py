@@ -1,0 +1,314 @@
+# Copyright 2026 The entropy-asr authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Processor: from audio (and a request) to the model's inputs, and from its output back to text."""
+
+from numbers import Real
+
+import numpy as np
+import torch
+from transformers import AutoFeatureExtractor, AutoTokenizer
+from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.utils import auto_docstring
+
+from .audio import AudioError, load_audio
+from .configuration_entropy_asr import EntropyASRConfig, output_length
+from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+
+
+AUDIO_TOKEN, TURN_START, TURN_END = "<|audio|>", "<|im_start|>", "<|im_end|>"
+SYSTEM_PROMPT = "You are a multilingual speech recognition model."
+# {language} is " English" and so on, or nothing.
+INSTRUCTION = "Transcribe the speech into{language} text."
+HINTS = "Contextual hints: {hints}."
+LANGUAGE_NAMES = {"en": "English", "zh": "Chinese"}
+
+# Prompt order of the paper: what never changes first, then the speech, then the hints, so that a prefix can be cached
+# and speech be prefilled as it arrives. A user message with audio but no text gets the default instruction.
+CHAT_TEMPLATE = (
+    "{%- if messages[0]['role'] != 'system' -%}"
+    "{{ '<|im_start|>system\\n" + SYSTEM_PROMPT + "<|im_end|>\\n' }}"
+    "{%- endif -%}"
+    "{%- for message in messages -%}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{%- if message['content'] is string -%}{{ message['content'] }}"
+    "{%- else -%}"
+    "{%- if not message['content'] | selectattr('type', 'equalto', 'text') | list -%}"
+    "{{ '" + INSTRUCTION.format(language="") + "\\n' }}"
+    "{%- endif -%}"
+    "{%- for item in message['content'] -%}"
+    "{%- if item['type'] == 'text' -%}{{ item['text'] }}{%- else -%}{{ '<|audio|>' }}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- endif -%}"
+    "{{ '<|im_end|>\\n' }}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
+)
+
+
+@auto_docstring(custom_intro="Feature extractor, language model tokenizer and phoneme tokenizer in one.")
+class EntropyASRProcessor(ProcessorMixin):
+    text_kwargs = {"padding": True, "return_tensors": "pt", "add_special_tokens": False}
+
+    def __init__(
+        self,
+        feature_extractor,
+        tokenizer,
+        phoneme_tokenizer,
+        chat_template=None,
+        audio_token=AUDIO_TOKEN,
+        audio_token_stages=None,
+    ):
+        r"""
+        phoneme_tokenizer (`EntropyASRPhonemeTokenizer`):
+            Vocabulary of the phoneme head.
+        audio_token (`str`, *optional*, defaults to `"<|audio|>"`):
+            Placeholder of audio in the text; a token of `tokenizer`.
+        audio_token_stages (`list[list[int]]`):
+            `[kernel, stride, padding]` of each stage from feature frames to audio tokens: the model's
+            `config.audio_token_stages`.
+        """
+        if audio_token_stages is None:
+            raise ValueError("`audio_token_stages` missing: pass the model's `config.audio_token_stages`.")
+        self.audio_token = audio_token
+        self.audio_token_id = tokenizer.convert_tokens_to_ids(audio_token)
+        if self.audio_token_id is None or self.audio_token_id == tokenizer.unk_token_id:
+            raise ValueError(f"The tokenizer has no audio token {audio_token!r}: add it as a special token first.")
+        self.audio_token_stages = [list(stage) for stage in audio_token_stages]
+        chat_template = chat_template or CHAT_TEMPLATE.replace(AUDIO_TOKEN, audio_token)
+        super().__init__(feature_extractor, tokenizer, phoneme_tokenizer, chat_template=chat_template)
+
+    @staticmethod
+    def prepare_tokenizer(
+        tokenizer: PreTrainedTokenizerBase, audio_token: str = AUDIO_TOKEN
+    ) -> PreTrainedTokenizerBase:
+        """Add to a language model's tokenizer, in place, the special tokens of the prompt that it lacks.
+
+        The language model has to grow with it: pass `vocab_size=len(tokenizer)` to the model's `from_components`.
+        """
+        tokens = {"additional_special_tokens": [TURN_START, TURN_END, audio_token]}
+        tokenizer.add_special_tokens(tokens, replace_extra_special_tokens=False)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or TURN_END
+        return tokenizer
+
+    @classmethod
+    def from_components(
+        cls,
+        encoder: str | SequenceFeatureExtractor,
+        tokenizer: str | PreTrainedTokenizerBase,
+        config: EntropyASRConfig,
+        phoneme_tokenizer: EntropyASRPhonemeTokenizer | None = None,
+    ) -> "EntropyASRProcessor":
+        """Processor of a model that [`EntropyASRForConditionalGeneration.from_components`] has joined.
+
+        Args:
+            encoder: the encoder's feature extractor, or where to load it from.
+            tokenizer: the language model's tokenizer, or where to load it from; see [`prepare_tokenizer`].
+            config: configuration of the joined model.
+            phoneme_tokenizer: vocabulary of the phoneme head; the built-in one by default.
+
+        Raises:
+            ValueError: when a tokenizer does not fit the model.
+        """
+        extractor = AutoFeatureExtractor.from_pretrained(encoder) if isinstance(encoder, str) else encoder
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
+        phoneme_tokenizer = phoneme_tokenizer or EntropyASRPhonemeTokenizer()
+        if len(phoneme_tokenizer) != config.phoneme_vocab_size:
+            raise ValueError(
+                f"The phoneme tokenizer has {len(phoneme_tokenizer)} phonemes, the model's phoneme head "
+                f"{config.phoneme_vocab_size}: pass the tokenizer it was trained with, or build the model with "
+                "`phoneme_vocab_size`."
+            )
+        stages = config.audio_token_stages
+        processor = cls(extractor, cls.prepare_tokenizer(tokenizer), phoneme_tokenizer, audio_token_stages=stages)
+        if processor.audio_token_id != config.audio_token_id:
+            raise ValueError(
+                f"The tokenizer's {AUDIO_TOKEN} is token {processor.audio_token_id}, the model's `audio_token_id` is "
+                f"{config.audio_token_id}: build the model after `EntropyASRProcessor.prepare_tokenizer(tokenizer)`."
+            )
+        return processor
+
+    @property
+    def sampling_rate(self) -> int:
+        """Rate, in Hz, that the feature extractor works at."""
+        return self.feature_extractor.sampling_rate
+
+    @property
+    def end_of_text_id(self) -> int:
+        """Token that ends a transcription: `<|im_end|>`."""
+        return self.tokenizer.convert_tokens_to_ids(TURN_END)
+
+    def num_audio_tokens(self, num_frames):
+        """Audio tokens of a number (or tensor of numbers) of feature frames, by the formula that the model uses."""
+        return output_length(num_frames, self.audio_token_stages)
+
+    @auto_docstring
+    def __call__(self, audio=None, text=None, sampling_rate=None, **kwargs) -> BatchFeature:
+        r"""
+        audio (array, tensor, path, bytes, mapping, or a list of them, *optional*):
+            Speech, see [`load_audio`]; one item for each audio token in `text`.
+        text (`str` or `list[str]`, *optional*):
+            Prompts; the default transcription prompt where only audio is given.
+        sampling_rate (`int`, *optional*):
+            Rate of audio given as arrays, converted where it differs from the extractor's; the extractor's by default.
+
+        Returns:
+            [`BatchFeature`]: `input_ids` and `attention_mask` of shape `(batch_size, sequence_length)`, padded on the
+            left; with audio also `input_features`, `(batch_size, num_frames, num_mel_bins)` or what else the feature
+            extractor gives, and `input_features_mask` of shape `(batch_size, num_frames)`.
+
+        Raises:
+            ValueError: for tensors other than PyTorch's, or no audio in a list.
+            AudioError: for audio that cannot be used; the message says which item it is.
+        """
+        if kwargs.get("return_tensors", "pt") != "pt":
+            raise ValueError(f"{type(self).__name__} returns PyTorch tensors only, not {kwargs['return_tensors']!r}.")
+        if audio is not None:
+            audio = [self._load(item, index, sampling_rate) for index, item in enumerate(_as_items(audio))]
+            if text is None:
+                text = [self.prompt()] * len(audio)
+        # Set for every call: as a default it would give way to the side that a tokenizer was saved with, and prompts
+        # padded on the right spoil the transcripts of a batch.
+        if "padding_side" not in kwargs.get("text_kwargs", {}):
+            kwargs.setdefault("padding_side", "left")
+        return super().__call__(audio=audio, text=text, **kwargs)
+
+    def _load(self, item, index: int, sampling_rate: int | None) -> np.ndarray:
+        # Encoded audio brings its own rate; the argument speaks of bare samples.
+        bare = isinstance(item, (np.ndarray, torch.Tensor, list, tuple))
+        try:
+            item = np.asarray(item, dtype=np.float32) if isinstance(item, (list, tuple)) else item
+            return load_audio(item, sampling_rate if bare else None, self.sampling_rate)
+        except AudioError as error:
+            raise AudioError(f"Audio item {index}: {error}") from error
+
+    def prepare_inputs_layout(self, images=None, text=None, videos=None, audio=None, **kwargs):
+        """Audio is loaded in `__call__` already; text becomes a list of its own."""
+        text = [text] if isinstance(text, str) else text
+        return images, None if text is None else list(text), videos, audio
+
+    def _process_audio(self, audio, **kwargs):
+        extracted = self.feature_extractor(
+            audio, sampling_rate=self.sampling_rate, return_attention_mask=True, return_tensors="pt"
+        )
+        inputs = {
+            "input_features": extracted[self.feature_extractor.model_input_names[0]],
+            "input_features_mask": extracted["attention_mask"],
+        }
+        counts = self.num_audio_tokens(inputs["input_features_mask"].long().sum(-1)).tolist()
+        return inputs, [self.audio_token * count for count in counts]
+
+    def replace_audio_token(self, audio_inputs: dict, audio_idx: int, **kwargs) -> str:
+        """Placeholders of one item of a feature batch."""
+        num_frames = int(audio_inputs["input_features_mask"][audio_idx].sum())
+        return self.audio_token * self.num_audio_tokens(num_frames)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return ["input_ids", "attention_mask", "input_features", "input_features_mask"]
+
+    def prompt(self, language: str | None = None, hotwords: list[str] | tuple[str, ...] = ()) -> str:
+        """Prompt of one utterance, with one audio token that stands for all.
+
+        Raises:
+            ValueError: for a language the model was not trained on.
+        """
+        if language is not None and language not in LANGUAGE_NAMES:
+            raise ValueError(f"`language` {language!r} is not one of {', '.join(LANGUAGE_NAMES)}.")
+        name = "" if language is None else f" {LANGUAGE_NAMES[language]}"
+        content = [{"type": "text", "text": INSTRUCTION.format(language=name) + "\n"}, {"type": "audio"}]
+        if hotwords:
+            content.append({"type": "text", "text": "\n" + HINTS.format(hints=", ".join(hotwords))})
+        messages = [{"role": "user", "content": content}]
+        return self.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    def apply_transcription_request(
+        self,
+        audio,
+        language: str | list[str | None] | None = None,
+        hotwords: list[str] | list[list[str]] | None = None,
+        sampling_rate: int | None = None,
+        tokenize: bool = True,
+        **kwargs,
+    ) -> BatchFeature | list[str]:
+        """Inputs for `generate` that ask for a transcription.
+
+        Args:
+            audio: one item or a list of them, as in `__call__`.
+            language: "en" or "zh", one for all or one for each item; the model decides by default.
+            hotwords: words to listen for, a list shared by all items or one list for each.
+            sampling_rate: rate of audio given as arrays.
+            tokenize: whether to return model inputs; the prompts as strings otherwise.
+            **kwargs: passed to `__call__`.
+        """
+        items = _as_items(audio)
+        languages = language if isinstance(language, (list, tuple)) else [language] * len(items)
+        nested = bool(hotwords) and not isinstance(hotwords[0], str)
+        hints = hotwords if nested else [hotwords or []] * len(items)
+        for name, values in (("language", languages), ("hotwords", hints)):
+            if len(values) != len(items):
+                raise ValueError(f"`{name}` has {len(values)} entries for {len(items)} audio items.")
+        prompts = [self.prompt(*request) for request in zip(languages, hints, strict=True)]
+        return self(audio=items, text=prompts, sampling_rate=sampling_rate, **kwargs) if tokenize else prompts
+
+    def encode_example(
+        self, num_frames: int, transcript: str, language: str | None = None, hotwords: list[str] | tuple[str, ...] = ()
+    ) -> tuple[list[int], list[int]]:
+        """Token ids of a training example and its labels: the transcription and its end, -100 elsewhere.
+
+        Args:
+            num_frames: feature frames of the utterance.
+            transcript: what is said in it; empty for audio without speech.
+            language, hotwords: as in `apply_transcription_request`.
+        """
+        before, after = self.prompt(language, hotwords).split(self.audio_token)
+        before, after = (self.tokenizer(part, add_special_tokens=False).input_ids for part in (before, after))
+        prompt = [*before, *[self.audio_token_id] * self.num_audio_tokens(num_frames), *after]
+        target = [*self.tokenizer(transcript, add_special_tokens=False).input_ids, self.end_of_text_id]
+        return prompt + target, [-100] * len(prompt) + target
+
+    def decode(self, token_ids, skip_special_tokens: bool = True, **kwargs):
+        """Transcription in a sequence of tokens, prompt and what follows the end cut off; nothing is repaired.
+
+        A batch of sequences gives a list, as `tokenizer.decode` does.
+        """
+        token_ids = token_ids.tolist() if isinstance(token_ids, (torch.Tensor, np.ndarray)) else token_ids
+        if len(token_ids) and isinstance(token_ids[0], (list, tuple, np.ndarray, torch.Tensor)):
+            return [self.decode(row, skip_special_tokens=skip_special_tokens, **kwargs) for row in token_ids]
+        return self.tokenizer.decode(self._answer(token_ids), skip_special_tokens=skip_special_tokens, **kwargs)
+
+    def batch_decode(self, sequences, **kwargs) -> list[str]:
+        """[`decode`] of each sequence."""
+        return [self.decode(sequence, **kwargs) for sequence in sequences]
+
+    def _answer(self, token_ids: list[int]) -> list[int]:
+        marker = self.tokenizer(f"{TURN_START}assistant\n", add_special_tokens=False).input_ids
+        starts = [i for i in range(len(token_ids) - len(marker) + 1) if token_ids[i : i + len(marker)] == marker]
+        answer = token_ids[starts[-1] + len(marker) :] if starts else token_ids
+        return answer[: answer.index(self.end_of_text_id)] if self.end_of_text_id in answer else answer
+
+
+def _as_items(audio) -> list:
+    """Audio items of an argument that is one item (a list of numbers is one waveform) or a list of them."""
+    if not isinstance(audio, (list, tuple)):
+        return [audio]
+    if not audio:
+        raise ValueError("`audio` is empty: give at least one item.")
+    return [audio] if isinstance(audio[0], Real) else list(audio)
+
+
+__all__ = ["EntropyASRProcessor"]

@@ -1,0 +1,86 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Builders of models of a few thousand parameters that several tests share."""
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast, Qwen3Config
+
+from entropy_asr.modeling import (
+    EntropyASRConfig,
+    EntropyASREncoderConfig,
+    EntropyASRForConditionalGeneration,
+)
+
+
+def build_tokenizer(special_tokens: list[str], **kwargs) -> PreTrainedTokenizerFast:
+    """Byte-level tokenizer of fewer than 300 tokens, the special ones first."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|endoftext|>", *special_tokens],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["hello world, the cat sat on the mat", "你好世界"] * 20, trainer)
+    eos = "<|im_end|>" if "<|im_end|>" in special_tokens else "<|endoftext|>"
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<|endoftext|>",
+        eos_token=eos,
+        additional_special_tokens=special_tokens,
+        **kwargs,
+    )
+
+
+def small_text_config(vocab_size: int = 300, **kwargs) -> Qwen3Config:
+    """Language model of two layers; weights large enough for answers that depend on the audio."""
+    return Qwen3Config(
+        vocab_size=vocab_size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        tie_word_embeddings=True,
+        **kwargs,
+    )
+
+
+def small_encoder_config(**kwargs) -> EntropyASREncoderConfig:
+    """Encoder of two layers without dropout."""
+    settings = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "conv_kernel_size": 5,
+        "subsampling_channels": 4,
+        "hidden_dropout": 0.0,
+        "attention_dropout": 0.0,
+        "initializer_range": 0.3,
+    }
+    return EntropyASREncoderConfig(**{**settings, **kwargs})
+
+
+def small_config(audio_config=None, **kwargs) -> EntropyASRConfig:
+    """Full model; `audio_config` takes another encoder."""
+    return EntropyASRConfig(
+        audio_config=(audio_config or small_encoder_config()).to_dict(),
+        text_config=small_text_config().to_dict(),
+        initializer_range=0.3,
+        **{"audio_token_id": 3, **kwargs},
+    )
+
+
+def build_model(config: EntropyASRConfig, seed: int = 0) -> EntropyASRForConditionalGeneration:
+    """Seeded random weights, evaluation mode; never stops early, so that answers have one length."""
+    torch.manual_seed(seed)
+    model = EntropyASRForConditionalGeneration(config).eval()
+    model.generation_config.update(pad_token_id=0, suppress_tokens=[config.audio_token_id])
+    return model

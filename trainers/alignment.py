@@ -1,0 +1,28 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Stage 2: the adaptor alone learns to speak the language model's embedding space (paper, "Stages")."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .sft import ASRSFTConfig, ASRSFTTrainer, run_sft
+
+
+@dataclass
+class AlignmentConfig(ASRSFTConfig):
+    """Arguments of [`AlignmentTrainer`]; everything but the adaptor is frozen."""
+
+    freeze: list[str] = field(
+        default_factory=lambda: ["model.audio_tower", "model.language_model", "lm_head", "phoneme_head"]
+    )
+    learning_rate: float = field(default=1e-3)
+
+
+class AlignmentTrainer(ASRSFTTrainer):
+    """Trains the adaptor between a frozen encoder and a frozen language model."""
+
+
+def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
+    """Run this stage from its settings; see [`~recipe.run_stage`]."""
+    run_sft(AlignmentTrainer, AlignmentConfig, "alignment", section, output_dir, seed)

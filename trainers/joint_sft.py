@@ -1,0 +1,29 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Stage 4: encoder, adaptor and language model are trained together, late and at a low rate (paper, "Stages").
+
+With `freeze: [model.audio_tower, phoneme_head]` the same trainer is supervised fine-tuning under a frozen encoder.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .sft import ASRSFTConfig, ASRSFTTrainer, run_sft
+
+
+@dataclass
+class JointSFTConfig(ASRSFTConfig):
+    """Arguments of [`JointSFTTrainer`]; only the phoneme head, which the loss does not reach, is frozen."""
+
+    freeze: list[str] = field(default_factory=lambda: ["phoneme_head"])
+    learning_rate: float = field(default=1e-5)
+
+
+class JointSFTTrainer(ASRSFTTrainer):
+    """Trains encoder, adaptor and language model end to end."""
+
+
+def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
+    """Run this stage from its settings; see [`~recipe.run_stage`]."""
+    run_sft(JointSFTTrainer, JointSFTConfig, "joint_sft", section, output_dir, seed)

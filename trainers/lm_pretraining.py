@@ -1,0 +1,245 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A small language model from text, for where no pretrained one is used.
+
+Not a stage of the paper, which starts from Qwen3-1.7B: a real user names such a model in the next stages and leaves
+this one out. Besides plain text the model learns to write text from phonemes, since that is the part of the work the
+paper gives to the language model (arXiv 2604.08003: the encoder maps sound to phonemes, the LLM phonemes to text).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+    default_data_collator,
+)
+
+from entropy_asr.modeling import EntropyASRConfig, EntropyASRPhonemeTokenizer
+from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, LANGUAGE_NAMES, SYSTEM_PROMPT
+
+from .sources import DataSource, load_source
+from .stage import (
+    SynthesisSource,
+    check_sections,
+    choose_texts,
+    from_mapping,
+    run_trainer,
+    start_stage,
+    training_arguments,
+    write_record,
+)
+from .text import cut_text, read_lines, simplify_characters, transcript_style
+
+
+SECTIONS = ("data", "tokenizer", "model", "training")
+SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio|>"]
+END_OF_TEXT = "<|im_end|>"
+
+
+@dataclass
+class TextSource:
+    """A text file to learn from, one sentence or passage a line.
+
+    Args:
+        path: UTF-8 file.
+        language: "en" or "zh".
+        simplify: Write traditional Chinese characters as simplified ones.
+        max_lines: Largest number of lines, evenly spread over the file. None: all.
+        max_units: Longest piece that is learnt from phonemes, in words ("en") or characters ("zh").
+        plain: Learn the lines as plain text.
+        from_phonemes: Learn pieces of the lines from their phonemes.
+        repeat: How often each is learnt in an epoch.
+    """
+
+    path: str
+    language: str
+    simplify: bool = False
+    max_lines: int | None = None
+    max_units: int = 12
+    plain: bool = True
+    from_phonemes: bool = True
+    repeat: int = 1
+
+    def lines(self) -> list[str]:
+        """The lines, in the style of transcripts."""
+        lines = list(read_lines([self.path]))
+        if self.max_lines is not None:
+            kept = np.linspace(0, len(lines) - 1, min(self.max_lines, len(lines))).astype(int)
+            lines = [lines[index] for index in kept]
+        return [simplify_characters(line) for line in lines] if self.simplify else lines
+
+
+@dataclass
+class TextSection:
+    """Section `data` of this stage.
+
+    Args:
+        text: Fields of [`TextSource`], one entry a file.
+        transcripts: Fields of [`~sources.DataSource`]: the rows' texts are learnt, plain and from phonemes.
+        synthetic: Fields of [`~stage.SynthesisSource`]: the same for sentences that later stages hear synthesised.
+        block_size: Tokens of one training sequence.
+        phoneme_errors: Share of phonemes that are dropped, doubled or exchanged in the input, as an encoder errs.
+        seed: Seed of pieces and errors.
+    """
+
+    text: list[dict] = field(default_factory=list)
+    transcripts: list[dict] = field(default_factory=list)
+    synthetic: list[dict] = field(default_factory=list)
+    block_size: int = 256
+    phoneme_errors: float = 0.1
+    seed: int = 0
+
+    def pieces(self) -> Iterator[tuple[str, str, bool]]:
+        """All material as (text, language, whether from phonemes)."""
+        for fields in self.text:
+            source = from_mapping(TextSource, fields, "text source")
+            lines = source.lines()
+            for _ in range(source.repeat):
+                for line in lines:
+                    if source.plain and (styled := transcript_style(line, source.language)):
+                        yield styled, source.language, False
+                    if source.from_phonemes:
+                        for piece in cut_text(line, source.language, source.max_units, self.seed):
+                            yield piece, source.language, True
+        for text, language in self._transcripts():
+            yield text, language, False
+            yield text, language, True
+
+    def _transcripts(self) -> Iterator[tuple[str, str]]:
+        for fields in self.transcripts:
+            source = from_mapping(DataSource, fields, "transcript source")
+            for row in load_source(source).select_columns(["text", "language"]):
+                if row["text"]:
+                    yield from [(row["text"], row["language"])] * source.repeat
+        for fields in self.synthetic:
+            source = from_mapping(SynthesisSource, fields, "synthetic source")
+            yield from ((text, source.language) for text in choose_texts(source) * source.repeat)
+
+
+@dataclass
+class TokenizerSection:
+    """Section `tokenizer` of this stage: a byte-level BPE trained on the material.
+
+    Args:
+        vocab_size: Number of tokens, special ones included.
+    """
+
+    vocab_size: int = 4096
+
+
+def train_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with Qwen's chat markers and the audio placeholder as special tokens."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocab_size, special_tokens=SPECIAL_TOKENS, initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        pad_token="<|endoftext|>",
+        eos_token=END_OF_TEXT,
+        additional_special_tokens=["<|im_start|>", "<|audio|>"],
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def spell_phonemes(phonemes: list[str]) -> str:
+    """Phonemes as text."""
+    return " ".join(phonemes)
+
+
+def disturb(phonemes: list[str], share: float, rng: np.random.Generator) -> list[str]:
+    """Drop, double or exchange (with one of the same utterance) a share of the phonemes."""
+    disturbed = []
+    for phoneme in phonemes:
+        kind = rng.integers(3) if rng.random() < share else None
+        if kind is None:
+            disturbed.append(phoneme)
+        elif kind == 1:
+            disturbed += [phoneme, phoneme]
+        elif kind == 2:
+            disturbed.append(phonemes[rng.integers(len(phonemes))])
+    return disturbed
+
+
+def prompt_texts() -> list[str]:
+    """The words of the transcription prompt, so that the tokenizer has them."""
+    instructions = [INSTRUCTION.format(language=f" {name}") for name in LANGUAGE_NAMES.values()]
+    return [SYSTEM_PROMPT, *instructions, HINTS, "system\nuser\nassistant\n"]
+
+
+def build_blocks(section: TextSection, pieces: list, tokenizer: PreTrainedTokenizerFast) -> Dataset:
+    """Training sequences of `block_size` tokens: examples one after another, in a random order.
+
+    Columns: `input_ids`, and `labels` with -100 on phonemes.
+    """
+    phonemizer = EntropyASRPhonemeTokenizer()
+    rng = np.random.default_rng(section.seed)
+    spoken = [(text, language) for text, language, from_phonemes in pieces if from_phonemes]
+    phonemes = iter(phonemizer.phonemize_batch(*zip(*spoken, strict=True)) if spoken else [])
+    inputs = [
+        f"<|im_start|>user\n{spell_phonemes(disturb(next(phonemes), section.phoneme_errors, rng))}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+        if from_phonemes
+        else ""
+        for _, _, from_phonemes in pieces
+    ]
+    targets = [text + END_OF_TEXT for text, _, _ in pieces]
+    input_ids = tokenizer(inputs, add_special_tokens=False).input_ids
+    target_ids = tokenizer(targets, add_special_tokens=False).input_ids
+    ids, labels = [], []
+    for index in rng.permutation(len(pieces)):
+        ids += input_ids[index] + target_ids[index]
+        labels += [-100] * len(input_ids[index]) + target_ids[index]
+    size = section.block_size
+    starts = range(0, len(ids) - size + 1, size)
+    if not starts:
+        raise ValueError(f"data: {len(ids)} tokens of text do not fill one block of {size}.")
+    return Dataset.from_dict(
+        {"input_ids": [ids[i : i + size] for i in starts], "labels": [labels[i : i + size] for i in starts]}
+    )
+
+
+def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
+    """Run this stage from its settings; see [`~recipe.run_stage`]."""
+    check_sections(section, SECTIONS, "language_model")
+    data = from_mapping(TextSection, section["data"], "data")
+    tokenizer_section = from_mapping(TokenizerSection, section.get("tokenizer", {}), "tokenizer")
+    args = training_arguments(TrainingArguments, section, output_dir)
+    if section["model"] != {"preset": "tiny"}:
+        raise ValueError(f"model: only {{preset: tiny}} is trained from scratch, got {section['model']}.")
+    start_stage(output_dir, seed)
+
+    pieces = list(data.pieces())
+    phonemes = [" ".join(EntropyASRPhonemeTokenizer().get_vocab())] * 1000
+    corpus = [*prompt_texts() * 1000, *phonemes, *(text for text, _, _ in pieces)]
+    tokenizer = train_tokenizer(iter(corpus), tokenizer_section.vocab_size)
+    text_config = EntropyASRConfig.tiny(vocab_size=len(tokenizer)).text_config
+    text_config.eos_token_id = tokenizer.eos_token_id
+    text_config.pad_token_id = tokenizer.pad_token_id
+    torch.manual_seed(seed)
+    trainer = Trainer(
+        AutoModelForCausalLM.from_config(text_config),
+        args,
+        train_dataset=build_blocks(data, pieces, tokenizer),
+        data_collator=default_data_collator,
+    )
+    results = run_trainer(trainer, output_dir)
+    trainer.save_model(str(output_dir))
+    tokenizer.save_pretrained(output_dir)
+    write_record(output_dir, "language_model", section, results)
