@@ -171,6 +171,11 @@ class EntropyASREncoderConfig(PreTrainedConfig):
                 f"`hidden_size` ({self.hidden_size}) must be a multiple of twice `num_attention_heads` "
                 f"({self.num_attention_heads}): rotary positions turn pairs of channels."
             )
+        if self.rope_parameters["rope_type"] != "default" or len(self.rope_parameters) > 2:
+            raise ValueError(
+                f"`rope_parameters` ({self.rope_parameters}) can only be `rope_type` 'default' and a `rope_theta`: the "
+                "encoder's rotary positions have no scaling."
+            )
         if self.chunk_size < 0:
             raise ValueError(f"`chunk_size` ({self.chunk_size}) must be 0 (full context) or a number of frames.")
         if self.left_chunks < -1:
@@ -346,11 +351,12 @@ class EntropyASRConfig(PreTrainedConfig):
         """
         audio_config = {
             "model_type": "entropy_asr_encoder",
-            "hidden_size": 256,
+            "hidden_size": 192,
             "intermediate_size": 512,
             "num_hidden_layers": 5,
             "num_attention_heads": 4,
             "conv_kernel_size": 15,
+            "subsampling_channels": 16,
             "hidden_dropout": 0.0,
             "attention_dropout": 0.0,
         }

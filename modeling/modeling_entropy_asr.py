@@ -69,7 +69,7 @@ class EntropyASRAdaptor(nn.Module):
 @auto_docstring(custom_intro="What backbone and full model share.")
 class EntropyASRPreTrainedModel(EntropyASREncoderPreTrainedModel):
     config: EntropyASRConfig
-    base_model_prefix = "model"
+    main_input_name = "input_ids"
     input_modalities = ("audio", "text")
     # The layers of encoder and language model are collected from these themselves.
     _no_split_modules = None

@@ -140,16 +140,15 @@ def eager_attention_forward(
 class EntropyASREncoderRotaryEmbedding(nn.Module):
     """Cosines and sines of rotary positions for absolute frame positions."""
 
-    def __init__(self, config: EntropyASREncoderConfig):
+    def __init__(self, head_dim: int, theta: float):
         super().__init__()
-        self.config = config
-        self.inv_freq = nn.Buffer(self.compute_inv_freq(config), persistent=False)
+        self.head_dim = head_dim
+        self.theta = theta
+        self.inv_freq = nn.Buffer(self.compute_inv_freq(), persistent=False)
 
-    @staticmethod
-    def compute_inv_freq(config: EntropyASREncoderConfig) -> torch.Tensor:
+    def compute_inv_freq(self) -> torch.Tensor:
         """Angular step per frame of each channel pair, `(head_dim / 2,)`."""
-        head_dim = config.hidden_size // config.num_attention_heads
-        return config.rope_parameters["rope_theta"] ** -(torch.arange(0, head_dim, 2, dtype=torch.float) / head_dim)
+        return self.theta ** -(torch.arange(0, self.head_dim, 2, dtype=torch.float) / self.head_dim)
 
     @torch.no_grad()
     def forward(self, positions: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -334,7 +333,7 @@ class EntropyASREncoderOutput(ModelOutput):
 @auto_docstring(custom_intro="What the encoder and the CTC model share: initialisation and capabilities.")
 class EntropyASREncoderPreTrainedModel(PreTrainedModel):
     config: EntropyASREncoderConfig
-    base_model_prefix = "audio_tower"
+    base_model_prefix = "model"
     main_input_name = "input_features"
     input_modalities = ("audio",)
     supports_gradient_checkpointing = True
@@ -352,7 +351,7 @@ class EntropyASREncoderPreTrainedModel(PreTrainedModel):
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
             init.xavier_uniform_(module.weight)
         elif isinstance(module, EntropyASREncoderRotaryEmbedding):
-            init.copy_(module.inv_freq, module.compute_inv_freq(module.config))
+            init.copy_(module.inv_freq, module.compute_inv_freq())
 
 
 @auto_docstring(custom_intro="Causal Conformer speech encoder (paper, Architecture): 100 Hz features to 25 Hz frames.")
@@ -362,7 +361,8 @@ class EntropyASREncoder(EntropyASREncoderPreTrainedModel):
     def __init__(self, config: EntropyASREncoderConfig):
         super().__init__(config)
         self.subsampling = EntropyASREncoderSubsampling(config)
-        self.rotary_emb = EntropyASREncoderRotaryEmbedding(config)
+        head_dim = config.hidden_size // config.num_attention_heads
+        self.rotary_emb = EntropyASREncoderRotaryEmbedding(head_dim, config.rope_parameters["rope_theta"])
         self.layers = nn.ModuleList([EntropyASREncoderLayer(config, i) for i in range(config.num_hidden_layers)])
         self.gradient_checkpointing = False
         self.post_init()

@@ -20,6 +20,19 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run_slow", action="store_true", help="also run tests marked slow")
     parser.addoption("--data_dir", type=Path, help="folder of the real recordings that some tests use")
+    parser.addoption("--transformers_tests", type=Path, help="`tests` folder of the transformers source distribution")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # tests/modeling/test_common.py builds its test classes from that folder's files, when it is imported.
+    folder = config.getoption("--transformers_tests")
+    if folder is not None:
+        if not (folder / "test_modeling_common.py").is_file():
+            raise pytest.UsageError(f"--transformers_tests {folder} has no test_modeling_common.py")
+        os.environ["TRANSFORMERS_TESTS"] = str(folder.resolve())
+        kinds = ("accelerate_tests", "flash_attn_test", "flash_attn_3_test", "flash_attn_4_test", "torch_compile_test")
+        for marker in kinds:
+            config.addinivalue_line("markers", f"{marker}: a mark of transformers' own tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

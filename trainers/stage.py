@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What every stage does around its trainer: reads its settings strictly, prepares rows, trains, resumes, records."""
 
+import difflib
 import hashlib
 import json
 import os
@@ -122,7 +123,8 @@ def choose_texts(source: SynthesisSource) -> list[str]:
     from .text import cut_text, read_lines
 
     if isinstance(source.texts, str) and source.texts.startswith("built-in:"):
-        return synthetic_sentences(source.language, source.texts.removeprefix("built-in:"), source.num_texts)
+        split = source.texts.removeprefix("built-in:")
+        return synthetic_sentences(source.language, source.num_texts, split, source.seed)
     files = [source.texts] if isinstance(source.texts, str) else source.texts
     pieces = [
         piece for line in read_lines(files) for piece in cut_text(line, source.language, source.max_units, source.seed)
@@ -143,7 +145,8 @@ def from_mapping(cls: type, values: dict[str, Any], where: str):
     known = {item.name for item in fields(cls) if item.init}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ValueError(f"{where}: unknown {unknown}; known are {sorted(known)}.")
+        near = sorted({match for key in unknown for match in difflib.get_close_matches(key, known)})
+        raise ValueError(f"{where}: unknown {unknown}; did you mean {near or sorted(known)}?")
     needed = [f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING]
     missing = sorted(set(needed) - set(values))
     if missing:

@@ -61,7 +61,12 @@ def test_parts_that_do_not_fit_are_refused(settings, message):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"hidden_size": 30}, "hidden_size"), ({"chunk_size": -1}, "chunk_size"), ({"left_chunks": -2}, "left_chunks")],
+    [
+        ({"hidden_size": 30}, "hidden_size"),
+        ({"chunk_size": -1}, "chunk_size"),
+        ({"left_chunks": -2}, "left_chunks"),
+        ({"rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}}, "rope_parameters"),
+    ],
 )
 def test_encoders_that_cannot_be_built_are_refused(settings, message):
     with pytest.raises(Exception, match=message):
