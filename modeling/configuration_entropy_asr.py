@@ -173,8 +173,8 @@ class EntropyASREncoderConfig(PreTrainedConfig):
             )
         if self.rope_parameters["rope_type"] != "default" or len(self.rope_parameters) > 2:
             raise ValueError(
-                f"`rope_parameters` ({self.rope_parameters}) can only be `rope_type` 'default' and a `rope_theta`: the "
-                "encoder's rotary positions have no scaling."
+                f"`rope_parameters` ({self.rope_parameters}) can only be `rope_type` 'default' and a `rope_theta`: "
+                "the encoder's rotary positions have no scaling."
             )
         if self.chunk_size < 0:
             raise ValueError(f"`chunk_size` ({self.chunk_size}) must be 0 (full context) or a number of frames.")

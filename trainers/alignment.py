@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .sft import ASRSFTConfig, ASRSFTTrainer, run_sft
+from .sft import ASRSFTConfig, ASRSFTTrainer, run_sft, sft_sections
 
 
 @dataclass
@@ -14,15 +14,21 @@ class AlignmentConfig(ASRSFTConfig):
     """Arguments of [`AlignmentTrainer`]; everything but the adaptor is frozen."""
 
     freeze: list[str] = field(
-        default_factory=lambda: ["model.audio_tower", "model.language_model", "lm_head", "phoneme_head"]
+        default_factory=lambda: ["model.audio_tower", "model.language_model", "lm_head", "phoneme_head"],
+        metadata={"help": "Modules that are not trained."},
     )
-    learning_rate: float = field(default=1e-3)
+    learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate."})
 
 
 class AlignmentTrainer(ASRSFTTrainer):
     """Trains the adaptor between a frozen encoder and a frozen language model."""
 
+    _tag_names = ["entropy-asr", "alignment"]
+
+
+SECTIONS = sft_sections(AlignmentConfig)
+
 
 def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    run_sft(AlignmentTrainer, AlignmentConfig, "alignment", section, output_dir, seed)
+    run_sft(AlignmentTrainer, SECTIONS, "alignment", section, output_dir, seed)

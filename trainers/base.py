@@ -5,14 +5,25 @@
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
+from huggingface_hub import ModelCardData
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import seed_worker
 
 from .batching import DurationBatchSampler, SamplerEpochCallback
 from .sources import SpeechDataset
+
+
+# Arguments of transformers that nothing here would honour, and the values that they must keep.
+UNUSED_ARGUMENTS = {
+    "remove_unused_columns": False,
+    "per_device_train_batch_size": 8,
+    "auto_find_batch_size": False,
+    "train_sampling_strategy": "random",
+}
 
 
 @dataclass
@@ -25,6 +36,9 @@ class SpeechArguments:
         num_buckets: Number of duration buckets; more of them pad less and mix less.
         curriculum_epochs: Number of first epochs that go from short to long utterances.
         freeze: Modules that get no gradient and stay in evaluation mode, by name inside the model.
+
+    `per_device_eval_batch_size` bounds the number of utterances in an evaluation batch, besides `max_batch_duration`;
+    `per_device_train_batch_size` is refused.
     """
 
     max_batch_duration: float = field(default=120.0, metadata={"help": "Seconds of padded audio in a batch."})
@@ -33,14 +47,18 @@ class SpeechArguments:
     curriculum_epochs: int = field(default=0, metadata={"help": "First epochs that go from short to long."})
     freeze: list[str] = field(default_factory=list, metadata={"help": "Modules that are not trained."})
     # The collator builds the model's inputs itself, from columns no model knows.
-    remove_unused_columns: bool = field(default=False)
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay False: it drops the audio."})
     # Progress of long epochs is shown in steps; the paper's stages are counted in steps too.
-    logging_steps: float = field(default=50)
+    logging_steps: float = field(default=50, metadata={"help": "Steps (a share of all if below 1) between two logs."})
 
     def __post_init__(self):
         super().__post_init__()
-        if self.remove_unused_columns:
-            raise ValueError("remove_unused_columns=True would drop the audio: leave it False.")
+        for name, value in UNUSED_ARGUMENTS.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} cannot be honoured: max_batch_duration and max_batch_size bound "
+                    f"batches, and the collator fills them. Leave it {value}."
+                )
 
 
 class SpeechTrainerMixin:
@@ -50,26 +68,37 @@ class SpeechTrainerMixin:
     the throughput log and does not reach the model.
     """
 
+    # Tags of model and card, the stage among them; TRL adds them to the model.
+    _tag_names = ["entropy-asr"]
+
     def __init__(self, model, args, *positional, callbacks=None, **kwargs):
-        freeze_modules(model, args.freeze)
+        frozen = freeze_modules(model, args.freeze)
         super().__init__(model, args, *positional, callbacks=[*(callbacks or []), SamplerEpochCallback()], **kwargs)
+        for name, module in frozen.items():
+            if any(parameter.requires_grad for parameter in module.parameters()):
+                raise ValueError(f"freeze: {name!r} is frozen, but adapters were put into it.")
+        self._start_throughput(time.perf_counter())
+
+    def _start_throughput(self, now: float) -> None:
         self._audio_seconds = 0.0
         self._padded_seconds = 0.0
-        self._audio_clock = time.perf_counter()
+        self._audio_clock = now
 
     def get_train_dataloader(self) -> DataLoader:
         """Length-bucketed batches limited by duration; see [`~batching.DurationBatchSampler`]."""
         if self.train_dataset is None:
             raise ValueError(f"{type(self).__name__} was built without a train_dataset.")
         sampler = DurationBatchSampler(
-            self.train_dataset["duration"],
+            self.train_dataset["duration"][:],
             max_batch_duration=self.args.max_batch_duration,
             max_batch_size=self.args.max_batch_size,
             num_buckets=self.args.num_buckets,
             curriculum_epochs=self.args.curriculum_epochs,
             seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+            drop_last=self.args.dataloader_drop_last,
         )
         loader = self._speech_loader(self.train_dataset, sampler, self.data_collator)
+        self._start_throughput(time.perf_counter())
         return self.accelerator.prepare(loader)
 
     def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
@@ -78,7 +107,7 @@ class SpeechTrainerMixin:
             eval_dataset = self.eval_dataset[eval_dataset]
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         sampler = DurationBatchSampler(
-            rows["duration"],
+            rows["duration"][:],
             max_batch_duration=self.args.max_batch_duration,
             max_batch_size=self.args.per_device_eval_batch_size,
             shuffle=False,
@@ -98,6 +127,13 @@ class SpeechTrainerMixin:
             worker_init_fn=partial(seed_worker, num_workers=workers, rank=self.args.process_index),
         )
 
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        """As in `Trainer`; the time it takes is no training time."""
+        start = time.perf_counter()
+        metrics = super().evaluate(*args, **kwargs)
+        self._audio_clock += time.perf_counter() - start
+        return metrics
+
     def _prepare_inputs(self, inputs):
         durations = inputs.pop("durations")
         if self.model.training:
@@ -111,37 +147,78 @@ class SpeechTrainerMixin:
             now = time.perf_counter()
             logs["audio_seconds_per_second"] = round(self._audio_seconds / (now - self._audio_clock), 2)
             logs["padding_share"] = round(1 - self._audio_seconds / self._padded_seconds, 4)
-            self._audio_seconds = self._padded_seconds = 0.0
-            self._audio_clock = now
+            self._start_throughput(now)
         super().log(logs, start_time)
 
+    def create_model_card(self, model_name: str | None = None, **kwargs) -> None:
+        """Short card beside the checkpoints, in place of the text generation card of TRL.
 
-def freeze_modules(model: nn.Module, names: list[str]) -> None:
+        Args:
+            model_name: Heading; by default the name of the trainer's folder.
+            **kwargs: Further arguments of the cards of transformers and TRL; not used.
+        """
+        if self.is_world_process_zero():
+            card = model_card(self, model_name or Path(self.args.output_dir).name)
+            Path(self.args.output_dir).mkdir(parents=True, exist_ok=True)
+            (Path(self.args.output_dir) / "README.md").write_text(card, encoding="utf-8")
+
+
+def model_card(trainer: SpeechTrainerMixin, model_name: str) -> str:
+    """Markdown card of a model in training: what it is, the data it hears, its last evaluation."""
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="automatic-speech-recognition",
+        tags=list(trainer._tag_names),
+        language=sorted(set(trainer.train_dataset["language"][:]) & {"en", "zh"}),
+    )
+    sources = sorted(set(trainer.train_dataset["source"][:]))
+    evaluations = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
+    metrics = {
+        name.removeprefix("eval_"): value
+        for name, value in (evaluations[-1] if evaluations else {}).items()
+        if name.startswith("eval_") and not name.endswith(("_runtime", "_per_second"))
+    }
+    lines = [f"| {name} | {value:.4g} |" for name, value in metrics.items()]
+    table = ["", f"At step {evaluations[-1]['step']}:", "", "| metric | value |", "|---|---|", *lines] if lines else []
+    body = [
+        f"# {model_name}",
+        "",
+        f"Checkpoints of `{type(trainer).__name__}` of entropy-asr, the last one of step {trainer.state.global_step}.",
+        f"Trained on: {', '.join(sources)}.",
+        *table,
+    ]
+    return f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(body) + "\n"
+
+
+def freeze_modules(model: nn.Module, names: list[str]) -> dict[str, nn.Module]:
     """Switches gradients off for the named modules and keeps them in evaluation mode whatever the trainer does.
 
     `Trainer` calls `model.train()` before every step, which would bring a frozen encoder's dropout back.
 
+    Returns:
+        The modules by their names.
+
     Raises:
         ValueError: the model has no module of that name.
     """
-    for name in names:
-        try:
-            module = model.get_submodule(name)
-        except AttributeError as error:
-            children = ", ".join(child for child, _ in model.named_children())
-            raise ValueError(f"freeze: the model has no module {name!r}; at the top it has {children}.") from error
+    frozen = {name: _submodule(model, name) for name in names}
+    for module in frozen.values():
         module.requires_grad_(False)
         module.eval()
         module.train = partial(_stay_in_evaluation, module)
+    return frozen
+
+
+def _submodule(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        children = ", ".join(child for child, _ in model.named_children())
+        raise ValueError(f"freeze: the model has no module {name!r}; at the top it has {children}.") from error
 
 
 def _stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:
     return module
-
-
-def trainable_parameters(model: nn.Module) -> int:
-    """Number of parameters that get a gradient."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def frames_in_time_order(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -21,30 +21,32 @@ from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhon
 from .augmentation import AugmentationConfig
 from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import CTCCollator
-from .sources import SpeechDataset
-from .stage import (
-    DataSection,
-    check_sections,
-    from_mapping,
-    run_trainer,
-    start_stage,
-    training_arguments,
-    write_record,
-)
+from .settings import read_sections
+from .sources import NON_SPEECH, SpeechDataset
+from .stage import DataSection, run_trainer, start_stage, write_record
 
 
 @dataclass
 class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
     """Arguments of [`EncoderPretrainingTrainer`]: those of `TrainingArguments` and [`~base.SpeechArguments`]."""
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.label_smoothing_factor:
+            raise ValueError(
+                f"CTC has no label smoothing: leave label_smoothing_factor={self.label_smoothing_factor} 0."
+            )
+
 
 class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
-    """Trains [`EntropyASRForCTC`] on rows with `phoneme_ids` (see [`add_phoneme_ids`]), with a [`~collation.CTCCollator`].
+    """Trains [`EntropyASRForCTC`] on rows with `phoneme_ids` ([`add_phoneme_ids`]) and a [`~collation.CTCCollator`].
 
     The loss is the sum over utterances divided by the number of labels of the whole optimizer step, so that gradient
     accumulation, several devices and mixed lengths give the gradient of one big batch. Evaluation reports `per`, the
     phoneme error rate of greedy decoding.
     """
+
+    _tag_names = ["entropy-asr", "encoder-pretraining"]
 
     def __init__(self, model: EntropyASRForCTC, args: EncoderPretrainingConfig, *positional, **kwargs):
         model.config.ctc_loss_reduction = "sum"
@@ -55,22 +57,25 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """CTC loss per label of the optimizer step."""
         outputs = model(**inputs)
-        # No logits of padded frames: greedy_phonemes sees them as blank.
-        outputs.logits = outputs.logits.masked_fill(~outputs.attention_mask[..., None], float("-inf"))
+        # DDP averages gradients over processes, and every process divides by the labels of all of them.
         scale = 1
         if num_items_in_batch is None:
             num_items_in_batch = (inputs["labels"] != -100).sum()
         elif self.args.average_tokens_across_devices:
             scale = self.accelerator.num_processes
         loss = scale * outputs.loss / torch.as_tensor(num_items_in_batch).clamp(min=1)
-        return (loss, {"logits": outputs.logits}) if return_outputs else loss
+        if not return_outputs:
+            return loss
+        # No logits of padded frames: greedy_phonemes sees them as blank.
+        logits = outputs.logits.masked_fill(~outputs.attention_mask[..., None].bool(), float("-inf"))
+        return loss, {"logits": logits}
 
 
 def add_phoneme_ids(rows: Dataset, tokenizer: EntropyASRPhonemeTokenizer) -> Dataset:
     """Adds the CTC labels `phoneme_ids` of each row's text."""
 
     def phonemize(batch):
-        languages = [None if language == "none" else language for language in batch["language"]]
+        languages = [None if language == NON_SPEECH else language for language in batch["language"]]
         phonemes = tokenizer.phonemize_batch(batch["text"], languages)
         return {"phoneme_ids": [tokenizer.convert_tokens_to_ids(row) for row in phonemes]}
 
@@ -85,8 +90,9 @@ def greedy_phonemes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def collapse(ids: np.ndarray, blank: int = 0) -> list[int]:
     """CTC rule: merge repeats, then drop blanks (and padding, -100)."""
-    ids = ids[np.concatenate([[True], ids[1:] != ids[:-1]])]
-    return ids[(ids != blank) & (ids >= 0)].tolist()
+    repeats = np.zeros(len(ids), dtype=bool)
+    repeats[1:] = ids[1:] == ids[:-1]
+    return ids[~repeats & (ids != blank) & (ids >= 0)].tolist()
 
 
 def phoneme_error_metrics(prediction) -> dict[str, float]:
@@ -97,9 +103,6 @@ def phoneme_error_metrics(prediction) -> dict[str, float]:
     ]
     errors = sum(Levenshtein.distance(reference, hypothesis) for reference, hypothesis in pairs)
     return {"per": errors / max(1, sum(len(reference) for reference, _ in pairs))}
-
-
-SECTIONS = ("data", "augmentation", "model", "training")
 
 
 @dataclass
@@ -150,28 +153,38 @@ def measure_cmvn(extractor: EntropyASRFeatureExtractor, rows: Dataset, max_rows:
     )
 
 
+SECTIONS = {
+    "data": DataSection,
+    "augmentation": AugmentationConfig,
+    "model": EncoderModelSection,
+    "training": EncoderPretrainingConfig,
+}
+
+
 def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    check_sections(section, SECTIONS, "encoder")
-    data = from_mapping(DataSection, section["data"], "data")
-    args = training_arguments(EncoderPretrainingConfig, section, output_dir)
-    augmentation = from_mapping(AugmentationConfig, section.get("augmentation", {}), "augmentation")
-    model_section = from_mapping(EncoderModelSection, section["model"], "model")
+    settings = read_sections(section, SECTIONS, output_dir, seed, "encoder")
+    data, args = settings.data, settings.training
     start_stage(output_dir, seed)
 
     tokenizer = EntropyASRPhonemeTokenizer()
-    rows = add_phoneme_ids(data.train_rows(), tokenizer)
-    eval_rows = data.eval_rows()
-    extractor = model_section.build_feature_extractor(rows)
+    with args.main_process_first(desc="data"):
+        rows = add_phoneme_ids(data.train_rows(), tokenizer)
+        eval_rows = data.eval_rows()
+        eval_rows = None if eval_rows is None else add_phoneme_ids(eval_rows, tokenizer)
+        augmenter = data.augmenter(settings.augmentation)
+    extractor = settings.model.build_feature_extractor(rows)
     trainer = EncoderPretrainingTrainer(
-        model_section.build(len(tokenizer)),
+        settings.model.build(len(tokenizer)),
         args,
-        data_collator=CTCCollator(extractor, data.augmenter(augmentation)),
+        data_collator=CTCCollator(extractor, augmenter),
         train_dataset=rows,
-        eval_dataset=None if eval_rows is None else add_phoneme_ids(eval_rows, tokenizer),
+        eval_dataset=eval_rows,
     )
     results = run_trainer(trainer, output_dir)
     trainer.save_model(str(output_dir))
-    extractor.save_pretrained(output_dir)
-    tokenizer.save_pretrained(output_dir)
-    write_record(output_dir, "encoder", section, results)
+    if trainer.is_world_process_zero():
+        extractor.save_pretrained(output_dir)
+        tokenizer.save_pretrained(output_dir)
+        write_record(output_dir, "encoder", section, {"seed": seed, **results})
+    trainer.accelerator.wait_for_everyone()

@@ -3,21 +3,20 @@
 """The last stage of a recipe: the checkpoint people load, and its accuracy on test sets beside it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 
 from .evaluation import evaluate_recognition
+from .settings import read_sections
 from .sources import DataSource, load_source
-from .stage import DataSection, check_sections, from_mapping, start_stage, write_record
-
-
-SECTIONS = ("data", "model", "export", "generation")
+from .stage import DataSection, start_stage, write_record
 
 
 @dataclass
@@ -36,43 +35,93 @@ class ExportSection:
 
 
 @dataclass
-class EvaluationSection(DataSection):
-    """Section `data` of this stage: `eval` and `synthetic_eval` name the test sets; the other fields stay unused.
+class EvaluatedModelSection:
+    """Section `model` of this stage.
 
     Args:
+        path: The full model to export and evaluate.
+    """
+
+    path: str
+
+
+@dataclass
+class GenerationSection:
+    """Section `generation` of this stage: settings of `generate`; None: the model's own.
+
+    Args:
+        num_beams: Width of the beam search.
+        max_new_tokens: Longest transcript in tokens.
+        length_penalty: Exponent of the length that beams' scores are divided by.
+        repetition_penalty: Factor against tokens that were generated already.
+    """
+
+    num_beams: int | None = None
+    max_new_tokens: int | None = None
+    length_penalty: float | None = None
+    repetition_penalty: float | None = None
+
+
+@dataclass
+class EvaluationSection:
+    """Section `data` of this stage; nothing is trained on.
+
+    Args:
+        eval: Test sets.
+        synthetic_eval: Synthetic test sets.
+        cache_dir: Where synthetic audio is kept.
+        num_proc: Number of processes that synthesise.
         batch_size: Utterances transcribed at once.
     """
 
+    eval: list[dict] = field(default_factory=list)
+    synthetic_eval: list[dict] = field(default_factory=list)
+    cache_dir: str = "cache"
+    num_proc: int = 1
     batch_size: int = 16
+
+    def __post_init__(self):
+        DataSection(eval=self.eval, synthetic_eval=self.synthetic_eval)
 
     def test_sets(self) -> dict[str, Any]:
         """Rows of each test set by its name."""
-        sets = {}
-        for fields in self.eval:
-            source = from_mapping(DataSource, fields, "data source")
-            sets[source.name] = load_source(source)
-        for rows in (self._rows([], [entry]) for entry in self.synthetic_eval):
-            sets[f"{rows[0]['source']} {rows[0]['language']}"] = rows
-        return sets
+        named = [(source.name, load_source(source)) for source in (DataSource(**fields) for fields in self.eval)]
+        for entry in self.synthetic_eval:
+            data = DataSection(synthetic_eval=[entry], cache_dir=self.cache_dir, num_proc=self.num_proc)
+            rows = data.eval_rows()
+            named.append((f"{rows[0]['source']} {rows[0]['language']}", rows))
+        names = [name for name, _ in named]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"data: several test sets are called {', '.join(repeated)}; give them a `name`.")
+        return dict(named)
+
+
+SECTIONS = {
+    "data": EvaluationSection,
+    "model": EvaluatedModelSection,
+    "export": ExportSection,
+    "generation": GenerationSection,
+}
 
 
 def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    check_sections(section, SECTIONS, "evaluation")
-    data = from_mapping(EvaluationSection, section["data"], "data")
-    export = from_mapping(ExportSection, section.get("export", {}), "export")
+    settings = read_sections(section, SECTIONS, output_dir, seed, "evaluation")
+    if not PartialState().is_main_process:
+        return
     start_stage(output_dir, seed)
-
-    path = section["model"]["path"]
-    model = EntropyASRForConditionalGeneration.from_pretrained(path, dtype=getattr(torch, export.dtype))
+    model = EntropyASRForConditionalGeneration.from_pretrained(
+        settings.model.path, dtype=getattr(torch, settings.export.dtype)
+    )
     model.save_pretrained(output_dir)
-    EntropyASRProcessor.from_pretrained(path).save_pretrained(output_dir)
+    EntropyASRProcessor.from_pretrained(settings.model.path).save_pretrained(output_dir)
     pipeline = load_pipeline(str(output_dir))
+    generation = {name: value for name, value in asdict(settings.generation).items() if value is not None}
     results = {}
-    for name, rows in data.test_sets().items():
+    for name, rows in settings.data.test_sets().items():
         score = evaluate_recognition(
-            pipeline, rows, batch_size=data.batch_size, description=name, **section.get("generation", {})
+            pipeline, rows, batch_size=settings.data.batch_size, description=name, **generation
         )
         results[name] = score.to_dict()
         (output_dir / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    write_record(output_dir, "evaluation", section, {"results": results})
+    write_record(output_dir, "evaluation", section, {"seed": seed, "results": results})

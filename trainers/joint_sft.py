@@ -9,21 +9,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .sft import ASRSFTConfig, ASRSFTTrainer, run_sft
+from .sft import ASRSFTConfig, ASRSFTTrainer, run_sft, sft_sections
 
 
 @dataclass
 class JointSFTConfig(ASRSFTConfig):
     """Arguments of [`JointSFTTrainer`]; only the phoneme head, which the loss does not reach, is frozen."""
 
-    freeze: list[str] = field(default_factory=lambda: ["phoneme_head"])
-    learning_rate: float = field(default=1e-5)
+    freeze: list[str] = field(
+        default_factory=lambda: ["phoneme_head"], metadata={"help": "Modules that are not trained."}
+    )
+    learning_rate: float = field(default=1e-5, metadata={"help": "Peak learning rate."})
 
 
 class JointSFTTrainer(ASRSFTTrainer):
     """Trains encoder, adaptor and language model end to end."""
 
+    _tag_names = ["entropy-asr", "joint-sft"]
+
+
+SECTIONS = sft_sections(JointSFTConfig)
+
 
 def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    run_sft(JointSFTTrainer, JointSFTConfig, "joint_sft", section, output_dir, seed)
+    run_sft(JointSFTTrainer, SECTIONS, "joint_sft", section, output_dir, seed)

@@ -27,21 +27,12 @@ from transformers import (
 from entropy_asr.modeling import EntropyASRConfig, EntropyASRPhonemeTokenizer
 from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, LANGUAGE_NAMES, SYSTEM_PROMPT
 
+from .settings import from_mapping, read_sections
 from .sources import DataSource, load_source
-from .stage import (
-    SynthesisSource,
-    check_sections,
-    choose_texts,
-    from_mapping,
-    run_trainer,
-    start_stage,
-    training_arguments,
-    write_record,
-)
+from .stage import SynthesisSource, choose_texts, run_trainer, start_stage, write_record
 from .text import cut_text, read_lines, simplify_characters, transcript_style
 
 
-SECTIONS = ("data", "tokenizer", "model", "training")
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio|>"]
 END_OF_TEXT = "<|im_end|>"
 
@@ -99,10 +90,17 @@ class TextSection:
     phoneme_errors: float = 0.1
     seed: int = 0
 
+    def __post_init__(self):
+        for name, cls in (("text", TextSource), ("transcripts", DataSource), ("synthetic", SynthesisSource)):
+            for source in getattr(self, name):
+                from_mapping(cls, source, f"data.{name}")
+        if not 0 <= self.phoneme_errors <= 1:
+            raise ValueError(f"phoneme_errors is a share, got {self.phoneme_errors}.")
+
     def pieces(self) -> Iterator[tuple[str, str, bool]]:
         """All material as (text, language, whether from phonemes)."""
         for fields in self.text:
-            source = from_mapping(TextSource, fields, "text source")
+            source = TextSource(**fields)
             lines = source.lines()
             for _ in range(source.repeat):
                 for line in lines:
@@ -117,12 +115,12 @@ class TextSection:
 
     def _transcripts(self) -> Iterator[tuple[str, str]]:
         for fields in self.transcripts:
-            source = from_mapping(DataSource, fields, "transcript source")
+            source = DataSource(**fields)
             for row in load_source(source).select_columns(["text", "language"]):
                 if row["text"]:
                     yield from [(row["text"], row["language"])] * source.repeat
         for fields in self.synthetic:
-            source = from_mapping(SynthesisSource, fields, "synthetic source")
+            source = SynthesisSource(**fields)
             yield from ((text, source.language) for text in choose_texts(source) * source.repeat)
 
 
@@ -135,6 +133,32 @@ class TokenizerSection:
     """
 
     vocab_size: int = 4096
+
+
+@dataclass
+class LanguageModelSection:
+    """Section `model` of this stage.
+
+    Args:
+        preset: "tiny": the language model of that size, at random weights.
+    """
+
+    preset: str = "tiny"
+
+    def __post_init__(self):
+        if self.preset != "tiny":
+            raise ValueError(
+                f"`preset` {self.preset!r}: only 'tiny' is trained from scratch; name a pretrained language model in "
+                "the alignment stage instead."
+            )
+
+
+SECTIONS = {
+    "data": TextSection,
+    "tokenizer": TokenizerSection,
+    "model": LanguageModelSection,
+    "training": TrainingArguments,
+}
 
 
 def train_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -217,29 +241,27 @@ def build_blocks(section: TextSection, pieces: list, tokenizer: PreTrainedTokeni
 
 def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    check_sections(section, SECTIONS, "language_model")
-    data = from_mapping(TextSection, section["data"], "data")
-    tokenizer_section = from_mapping(TokenizerSection, section.get("tokenizer", {}), "tokenizer")
-    args = training_arguments(TrainingArguments, section, output_dir)
-    if section["model"] != {"preset": "tiny"}:
-        raise ValueError(f"model: only {{preset: tiny}} is trained from scratch, got {section['model']}.")
+    settings = read_sections(section, SECTIONS, output_dir, seed, "language_model")
+    data = settings.data
     start_stage(output_dir, seed)
 
     pieces = list(data.pieces())
     phonemes = [" ".join(EntropyASRPhonemeTokenizer().get_vocab())] * 1000
     corpus = [*prompt_texts() * 1000, *phonemes, *(text for text, _, _ in pieces)]
-    tokenizer = train_tokenizer(iter(corpus), tokenizer_section.vocab_size)
+    tokenizer = train_tokenizer(iter(corpus), settings.tokenizer.vocab_size)
     text_config = EntropyASRConfig.tiny(vocab_size=len(tokenizer)).text_config
     text_config.eos_token_id = tokenizer.eos_token_id
     text_config.pad_token_id = tokenizer.pad_token_id
     torch.manual_seed(seed)
     trainer = Trainer(
         AutoModelForCausalLM.from_config(text_config),
-        args,
+        settings.training,
         train_dataset=build_blocks(data, pieces, tokenizer),
         data_collator=default_data_collator,
     )
     results = run_trainer(trainer, output_dir)
     trainer.save_model(str(output_dir))
-    tokenizer.save_pretrained(output_dir)
-    write_record(output_dir, "language_model", section, results)
+    if trainer.is_world_process_zero():
+        tokenizer.save_pretrained(output_dir)
+        write_record(output_dir, "language_model", section, {"seed": seed, **results})
+    trainer.accelerator.wait_for_everyone()

@@ -6,9 +6,13 @@ import importlib
 import logging
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
+
+from .settings import check_names, read_sections
+from .stage import finished
 
 
 logger = logging.getLogger(__name__)
@@ -21,36 +25,55 @@ STAGES = {
     "joint_sft": "joint_sft",
     "evaluation": "evaluation_stage",
 }
+VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}")
 RECIPE_FIELDS = ("output_dir", "seed", "variables", "shared", "stages")
 
 
+class YAMLLoader(yaml.SafeLoader):
+    """PyYAML reads YAML 1.1, where `1e-3` is text; here it is a number, as in YAML 1.2 and JSON."""
+
+
+YAMLLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping.
+    """A YAML mapping. Parts that are shared by anchors become copies: a change of one leaves the others alone.
 
     Raises:
         ValueError: the file is not a mapping.
     """
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = _copied(yaml.load(path.read_text(encoding="utf-8"), Loader=YAMLLoader))
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a YAML mapping, got {type(content).__name__}.")
     return content
 
 
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
 def parse_overrides(overrides: list[str]) -> list[tuple[list[str], Any]]:
     """`--a.b value` or `--a.b=value` pairs as (path, YAML value)."""
-    joined = [part for item in overrides for part in (item.split("=", 1) if item.startswith("--") else [item])]
+    joined = []
+    for item in overrides:
+        # A value may start with dashes only after `=`.
+        joined += item.split("=", 1) if item.startswith("--") else [item]
     if len(joined) % 2 or any(not key.startswith("--") for key in joined[::2]):
         raise ValueError(f"Overrides come as `--key value`, got {' '.join(overrides)}")
     keys = [key.removeprefix("--").split(".") for key in joined[::2]]
-    return list(zip(keys, map(yaml.safe_load, joined[1::2]), strict=True))
+    return [(key, yaml.load(value, Loader=YAMLLoader)) for key, value in zip(keys, joined[1::2], strict=True)]
 
 
 def apply_override(content: dict[str, Any], path: list[str], value: Any) -> None:
-    """Set a nested field of a mapping; every part of the path but the last must exist."""
+    """Set a nested field of a mapping; missing sections are made, and whoever reads them refuses unknown ones."""
     for position, key in enumerate(path[:-1]):
-        if not isinstance(content.get(key), dict):
-            raise ValueError(f"--{'.'.join(path)}: there is no section {'.'.join(path[: position + 1])!r}.")
-        content = content[key]
+        content = content.setdefault(key, {})
+        if not isinstance(content, dict):
+            raise ValueError(f"--{'.'.join(path)}: {'.'.join(path[: position + 1])!r} is no section.")
     content[path[-1]] = value
 
 
@@ -66,32 +89,26 @@ def substitute(value: Any, variables: dict[str, Any]) -> Any:
         return [substitute(item, variables) for item in value]
     if not isinstance(value, str):
         return value
-    unknown = sorted(set(re.findall(r"\{(\w+)\}", value)) - set(variables))
-    if unknown:
-        raise ValueError(f"{value!r}: unknown variables {unknown}; known are {sorted(variables)}.")
+    check_names(VARIABLE.findall(value), variables, f"variable in {value!r}")
     # A whole value may be a number; inside a longer string a variable is text.
-    if whole := re.fullmatch(r"\{(\w+)\}", value):
+    if whole := VARIABLE.fullmatch(value):
         return variables[whole[1]]
-    return re.sub(r"\{(\w+)\}", lambda match: str(variables[match[1]]), value)
+    return VARIABLE.sub(lambda match: str(variables[match[1]]), value)
 
 
-def load_recipe(path: Path, output_dir: str | None, overrides: list[str]) -> dict[str, Any]:
+def load_recipe(path: Path, output_dir: str | None = None, overrides: list[str] | None = None) -> dict[str, Any]:
     """A recipe with its overrides applied and its variables replaced.
 
     Overrides go to `variables` or top-level fields by their bare names, to stages as `--stages.NAME.SECTION.KEY`.
     """
     recipe = read_yaml(path)
-    unknown = sorted(set(recipe) - set(RECIPE_FIELDS))
-    if unknown:
-        raise ValueError(f"{path}: unknown fields {unknown}; known are {list(RECIPE_FIELDS)}.")
+    check_names(recipe, RECIPE_FIELDS, str(path))
     variables = recipe.setdefault("variables", {})
-    for key, value in parse_overrides(overrides):
-        if len(key) == 1 and key[0] in variables:
-            variables[key[0]] = value
-        elif key[0] in RECIPE_FIELDS:
-            apply_override(recipe, key, value)
-        else:
-            raise ValueError(f"--{'.'.join(key)}: {path} has no such field; variables are {sorted(variables)}.")
+    for key, value in parse_overrides(overrides or []):
+        check_names(key[:1], {*variables, *RECIPE_FIELDS}, f"--{'.'.join(key)}")
+        if key[0] == "stages":
+            check_names(key[1:2], recipe["stages"], f"--{'.'.join(key)}")
+        apply_override(variables if key[0] in variables else recipe, key, value)
     recipe["output_dir"] = str(output_dir or recipe["output_dir"])
     recipe["stages"] = substitute(recipe["stages"], {**variables, "output_dir": recipe["output_dir"]})
     return recipe
@@ -104,39 +121,59 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
         path: The recipe.
         output_dir: Where everything goes, one folder a stage; the recipe's own by default.
         overrides: `--key value` pairs, see [`load_recipe`].
+
+    Raises:
+        ValueError: for anything unknown in any stage, before the first one starts.
     """
-    recipe = load_recipe(Path(path), output_dir, overrides or [])
-    for name, section in recipe["stages"].items():
-        stage = section.pop("stage", name)
-        run_section(stage, section, Path(recipe["output_dir"]) / name, recipe.get("seed", 0))
+    recipe = load_recipe(Path(path), output_dir, overrides)
+    folder, seed = Path(recipe["output_dir"]), recipe.get("seed", 0)
+    stages = [(name, section.pop("stage", name), section) for name, section in recipe["stages"].items()]
+    for name, stage, section in stages:
+        read_sections(section, stage_module(stage).SECTIONS, folder / name, seed, f"stages.{name}")
+    for name, stage, section in stages:
+        run_section(stage, section, folder / name, seed)
 
 
 def run_stage(stage: str, config_path: Path, overrides: list[str] | None = None) -> None:
     """Run one stage from a YAML file that holds its sections, `output_dir` and, if wanted, `seed`.
 
     Args:
-        stage: One of `STAGES`.
+        stage: One of `STAGES`; of a recipe, the name of one of its stages: that one alone is run, in the recipe's way.
         config_path: The YAML file.
-        overrides: `--key value` for fields of `training`, `--section.key value` for the others.
+        overrides: `--key value` for fields of `training`, `--section.key value` for the others; for a recipe as in
+            [`run_recipe`].
     """
     config = read_yaml(Path(config_path))
+    if "stages" in config:
+        recipe = load_recipe(Path(config_path), overrides=overrides)
+        check_names([stage], recipe["stages"], str(config_path))
+        section, output_dir = recipe["stages"][stage], Path(recipe["output_dir"]) / stage
+        run_section(section.pop("stage", stage), section, output_dir, recipe.get("seed", 0))
+        return
     for key, value in parse_overrides(overrides or []):
-        bare = len(key) == 1 and key[0] not in config
-        apply_override(config, ["training", *key] if bare else key, value)
+        bare = len(key) == 1 and key[0] not in ("output_dir", "seed")
+        apply_override(config.setdefault("training", {}) if bare else config, key, value)
     if "output_dir" not in config:
         raise ValueError(f"{config_path}: `output_dir` missing.")
-    output_dir = Path(config.pop("output_dir"))
-    run_section(stage, substitute(config, {"output_dir": str(output_dir)}), output_dir, config.pop("seed", 0))
+    output_dir, seed = Path(config.pop("output_dir")), config.pop("seed", 0)
+    run_section(stage, substitute(config, {"output_dir": str(output_dir)}), output_dir, seed)
+
+
+def stage_module(stage: str) -> ModuleType:
+    """Module of a stage: its `SECTIONS` and its `run`.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    check_names([stage], STAGES, "stage")
+    return importlib.import_module(f".{STAGES[stage]}", __package__)
 
 
 def run_section(stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:
     """Run one stage with its settings, unless it is finished already."""
-    from .stage import finished
-
-    if stage not in STAGES:
-        raise ValueError(f"There is no stage {stage!r}; stages are {', '.join(STAGES)}.")
-    if finished(output_dir, section):
+    module = stage_module(stage)
+    if finished(output_dir, section, seed):
         logger.warning(f"{output_dir}: stage {stage} is finished, nothing to do.")
         return
     logger.warning(f"{output_dir}: stage {stage} starts.")
-    importlib.import_module(f".{STAGES[stage]}", __package__).run(section, output_dir, seed)
+    module.run(section, output_dir, seed)

@@ -5,39 +5,25 @@
 TRL's `SFTTrainer` computes loss, token accuracy and entropy over the transcription; evaluation here is by generation.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from peft import LoraConfig
-from transformers import AutoFeatureExtractor, AutoTokenizer
+from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 from trl.models import unwrap_model_for_generation
 
-from entropy_asr.modeling import (
-    EntropyASRForConditionalGeneration,
-    EntropyASRPhonemeTokenizer,
-    EntropyASRProcessor,
-)
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
 
 from .augmentation import AugmentationConfig
 from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import TranscriptionCollator
 from .evaluation import score_transcripts
-from .stage import (
-    DataSection,
-    check_sections,
-    from_mapping,
-    run_trainer,
-    start_stage,
-    training_arguments,
-    write_record,
-)
-
-
-SECTIONS = ("data", "augmentation", "model", "lora", "training")
+from .settings import read_sections
+from .stage import DataSection, run_trainer, start_stage, write_record
 
 
 @dataclass
@@ -53,14 +39,18 @@ class ASRSFTConfig(SpeechArguments, SFTConfig):
     language_prompt_probability: float = field(default=0.3, metadata={"help": "Share of prompts with a language."})
     max_new_tokens: int = field(default=128, metadata={"help": "Longest transcription in evaluation."})
     # Unlike TRL: small models and CPUs are the default, recipes for GPUs switch these on.
-    bf16: bool | None = field(default=False)
-    gradient_checkpointing: bool = field(default=False)
+    bf16: bool | None = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
+    gradient_checkpointing: bool = field(default=False, metadata={"help": "Save memory by computing twice."})
     # Rows become model inputs in the collator.
-    dataset_kwargs: dict[str, Any] | None = field(default_factory=lambda: {"skip_prepare_dataset": True})
-    max_length: int | None = field(default=None)
+    dataset_kwargs: dict[str, Any] | None = field(
+        default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "Must stay as it is."}
+    )
+    max_length: int | None = field(default=None, metadata={"help": "Must stay None: nothing is cut."})
 
     def __post_init__(self):
         super().__post_init__()
+        if self.dataset_kwargs != {"skip_prepare_dataset": True}:
+            raise ValueError("dataset_kwargs has no effect here: rows become model inputs in the collator.")
         if self.max_length is not None:
             raise ValueError("max_length would cut transcriptions: bound the audio with data.max_duration instead.")
         if not 0 <= self.language_prompt_probability <= 1:
@@ -75,19 +65,19 @@ class ASRSFTTrainer(SpeechTrainerMixin, SFTTrainer):
         args: [`ASRSFTConfig`] of the stage.
         processing_class: The model's [`EntropyASRProcessor`].
         train_dataset: Rows of [`~sources.load_sources`].
-        data_collator: [`~collation.TranscriptionCollator`] by default, without augmentation.
+        data_collator: [`~collation.TranscriptionCollator`], by default without augmentation; its processor and share
+            of languages in prompts are set here.
         **kwargs: As for TRL's `SFTTrainer`, `peft_config` among them.
     """
 
     def __init__(self, model, args: ASRSFTConfig, *, processing_class: EntropyASRProcessor, **kwargs):
-        kwargs.setdefault("data_collator", TranscriptionCollator(processing_class.feature_extractor))
-        collator = kwargs["data_collator"]
-        collator.processor = processing_class
-        collator.language_prompt_probability = args.language_prompt_probability
+        collator = kwargs.pop("data_collator", None) or TranscriptionCollator(processing_class.feature_extractor)
+        share = args.language_prompt_probability
+        collator = replace(collator, processor=processing_class, language_prompt_probability=share)
         kwargs.setdefault("compute_metrics", self._recognition_metrics)
         if args.ddp_find_unused_parameters is None:
             args.ddp_find_unused_parameters = False
-        super().__init__(model, args, processing_class=processing_class, **kwargs)
+        super().__init__(model, args, processing_class=processing_class, data_collator=collator, **kwargs)
 
     def get_eval_dataloader(self, eval_dataset=None):
         """As in [`~base.SpeechTrainerMixin`]; remembers the rows, whose texts the metrics compare with."""
@@ -152,57 +142,56 @@ def join_components(
     encoder: str, language_model: str
 ) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
     """Full model and processor from a saved speech encoder and a saved language model with their preprocessors."""
-    tokenizer = AutoTokenizer.from_pretrained(language_model)
-    markers = ["<|im_start|>", "<|im_end|>", "<|audio|>"]
-    tokenizer.add_special_tokens({"additional_special_tokens": markers}, replace_extra_special_tokens=False)
-    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    end_of_text = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    tokenizer = EntropyASRProcessor.prepare_tokenizer(AutoTokenizer.from_pretrained(language_model))
     model = EntropyASRForConditionalGeneration.from_components(
         encoder,
         language_model,
         audio_token_id=tokenizer.convert_tokens_to_ids("<|audio|>"),
         vocab_size=len(tokenizer),
+        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
     )
-    model.generation_config.update(
-        eos_token_id=end_of_text,
-        pad_token_id=tokenizer.pad_token_id,
-        # The placeholder stands for audio: generated, it would ask for embeddings that are not there.
-        suppress_tokens=[model.config.audio_token_id],
-        do_sample=False,
-    )
-    processor = EntropyASRProcessor(
-        AutoFeatureExtractor.from_pretrained(encoder),
-        tokenizer,
-        EntropyASRPhonemeTokenizer(),
-        audio_token_stages=model.config.audio_token_stages,
-    )
-    return model, processor
+    model.generation_config.update(pad_token_id=tokenizer.pad_token_id, do_sample=False)
+    return model, EntropyASRProcessor.from_components(encoder, tokenizer, model.config)
 
 
-def run_sft(trainer_class: type, config_class: type, stage: str, section: dict[str, Any], output_dir: Path, seed: int):
+def sft_sections(config_class: type) -> dict[str, type]:
+    """Sections of a supervised stage that is trained with these arguments."""
+    return {
+        "data": DataSection,
+        "augmentation": AugmentationConfig,
+        "model": SFTModelSection,
+        "lora": LoraConfig,
+        "training": config_class,
+    }
+
+
+def run_sft(
+    trainer_class: type, sections: dict[str, type], stage: str, section: dict[str, Any], output_dir: Path, seed: int
+) -> None:
     """Run a supervised stage from its settings; see [`~recipe.run_stage`]."""
-    check_sections(section, SECTIONS, stage)
-    data = from_mapping(DataSection, section["data"], "data")
-    args = training_arguments(config_class, section, output_dir)
-    augmentation = from_mapping(AugmentationConfig, section.get("augmentation", {}), "augmentation")
-    model_section = from_mapping(SFTModelSection, section["model"], "model")
+    settings = read_sections(section, sections, output_dir, seed, stage)
+    data, args = settings.data, settings.training
     start_stage(output_dir, seed)
 
-    model, processor = model_section.build()
+    model, processor = settings.model.build()
+    with args.main_process_first(desc="data"):
+        train_rows, eval_rows, augmenter = data.train_rows(), data.eval_rows(), data.augmenter(settings.augmentation)
     trainer = trainer_class(
         model,
         args,
         processing_class=processor,
-        data_collator=TranscriptionCollator(processor.feature_extractor, data.augmenter(augmentation)),
-        train_dataset=data.train_rows(),
-        eval_dataset=data.eval_rows(),
-        peft_config=LoraConfig(**section["lora"]) if "lora" in section else None,
+        data_collator=TranscriptionCollator(processor.feature_extractor, augmenter),
+        train_dataset=train_rows,
+        eval_dataset=eval_rows,
+        peft_config=settings.lora if "lora" in section else None,
     )
     results = run_trainer(trainer, output_dir)
     trained = trainer.accelerator.unwrap_model(trainer.model)
     if "lora" in section:
         # The next stage starts from a plain model; adapters stay in the checkpoints.
         trained = trained.merge_and_unload()
-    trained.save_pretrained(output_dir)
-    processor.save_pretrained(output_dir)
-    write_record(output_dir, stage, section, results)
+    if trainer.is_world_process_zero():
+        trained.save_pretrained(output_dir)
+        processor.save_pretrained(output_dir)
+        write_record(output_dir, stage, section, {"seed": seed, **results})
+    trainer.accelerator.wait_for_everyone()

@@ -1,25 +1,28 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What every stage does around its trainer: reads its settings strictly, prepares rows, trains, resumes, records."""
+"""What every stage does around its trainer: prepares rows, trains, resumes, records."""
 
-import difflib
 import hashlib
 import json
+import logging
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import Trainer, TrainerCallback, TrainerState, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
 
 from .augmentation import AugmentationConfig, SpeechAugmenter
+from .settings import from_mapping
 from .sources import DataSource, load_sources
 
+
+logger = logging.getLogger(__name__)
 
 RECORD = "stage.json"
 
@@ -73,13 +76,24 @@ class DataSection:
     cache_dir: str = "cache"
     num_proc: int = 1
 
+    def __post_init__(self):
+        # All of them before any is loaded: loading takes minutes.
+        for name in ("train", "eval", "noise"):
+            for source in getattr(self, name):
+                from_mapping(DataSource, source, f"data.{name}")
+        for name in ("synthetic", "synthetic_eval"):
+            for source in getattr(self, name):
+                from_mapping(SynthesisSource, source, f"data.{name}")
+
     def train_rows(self) -> datasets.Dataset:
         """All rows to train on, decoded."""
         rows = self._rows(self.train, self.synthetic)
         if rows is None:
             raise ValueError("data: no rows to train on; give `train` or `synthetic`.")
         if self.max_duration is not None:
-            rows = rows.filter(lambda duration: duration <= self.max_duration, input_columns="duration")
+            rows = rows.select(np.flatnonzero(np.asarray(rows["duration"][:]) <= self.max_duration))
+        if not len(rows):
+            raise ValueError(f"data: no row is at most max_duration={self.max_duration} s long.")
         return rows
 
     def eval_rows(self) -> datasets.Dataset | None:
@@ -93,17 +107,15 @@ class DataSection:
     def _rows(self, sources: list[dict], synthetic: list[dict]) -> datasets.Dataset | None:
         parts = []
         if sources:
-            parsed = [from_mapping(DataSource, source, "data source") for source in sources]
-            parts.append(load_sources(parsed, decode_dir=self.cache_dir, num_proc=self.num_proc))
-        for entry in synthetic:
-            parts.append(self._synthesize(from_mapping(SynthesisSource, entry, "synthetic source")))
+            parts.append(load_sources(sources, decode_dir=self.cache_dir, num_proc=self.num_proc))
+        parts += [self._synthesize(SynthesisSource(**entry)) for entry in synthetic]
         return datasets.concatenate_datasets(parts) if parts else None
 
     def _synthesize(self, source: SynthesisSource) -> datasets.Dataset:
         from .synthesis import build_synthetic_dataset  # needs the extra g2p
 
         texts = choose_texts(source)
-        name = f"synthetic-{source.language}-{fingerprint([vars(source), texts])[:16]}"
+        name = f"synthetic-{source.language}-{fingerprint([asdict(source), texts])[:16]}"
         rows = build_synthetic_dataset(
             texts,
             [source.language] * len(texts),
@@ -136,46 +148,12 @@ def choose_texts(source: SynthesisSource) -> list[str]:
     return [pieces[index] for index in order[: source.num_texts].tolist()]
 
 
-def from_mapping(cls: type, values: dict[str, Any], where: str):
-    """Dataclass from a mapping of a YAML file.
-
-    Raises:
-        ValueError: for a key the dataclass lacks, or a needed one that is missing; names both and the place.
-    """
-    known = {item.name for item in fields(cls) if item.init}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        near = sorted({match for key in unknown for match in difflib.get_close_matches(key, known)})
-        raise ValueError(f"{where}: unknown {unknown}; did you mean {near or sorted(known)}?")
-    needed = [f.name for f in fields(cls) if f.init and f.default is MISSING and f.default_factory is MISSING]
-    missing = sorted(set(needed) - set(values))
-    if missing:
-        raise ValueError(f"{where}: {missing} missing.")
-    return cls(**values)
-
-
-def check_sections(section: dict[str, Any], known: Sequence[str], where: str) -> None:
-    """Refuse a stage section that a stage does not have."""
-    unknown = sorted(set(section) - set(known))
-    if unknown:
-        raise ValueError(f"{where}: unknown {unknown}; known are {sorted(known)}.")
-
-
-def training_arguments(cls: type, section: dict[str, Any], output_dir: Path) -> TrainingArguments:
-    """Arguments of a stage's trainer; checkpoints go to `checkpoints` inside its folder."""
-    values = dict(section.get("training", {}))
-    for name in ("output_dir", "do_train", "do_eval"):
-        if name in values:
-            raise ValueError(f"training: `{name}` is set by the stage itself; leave it out.")
-    return from_mapping(cls, {**values, "output_dir": str(output_dir / "checkpoints")}, "training")
-
-
 def fingerprint(value: Any) -> str:
     """Hash of a JSON-serialisable value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def finished(output_dir: Path, section: dict[str, Any]) -> bool:
+def finished(output_dir: Path, section: dict[str, Any], seed: int) -> bool:
     """Whether this stage ended here with these very settings.
 
     Raises:
@@ -184,10 +162,17 @@ def finished(output_dir: Path, section: dict[str, Any]) -> bool:
     path = output_dir / RECORD
     if not path.exists():
         return False
-    record = json.loads(path.read_text())
-    if record["settings"] != json.loads(json.dumps(section)):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    settings = json.loads(json.dumps(section))
+    differing = sorted(
+        name for name in {*record["settings"], *settings} if record["settings"].get(name) != settings.get(name)
+    )
+    if record.get("seed", seed) != seed:
+        differing.append("seed")
+    if differing:
         raise ValueError(
-            f"{output_dir} holds a stage finished with other settings. Remove the folder or choose another output_dir."
+            f"{output_dir} holds a stage finished with other settings ({', '.join(differing)}). Remove the folder or "
+            "choose another output_dir."
         )
     return True
 
@@ -205,18 +190,50 @@ class WallClock(TrainerCallback):
         """Seconds so far, earlier runs included."""
         return self.before + time.perf_counter() - self.start
 
+    def write(self) -> None:
+        """Keep the time so far."""
+        write_text(self.path, json.dumps({"seconds": self.seconds}))
+
     def on_log(self, args, state, control, **kwargs) -> None:
         if state.is_world_process_zero:
-            self.path.write_text(json.dumps({"seconds": self.seconds}))
+            self.write()
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        self.on_log(args, state, control)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file by a rename: whenever it is there, it is whole."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.rename(path)
+
+
+def last_complete_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; a run can be killed while it writes one."""
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in checkpoints:
+        try:
+            # The last of a checkpoint's files.
+            json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            logger.warning(f"{checkpoint} is incomplete and left out.")
+        else:
+            return checkpoint
+    return None
 
 
 def run_trainer(trainer: Trainer, output_dir: Path) -> dict[str, Any]:
     """Train to the end, from the last checkpoint where there is one; returns what the stage's record says of it."""
     clock = WallClock(output_dir / "clock.json")
     trainer.add_callback(clock)
-    checkpoints = trainer.args.output_dir
-    last = get_last_checkpoint(checkpoints) if os.path.isdir(checkpoints) else None
-    trainer.train(resume_from_checkpoint=last)
+    checkpoint = last_complete_checkpoint(Path(trainer.args.output_dir))
+    if checkpoint is not None and (state := _final_state(trainer, checkpoint)):
+        # `Trainer` would take one step more before it sees that there is none left.
+        trainer._load_from_checkpoint(str(checkpoint))
+        trainer.state = state
+    else:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     return {
         "seconds": round(clock.seconds, 1),
         "steps": trainer.state.global_step,
@@ -224,12 +241,17 @@ def run_trainer(trainer: Trainer, output_dir: Path) -> dict[str, Any]:
     }
 
 
+def _final_state(trainer: Trainer, checkpoint: Path) -> TrainerState | None:
+    """State of a checkpoint that was written after the last step, None for an earlier one."""
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    *_, max_steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
+    return state if state.global_step >= max_steps else None
+
+
 def write_record(output_dir: Path, stage: str, section: dict[str, Any], results: dict[str, Any]) -> None:
-    """Write the file that says the stage is finished: last of all, and by a rename."""
+    """Write the file that says the stage is finished, last of all."""
     record = {"stage": stage, "settings": section, **results, "versions": {"torch": torch.__version__}}
-    temporary = output_dir / f"{RECORD}.tmp"
-    temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    temporary.rename(output_dir / RECORD)
+    write_text(output_dir / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 def start_stage(output_dir: Path, seed: int) -> None:

@@ -109,7 +109,7 @@ def test_batch_of_mixed_lengths_gives_each_items_own_tokens_and_logits(joined, w
             alone = processor(samples)
             assert torch.equal(generate(model, alone)[0], batch[row])
             assert (model(**alone).logits[0, -1] - logits[row]).abs().max() <= 1e-4
-    assert len({tuple(tokens) for tokens in batch.tolist()}) > 1
+    assert len({tuple(tokens) for tokens in batch.tolist()}) > 4
 
 
 def test_gradients_reach_every_part(joined, waveforms):

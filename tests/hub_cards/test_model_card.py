@@ -1,0 +1,49 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The card says what was measured, and refuses to be silent about a data source."""
+
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from entropy_asr.hub_cards.model_card import write_model_card
+
+
+REPORT = {
+    "name": "tiny",
+    "command": "entropy-asr recipe tiny",
+    "languages": ["en", "zh"],
+    "parameters": 9_000_000,
+    "dtype": "bfloat16",
+    "compute_dtype": "float32",
+    "data": ["fsdd_digits", "espeak-ng"],
+    "training": {"encoder": {"seconds": 600.0, "steps": 10, "loss": [[5, 4.0], [10, 3.25]]}},
+    "results": {
+        "fsdd_digits": {"utterances": 500, "wer": 0.123, "cer": None, "nonempty_share": 1.0},
+        "esc10_noise": {"utterances": 80, "wer": None, "cer": None, "nonempty_share": 0.1},
+    },
+}
+
+
+def write_report(directory: Path, **changes) -> None:
+    (directory / "results.json").write_text(json.dumps({**REPORT, **changes}), encoding="utf-8")
+
+
+def test_figures_come_from_the_results(tmp_path):
+    write_report(tmp_path)
+    write_model_card(tmp_path)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert "| fsdd_digits | 500 | 12.3 | - | 100.0 |" in card.text
+    assert "| esc10_noise | 80 | - | - | 10.0 |" in card.text
+    assert "| encoder | 10 | 10.0 | 3.250 |" in card.text
+    assert "CC BY-SA 4.0" in card.text
+    assert [(result.dataset_name, result.metric_value) for result in card.data.eval_results] == [("fsdd_digits", 12.3)]
+
+
+def test_an_undocumented_data_source_is_an_error_that_names_it(tmp_path):
+    write_report(tmp_path, data=["fsdd_digits", "my_secret_corpus"])
+    with pytest.raises(KeyError, match="my_secret_corpus"):
+        write_model_card(tmp_path)
+    assert not (tmp_path / "README.md").exists()

@@ -1,0 +1,245 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Supervised stages: what is trained and what stays, the loss, evaluation by generation, adapters."""
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from training_helpers import (
+    AUGMENTATION,
+    GradientRecorder,
+    make_rows,
+    relative_difference,
+    stage_section,
+    trainer_arguments,
+)
+
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRPipeline, EntropyASRProcessor
+from entropy_asr.trainers import AlignmentConfig, AlignmentTrainer, JointSFTConfig, JointSFTTrainer
+from entropy_asr.trainers.augmentation import AugmentationConfig, SpeechAugmenter
+from entropy_asr.trainers.collation import TranscriptionCollator
+from entropy_asr.trainers.evaluation import evaluate_recognition
+from entropy_asr.trainers.recipe import run_section
+from entropy_asr.trainers.sft import SFTModelSection
+
+
+LORA = {"r": 4, "lora_alpha": 8, "target_modules": ".*language_model.*(q|v)_proj"}
+
+
+@pytest.fixture(scope="module")
+def rows() -> Dataset:
+    return make_rows("en zh none en zh en none en")
+
+
+def load(components) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
+    return SFTModelSection(path=str(components / "full")).build()
+
+
+def build(
+    trainer_class, config_class, components, output_dir, rows, augmenter=None, callbacks=None, lora=None, **kwargs
+):
+    model, processor = load(components)
+    return trainer_class(
+        model,
+        trainer_arguments(config_class, output_dir, **kwargs),
+        processing_class=processor,
+        data_collator=TranscriptionCollator(processor.feature_extractor, augmenter),
+        train_dataset=rows,
+        eval_dataset=rows,
+        callbacks=callbacks,
+        peft_config=lora,
+    )
+
+
+def augmenter() -> SpeechAugmenter:
+    return SpeechAugmenter(AugmentationConfig(**AUGMENTATION), make_rows("none none", seed=1))
+
+
+def snapshot(model) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def changed_modules(model, before: dict[str, torch.Tensor]) -> set[str]:
+    """Modules, as `freeze` names them, with a tensor that is no longer bit-equal."""
+    after = model.state_dict()
+    names = {name for name in before if not torch.equal(before[name], after[name])}
+    return {".".join(name.split(".")[: 2 if name.startswith("model.") else 1]) for name in names}
+
+
+# What is trained
+
+
+def test_alignment_changes_only_the_adaptor(components, tmp_path, rows):
+    seen = []
+    trainer = build(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, augmenter(), max_steps=3)
+    model, before = trainer.model, snapshot(trainer.model)
+    hook = model.model.audio_tower.register_forward_hook(lambda module, *_: seen.append(module.training))
+    trainer.train()
+    hook.remove()
+    assert changed_modules(model, before) == {"model.adaptor"}
+    optimized = {id(tensor) for group in trainer.optimizer.param_groups for tensor in group["params"]}
+    assert optimized == {id(tensor) for tensor in model.model.adaptor.parameters()}
+    assert seen == [False] * 3
+    frozen = (model.model.audio_tower, model.model.language_model, model.phoneme_head)
+    assert not any(module.training for part in frozen for module in part.modules())
+
+
+def test_joint_sft_changes_encoder_adaptor_and_language_model(components, tmp_path, rows):
+    trainer = build(JointSFTTrainer, JointSFTConfig, components, tmp_path, rows, augmenter(), max_steps=2)
+    before = snapshot(trainer.model)
+    trainer.train()
+    # The head of the language model is tied to its embeddings.
+    expected = {"model.audio_tower", "model.adaptor", "model.language_model", "lm_head"}
+    assert changed_modules(trainer.model, before) == expected
+    assert trainer.model.model.audio_tower.training
+
+
+def test_joint_sft_under_a_frozen_encoder(components, tmp_path, rows):
+    freeze = ["model.audio_tower", "phoneme_head"]
+    trainer = build(JointSFTTrainer, JointSFTConfig, components, tmp_path, rows, max_steps=2, freeze=freeze)
+    before = snapshot(trainer.model)
+    trainer.train()
+    assert changed_modules(trainer.model, before) == {"model.adaptor", "model.language_model", "lm_head"}
+    assert not trainer.model.model.audio_tower.training
+
+
+# Loss
+
+
+def gradient(components, output_dir, rows, **kwargs):
+    recorder = GradientRecorder()
+    settings = {"num_train_epochs": 1, "max_grad_norm": 0.0, "learning_rate": 0.0, "freeze": ["model.audio_tower"]}
+    trainer = build(
+        JointSFTTrainer, JointSFTConfig, components, output_dir, rows, callbacks=[recorder], **settings, **kwargs
+    )
+    trainer.train()
+    return trainer, recorder.steps
+
+
+def test_gradient_accumulation_gives_the_gradient_of_one_batch(components, tmp_path, rows):
+    whole, [gradient_of_one] = gradient(components, tmp_path / "1", rows, max_batch_size=8)
+    parts, [accumulated] = gradient(components, tmp_path / "4", rows, max_batch_size=2, gradient_accumulation_steps=4)
+    assert relative_difference(gradient_of_one, accumulated) < 2e-6
+    losses = [trainer.state.log_history[0]["loss"] for trainer in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_loss_of_the_trainer_is_the_loss_of_the_model(components, tmp_path, rows):
+    """TRL computes it in chunks, without the logits."""
+    trainer = build(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, max_batch_size=8)
+    [batch] = list(trainer.get_train_dataloader())
+    inputs = trainer._prepare_inputs(batch)
+    trainer.model.eval()
+    with torch.no_grad():
+        loss = trainer.compute_loss(trainer.model, dict(inputs))
+        own = load(components)[0].eval()(**inputs).loss
+    torch.testing.assert_close(loss, own, rtol=1e-6, atol=0)
+
+
+# Evaluation
+
+
+def test_evaluation_equals_transcribing_with_the_pipeline(components, tmp_path, rows):
+    """After some training, so that transcripts differ from row to row; in steps, and in batches of three."""
+    trainer = build(
+        JointSFTTrainer,
+        JointSFTConfig,
+        components,
+        tmp_path,
+        rows,
+        max_steps=40,
+        learning_rate=1e-2,
+        eval_strategy="steps",
+        eval_steps=40,
+        per_device_eval_batch_size=3,
+        max_new_tokens=12,
+    )
+    trainer.train()
+    [logged] = [entry for entry in trainer.state.log_history if "eval_wer" in entry]
+    pipeline = EntropyASRPipeline(model=trainer.model.eval(), processor=trainer.processing_class)
+    score = evaluate_recognition(pipeline, rows, batch_size=2, progress=False, max_new_tokens=12)
+    assert len({transcript["hypothesis"] for transcript in score.transcripts}) > 1
+    assert logged["eval_wer"] == pytest.approx(score.wer)
+    assert logged["eval_cer"] == pytest.approx(score.cer)
+    assert logged["eval_nonempty_share"] == pytest.approx(score.nonempty_share)
+    assert logged["step"] == 40 and logged["eval_loss"] > 0
+    again = trainer.evaluate({"clean": rows, "noisy": rows.select([0, 1])})
+    assert again["eval_clean_wer"] == pytest.approx(score.wer)
+    assert "eval_noisy_cer" in again
+
+
+def test_collator_of_the_caller_is_left_alone(components, tmp_path, rows):
+    model, processor = load(components)
+    collator = TranscriptionCollator(processor.feature_extractor)
+    arguments = trainer_arguments(JointSFTConfig, tmp_path, language_prompt_probability=0.7)
+    trainer = JointSFTTrainer(model, arguments, processing_class=processor, data_collator=collator, train_dataset=rows)
+    assert collator.processor is None
+    assert trainer.data_collator.language_prompt_probability == 0.7
+
+
+@pytest.mark.parametrize(
+    "argument", [{"max_length": 100}, {"language_prompt_probability": 1.2}, {"dataset_kwargs": {}}]
+)
+def test_arguments_that_cannot_be_honoured_are_refused(argument, tmp_path):
+    with pytest.raises(ValueError, match=next(iter(argument))):
+        trainer_arguments(JointSFTConfig, tmp_path, **argument)
+
+
+# Adapters
+
+
+def test_lora_trains_only_adapters_and_keeps_the_frozen_encoder_in_evaluation_mode(components, tmp_path, rows):
+    freeze = ["model.audio_tower", "phoneme_head"]
+    trainer = build(
+        JointSFTTrainer,
+        JointSFTConfig,
+        components,
+        tmp_path,
+        rows,
+        lora=LoraConfig(**LORA),
+        max_steps=2,
+        learning_rate=1e-2,
+        freeze=freeze,
+    )
+    before = snapshot(trainer.model)
+    trainer.train()
+    changed = {name for name, tensor in trainer.model.state_dict().items() if not torch.equal(before[name], tensor)}
+    assert changed and all("lora_" in name and "language_model" in name for name in changed)
+    assert not trainer.model.get_base_model().model.audio_tower.training
+
+
+def test_adapters_inside_a_frozen_module_are_refused(components, tmp_path, rows):
+    with pytest.raises(ValueError, match=r"'model.language_model' is frozen, but adapters"):
+        build(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, lora=LoraConfig(**LORA))
+
+
+def test_stage_with_lora_saves_a_plain_model_with_the_adapters_merged(components, tmp_path):
+    section = {**stage_section("joint_sft", components, max_steps=2), "lora": LORA}
+    run_section("joint_sft", section, tmp_path, 7)
+    merged, _ = SFTModelSection(path=str(tmp_path)).build()
+    before, after = load(components)[0].state_dict(), merged.state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {f"model.language_model.layers.0.self_attn.{name}_proj.weight" for name in ("q", "v")}
+    assert (tmp_path / "checkpoints" / "checkpoint-2" / "adapter_model.safetensors").is_file()
+
+
+# Model section
+
+
+@pytest.mark.parametrize("fields", [{}, {"encoder": "x"}, {"path": "x", "encoder": "y", "language_model": "z"}])
+def test_model_section_wants_one_origin(fields):
+    with pytest.raises(ValueError, match="either `path`, or both"):
+        SFTModelSection(**fields)
+
+
+def test_joined_components_keep_their_weights_and_stop_at_the_end_of_the_turn(components):
+    section = SFTModelSection(encoder=str(components / "encoder"), language_model=str(components / "language_model"))
+    model, processor = section.build()
+    assert model.generation_config.eos_token_id == processor.end_of_text_id
+    assert model.generation_config.suppress_tokens == [processor.audio_token_id]
+    assert model.dtype == torch.float32
+    full = load(components)[0].state_dict()
+    for name, tensor in model.state_dict().items():
+        assert name.startswith("model.adaptor") or torch.equal(tensor, full[name])

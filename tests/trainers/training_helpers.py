@@ -1,0 +1,169 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Rows, models of a few thousand parameters and settings that the tests of the stages share."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset, Features, List, Value
+from transformers import Qwen3Config, Qwen3ForCausalLM, TrainerCallback
+
+from entropy_asr.modeling import (
+    EntropyASRCTCConfig,
+    EntropyASREncoderConfig,
+    EntropyASRFeatureExtractor,
+    EntropyASRForCTC,
+    EntropyASRPhonemeTokenizer,
+)
+from entropy_asr.trainers.lm_pretraining import prompt_texts, train_tokenizer
+from entropy_asr.trainers.sft import join_components
+
+
+TEXTS = {
+    "en": ("the red dog", "we go", "open the door", "one two three"),
+    "zh": ("红狗", "我们去学校", "三"),
+    "none": ("",),
+}
+FEATURES = Features(
+    {
+        "samples": List(Value("int16")),
+        "text": Value("string"),
+        "language": Value("string"),
+        "duration": Value("float64"),
+        "source": Value("string"),
+    }
+)
+AUGMENTATION = {
+    "speed_factors": [0.9, 1.0, 1.1],
+    "noise_probability": 0.5,
+    "silence_max_seconds": 0.2,
+    "gain_db": 6.0,
+    "num_frequency_masks": 1,
+    "num_time_masks": 1,
+    "time_mask_width": 10,
+}
+
+
+def make_rows(languages: str = "en zh none en zh en zh en none en zh en", seed: int = 0) -> Dataset:
+    """Short noisy tones of mixed lengths, one row a language."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for index, language in enumerate(languages.split()):
+        num_samples = int(rng.integers(6400, 16000))
+        wave = 3000 * np.sin(np.arange(num_samples) * rng.uniform(0.05, 0.5)) + rng.normal(0, 500, num_samples)
+        rows.append(
+            {
+                "samples": wave.astype(np.int16),
+                "text": TEXTS[language][index % len(TEXTS[language])],
+                "language": language,
+                "duration": num_samples / 16000,
+                "source": "tones",
+            }
+        )
+    return Dataset.from_list(rows, features=FEATURES)
+
+
+def small_encoder(dropout: float = 0.1) -> EntropyASRForCTC:
+    """CTC model of one layer; dropout makes it depend on the random state that a checkpoint has to keep."""
+    torch.manual_seed(1)
+    audio_config = EntropyASREncoderConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        conv_kernel_size=5,
+        subsampling_channels=4,
+        hidden_dropout=dropout,
+        attention_dropout=dropout,
+    )
+    vocab_size = len(EntropyASRPhonemeTokenizer())
+    return EntropyASRForCTC(EntropyASRCTCConfig(audio_config=audio_config.to_dict(), vocab_size=vocab_size))
+
+
+def small_text_config(vocab_size: int) -> Qwen3Config:
+    """Language model of one layer."""
+    return Qwen3Config(
+        vocab_size=vocab_size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+    )
+
+
+def save_components(folder: Path) -> None:
+    """Folders `rows`, `noise`, `encoder`, `language_model` and `full` (the two joined), ready for the stages."""
+    make_rows().save_to_disk(folder / "rows")
+    make_rows("none none", seed=1).save_to_disk(folder / "noise")
+    small_encoder().save_pretrained(folder / "encoder")
+    EntropyASRFeatureExtractor().save_pretrained(folder / "encoder")
+    texts = [*prompt_texts(), *(text for texts in TEXTS.values() for text in texts)] * 20
+    tokenizer = train_tokenizer(iter(texts), 400)
+    config = small_text_config(len(tokenizer))
+    config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    torch.manual_seed(2)
+    Qwen3ForCausalLM(config).save_pretrained(folder / "language_model")
+    tokenizer.save_pretrained(folder / "language_model")
+    torch.manual_seed(3)
+    model, processor = join_components(str(folder / "encoder"), str(folder / "language_model"))
+    model.save_pretrained(folder / "full")
+    processor.save_pretrained(folder / "full")
+
+
+def stage_section(stage: str, folder: Path, **training) -> dict:
+    """Settings of a stage on the rows and models of [`save_components`]: six steps, two checkpoints."""
+    steps = {"max_steps": 6, "save_steps": 2, "logging_steps": 1, "report_to": "none", "use_cpu": True}
+    if stage == "language_model":
+        training = {"per_device_train_batch_size": 2, **steps, **training}
+        data = {"transcripts": [{"path": str(folder / "rows"), "repeat": 4}], "block_size": 32}
+        return {"data": data, "tokenizer": {"vocab_size": 320}, "model": {"preset": "tiny"}, "training": training}
+    model = {
+        "encoder": {"path": str(folder / "encoder")},
+        "alignment": {"encoder": str(folder / "encoder"), "language_model": str(folder / "language_model")},
+        "joint_sft": {"path": str(folder / "full")},
+    }[stage]
+    return {
+        "data": {
+            "train": [{"path": str(folder / "rows")}],
+            "noise": [{"path": str(folder / "noise")}],
+            "cache_dir": str(folder / "cache"),
+        },
+        "augmentation": dict(AUGMENTATION),
+        "model": model,
+        # Four batches an epoch: six steps and the checkpoints at 2 and 4 lie in, and at the end of, an epoch.
+        "training": {"max_batch_duration": 3.2, "num_buckets": 3, "learning_rate": 1e-2, **steps, **training},
+    }
+
+
+def same_tensors(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    """Whether two state dicts are bit-identical."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def trainer_arguments(config_class: type, output_dir: Path, **kwargs):
+    """Arguments for CPU, without logs to trackers and without saving."""
+    settings = {"report_to": "none", "use_cpu": True, "save_strategy": "no", "logging_steps": 1}
+    return config_class(output_dir=str(output_dir), **{**settings, **kwargs})
+
+
+class GradientRecorder(TrainerCallback):
+    """Keeps the gradient of every optimizer step, before the step and (with max_grad_norm=0) unclipped."""
+
+    def __init__(self):
+        self.steps: list[dict[str, torch.Tensor]] = []
+
+    def on_pre_optimizer_step(self, args, state, control, model, **kwargs):
+        named = model.named_parameters()
+        self.steps.append({name: tensor.grad.clone() for name, tensor in named if tensor.grad is not None})
+
+
+def relative_difference(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:
+    """Norm of the difference of two gradients over the norm of the first."""
+    assert first.keys() == second.keys()
+    difference = sum((first[name] - second[name]).square().sum() for name in first).sqrt()
+    return (difference / sum(tensor.square().sum() for tensor in first.values()).sqrt()).item()
