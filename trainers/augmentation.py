@@ -33,7 +33,7 @@ class AugmentationConfig:
         silence_beta: Second parameter of the Beta distribution.
         snr_mean: Mean of the signal-to-noise ratio in dB; the signal's power is measured before silence is added.
         snr_std: Standard deviation of the signal-to-noise ratio in dB.
-        gain_db: Level changes uniformly within plus or minus this many dB. Samples are not clipped.
+        gain_db: Level changes uniformly within plus or minus this many dB; louder rows are scaled to full scale.
         lowpass_probability: Share of rows limited to the telephone band.
         lowpass_min_hz: Lowest cut-off frequency.
         lowpass_max_hz: Highest cut-off frequency.
@@ -132,7 +132,8 @@ class SpeechAugmenter:
             rng: Source of every draw.
 
         Returns:
-            Waveform of shape `(num_samples_out,)`; speed and silence change the length.
+            Waveform of shape `(num_samples_out,)` in [-1, 1]: what is louder is scaled down as a whole. Speed and
+            silence change the length.
         """
         config = self.config
         if config.speed_factors:
@@ -143,7 +144,8 @@ class SpeechAugmenter:
             samples = lowpass(samples, rng.uniform(config.lowpass_min_hz, config.lowpass_max_hz), self.sampling_rate)
         if config.gain_db > 0:
             samples = samples * 10 ** (rng.uniform(-config.gain_db, config.gain_db) / 20)
-        return samples
+        # No recorder gives more than full scale, and features of louder samples would be ones no model meets.
+        return samples / max(1.0, float(samples.abs().max()))
 
     def spec_augment(self, features: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """SpecAugment (Park et al. 2019) without time warping; masked values become 0, the mean after CMVN.

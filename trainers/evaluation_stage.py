@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from entropy_asr.hub_cards.model_card import write_model_card
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 
 from .evaluation import evaluate_recognition
 from .settings import read_sections
-from .sources import DataSource, load_source
+from .sources import NON_SPEECH, DataSource, load_source
 from .stage import DataSection, start_stage, write_record
+from .stage_records import command_line, read_records, summarize_training, training_data, versions
 
 
 @dataclass
@@ -25,9 +27,13 @@ class ExportSection:
 
     Args:
         dtype: Type of the saved weights: "bfloat16", "float16" or "float32".
+        name: What the checkpoint is called in its card.
+        card: Write the card. Its data sources must be known to `hub_cards/data_sources.yaml`.
     """
 
     dtype: str = "bfloat16"
+    name: str = "entropy-asr"
+    card: bool = False
 
     def __post_init__(self):
         if self.dtype not in ("bfloat16", "float16", "float32"):
@@ -117,11 +123,31 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     EntropyASRProcessor.from_pretrained(settings.model.path).save_pretrained(output_dir)
     pipeline = load_pipeline(str(output_dir))
     generation = {name: value for name, value in asdict(settings.generation).items() if value is not None}
-    results = {}
+    report = describe_checkpoint(settings.export, pipeline, output_dir.parent) | {"generation": generation}
     for name, rows in settings.data.test_sets().items():
         score = evaluate_recognition(
             pipeline, rows, batch_size=settings.data.batch_size, description=name, **generation
         )
-        results[name] = score.to_dict()
-        (output_dir / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    write_record(output_dir, "evaluation", section, {"seed": seed, "results": results})
+        report["results"][name] = score.to_dict()
+        report["languages"] = sorted({*report["languages"], *score.by_language} - {NON_SPEECH})
+        (output_dir / "results.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    if settings.export.card:
+        write_model_card(output_dir)
+    write_record(output_dir, "evaluation", section, {"seed": seed, "results": report["results"]})
+
+
+def describe_checkpoint(export: ExportSection, pipeline, runs: Path) -> dict[str, Any]:
+    """What `results.json` says besides results: the model, how it was trained (records in `runs`), the command."""
+    records = read_records(runs)
+    return {
+        "name": export.name,
+        "command": command_line(),
+        "parameters": pipeline.model.num_parameters(),
+        "dtype": export.dtype,
+        "compute_dtype": str(pipeline.model.dtype).removeprefix("torch."),
+        "versions": versions(),
+        "data": training_data(records),
+        "training": summarize_training(records),
+        "languages": [],
+        "results": {},
+    }

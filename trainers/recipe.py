@@ -26,7 +26,7 @@ STAGES = {
     "evaluation": "evaluation_stage",
 }
 VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}")
-RECIPE_FIELDS = ("output_dir", "seed", "variables", "shared", "stages")
+RECIPE_FIELDS = ("without_data", "output_dir", "seed", "variables", "shared", "stages")
 
 
 class YAMLLoader(yaml.SafeLoader):
@@ -126,12 +126,28 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
         ValueError: for anything unknown in any stage, before the first one starts.
     """
     recipe = load_recipe(Path(path), output_dir, overrides)
+    if "without_data" in recipe and not Path(recipe["variables"]["data_dir"]).is_dir():
+        run_without_data(Path(path), recipe, output_dir, overrides or [])
+        return
     folder, seed = Path(recipe["output_dir"]), recipe.get("seed", 0)
     stages = [(name, section.pop("stage", name), section) for name, section in recipe["stages"].items()]
     for name, stage, section in stages:
         read_sections(section, stage_module(stage).SECTIONS, folder / name, seed, f"stages.{name}")
     for name, stage, section in stages:
         run_section(stage, section, folder / name, seed)
+
+
+def run_without_data(path: Path, recipe: dict[str, Any], output_dir: str | None, overrides: list[str]) -> None:
+    """Run the recipe that this one names for machines without its data.
+
+    Raises:
+        FileNotFoundError: the missing folder was asked for by an override.
+    """
+    data_dir, other = recipe["variables"]["data_dir"], recipe["without_data"]
+    if any(key == ["data_dir"] for key, _ in parse_overrides(overrides)):
+        raise FileNotFoundError(f"--data_dir: there is no folder {data_dir}")
+    logger.warning(f"There is no folder {data_dir}: {other} runs instead of {path.name}. Give the data as --data_dir.")
+    run_recipe(path.with_name(other), output_dir, overrides)
 
 
 def run_stage(stage: str, config_path: Path, overrides: list[str] | None = None) -> None:

@@ -170,10 +170,14 @@ def test_two_processes_end_with_one_model(name, components, tmp_path):
     section["data"]["eval"] = section["data"]["train"]
     script = tmp_path / "script.py"
     script.write_text(TWO_PROCESSES)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     folder = tmp_path / "stage"
     result = subprocess.run(
-        [*launcher, str(script), name, json.dumps(section), str(folder)], capture_output=True, text=True, check=False
+        [*launcher, str(script), name, json.dumps(section), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
     )
     assert result.returncode == 0, result.stderr[-3000:]
     first, second = (json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2))

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from training_helpers import small_encoder, small_text_config, stage_section
@@ -228,9 +229,9 @@ def test_synthetic_recipe_runs_all_stages(small_tiny, tmp_path):
         assert all(math.isfinite(loss) for loss in losses)
         assert bool(losses) == (name != "checkpoint")
         assert (tmp_path / name / "model.safetensors").is_file()
-    results = json.loads((tmp_path / "checkpoint" / "results.json").read_text())
+    results = json.loads((tmp_path / "checkpoint" / "results.json").read_text())["results"]
     assert results["espeak-ng en"]["utterances"] == 3
-    assert isinstance(load_pipeline(tmp_path / "checkpoint")([[0.0] * 8000])[0]["text"], str)
+    assert isinstance(load_pipeline(tmp_path / "checkpoint")(np.zeros(8000, np.float32))["text"], str)
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), as_overrides(FEW_STEPS))
@@ -245,6 +246,21 @@ def test_synthetic_recipe_runs_all_stages(small_tiny, tmp_path):
 def test_synthetic_recipe_transcribes_held_out_sentences(tmp_path):
     """The shipped settings end with a model that has learnt to transcribe sentences it never heard."""
     run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path))
-    results = json.loads((tmp_path / "checkpoint" / "results.json").read_text())
+    results = json.loads((tmp_path / "checkpoint" / "results.json").read_text())["results"]
     assert results["espeak-ng en"]["wer"] <= MAX_ERROR_RATE
     assert results["espeak-ng zh"]["cer"] <= MAX_ERROR_RATE
+
+
+def test_a_recipe_without_its_data_runs_the_one_named_for_that(monkeypatch, tmp_path, caplog):
+    (tmp_path / "other.yaml").write_text("output_dir: runs/other\nstages: {}\n")
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "output_dir: runs/mine\nwithout_data: other.yaml\nvariables: {data_dir: nowhere}\n"
+        "stages: {encoder: {data: {train: [{path: '{data_dir}/speech'}]}, model: {preset: tiny}, training: {}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    run_recipe(recipe)
+    assert "nowhere" in caplog.text
+    assert "other.yaml" in caplog.text
+    with pytest.raises(FileNotFoundError, match="elsewhere"):
+        run_recipe(recipe, overrides=["--data_dir", "elsewhere"])

@@ -1,0 +1,46 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What results and cards say of a training run is what the stages recorded."""
+
+import json
+import os
+
+from entropy_asr.trainers.stage_records import command_line, read_records, summarize_training, training_data
+
+
+def write_record(folder, name, age, data, **fields):
+    path = folder / name / "stage.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"stage": name, "settings": {"data": data}, **fields}))
+    os.utime(path, (1000 - age, 1000 - age))
+
+
+def test_records_tell_stages_in_order_with_their_curves_and_all_data(tmp_path):
+    history = [{"step": 5, "loss": 2.0}, {"step": 5, "eval_loss": 1.5, "eval_per": 0.5, "eval_runtime": 9.0}]
+    synthetic = {"texts": ["d/novel.txt"], "language": "en", "num_texts": 3}
+    write_record(tmp_path, "b", 1, {"text": [{"path": "d/novel.txt"}]}, steps=1, seconds=2.0, history=[])
+    write_record(
+        tmp_path,
+        "a",
+        9,
+        {"train": [{"path": "d/speech"}], "synthetic": [synthetic]},
+        steps=5,
+        seconds=3.0,
+        history=history,
+    )
+    write_record(tmp_path, "checkpoint", 0, {"eval": []}, results={})
+    records = read_records(tmp_path)
+    assert list(records) == ["a", "b"]
+    assert training_data(records) == ["espeak-ng", "novel", "speech"]
+    summary = summarize_training(records)
+    assert summary["a"] == {
+        "steps": 5,
+        "seconds": 3.0,
+        "loss": [[5, 2.0]],
+        "development": [{"step": 5, "eval_per": 0.5}],
+    }
+
+
+def test_the_command_does_not_tell_where_output_went(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/bin/entropy-asr", "recipe", "tiny", "--output_dir", "/home/me", "--seed", "3"])
+    assert command_line() == "entropy-asr recipe tiny --seed 3"

@@ -1,0 +1,69 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What the records of finished stages say together: how a checkpoint came about."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .stage import RECORD
+
+
+PACKAGES = ("entropy-asr", "torch", "torchaudio", "transformers", "trl", "datasets")
+
+
+def read_records(folder: Path) -> dict[str, dict[str, Any]]:
+    """Records of the finished training stages whose folders lie in `folder`, in the order they ended."""
+    paths = sorted(folder.glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)
+    records = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    return {name: record for name, record in records.items() if "history" in record}
+
+
+def summarize_training(records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Steps, seconds, and the curves of loss and of what was measured on development rows, for each stage."""
+    return {
+        name: {
+            "steps": record["steps"],
+            "seconds": record["seconds"],
+            "loss": [[entry["step"], entry["loss"]] for entry in record["history"] if "loss" in entry],
+            "development": [
+                {key: value for key, value in entry.items() if key in ("step", "eval_per", "eval_wer", "eval_cer")}
+                for entry in record["history"]
+                if "eval_loss" in entry
+            ],
+        }
+        for name, record in records.items()
+    }
+
+
+def training_data(records: dict[str, dict[str, Any]]) -> list[str]:
+    """Names of everything that was trained on: data sources, text files, synthetic speech."""
+    return sorted({name for record in records.values() for name in _data_names(record["settings"]["data"])})
+
+
+def _data_names(data: dict[str, Any]) -> Iterator[str]:
+    for kind in ("train", "noise", "transcripts", "text"):
+        for source in data.get(kind, []):
+            yield Path(source["path"]).stem
+    for source in data.get("synthetic", []):
+        yield source.get("name", "espeak-ng")
+        texts = [source["texts"]] if isinstance(source["texts"], str) else source["texts"]
+        yield from (Path(text).stem for text in texts if not text.startswith("built-in:"))
+
+
+def command_line() -> str:
+    """The command of this process, without where its output goes."""
+    arguments = sys.argv[1:]
+    if "--output_dir" in arguments:
+        position = arguments.index("--output_dir")
+        del arguments[position : position + 2]
+    return shlex.join(["entropy-asr", *arguments])
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that results depend on."""
+    return {name: version(name) for name in PACKAGES}
