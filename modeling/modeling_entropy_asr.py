@@ -14,12 +14,14 @@
 """The full model: speech encoder, adaptor and language model, with the phoneme CTC head beside them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
 from transformers.modeling_utils import PreTrainedModel
@@ -251,8 +253,8 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         phoneme_head, config_kwargs = cls._phoneme_component(encoder, config_kwargs)
         audio_tower = encoder_half(encoder) if phoneme_head is None else encoder.audio_tower
         config = EntropyASRConfig(
-            audio_config=audio_tower.config.to_dict(),
-            text_config=language_model.config.to_dict(),
+            audio_config=_part_of_model(audio_tower.config),
+            text_config=_part_of_model(language_model.config),
             audio_token_id=audio_token_id,
             tie_word_embeddings=language_model.config.tie_word_embeddings,
             **config_kwargs,
@@ -364,6 +366,11 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
             attentions=outputs.attentions,
             audio_hidden_states=outputs.audio_hidden_states,
         )
+
+
+def _part_of_model(config: PreTrainedConfig) -> dict[str, Any]:
+    """A component's configuration, without the folder it was loaded from."""
+    return {name: value for name, value in config.to_dict().items() if name != "_name_or_path"}
 
 
 __all__ = ["EntropyASRForConditionalGeneration", "EntropyASRModel", "EntropyASRPreTrainedModel"]

@@ -97,7 +97,9 @@ class ASRSFTTrainer(SpeechTrainerMixin, SFTTrainer):
         # Not through _prepare_inputs: what the loss needs from the batch is already taken out there.
         prompts = {name: tensor.to(self.args.device) for name, tensor in {**prompts, **speech}.items()}
         with torch.no_grad(), unwrap_model_for_generation(model, self.accelerator) as unwrapped:
-            generated = unwrapped.generate(**prompts, max_new_tokens=self.args.max_new_tokens, do_sample=False)
+            generated = unwrapped.generate(
+                **prompts, max_new_tokens=self.args.max_new_tokens, do_sample=False, use_cache=True
+            )
         return loss, generated[:, prompts["input_ids"].shape[1] :], row_numbers.to(self.args.device)
 
     def _recognition_metrics(self, prediction) -> dict[str, float]:
@@ -190,6 +192,9 @@ def run_sft(
     if "lora" in section:
         # The next stage starts from a plain model; adapters stay in the checkpoints.
         trained = trained.merge_and_unload()
+    # Training has no use for the cache and switches it off; generation without it is several times slower.
+    trained.generation_config.use_cache = True
+    trained.config.use_cache = trained.config.get_text_config().use_cache = True
     if trainer.is_world_process_zero():
         trained.save_pretrained(output_dir)
         processor.save_pretrained(output_dir)

@@ -61,6 +61,8 @@ def command_line() -> str:
     if "--output_dir" in arguments:
         position = arguments.index("--output_dir")
         del arguments[position : position + 2]
+    # Folders outside the working directory mean nothing to a reader elsewhere.
+    arguments = [Path(part).name if part.startswith("/") else part for part in arguments]
     return shlex.join(["entropy-asr", *arguments])
 
 
