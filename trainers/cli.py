@@ -234,15 +234,23 @@ def run_train(args: argparse.Namespace) -> int:
     config = resolve_recipe(args.config)
     from .recipe import run_stage
 
-    run_stage(args.stage, config, args.overrides)
-    return 0
+    return _run_training(run_stage, args.stage, config, args.overrides)
 
 
 def run_recipe_command(args: argparse.Namespace) -> int:
     path = resolve_recipe(args.recipe)
     from .recipe import run_recipe
 
-    run_recipe(path, args.output_dir, args.overrides)
+    return _run_training(run_recipe, path, args.output_dir, args.overrides)
+
+
+def _run_training(run: Callable[..., None], *arguments: Any) -> int:
+    from .settings import SettingsError
+
+    try:
+        run(*arguments)
+    except (SettingsError, FileNotFoundError) as error:
+        raise CommandError(str(error)) from error
     return 0
 
 

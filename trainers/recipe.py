@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from .settings import check_names, read_sections
+from .settings import SettingsError, check_names, read_sections
 from .stage import finished
 
 
@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     content = _copied(yaml.load(path.read_text(encoding="utf-8"), Loader=YAMLLoader))
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a YAML mapping, got {type(content).__name__}.")
+        raise SettingsError(f"{path}: expected a YAML mapping, got {type(content).__name__}.")
     return content
 
 
@@ -63,7 +63,7 @@ def parse_overrides(overrides: list[str]) -> list[tuple[list[str], Any]]:
         # A value may start with dashes only after `=`.
         joined += item.split("=", 1) if item.startswith("--") else [item]
     if len(joined) % 2 or any(not key.startswith("--") for key in joined[::2]):
-        raise ValueError(f"Overrides come as `--key value`, got {' '.join(overrides)}")
+        raise SettingsError(f"Overrides come as `--key value`, got {' '.join(overrides)}")
     keys = [key.removeprefix("--").split(".") for key in joined[::2]]
     return [(key, yaml.load(value, Loader=YAMLLoader)) for key, value in zip(keys, joined[1::2], strict=True)]
 
@@ -73,7 +73,7 @@ def apply_override(content: dict[str, Any], path: list[str], value: Any) -> None
     for position, key in enumerate(path[:-1]):
         content = content.setdefault(key, {})
         if not isinstance(content, dict):
-            raise ValueError(f"--{'.'.join(path)}: {'.'.join(path[: position + 1])!r} is no section.")
+            raise SettingsError(f"--{'.'.join(path)}: {'.'.join(path[: position + 1])!r} is no section.")
     content[path[-1]] = value
 
 
@@ -170,7 +170,7 @@ def run_stage(stage: str, config_path: Path, overrides: list[str] | None = None)
         bare = len(key) == 1 and key[0] not in ("output_dir", "seed")
         apply_override(config.setdefault("training", {}) if bare else config, key, value)
     if "output_dir" not in config:
-        raise ValueError(f"{config_path}: `output_dir` missing.")
+        raise SettingsError(f"{config_path}: `output_dir` missing.")
     output_dir, seed = Path(config.pop("output_dir")), config.pop("seed", 0)
     run_section(stage, substitute(config, {"output_dir": str(output_dir)}), output_dir, seed)
 

@@ -16,6 +16,10 @@ from transformers import TrainingArguments
 RESERVED_ARGUMENTS = ("output_dir", "do_train", "do_eval", "do_predict", "seed", "resume_from_checkpoint")
 
 
+class SettingsError(ValueError):
+    """A setting that cannot be meant: the command line tells it without a traceback."""
+
+
 def check_names(names: Iterable[str], known: Iterable[str], where: str) -> None:
     """Refuse unknown names.
 
@@ -27,7 +31,7 @@ def check_names(names: Iterable[str], known: Iterable[str], where: str) -> None:
     if unknown:
         near = sorted({match for name in unknown for match in difflib.get_close_matches(name, known)})
         hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(known) or 'none'}."
-        raise ValueError(f"{where}: unknown {', '.join(unknown)}; {hint}")
+        raise SettingsError(f"{where}: unknown {', '.join(unknown)}; {hint}")
 
 
 def from_mapping(cls: type, values: dict[str, Any], where: str):
@@ -37,12 +41,12 @@ def from_mapping(cls: type, values: dict[str, Any], where: str):
         ValueError: for a key that the dataclass lacks, or a needed one that is missing; names both and the place.
     """
     if not isinstance(values, dict):
-        raise ValueError(f"{where}: expected a mapping, got {values!r}.")
+        raise SettingsError(f"{where}: expected a mapping, got {values!r}.")
     arguments = [item for item in fields(cls) if item.init]
     check_names(values, {item.name for item in arguments}, where)
     needed = {item.name for item in arguments if item.default is MISSING and item.default_factory is MISSING}
     if missing := sorted(needed - set(values)):
-        raise ValueError(f"{where}: {', '.join(missing)} missing.")
+        raise SettingsError(f"{where}: {', '.join(missing)} missing.")
     return cls(**values)
 
 
@@ -50,7 +54,7 @@ def training_arguments(cls: type, values: dict[str, Any], output_dir: Path, seed
     """Arguments of a stage's trainer; checkpoints go to `checkpoints` inside its folder."""
     for name in RESERVED_ARGUMENTS:
         if name in values:
-            raise ValueError(f"training: `{name}` is set by the stage itself; leave it out.")
+            raise SettingsError(f"training: `{name}` is set by the stage itself; leave it out.")
     return from_mapping(cls, {**values, "output_dir": str(output_dir / "checkpoints"), "seed": seed}, "training")
 
 
@@ -79,5 +83,5 @@ def read_sections(
             else:
                 parsed[name] = from_mapping(cls, values, name)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{where}: {error}") from error
+            raise SettingsError(f"{where}: {error}") from error
     return SimpleNamespace(**parsed)

@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
 from .augmentation import AugmentationConfig, SpeechAugmenter
-from .settings import from_mapping
+from .settings import SettingsError, from_mapping
 from .sources import DataSource, load_sources
 
 
@@ -89,11 +89,11 @@ class DataSection:
         """All rows to train on, decoded."""
         rows = self._rows(self.train, self.synthetic)
         if rows is None:
-            raise ValueError("data: no rows to train on; give `train` or `synthetic`.")
+            raise SettingsError("data: no rows to train on; give `train` or `synthetic`.")
         if self.max_duration is not None:
             rows = rows.select(np.flatnonzero(np.asarray(rows["duration"][:]) <= self.max_duration))
         if not len(rows):
-            raise ValueError(f"data: no row is at most max_duration={self.max_duration} s long.")
+            raise SettingsError(f"data: no row is at most max_duration={self.max_duration} s long.")
         return rows
 
     def eval_rows(self) -> datasets.Dataset | None:
@@ -143,7 +143,7 @@ def choose_texts(source: SynthesisSource) -> list[str]:
     ]
     pieces = sorted(set(pieces))
     if len(pieces) < source.num_texts:
-        raise ValueError(f"{files}: {len(pieces)} different pieces of text, {source.num_texts} are asked for.")
+        raise SettingsError(f"{files}: {len(pieces)} different pieces of text, {source.num_texts} are asked for.")
     order = torch.randperm(len(pieces), generator=torch.Generator().manual_seed(source.seed))
     return [pieces[index] for index in order[: source.num_texts].tolist()]
 
@@ -170,7 +170,7 @@ def finished(output_dir: Path, section: dict[str, Any], seed: int) -> bool:
     if record.get("seed", seed) != seed:
         differing.append("seed")
     if differing:
-        raise ValueError(
+        raise SettingsError(
             f"{output_dir} holds a stage finished with other settings ({', '.join(differing)}). Remove the folder or "
             "choose another output_dir."
         )

@@ -269,3 +269,10 @@ def test_evaluate_names_a_data_set_that_is_not_there(pipeline, tmp_path, capsys)
     assert cli.main(["evaluate", "--model", "m", "--dataset", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err
     assert pipeline.calls == []
+
+
+def test_a_mistyped_setting_is_told_without_a_traceback(tmp_path, capsys):
+    arguments = ["recipe", "synthetic", "--output_dir", str(tmp_path), "--stages.encoder.training.max_step", "3"]
+    assert cli.main(arguments) == 2
+    assert "unknown max_step; did you mean" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
