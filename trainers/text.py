@@ -4,6 +4,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -22,14 +23,14 @@ def simplify_characters(text: str) -> str:
     return _converter().convert(text)
 
 
-def _converter(cache: list = []):  # noqa: B006 - one converter a process: loading its dictionaries takes a second
-    if not cache:
-        try:
-            from opencc import OpenCC
-        except ImportError as error:
-            raise ImportError('Simplified characters need opencc: pip install "entropy-asr[g2p]".') from error
-        cache.append(OpenCC("t2s"))
-    return cache[0]
+@cache
+def _converter():
+    # Once a process: loading its dictionaries takes a second.
+    try:
+        from opencc import OpenCC
+    except ImportError as error:
+        raise ImportError('Simplified characters need opencc: pip install "entropy-asr[g2p]".') from error
+    return OpenCC("t2s")
 
 
 def transcript_style(text: str, language: str) -> str:
