@@ -23,6 +23,10 @@ STAGES = {
     "encoder": "encoder_pretraining",
     "alignment": "alignment",
     "joint_sft": "joint_sft",
+    "context_sft": "context_sft",
+    "grpo": "grpo",
+    "phoneme_head": "phoneme_head",
+    "attention_pretraining": "attention_pretraining",
     "evaluation": "evaluation_stage",
 }
 VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}")
