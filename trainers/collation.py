@@ -86,7 +86,7 @@ class TranscriptionCollator(FeatureCollator):
         speech = self.features(rows)
         mask = speech.pop("attention_mask")
         examples = [
-            self.processor.encode_example(num_frames, row["text"], self._requested_language(row))
+            self.processor.encode_example(num_frames, row["text"], self._requested_language(row), self._hints(row))
             for row, num_frames in zip(rows, mask.long().sum(-1).tolist(), strict=True)
         ]
         pad = self.processor.tokenizer.pad_token_id
@@ -109,6 +109,10 @@ class TranscriptionCollator(FeatureCollator):
             return None
         named = np.random.default_rng([row["draw"], 1]).random() < self.language_prompt_probability
         return row["language"] if named else None
+
+    def _hints(self, row: dict[str, Any]) -> list[str]:
+        """Contextual hints of a row's prompt."""
+        return []
 
 
 def _pad(sequences: list[list[int]], value: int, side: str) -> torch.Tensor:

@@ -5,23 +5,24 @@
 TRL's `SFTTrainer` computes loss, token accuracy and entropy over the transcription; evaluation here is by generation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
-from peft import LoraConfig
-from transformers import AutoTokenizer
+from datasets import Dataset
+from peft import LoraConfig, PeftModel
+from transformers import AutoTokenizer, Trainer
 from trl import SFTConfig, SFTTrainer
-from trl.models import unwrap_model_for_generation
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
 
 from .augmentation import AugmentationConfig
 from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import TranscriptionCollator
-from .evaluation import score_transcripts
+from .recognition import RecognitionEvaluationMixin
 from .settings import read_sections
 from .stage import DataSection, run_trainer, start_stage, write_record
 
@@ -57,7 +58,7 @@ class ASRSFTConfig(SpeechArguments, SFTConfig):
             raise ValueError(f"language_prompt_probability is a share, got {self.language_prompt_probability}.")
 
 
-class ASRSFTTrainer(SpeechTrainerMixin, SFTTrainer):
+class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
     """Next-token training of [`EntropyASRForConditionalGeneration`] on speech; evaluation reports `wer` and `cer`.
 
     Args:
@@ -78,39 +79,6 @@ class ASRSFTTrainer(SpeechTrainerMixin, SFTTrainer):
         if args.ddp_find_unused_parameters is None:
             args.ddp_find_unused_parameters = False
         super().__init__(model, args, processing_class=processing_class, data_collator=collator, **kwargs)
-
-    def get_eval_dataloader(self, eval_dataset=None):
-        """As in [`~base.SpeechTrainerMixin`]; remembers the rows, whose texts the metrics compare with."""
-        named = isinstance(eval_dataset, str)
-        rows = self.eval_dataset[eval_dataset] if named else eval_dataset
-        self._evaluated_rows = self.eval_dataset if rows is None else rows
-        return super().get_eval_dataloader(eval_dataset)
-
-    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        """Loss and greedy transcription of a batch: `(loss, generated ids, row numbers)`."""
-        row_numbers = inputs.pop("row_numbers")
-        prompts = {"input_ids": inputs.pop("prompt_ids"), "attention_mask": inputs.pop("prompt_mask")}
-        speech = {name: inputs[name] for name in ("input_features", "input_features_mask")}
-        loss, _, _ = super().prediction_step(model, inputs, prediction_loss_only=True, ignore_keys=ignore_keys)
-        if prediction_loss_only:
-            return loss, None, None
-        # Not through _prepare_inputs: what the loss needs from the batch is already taken out there.
-        prompts = {name: tensor.to(self.args.device) for name, tensor in {**prompts, **speech}.items()}
-        with torch.no_grad(), unwrap_model_for_generation(model, self.accelerator) as unwrapped:
-            generated = unwrapped.generate(
-                **prompts, max_new_tokens=self.args.max_new_tokens, do_sample=False, use_cache=True
-            )
-        return loss, generated[:, prompts["input_ids"].shape[1] :], row_numbers.to(self.args.device)
-
-    def _recognition_metrics(self, prediction) -> dict[str, float]:
-        processor = self.processing_class
-        ids = np.where(prediction.predictions < 0, processor.end_of_text_id, prediction.predictions)
-        # Several processes may have seen a row twice to have even batches.
-        hypotheses = dict(zip(prediction.label_ids.reshape(-1).tolist(), processor.batch_decode(ids), strict=True))
-        rows = self._evaluated_rows.select_columns(["text", "language"])[sorted(hypotheses)]
-        score = score_transcripts(rows["text"], [hypotheses[row] for row in sorted(hypotheses)], rows["language"])
-        rates = {"wer": score.wer, "cer": score.cer, "nonempty_share": score.nonempty_share}
-        return {name: rate for name, rate in rates.items() if rate is not None}
 
 
 @dataclass
@@ -156,6 +124,21 @@ def join_components(
     return model, EntropyASRProcessor.from_components(encoder, tokenizer, model.config)
 
 
+@dataclass
+class SFTData:
+    """Rows of a supervised stage, and how they become batches.
+
+    Args:
+        train_rows: Rows of [`~sources.load_sources`].
+        eval_rows: The same to evaluate on; a mapping for several evaluation sets, None for none.
+        collator: Makes batches of either.
+    """
+
+    train_rows: Dataset
+    eval_rows: Dataset | dict[str, Dataset] | None
+    collator: TranscriptionCollator
+
+
 def sft_sections(config_class: type) -> dict[str, type]:
     """Sections of a supervised stage that is trained with these arguments."""
     return {
@@ -167,29 +150,49 @@ def sft_sections(config_class: type) -> dict[str, type]:
     }
 
 
+def transcription_data(settings: SimpleNamespace, processor: EntropyASRProcessor) -> SFTData:
+    """What a stage trains and is evaluated on by its sections `data` and `augmentation`."""
+    data = settings.data
+    train_rows, eval_rows, augmenter = data.train_rows(), data.eval_rows(), data.augmenter(settings.augmentation)
+    return SFTData(train_rows, eval_rows, TranscriptionCollator(processor.feature_extractor, augmenter))
+
+
 def run_sft(
-    trainer_class: type, sections: dict[str, type], stage: str, section: dict[str, Any], output_dir: Path, seed: int
+    trainer_class: type,
+    sections: dict[str, type],
+    stage: str,
+    section: dict[str, Any],
+    output_dir: Path,
+    seed: int,
+    prepare_data: Callable[[SimpleNamespace, EntropyASRProcessor], SFTData] = transcription_data,
 ) -> None:
     """Run a supervised stage from its settings; see [`~recipe.run_stage`]."""
     settings = read_sections(section, sections, output_dir, seed, stage)
-    data, args = settings.data, settings.training
     start_stage(output_dir, seed)
 
     model, processor = settings.model.build()
-    with args.main_process_first(desc="data"):
-        train_rows, eval_rows, augmenter = data.train_rows(), data.eval_rows(), data.augmenter(settings.augmentation)
+    with settings.training.main_process_first(desc="data"):
+        data = prepare_data(settings, processor)
     trainer = trainer_class(
         model,
-        args,
+        settings.training,
         processing_class=processor,
-        data_collator=TranscriptionCollator(processor.feature_extractor, augmenter),
-        train_dataset=train_rows,
-        eval_dataset=eval_rows,
+        data_collator=data.collator,
+        train_dataset=data.train_rows,
+        eval_dataset=data.eval_rows,
         peft_config=settings.lora if "lora" in section else None,
     )
     results = run_trainer(trainer, output_dir)
+    save_trained(trainer, processor, output_dir)
+    if trainer.is_world_process_zero():
+        write_record(output_dir, stage, section, {"seed": seed, **results})
+    trainer.accelerator.wait_for_everyone()
+
+
+def save_trained(trainer: Trainer, processor: EntropyASRProcessor, output_dir: Path) -> None:
+    """Save what a trainer of the full model has trained, as a plain model with its processor."""
     trained = trainer.accelerator.unwrap_model(trainer.model)
-    if "lora" in section:
+    if isinstance(trained, PeftModel):
         # The next stage starts from a plain model; adapters stay in the checkpoints.
         trained = trained.merge_and_unload()
     # Training has no use for the cache and switches it off; generation without it is several times slower.
@@ -198,5 +201,3 @@ def run_sft(
     if trainer.is_world_process_zero():
         trained.save_pretrained(output_dir)
         processor.save_pretrained(output_dir)
-        write_record(output_dir, stage, section, {"seed": seed, **results})
-    trainer.accelerator.wait_for_everyone()

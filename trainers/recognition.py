@@ -1,0 +1,66 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Evaluation by generation inside a trainer, for all stages that train a model which writes text."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from trl.models import unwrap_model_for_generation
+
+from .evaluation import score_transcripts
+
+
+class RecognitionEvaluationMixin:
+    """Goes before [`~base.SpeechTrainerMixin`]: evaluation transcribes greedily and reports `wer` and `cer`.
+
+    The trainer has a `processing_class` whose `batch_decode` cuts at `end_of_text_id`, and batches of evaluation rows
+    carry `prompt_ids`, `prompt_mask` and `row_numbers` besides what its loss needs.
+    """
+
+    # The part of a batch that `generate` takes besides the prompt.
+    _speech_inputs = ("input_features", "input_features_mask")
+
+    def get_eval_dataloader(self, eval_dataset=None):
+        """As in [`~base.SpeechTrainerMixin`]; remembers the rows, whose texts the metrics compare with."""
+        named = isinstance(eval_dataset, str)
+        rows = self.eval_dataset[eval_dataset] if named else eval_dataset
+        self._evaluated_rows = self.eval_dataset if rows is None else rows
+        return super().get_eval_dataloader(eval_dataset)
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """Loss and greedy transcription of a batch: `(loss, generated ids, row numbers)`."""
+        row_numbers = inputs.pop("row_numbers")
+        prompts = {"input_ids": inputs.pop("prompt_ids"), "attention_mask": inputs.pop("prompt_mask")}
+        speech = {name: inputs[name] for name in self._speech_inputs}
+        loss = self._evaluation_loss(model, inputs, ignore_keys)
+        if prediction_loss_only:
+            return loss, None, None
+        # Not through _prepare_inputs: what the loss needs from the batch is already taken out there.
+        prompts = {name: tensor.to(self.args.device) for name, tensor in {**prompts, **speech}.items()}
+        with torch.no_grad(), unwrap_model_for_generation(model, self.accelerator) as unwrapped:
+            generated = unwrapped.generate(
+                **prompts, max_new_tokens=self.args.max_new_tokens, do_sample=False, use_cache=True
+            )
+        return loss, generated[:, prompts["input_ids"].shape[1] :], row_numbers.to(self.args.device)
+
+    def _evaluation_loss(self, model, inputs, ignore_keys) -> torch.Tensor:
+        loss, _, _ = super().prediction_step(model, inputs, prediction_loss_only=True, ignore_keys=ignore_keys)
+        return loss
+
+    def _recognition_metrics(self, prediction) -> dict[str, float]:
+        processor = self.processing_class
+        ids = np.where(prediction.predictions < 0, processor.end_of_text_id, prediction.predictions)
+        # Several processes may have seen a row twice to have even batches.
+        hypotheses = dict(zip(prediction.label_ids.reshape(-1).tolist(), processor.batch_decode(ids), strict=True))
+        # Audio is no part of what is compared.
+        names = [name for name in self._evaluated_rows.column_names if name not in ("samples", "audio")]
+        rows = self._evaluated_rows.select_columns(names).select(sorted(hypotheses))
+        return self._score(rows, [hypotheses[row] for row in sorted(hypotheses)])
+
+    def _score(self, rows: Dataset, hypotheses: list[str]) -> dict[str, Any]:
+        """Metrics of evaluation rows and their transcripts, in the same order."""
+        score = score_transcripts(rows["text"][:], hypotheses, rows["language"][:])
+        rates = {"wer": score.wer, "cer": score.cer, "nonempty_share": score.nonempty_share}
+        return {name: rate for name, rate in rates.items() if rate is not None}
