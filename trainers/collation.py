@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """From rows to the tensors a stage trains on. All randomness comes from each row's draw, so it can be resumed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,16 @@ class FeatureCollator:
         """The same collator without augmentation."""
         return replace(self, augmenter=None)
 
-    def features(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """`input_features` (B, T, F), `attention_mask` (B, T) and `durations` (B,) in seconds of a list of rows."""
+    def features(self, rows: list[dict[str, Any]], views: int = 1) -> dict[str, torch.Tensor]:
+        """Features of a list of rows.
+
+        Args:
+            rows: Rows of [`~sources.SpeechDataset`].
+            views: How often each row occurs: one waveform, each time masked anew. All first views come first.
+
+        Returns:
+            `input_features` (views * B, T, F), `attention_mask` (views * B, T) and `durations` (B,) in seconds.
+        """
         generators = [np.random.default_rng(row["draw"]) for row in rows]
         waveforms = [torch.from_numpy(row["samples"]) for row in rows]
         if self.augmenter is not None:
@@ -46,9 +54,11 @@ class FeatureCollator:
             return_tensors="pt",
         )
         features, mask = extracted[self.feature_extractor.model_input_names[0]], extracted["attention_mask"]
+        if views > 1:
+            features, mask = torch.cat([features] * views), torch.cat([mask] * views)
         if self.augmenter is not None:
             in_time_order = frames_in_time_order(features, mask)
-            for frames, length, rng in zip(in_time_order, mask.sum(-1).tolist(), generators, strict=True):
+            for frames, length, rng in zip(in_time_order, mask.sum(-1).tolist(), generators * views, strict=True):
                 frames[:length] = self.augmenter.spec_augment(frames[:length], rng)
         durations = torch.tensor([waveform.shape[0] / rate for waveform in waveforms])
         return {"input_features": features, "attention_mask": mask, "durations": durations}
@@ -56,12 +66,37 @@ class FeatureCollator:
 
 @dataclass
 class CTCCollator(FeatureCollator):
-    """Features and phoneme labels; rows carry their labels in the column `phoneme_ids`."""
+    """Features and phoneme labels; rows carry their labels in the column `phoneme_ids`.
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    Args:
+        views: Number of independently masked views of each row; labels are given once.
+        chunk_sizes: Attention chunks in encoder frames to draw from for each batch, 0 for full context. Empty: nothing
+            is drawn, and the model's own chunk size holds.
+        left_chunks: Numbers of visible earlier chunks to draw from, -1 for all.
+    """
+
+    views: int = 1
+    chunk_sizes: list[int] = field(default_factory=list)
+    left_chunks: list[int] = field(default_factory=lambda: [-1])
+
+    def evaluation(self) -> "CTCCollator":
+        """The same collator with one view, no augmentation and the model's own chunk size."""
+        return replace(self, augmenter=None, views=1, chunk_sizes=[])
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor | int]:
         labels = [torch.as_tensor(row["phoneme_ids"], dtype=torch.long) for row in rows]
         padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
-        return {**self.features(rows), "labels": padded}
+        return {**self.features(rows, self.views), "labels": padded, **self._draw_chunks(rows)}
+
+    def _draw_chunks(self, rows: list[dict[str, Any]]) -> dict[str, int]:
+        """`chunk_size` and `left_chunks` of a batch: a function of its first row's draw, so that it can be resumed."""
+        if not self.chunk_sizes:
+            return {}
+        rng = np.random.default_rng([rows[0]["draw"], 2])
+        return {
+            "chunk_size": self.chunk_sizes[rng.integers(len(self.chunk_sizes))],
+            "left_chunks": self.left_chunks[rng.integers(len(self.left_chunks))],
+        }
 
 
 @dataclass

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Stage 1: the encoder learns sounds, with CTC on phoneme labels (paper, "Stages")."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhon
 from .augmentation import AugmentationConfig
 from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import CTCCollator
+from .consistency import cr_ctc_loss
 from .settings import read_sections
 from .sources import NON_SPEECH, SpeechDataset
 from .stage import DataSection, run_trainer, start_stage, write_record
@@ -28,10 +29,32 @@ from .stage import DataSection, run_trainer, start_stage, write_record
 
 @dataclass
 class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
-    """Arguments of [`EncoderPretrainingTrainer`]: those of `TrainingArguments` and [`~base.SpeechArguments`]."""
+    """Arguments of [`EncoderPretrainingTrainer`]: those of `TrainingArguments` and [`~base.SpeechArguments`], and:
+
+    > Consistency and chunks
+
+    Args:
+        consistency_weight: Weight of CR-CTC's consistency term (icefall's zipformer: 0.2); each utterance is then heard
+            in two independently masked views, which doubles the memory of a batch. 0: plain CTC on one view.
+        chunk_sizes: Attention chunks in encoder frames (40 ms) that each batch draws one from, 0 for full context.
+            Empty: no drawing. Repeat an entry to weigh it up.
+        left_chunks: Numbers of visible earlier chunks that each batch with a chunk size draws one from, -1 for all.
+    """
+
+    consistency_weight: float = field(default=0.0, metadata={"help": "Weight of CR-CTC's consistency term."})
+    chunk_sizes: list[int] = field(default_factory=list, metadata={"help": "Chunk sizes to draw from; 0: full."})
+    left_chunks: list[int] = field(default_factory=lambda: [-1], metadata={"help": "Left chunks to draw; -1: all."})
 
     def __post_init__(self):
         super().__post_init__()
+        if not self.consistency_weight >= 0:
+            raise ValueError(f"consistency_weight must not be negative, got {self.consistency_weight}.")
+        if any(size < 0 for size in self.chunk_sizes):
+            raise ValueError(f"chunk_sizes are numbers of frames, or 0 for full context, got {self.chunk_sizes}.")
+        if not self.left_chunks or any(chunks < -1 for chunks in self.left_chunks):
+            raise ValueError(f"left_chunks are numbers of chunks, or -1 for all, got {self.left_chunks}.")
+        if not any(self.chunk_sizes) and self.left_chunks != [-1]:
+            raise ValueError(f"left_chunks={self.left_chunks} has no effect without chunks: give chunk_sizes too.")
         if self.label_smoothing_factor:
             raise ValueError(
                 f"CTC has no label smoothing: leave label_smoothing_factor={self.label_smoothing_factor} 0."
@@ -48,27 +71,68 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
 
     _tag_names = ["entropy-asr", "encoder-pretraining"]
 
-    def __init__(self, model: EntropyASRForCTC, args: EncoderPretrainingConfig, *positional, **kwargs):
+    def __init__(
+        self,
+        model: EntropyASRForCTC,
+        args: EncoderPretrainingConfig,
+        data_collator: CTCCollator,
+        *positional,
+        **kwargs,
+    ):
         model.config.ctc_loss_reduction = "sum"
         kwargs.setdefault("compute_metrics", phoneme_error_metrics)
         kwargs.setdefault("preprocess_logits_for_metrics", greedy_phonemes)
-        super().__init__(model, args, *positional, **kwargs)
+        collator = configure_collator(data_collator, model, args)
+        super().__init__(model, args, collator, *positional, **kwargs)
+        self._consistency, self._consistency_since = 0.0, 0
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the consistency term's part of the loss (of this process) since the last log."""
+        if "loss" in logs and self.args.consistency_weight:
+            steps = max(1, self.state.global_step - self._consistency_since)
+            logs["consistency_loss"] = round(float(self._consistency) / steps, 6)
+            self._consistency, self._consistency_since = 0.0, self.state.global_step
+        super().log(logs, start_time)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """CTC loss per label of the optimizer step."""
-        outputs = model(**inputs)
+        """CTC or CR-CTC loss per label of the optimizer step."""
+        labels = inputs["labels"]
+        # Evaluation batches have one view and the plain CTC loss.
+        views = len(inputs["input_features"]) // len(labels)
+        outputs = model(**{**inputs, "labels": labels.repeat(views, 1)})
         # DDP averages gradients over processes, and every process divides by the labels of all of them.
         scale = 1
         if num_items_in_batch is None:
-            num_items_in_batch = (inputs["labels"] != -100).sum()
+            num_items_in_batch = (labels != -100).sum()
         elif self.args.average_tokens_across_devices:
             scale = self.accelerator.num_processes
-        loss = scale * outputs.loss / torch.as_tensor(num_items_in_batch).clamp(min=1)
+        num_items_in_batch = torch.as_tensor(num_items_in_batch).clamp(min=1)
+        loss = outputs.loss
+        if views == 2:
+            weight = self.args.consistency_weight
+            loss, consistency = cr_ctc_loss(outputs.loss, outputs.logits, outputs.attention_mask, weight)
+            self._consistency = self._consistency + scale * consistency.detach() / num_items_in_batch
+        loss = scale * loss / num_items_in_batch
         if not return_outputs:
             return loss
         # No logits of padded frames: greedy_phonemes sees them as blank.
         logits = outputs.logits.masked_fill(~outputs.attention_mask[..., None].bool(), float("-inf"))
         return loss, {"logits": logits}
+
+
+def configure_collator(collator: CTCCollator, model: EntropyASRForCTC, args: EncoderPretrainingConfig) -> CTCCollator:
+    """The collator with the views and chunks that the arguments ask for.
+
+    Raises:
+        ValueError: Chunks are asked for with an encoder that has no chunk masks.
+    """
+    model_type = model.config.audio_config.model_type
+    if args.chunk_sizes and model_type != "entropy_asr_encoder":
+        raise ValueError(
+            f"chunk_sizes={args.chunk_sizes}: only the encoder of this project takes chunk sizes, not `{model_type}`."
+        )
+    views = 2 if args.consistency_weight else 1
+    return replace(collator, views=views, chunk_sizes=args.chunk_sizes, left_chunks=args.left_chunks)
 
 
 def add_phoneme_ids(rows: Dataset, tokenizer: EntropyASRPhonemeTokenizer) -> Dataset:
