@@ -35,7 +35,7 @@ def consistency_loss(logits: torch.Tensor, frame_mask: torch.Tensor) -> torch.Te
 def cr_ctc_loss(
     ctc_loss: torch.Tensor, logits: torch.Tensor, frame_mask: torch.Tensor, weight: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """CR-CTC loss of a batch of two views, per pair: half the CTC loss of both plus `weight` times half the divergence.
+    """CR-CTC loss of a batch of two views: half the CTC loss of both plus `weight` times half their divergence.
 
     With weight 0 and equal views it is the CTC loss of one view.
 

@@ -34,8 +34,8 @@ class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
     > Consistency and chunks
 
     Args:
-        consistency_weight: Weight of CR-CTC's consistency term (icefall's zipformer: 0.2); each utterance is then heard
-            in two independently masked views, which doubles the memory of a batch. 0: plain CTC on one view.
+        consistency_weight: Weight of CR-CTC's consistency term (icefall's zipformer: 0.2); each utterance is then
+            heard in two independently masked views, which doubles a batch's memory. 0: plain CTC on one view.
         chunk_sizes: Attention chunks in encoder frames (40 ms) that each batch draws one from, 0 for full context.
             Empty: no drawing. Repeat an entry to weigh it up.
         left_chunks: Numbers of visible earlier chunks that each batch with a chunk size draws one from, -1 for all.
