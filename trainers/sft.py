@@ -24,6 +24,7 @@ from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import TranscriptionCollator
 from .recognition import RecognitionEvaluationMixin
 from .settings import read_sections
+from .snapshots import first_snapshot
 from .stage import DataSection, run_trainer, start_stage, write_record
 
 
@@ -88,24 +89,37 @@ class SFTModelSection:
     Args:
         path: A full model to go on with (folder or Hub id). Otherwise, to join two checkpoints:
         encoder: A CTC model of stage 1, or any speech encoder of transformers, with its feature extractor.
+        encoder_snapshots: In place of `encoder`: folder that encoder pretraining, which goes on meanwhile, publishes
+            its encoders in ([`~snapshots.EncoderSnapshots`]). The first one is waited for and taken.
         language_model: A causal language model with its tokenizer.
     """
 
     path: str | None = None
     encoder: str | None = None
+    encoder_snapshots: str | None = None
     language_model: str | None = None
 
     def __post_init__(self):
-        joins = self.encoder is not None and self.language_model is not None
-        if (self.path is not None) == joins or (self.path is not None and (self.encoder or self.language_model)):
-            raise ValueError("model: give either `path`, or both `encoder` and `language_model`.")
+        encoders = (self.encoder is not None) + (self.encoder_snapshots is not None)
+        joins = encoders == 1 and self.language_model is not None
+        if (self.path is not None) == joins or (self.path is not None and (encoders or self.language_model)):
+            raise ValueError(
+                "model: give either `path`, or both `encoder` (or `encoder_snapshots`) and `language_model`."
+            )
 
-    def build(self) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
-        """The model to train, in float32, and its processor."""
+    def build(self, output_dir: Path | None = None) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
+        """The model to train, in float32, and its processor.
+
+        Args:
+            output_dir: Folder of the stage, where an encoder of `encoder_snapshots` is kept.
+        """
         if self.path is not None:
             model = EntropyASRForConditionalGeneration.from_pretrained(self.path, dtype=torch.float32)
             return model, EntropyASRProcessor.from_pretrained(self.path)
-        return join_components(self.encoder, self.language_model)
+        encoder = self.encoder
+        if self.encoder_snapshots is not None:
+            encoder = str(first_snapshot(self.encoder_snapshots, output_dir).folder)
+        return join_components(encoder, self.language_model)
 
 
 def join_components(
@@ -170,7 +184,7 @@ def run_sft(
     settings = read_sections(section, sections, output_dir, seed, stage)
     start_stage(output_dir, seed)
 
-    model, processor = settings.model.build()
+    model, processor = settings.model.build(output_dir)
     with settings.training.main_process_first(desc="data"):
         data = prepare_data(settings, processor)
     trainer = trainer_class(

@@ -28,6 +28,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from .stage import write_text
 
 
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 HIDDEN_MANIFEST = "manifest.json.deleting"
 WEIGHTS = "model.safetensors"
+# Folder of a run with its copies of the snapshots it trains on.
+ADOPTED = "adopted_encoders"
 # What a snapshot is for, in the order of kinds published at one step. References are compared with, not trained on.
 KINDS = ("reference", "drift", "final")
 
@@ -356,3 +360,14 @@ def wait_for_snapshot(
             except SnapshotError as error:
                 store.report(error)
         patience.sleep()
+
+
+def run_name(output_dir: Path) -> str:
+    """Name that a run goes by in a store: the same after a restart, another one for another folder."""
+    return hashlib.sha256(str(output_dir.resolve()).encode()).hexdigest()[:16]
+
+
+def first_snapshot(folder: str | os.PathLike, output_dir: Path) -> Snapshot:
+    """The first published snapshot of a store, copied into the stage's folder by its main process; waits for it."""
+    copies = output_dir / ADOPTED
+    return wait_for_snapshot(EncoderSnapshots(folder), copies, run_name(output_dir), PartialState().is_main_process)
