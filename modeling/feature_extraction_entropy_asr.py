@@ -170,4 +170,52 @@ class EntropyASRFeatureExtractor(SequenceFeatureExtractor):
         )
 
 
-__all__ = ["EntropyASRFeatureExtractor"]
+class EntropyASRFeatureStream:
+    """Features of one waveform that arrives in portions of any size: the frames of the whole, each computed once.
+
+    A frame depends on its own window alone, so what has to be carried is the overlap of the next window with the
+    last: 15 ms of samples.
+
+    Args:
+        extractor ([`EntropyASRFeatureExtractor`]): what features.
+    """
+
+    def __init__(self, extractor: EntropyASRFeatureExtractor):
+        self.extractor = extractor
+        self._pieces: list[np.ndarray] = []
+        self._num_samples = 0
+        self._any_frames = False
+
+    @property
+    def num_ready(self) -> int:
+        """Frames whose windows are complete."""
+        complete = self._num_samples - self.extractor.window_samples
+        return 0 if complete < 0 else 1 + complete // self.extractor.hop_samples
+
+    def push(self, samples: np.ndarray) -> None:
+        """Append `(num_samples,)` float32 samples in [-1, 1]."""
+        self._pieces.append(samples)
+        self._num_samples += len(samples)
+
+    def take(self, num_frames: int) -> torch.Tensor:
+        """The next frames `(num_frames, feature_size)`; at most `num_ready`."""
+        if num_frames > self.num_ready:
+            raise ValueError(f"{num_frames} frames were asked for, {self.num_ready} are ready.")
+        if num_frames == 0:
+            return torch.zeros(0, self.extractor.feature_size)
+        samples = np.concatenate(self._pieces)
+        used = num_frames * self.extractor.hop_samples
+        self._pieces, self._num_samples = [samples[used:]], len(samples) - used
+        self._any_frames = True
+        end = used - self.extractor.hop_samples + self.extractor.window_samples
+        return self.extractor.extract(torch.from_numpy(samples[:end]))
+
+    def take_rest(self) -> torch.Tensor:
+        """The last frames: like the extractor, none for an incomplete window, but one for a whole clip that short."""
+        if self._any_frames or self.num_ready or not self._num_samples:
+            return self.take(self.num_ready)
+        samples, self._pieces, self._num_samples = np.concatenate(self._pieces), [], 0
+        return self.extractor.extract(torch.from_numpy(samples))
+
+
+__all__ = ["EntropyASRFeatureExtractor", "EntropyASRFeatureStream"]

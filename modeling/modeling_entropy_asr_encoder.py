@@ -49,12 +49,70 @@ class EntropyASREncoderCache:
     Holds the last inputs of each causal convolution and the keys and values of the frames still visible.
 
     Attributes:
-        seen_frames (`int`): encoder frames consumed so far.
+        seen_frames (`int` or `list[int]`): encoder frames consumed so far; one number for each stream where streams
+            of different ages were stacked.
     """
 
+    # States that hold what came before in full width from the start, as opposed to those that grow with the stream.
+    _FIXED_WIDTH = ("conv", "conv1", "conv2")
+
     def __init__(self):
-        self.seen_frames = 0
+        self.seen_frames: int | list[int] = 0
         self._states: dict[str, torch.Tensor] = {}
+
+    @classmethod
+    def stack(cls, caches: list["EntropyASREncoderCache"]) -> "EntropyASREncoderCache":
+        """Join the states of single streams, of any ages, so that their next chunks are encoded in one batch."""
+        stacked = cls()
+        stacked.seen_frames = [cache.seen_frames for cache in caches]
+        for name in dict.fromkeys(name for cache in caches for name in cache._states):
+            stacked._states[name] = cls._stack_state(name, [cache._states.get(name) for cache in caches])
+        return stacked
+
+    @classmethod
+    def _stack_state(cls, name: str, states: list[torch.Tensor | None]) -> torch.Tensor:
+        """Stack one state; younger streams get zeros, which the mask hides, before their frames."""
+        known = next(state for state in states if state is not None)
+        dim = cls._time_dim(name)
+        width = max(0 if state is None else state.shape[dim] for state in states)
+        padded = []
+        for state in states:
+            missing = width - (0 if state is None else state.shape[dim])
+            shape = list(known.shape)
+            shape[dim] = missing
+            # No frame has a negative position: padding is never taken for the frame that looks.
+            filling = known.new_full(shape, -1 if name == "positions" else 0)
+            padded.append(filling if state is None else torch.cat([filling, state], dim=dim))
+        return torch.cat(padded)
+
+    @staticmethod
+    def _time_dim(name: str) -> int:
+        return 1 if name in ("positions", "mask") else 2
+
+    def unstack(self) -> list["EntropyASREncoderCache"]:
+        """The state of each stream of a stacked cache, without the padding."""
+        caches = []
+        for row, seen_frames in enumerate(self.seen_frames):
+            cache = type(self)()
+            cache.seen_frames = seen_frames
+            for name, state in self._states.items():
+                dim = self._time_dim(name)
+                width = state.shape[dim]
+                if name.rsplit(".", 1)[-1] not in self._FIXED_WIDTH:
+                    width = min(width, seen_frames)
+                own = state[row : row + 1].narrow(dim, state.shape[dim] - width, width)
+                cache._states[name] = own.clone()  # a view would keep the whole batch
+            caches.append(cache)
+        return caches
+
+    def advance(self, batch_size: int, num_frames: int, device: torch.device) -> torch.Tensor:
+        """Count the next frames of each stream; returns their positions `(batch_size, num_frames)`."""
+        stacked = isinstance(self.seen_frames, list)
+        starts = self.seen_frames if stacked else [self.seen_frames] * batch_size
+        counts = [start + num_frames for start in starts]
+        self.seen_frames = counts if stacked else self.seen_frames + num_frames
+        steps = torch.arange(num_frames, device=device)
+        return torch.tensor(starts, device=device)[:, None] + steps[None, :]
 
     def left_context(self, name: str, inputs: torch.Tensor, width: int, dim: int) -> torch.Tensor:
         """Prepend the `width` inputs before `inputs` along `dim` (zeros at the start) and remember the last ones."""
@@ -90,8 +148,9 @@ def create_chunk_mask(
     so that no row is empty: padded queries have an output, which nobody reads.
 
     Args:
-        query_positions (`torch.Tensor` of shape `(num_queries,)`): absolute frame positions.
-        key_positions (`torch.Tensor` of shape `(num_keys,)`): absolute frame positions.
+        query_positions (`torch.Tensor` of shape `(num_queries,)` or `(batch_size, num_queries)`): absolute frame
+            positions.
+        key_positions (`torch.Tensor` of shape `(num_keys,)` or `(batch_size, num_keys)`): likewise.
         key_mask (`torch.Tensor` of shape `(batch_size, num_keys)`): True for valid keys.
         chunk_size (`int`): frames in a chunk, 0 for full context.
         left_chunks (`int`): visible earlier chunks, -1 for all.
@@ -99,10 +158,10 @@ def create_chunk_mask(
     Returns:
         `torch.Tensor` of shape `(batch_size, 1, num_queries, num_keys)`, True where attention is allowed.
     """
-    itself = query_positions[:, None] == key_positions[None, :]  # (Q, K)
+    itself = query_positions[..., :, None] == key_positions[..., None, :]  # (Q, K) or (B, Q, K)
     visible = torch.ones_like(itself)
     if chunk_size > 0:
-        distance = query_positions[:, None] // chunk_size - key_positions[None, :] // chunk_size
+        distance = query_positions[..., :, None] // chunk_size - key_positions[..., None, :] // chunk_size
         visible = distance >= 0
         if left_chunks >= 0:
             visible = visible & (distance <= left_chunks)
@@ -152,8 +211,10 @@ class EntropyASREncoderRotaryEmbedding(nn.Module):
 
     @torch.no_grad()
     def forward(self, positions: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        angles = positions[:, None].float() * self.inv_freq.to(positions.device, torch.float)[None, :]
-        angles = torch.cat((angles, angles), dim=-1)  # (T, head_dim)
+        angles = positions[..., None].float() * self.inv_freq.to(positions.device, torch.float)
+        angles = torch.cat((angles, angles), dim=-1)  # (T, head_dim) or (B, T, head_dim)
+        if positions.ndim == 2:
+            angles = angles[:, None]  # the same for all heads
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
@@ -401,8 +462,11 @@ class EntropyASREncoder(EntropyASREncoderPreTrainedModel):
             raise ValueError("A cached (streaming) forward needs `chunk_size` > 0: full context cannot be streamed.")
         hidden_states = self.subsampling(input_features.to(self.subsampling.projection.weight.dtype), cache)
         frame_mask = self._frame_mask(attention_mask, hidden_states)
-        start = 0 if cache is None else cache.seen_frames
-        positions = torch.arange(start, start + hidden_states.shape[1], device=hidden_states.device)
+        batch_size, num_frames = hidden_states.shape[:2]
+        if cache is None:
+            positions = torch.arange(num_frames, device=hidden_states.device)
+        else:
+            positions = cache.advance(batch_size, num_frames, hidden_states.device)
         cached_frames = None if left_chunks < 0 else left_chunks * chunk_size
         visible = self._attention_mask(positions, frame_mask, chunk_size, left_chunks, cache, cached_frames)
         position_embeddings = self.rotary_emb(positions, hidden_states.dtype)
@@ -415,8 +479,6 @@ class EntropyASREncoder(EntropyASREncoderPreTrainedModel):
                 cached_frames=cached_frames,
                 **kwargs,
             )
-        if cache is not None:
-            cache.seen_frames += hidden_states.shape[1]
         return EntropyASREncoderOutput(last_hidden_state=hidden_states, attention_mask=frame_mask)
 
     def _frame_mask(self, attention_mask: torch.Tensor | None, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -443,7 +505,7 @@ class EntropyASREncoder(EntropyASREncoderPreTrainedModel):
             return frame_mask
         key_positions, key_mask = positions, frame_mask
         if cache is not None:
-            key_positions = cache.extend("positions", positions, cached_frames, dim=0)
+            key_positions = cache.extend("positions", positions, cached_frames, dim=1)
             key_mask = cache.extend("mask", frame_mask, cached_frames, dim=1)
         return create_chunk_mask(positions, key_positions, key_mask, chunk_size, left_chunks)
 
