@@ -126,6 +126,7 @@ def stage_section(stage: str, folder: Path, **training) -> dict:
         "encoder": {"path": str(folder / "encoder")},
         "alignment": {"encoder": str(folder / "encoder"), "language_model": str(folder / "language_model")},
         "joint_sft": {"path": str(folder / "full")},
+        "context_sft": {"path": str(folder / "full")},
     }[stage]
     return {
         "data": {
