@@ -15,6 +15,7 @@ from transformers import (
 from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig, EntropyASREncoderConfig
 from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor
+from .hotwords_entropy_asr import HotwordIndex, HotwordMatch
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRModel
 from .modeling_entropy_asr_encoder import EntropyASREncoder, EntropyASREncoderCache, EntropyASRForCTC
 from .pipeline_entropy_asr import EntropyASRPipeline, load_pipeline, register_pipeline
@@ -60,6 +61,8 @@ __all__ = [
     "EntropyASRPhonemeTokenizer",
     "EntropyASRPipeline",
     "EntropyASRProcessor",
+    "HotwordIndex",
+    "HotwordMatch",
     "load_audio",
     "load_pipeline",
 ]
