@@ -146,6 +146,13 @@ class EntropyASRModel(EntropyASRPreTrainedModel):
         )
         return mask
 
+    def scatter_audio(
+        self, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor, audio_features: torch.Tensor
+    ) -> torch.Tensor:
+        """`inputs_embeds` with audio embeddings `(num_audio_tokens, hidden_size)` in the placeholders' places."""
+        placeholders = self.get_placeholder_mask(input_ids, inputs_embeds, audio_features)
+        return inputs_embeds.masked_scatter(placeholders, audio_features)
+
     @can_return_tuple
     @auto_docstring
     def forward(
@@ -170,8 +177,7 @@ class EntropyASRModel(EntropyASRPreTrainedModel):
         if input_features is not None:
             audio_features = self.get_audio_features(input_features, input_features_mask, return_dict=True)
             audio_features = audio_features.pooler_output.to(inputs_embeds.device, inputs_embeds.dtype)
-            placeholders = self.get_placeholder_mask(input_ids, inputs_embeds, audio_features)
-            inputs_embeds = inputs_embeds.masked_scatter(placeholders, audio_features)
+            inputs_embeds = self.scatter_audio(input_ids, inputs_embeds, audio_features)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -209,6 +215,26 @@ class EntropyASRCausalLMOutputWithPast(ModelOutput):
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     audio_hidden_states: torch.Tensor | None = None
+
+
+@auto_docstring(custom_intro="What [`EntropyASRForConditionalGeneration.encode_speech`] hears in a batch.")
+@dataclass
+class EntropyASRSpeechOutput(ModelOutput):
+    r"""
+    audio_embeddings (`torch.Tensor` of shape `(batch_size, num_audio_tokens, hidden_size)`):
+        Adaptor output, what the language model reads in place of the placeholders.
+    audio_token_mask (`torch.Tensor` of shape `(batch_size, num_audio_tokens)`):
+        True for audio tokens of real audio.
+    phoneme_logits (`torch.Tensor` of shape `(batch_size, num_frames, phoneme_vocab_size)`):
+        Scores of the phoneme head.
+    frame_mask (`torch.Tensor` of shape `(batch_size, num_frames)`):
+        True for encoder frames of real audio.
+    """
+
+    audio_embeddings: torch.Tensor | None = None
+    audio_token_mask: torch.Tensor | None = None
+    phoneme_logits: torch.Tensor | None = None
+    frame_mask: torch.Tensor | None = None
 
 
 @auto_docstring(custom_intro="Speech recognition by encoder, adaptor and language model (arXiv 2604.08003).")
@@ -305,6 +331,39 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         stages = self.config.audio_length_stages
         encoded = encode_audio(self.model.audio_tower, stages, input_features, input_features_mask)
         return self.phoneme_head(encoded.last_hidden_state), encoded.attention_mask
+
+    @torch.no_grad()
+    def encode_speech(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None
+    ) -> EntropyASRSpeechOutput:
+        """Run the encoder once for all that is read from it: embeddings for the prompt, phonemes for hotwords.
+
+        `generate(input_ids, inputs_embeds=model.embed_prompt(input_ids, speech), attention_mask=...)` then transcribes
+        without encoding again, with a prompt that may depend on the phonemes.
+
+        Args:
+            input_features, input_features_mask: as the processor gives them.
+        """
+        stages, adaptor = self.config.audio_length_stages, self.model.adaptor
+        encoded = encode_audio(self.model.audio_tower, stages, input_features, input_features_mask)
+        return EntropyASRSpeechOutput(
+            audio_embeddings=adaptor(encoded.last_hidden_state, encoded.attention_mask),
+            audio_token_mask=adaptor.token_mask(encoded.attention_mask),
+            phoneme_logits=self.phoneme_head(encoded.last_hidden_state),
+            frame_mask=encoded.attention_mask,
+        )
+
+    @torch.no_grad()
+    def embed_prompt(self, input_ids: torch.LongTensor, speech: EntropyASRSpeechOutput) -> torch.Tensor:
+        """Embeddings `(batch_size, sequence_length, hidden_size)` of prompts, with the speech in their placeholders.
+
+        Raises:
+            ValueError: the prompts have not as many placeholders as the speech has audio tokens.
+        """
+        inputs_embeds = self.get_input_embeddings()(input_ids)
+        audio_features = speech.audio_embeddings[speech.audio_token_mask]
+        audio_features = audio_features.to(inputs_embeds.device, inputs_embeds.dtype)
+        return self.model.scatter_audio(input_ids, inputs_embeds, audio_features)
 
     def generate_batch(self, *args, **kwargs):
         """Continuous batching passes token ids only and would transcribe without hearing the audio.
