@@ -131,8 +131,12 @@ class SpeechTrainerMixin:
         """As in `Trainer`; the time it takes is no training time."""
         start = time.perf_counter()
         metrics = super().evaluate(*args, **kwargs)
-        self._audio_clock += time.perf_counter() - start
+        self.shift_clock(time.perf_counter() - start)
         return metrics
+
+    def shift_clock(self, seconds: float) -> None:
+        """Leave out seconds, just spent, that are no training time, from the throughput."""
+        self._audio_clock += seconds
 
     def _prepare_inputs(self, inputs):
         durations = inputs.pop("durations")
@@ -149,6 +153,12 @@ class SpeechTrainerMixin:
             logs["padding_share"] = round(1 - self._audio_seconds / self._padded_seconds, 4)
             self._start_throughput(now)
         super().log(logs, start_time)
+
+    def log_aside(self, logs: dict[str, float]) -> None:
+        """Log from a callback of a step: `Trainer` would take it for the step's own log and leave out the loss."""
+        should_log = self.control.should_log
+        self.log(logs)
+        self.control.should_log = should_log
 
     def create_model_card(self, model_name: str | None = None, **kwargs) -> None:
         """Short card beside the checkpoints, in place of the text generation card of TRL.
@@ -204,9 +214,14 @@ def freeze_modules(model: nn.Module, names: list[str]) -> dict[str, nn.Module]:
     frozen = {name: _submodule(model, name) for name in names}
     for module in frozen.values():
         module.requires_grad_(False)
-        module.eval()
-        module.train = partial(_stay_in_evaluation, module)
+        keep_in_evaluation(module)
     return frozen
+
+
+def keep_in_evaluation(module: nn.Module) -> None:
+    """Puts a module into evaluation mode, which `train()` of the model around it no longer ends."""
+    module.eval()
+    module.train = partial(_stay_in_evaluation, module)
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from rapidfuzz.distance import Levenshtein
 from transformers import AutoFeatureExtractor, Trainer, TrainingArguments
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
@@ -22,6 +23,7 @@ from .augmentation import AugmentationConfig
 from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import CTCCollator
 from .consistency import cr_ctc_loss
+from .drift import DriftMonitor
 from .settings import read_sections
 from .sources import NON_SPEECH, SpeechDataset
 from .stage import DataSection, run_trainer, start_stage, write_record
@@ -39,11 +41,28 @@ class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
         chunk_sizes: Attention chunks in encoder frames (40 ms) that each batch draws one from, 0 for full context.
             Empty: no drawing. Repeat an entry to weigh it up.
         left_chunks: Numbers of visible earlier chunks that each batch with a chunk size draws one from, -1 for all.
+
+    > Encoders for the stages that train meanwhile (see [`~drift.DriftMonitor`])
+
+    Args:
+        snapshot_dir: Store to publish encoders in, on a file system that those stages see too; at the end the
+            finished encoder. None: nothing is published.
+        drift_reference_step: Step whose encoder is the first reference.
+        drift_interval: Steps between two comparisons with the reference.
+        drift_threshold: CKA to the reference below which an encoder is published and becomes the reference.
+        drift_rows: Largest number of evaluation rows, evenly spaced, whose frames are compared.
+        keep_snapshots: Number of newest snapshots that are kept, besides those in use and the final one. None: all.
     """
 
     consistency_weight: float = field(default=0.0, metadata={"help": "Weight of CR-CTC's consistency term."})
     chunk_sizes: list[int] = field(default_factory=list, metadata={"help": "Chunk sizes to draw from; 0: full."})
     left_chunks: list[int] = field(default_factory=lambda: [-1], metadata={"help": "Left chunks to draw; -1: all."})
+    snapshot_dir: str | None = field(default=None, metadata={"help": "Store to publish encoders in."})
+    drift_reference_step: int = field(default=1, metadata={"help": "Step of the first reference."})
+    drift_interval: int = field(default=10_000, metadata={"help": "Steps between two comparisons."})
+    drift_threshold: float = field(default=0.975, metadata={"help": "CKA below which an encoder is published."})
+    drift_rows: int = field(default=1000, metadata={"help": "Largest number of rows compared on."})
+    keep_snapshots: int | None = field(default=None, metadata={"help": "Number of snapshots kept; None: all."})
 
     def __post_init__(self):
         super().__post_init__()
@@ -55,6 +74,11 @@ class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
             raise ValueError(f"left_chunks are numbers of chunks, or -1 for all, got {self.left_chunks}.")
         if not any(self.chunk_sizes) and self.left_chunks != [-1]:
             raise ValueError(f"left_chunks={self.left_chunks} has no effect without chunks: give chunk_sizes too.")
+        for name in ("drift_reference_step", "drift_interval", "drift_rows", "keep_snapshots"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 0 < self.drift_threshold <= 1:
+            raise ValueError(f"drift_threshold is a CKA between 0 and 1, got {self.drift_threshold}.")
         if self.label_smoothing_factor:
             raise ValueError(
                 f"CTC has no label smoothing: leave label_smoothing_factor={self.label_smoothing_factor} 0."
@@ -85,6 +109,50 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         collator = configure_collator(data_collator, model, args)
         super().__init__(model, args, collator, *positional, **kwargs)
         self._consistency, self._consistency_since = 0.0, 0
+        self.drift_monitor = None
+        if args.snapshot_dir is not None:
+            self.drift_monitor = DriftMonitor(self, self._drift_rows())
+            self.add_callback(self.drift_monitor)
+
+    def _drift_rows(self) -> Dataset:
+        if self.eval_dataset is None:
+            raise ValueError("snapshot_dir: encoders are compared on evaluation rows; give eval_dataset.")
+        several = isinstance(self.eval_dataset, dict)
+        return concatenate_datasets(list(self.eval_dataset.values())) if several else self.eval_dataset
+
+    def train(self, *args, **kwargs):
+        """As in `Trainer`; then the finished encoder is published, where encoders are."""
+        output = super().train(*args, **kwargs)
+        self.publish_final_snapshot()
+        return output
+
+    def publish_final_snapshot(self) -> None:
+        """Publish the finished encoder, unless it is there. All processes must call it."""
+        if self.drift_monitor is not None:
+            self.drift_monitor.publish("final")
+
+    def save_preprocessors(self, folder: Path) -> None:
+        """Save what a model needs besides its weights to hear and to spell: feature extractor, phoneme tokenizer."""
+        self.data_collator.feature_extractor.save_pretrained(folder)
+        (self.processing_class or EntropyASRPhonemeTokenizer()).save_pretrained(folder)
+
+    def _save_checkpoint(self, model, trial) -> None:
+        """As in `Trainer`, with the state of the drift monitor; that first: the trainer's state says it is whole."""
+        if self.drift_monitor is None:
+            super()._save_checkpoint(model, trial)
+            return
+        folder = Path(self._get_output_dir(trial=trial))
+        if self.args.should_save:
+            checkpoint = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            checkpoint.mkdir(parents=True, exist_ok=True)
+            self.drift_monitor.save_state(checkpoint)
+        super()._save_checkpoint(model, trial)
+        self.drift_monitor.collect_garbage(folder)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self.drift_monitor is not None:
+            self.drift_monitor.load_state(Path(checkpoint))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the consistency term's part of the loss (of this process) since the last log."""
@@ -246,9 +314,10 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
         eval_dataset=eval_rows,
     )
     results = run_trainer(trainer, output_dir)
+    # Also where the run was killed right after its last checkpoint.
+    trainer.publish_final_snapshot()
     trainer.save_model(str(output_dir))
     if trainer.is_world_process_zero():
-        extractor.save_pretrained(output_dir)
-        tokenizer.save_pretrained(output_dir)
+        trainer.save_preprocessors(output_dir)
         write_record(output_dir, "encoder", section, {"seed": seed, **results})
     trainer.accelerator.wait_for_everyone()

@@ -362,12 +362,17 @@ def wait_for_snapshot(
         patience.sleep()
 
 
-def run_name(output_dir: Path) -> str:
-    """Name that a run goes by in a store: the same after a restart, another one for another folder."""
-    return hashlib.sha256(str(output_dir.resolve()).encode()).hexdigest()[:16]
+def run_id(output_dir: Path) -> str:
+    """Name that a run goes by in a store: kept in its folder, so that it survives restarts and moves."""
+    path = output_dir / "run_id"
+    if not path.exists():
+        output_dir.mkdir(parents=True, exist_ok=True)
+        write_text(path, uuid.uuid4().hex)
+    return path.read_text(encoding="utf-8")
 
 
 def first_snapshot(folder: str | os.PathLike, output_dir: Path) -> Snapshot:
     """The first published snapshot of a store, copied into the stage's folder by its main process; waits for it."""
-    copies = output_dir / ADOPTED
-    return wait_for_snapshot(EncoderSnapshots(folder), copies, run_name(output_dir), PartialState().is_main_process)
+    adopts = PartialState().is_main_process
+    user = run_id(output_dir) if adopts else ""
+    return wait_for_snapshot(EncoderSnapshots(folder), output_dir / ADOPTED, user, adopts)

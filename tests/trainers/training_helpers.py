@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset, Features, List, Value
-from transformers import Qwen3Config, Qwen3ForCausalLM, TrainerCallback
+from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer, TrainerCallback
 
 from entropy_asr.modeling import (
     EntropyASRCTCConfig,
@@ -161,6 +161,18 @@ class GradientRecorder(TrainerCallback):
     def on_pre_optimizer_step(self, args, state, control, model, **kwargs):
         named = model.named_parameters()
         self.steps.append({name: tensor.grad.clone() for name, tensor in named if tensor.grad is not None})
+
+
+def die_at(step: int):
+    """Replacement of `Trainer.training_step` that ends the run when it is about to take this step (counted from 0)."""
+    real = Trainer.training_step
+
+    def training_step(trainer, *args, **kwargs):
+        if trainer.state.global_step == step:
+            raise KeyboardInterrupt
+        return real(trainer, *args, **kwargs)
+
+    return training_step
 
 
 def relative_difference(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:
