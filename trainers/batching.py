@@ -72,7 +72,22 @@ class EpochOrder(Sampler[int]):
         return len(self.ranks)
 
 
-class DurationBatchSampler(BatchSampler):
+class EpochBatchSampler(BatchSampler):
+    """Batch sampler whose batches depend on the epoch, which its `sampler` holds: accelerate looks for it there."""
+
+    sampler: EpochOrder
+
+    @property
+    def epoch(self) -> int:
+        """Epoch that the next iteration gives."""
+        return self.sampler.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch that decides order and draws."""
+        self.sampler.set_epoch(epoch)
+
+
+class DurationBatchSampler(EpochBatchSampler):
     """Batch sampler that yields lists of `(index, draw)` with a bounded padded duration.
 
     `draw` is a pure function of `(seed, epoch, index)`: `np.random.default_rng(draw)` gives the generator of that
@@ -124,15 +139,6 @@ class DurationBatchSampler(BatchSampler):
         self.sampler = EpochOrder(buckets, ranks, seed)
         self._boundaries = self._batch_boundaries(by_duration, buckets)
         self._warn_about_long_utterances()
-
-    @property
-    def epoch(self) -> int:
-        """Epoch that the next iteration gives."""
-        return self.sampler.epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch that decides order and draws."""
-        self.sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
         """Number of batches, the same in every epoch."""
@@ -228,20 +234,80 @@ def _check_bounds(
         raise ValueError(f"curriculum_epochs must not be negative, got {curriculum_epochs}.")
 
 
+class GroupBatchSampler(EpochBatchSampler):
+    """Batch sampler for reinforcement: each utterance as often as it gets hypotheses, in one piece.
+
+    A generation batch holds the utterances of all processes. It is given several times over, because `Trainer` takes a
+    batch for each forward although hypotheses are generated once for several of them. Utterances that do not fill the
+    last generation batch of an epoch are left out of that epoch.
+
+    Args:
+        num_rows: Number of utterances.
+        group_size: Hypotheses of an utterance.
+        batch_size: Hypotheses of a generation batch in one process.
+        num_processes: Number of processes; their batches follow one another.
+        repeats: How often a generation batch is given.
+        shuffle: Shuffle the utterances, differently in each epoch.
+        seed: Seed of the orders.
+
+    Raises:
+        ValueError: A generation batch is no whole number of groups, or there are too few utterances for one.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        group_size: int,
+        batch_size: int,
+        num_processes: int = 1,
+        repeats: int = 1,
+        shuffle: bool = True,
+        seed: int = 0,
+    ):
+        if batch_size * num_processes % group_size:
+            raise ValueError(
+                f"{num_processes} * {batch_size} hypotheses are no whole number of groups of {group_size}."
+            )
+        self.num_utterances = batch_size * num_processes // group_size
+        if num_rows < self.num_utterances:
+            raise ValueError(f"A generation batch takes {self.num_utterances} utterances, there are {num_rows}.")
+        self.group_size = group_size
+        self.batch_size = batch_size
+        self.num_processes = num_processes
+        self.repeats = repeats
+        self.drop_last = True
+        ranks = np.arange(num_rows)
+        self.sampler = EpochOrder(np.zeros(num_rows, dtype=int) if shuffle else None, ranks, seed)
+
+    def __len__(self) -> int:
+        """Number of batches of all processes, the same in every epoch."""
+        return len(self.sampler) // self.num_utterances * self.repeats * self.num_processes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.sampler.permutation(self.epoch)
+        for start in range(0, len(order) - self.num_utterances + 1, self.num_utterances):
+            rows = order[start : start + self.num_utterances].repeat(self.group_size)
+            for _ in range(self.repeats):
+                yield from rows.reshape(self.num_processes, self.batch_size).tolist()
+
+
 def set_sampler_epoch(dataloader: DataLoader, epoch: int) -> None:
-    """Sets the epoch of the [`DurationBatchSampler`] behind a dataloader's wrappers.
+    """Sets the epoch of the [`EpochBatchSampler`] behind a dataloader's wrappers.
 
     `DataLoaderShard.set_epoch` looks two levels deep; resuming under several processes nests three
     (`SkipBatchSampler`, `BatchSamplerShard`, the sampler), and the resumed epoch would have the first epoch's order.
 
     Raises:
-        ValueError: The dataloader has no [`DurationBatchSampler`].
+        ValueError: The dataloader has no [`EpochBatchSampler`].
     """
     sampler = dataloader.batch_sampler
     while isinstance(sampler, SkipBatchSampler | BatchSamplerShard):
         sampler = sampler.batch_sampler
-    if not isinstance(sampler, DurationBatchSampler):
-        raise ValueError(f"The dataloader batches with {type(sampler).__name__}, not with DurationBatchSampler.")
+    if not isinstance(sampler, EpochBatchSampler):
+        raise ValueError(
+            f"The dataloader batches with {type(sampler).__name__}, "
+            "not with DurationBatchSampler or GroupBatchSampler."
+        )
     sampler.set_epoch(epoch)
 
 
