@@ -14,13 +14,15 @@ from transformers import (
 
 from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig, EntropyASREncoderConfig
-from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor
+from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor, EntropyASRFeatureStream
 from .hotwords_entropy_asr import HotwordIndex, HotwordMatch
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRModel
 from .modeling_entropy_asr_encoder import EntropyASREncoder, EntropyASREncoderCache, EntropyASRForCTC
 from .pipeline_entropy_asr import EntropyASRPipeline, load_pipeline, register_pipeline
 from .processing_entropy_asr import EntropyASRProcessor
+from .streaming_entropy_asr import StreamingBatch, StreamingTranscriber, StreamingUpdate
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+from .vad_entropy_asr import EndpointSettings, detect_speech
 
 
 for auto_class in (AutoModel, AutoModelForSpeechSeq2Seq, AutoModelForMultimodalLM):
@@ -49,12 +51,14 @@ EntropyASREncoder.register_for_auto_class("AutoModel")
 
 __all__ = [
     "AudioError",
+    "EndpointSettings",
     "EntropyASRCTCConfig",
     "EntropyASRConfig",
     "EntropyASREncoder",
     "EntropyASREncoderCache",
     "EntropyASREncoderConfig",
     "EntropyASRFeatureExtractor",
+    "EntropyASRFeatureStream",
     "EntropyASRForCTC",
     "EntropyASRForConditionalGeneration",
     "EntropyASRModel",
@@ -63,6 +67,10 @@ __all__ = [
     "EntropyASRProcessor",
     "HotwordIndex",
     "HotwordMatch",
+    "StreamingBatch",
+    "StreamingTranscriber",
+    "StreamingUpdate",
+    "detect_speech",
     "load_audio",
     "load_pipeline",
 ]
