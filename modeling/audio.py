@@ -10,7 +10,8 @@ import io
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +25,8 @@ import torch
 STREAMED_SIZE = 0x7FFFF000
 # Float audio may overshoot full scale a little (lossy codecs, float masters); far beyond it, it is unscaled PCM.
 MAX_FLOAT_PEAK = 16.0
+# An MP3 header states its length; one that the decoder does not know is a huge number.
+UNKNOWN_LENGTH = 2**62
 SAMPLE_DTYPES = (np.uint8, np.int8, np.int16, np.int32)
 
 
@@ -59,6 +62,82 @@ def load_audio(source: Any, sampling_rate: float | None = None, target_sampling_
         if not len(mono):
             raise AudioError(f"{name}: too short, no samples are left at {target_sampling_rate} Hz")
     return np.clip(mono, -1.0, 1.0, dtype=np.float32)
+
+
+def audio_duration(source: Any, sampling_rate: float | None = None) -> float | None:
+    """Seconds of `source` by its header or shape, without decoding; `None` where only reading it can tell."""
+    if isinstance(source, Mapping):
+        for key in ("array", "raw", "samples"):
+            if source.get(key) is not None:
+                return audio_duration(np.asarray(source[key]), source.get("sampling_rate"))
+        return audio_duration(next((source[key] for key in ("bytes", "path") if source.get(key) is not None), None))
+    if isinstance(source, np.ndarray | torch.Tensor):
+        return max(source.shape, default=0) / sampling_rate if sampling_rate else None
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = io.BytesIO(source)
+    elif not isinstance(source, str | os.PathLike):
+        return None
+    try:
+        info = soundfile.info(source)
+    except (soundfile.LibsndfileError, OSError, TypeError):
+        return None
+    return info.frames / info.samplerate if info.frames < UNKNOWN_LENGTH else None
+
+
+def audio_blocks(
+    source: Any,
+    sampling_rate: float | None = None,
+    target_sampling_rate: int = 16000,
+    block_seconds: float = 10.0,
+) -> Iterator[np.ndarray]:
+    """Read `source` as [`load_audio`] does, but in blocks, so that hours of audio need little memory.
+
+    Args:
+        source, sampling_rate, target_sampling_rate: as in [`load_audio`]; what is in memory already is cut up.
+        block_seconds: seconds of audio read together.
+
+    Yields:
+        Float32 samples in [-1, 1], shape `(samples,)`; together the whole recording.
+
+    Raises:
+        AudioError: as [`load_audio`]; of a damaged file what could be read has been given before.
+    """
+    if isinstance(source, Mapping) and all(source.get(key) is None for key in ("array", "raw", "samples")):
+        source = source["bytes"] if source.get("bytes") is not None else source.get("path")
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield from _decode_blocks(io.BytesIO(source), sampling_rate, target_sampling_rate, block_seconds, source)
+    elif isinstance(source, str | os.PathLike):
+        try:
+            with Path(source).open("rb") as file:
+                yield from _decode_blocks(file, sampling_rate, target_sampling_rate, block_seconds, source)
+        except OSError as error:
+            raise AudioError(f"{_describe(source)}: cannot be opened: {error.strerror or error}") from error
+    else:
+        samples = load_audio(source, sampling_rate, target_sampling_rate)
+        size = round(block_seconds * target_sampling_rate)
+        yield from (samples[start : start + size] for start in range(0, len(samples), size))
+
+
+def _decode_blocks(
+    file: BinaryIO, sampling_rate: float | None, target_rate: int, block_seconds: float, source: Any
+) -> Iterator[np.ndarray]:
+    name = _describe(source)
+    with _open_decoder(file, name) as decoder:
+        rate = _check_rate(sampling_rate, decoder.samplerate, name)
+        resampler = soxr.ResampleStream(rate, target_rate, 1, "float32") if rate != target_rate else None
+        num_frames = 0
+        for block in decoder.blocks(round(block_seconds * rate), dtype="float32", always_2d=True):
+            num_frames += len(block)
+            # The checks are those of whole files; which axis is the channels is known here.
+            mono = _to_mono_float(block.reshape(-1), name).reshape(block.shape).mean(axis=1, dtype=np.float32)
+            if resampler is not None:
+                mono = resampler.resample_chunk(mono)
+            yield np.clip(mono, -1.0, 1.0)
+        _check_complete(decoder, num_frames, name)
+        if num_frames == 0:
+            raise AudioError(f"{name}: holds no samples")
+        if resampler is not None:
+            yield np.clip(resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True), -1.0, 1.0)
 
 
 def _describe(source: Any) -> str:
@@ -112,7 +191,16 @@ def _read_path(path: Path, sampling_rate: float | None, name: str) -> tuple[np.n
 
 
 def _decode(file: BinaryIO, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float]:
-    """Decode an audio file in full, or say why it cannot be.
+    """Decode an audio file in full, or say why it cannot be."""
+    with _open_decoder(file, name) as decoder:
+        samples = decoder.read(dtype="float32")
+        _check_complete(decoder, len(samples), name)
+        return samples, _check_rate(sampling_rate, decoder.samplerate, name)
+
+
+@contextmanager
+def _open_decoder(file: BinaryIO, name: str) -> Iterator[soundfile.SoundFile]:
+    """Open an audio file and tell in one way what is wrong with it, then or while it is read.
 
     libsndfile reads a truncated file of most formats to where it ends without a word, hence the checks of our own.
     """
@@ -124,18 +212,19 @@ def _decode(file: BinaryIO, sampling_rate: float | None, name: str) -> tuple[np.
     file.seek(0)
     try:
         with soundfile.SoundFile(file) as decoder:
-            rate, expected, log = decoder.samplerate, decoder.frames, decoder.extra_info
-            samples = decoder.read(dtype="float32")
+            yield decoder
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name}: cannot be decoded as audio: {error.error_string}") from error
     except TypeError as error:  # soundfile's answer to a headerless file named .raw
         raise AudioError(f"{name}: cannot be decoded as audio: {error}") from error
-    # An MP3 header states its length; one the decoder does not know is a huge number.
-    if len(samples) < expected < 2**62:
-        raise AudioError(f"{name}: the file is truncated ({len(samples)} of {expected} samples could be decoded)")
-    if missing := _missing_chunk_data(log):
+
+
+def _check_complete(decoder: soundfile.SoundFile, num_frames: int, name: str) -> None:
+    """Refuse a file of which fewer frames could be decoded than it states."""
+    if num_frames < decoder.frames < UNKNOWN_LENGTH:
+        raise AudioError(f"{name}: the file is truncated ({num_frames} of {decoder.frames} samples could be decoded)")
+    if missing := _missing_chunk_data(decoder.extra_info):
         raise AudioError(f"{name}: the file is truncated ({missing})")
-    return samples, _check_rate(sampling_rate, rate, name)
 
 
 def _missing_end(file: BinaryIO, size: int) -> str | None:
