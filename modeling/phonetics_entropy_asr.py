@@ -15,7 +15,7 @@ kept few, so that a bound on the distance has a meaning: a class of sounds is wh
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -102,13 +102,6 @@ def cost_matrix(rows: Sequence[str], columns: Sequence[str] | None = None) -> np
 def phonetic_distance(phonemes: Sequence[str], others: Sequence[str]) -> float:
     """Weighted edit distance of two phoneme sequences, in full edits; symmetric, zero for equal sequences."""
     return float(_edit_table(cost_matrix(phonemes, others))[-1, -1])
-
-
-def phoneme_agreement(phonemes: Iterable[str], others: Iterable[str]) -> float:
-    """How far two phoneme sequences agree, 0 to 1: 1 - distance / length of the longer one; two empty ones agree."""
-    phonemes, others = list(phonemes), list(others)
-    longest = max(len(phonemes), len(others))
-    return max(0.0, 1.0 - phonetic_distance(phonemes, others) / longest) if longest else 1.0
 
 
 def best_window(pattern: Sequence[str], text: Sequence[str]) -> tuple[float, int, int]:

@@ -1,0 +1,164 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Guards against hallucination: what the phoneme head and the voice activity detector say about a transcript.
+
+Encoder and phoneme head never see text, so they are an independent witness of what was said. Three guards, each of
+which can be switched off; none of them changes a transcript but by leaving it empty:
+
+- no speech: where the phoneme head hears nothing, or next to nothing and the voice activity detector no speech, the
+  text is empty;
+- length bound: a transcript has at most so many tokens as the audio has room for; one that reaches the bound (a
+  repetition loop does) is flagged, and stands as it is;
+- agreement: how probable the phoneme head finds the transcript, as a confidence, and a flag where that is low.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from .alignment_entropy_asr import frames_needed, greedy_phonemes
+from .audio import load_audio
+from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+
+
+NO_SPEECH, LENGTH_LIMIT, LOW_AGREEMENT = "no_speech", "length_limit", "low_agreement"
+VAD_SAMPLING_RATE = 16000
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """Which guards are on, and their thresholds.
+
+    Args:
+        no_speech: Leave the text of audio without speech empty.
+        length_bound: Bound the transcript by the length of the audio (where no `max_new_tokens` is given).
+        agreement: Flag transcripts that the phoneme head does not support (where confidence is asked for).
+        min_blank_mass: Mean probability of the blank from which a hypothesis without phonemes counts as silence. An
+            untrained phoneme head stays below.
+        max_phonemes_per_second: Fewer phonemes than that in a second leave the decision to the voice activity
+            detector. Speech has about ten.
+        min_confidence: Confidence below which a transcript is flagged.
+    """
+
+    no_speech: bool = True
+    length_bound: bool = True
+    agreement: bool = True
+    min_blank_mass: float = 0.8
+    max_phonemes_per_second: float = 1.0
+    min_confidence: float = 0.1
+
+    def __post_init__(self):
+        for name in ("min_blank_mass", "min_confidence"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be between 0 and 1, not {getattr(self, name)}.")
+        if not self.max_phonemes_per_second >= 0:
+            raise ValueError(f"`max_phonemes_per_second` must not be negative: {self.max_phonemes_per_second}.")
+
+    @classmethod
+    def of(cls, guards: "GuardSettings | dict | bool | None") -> "GuardSettings":
+        """Settings of an argument: `None` or True for the default, False for none, a dict for some of the fields.
+
+        Raises:
+            ValueError: anything else, or an unknown field.
+        """
+        if isinstance(guards, cls):
+            return guards
+        if guards is None or isinstance(guards, bool):
+            on = guards is None or guards
+            return cls(no_speech=on, length_bound=on, agreement=on)
+        names = [field.name for field in fields(cls)]
+        if not isinstance(guards, dict) or set(guards) - set(names):
+            raise ValueError(f"`guards` must be True, False or a dict of {', '.join(names)}, not {guards!r}.")
+        return cls(**guards)
+
+
+def is_speech_absent(
+    log_probs: torch.Tensor, waveform: np.ndarray, sampling_rate: int, settings: GuardSettings, blank: int = 0
+) -> bool:
+    """Whether an utterance has no speech in it.
+
+    The phoneme head decides alone where it hears no phoneme at all. Where it hears a few, in sounds that may be noise,
+    the voice activity detector has to find no speech either: alone, it takes some noises for speech, and misses some
+    words that were cut out closely.
+
+    Args:
+        log_probs: Log-probabilities `(T, V)` of the valid frames.
+        waveform: Samples `(num_samples,)` of the same utterance.
+        sampling_rate: Of the waveform, in Hz.
+        settings: Thresholds.
+        blank: Id of the CTC blank.
+
+    Raises:
+        ImportError: the detector is needed and its packages are missing.
+    """
+    heard = len(greedy_phonemes(log_probs, blank))
+    if heard == 0 and blank_mass(log_probs, blank) >= settings.min_blank_mass:
+        return True
+    if heard >= settings.max_phonemes_per_second * len(waveform) / sampling_rate:
+        return False
+    from .vad_entropy_asr import detect_speech
+
+    return not detect_speech(load_audio(waveform, sampling_rate, VAD_SAMPLING_RATE))
+
+
+def blank_mass(log_probs: torch.Tensor, blank: int = 0) -> float:
+    """Mean posterior probability of the CTC blank over frames `(T, V)`; 1 for no frames."""
+    return log_probs[:, blank].float().exp().mean().item() if len(log_probs) else 1.0
+
+
+def transcript_confidence(log_probs: torch.Tensor, phoneme_ids: list[int], blank: int = 0) -> float:
+    """How probable the phoneme head finds a transcript, against the best it could hear, for each phoneme; in [0, 1].
+
+    exp((log P(phonemes) - log P(best path)) / number of phonemes), with the CTC sum over alignments as P(phonemes).
+    Substituted, missing and superfluous phonemes all lower it, near sounds less than far ones.
+
+    Args:
+        log_probs: Log-probabilities `(T, V)` of the valid frames.
+        phoneme_ids: Phonemes of the transcript, without blanks; none for an empty one.
+        blank: Id of the CTC blank.
+
+    Returns:
+        The confidence; 0 where the audio has fewer frames than the phonemes need.
+    """
+    if frames_needed(phoneme_ids) > len(log_probs):
+        return 0.0
+    if not len(log_probs):
+        return 1.0
+    log_probs = log_probs.detach().cpu().float()
+    if phoneme_ids:
+        lengths = torch.tensor([len(log_probs)]), torch.tensor([len(phoneme_ids)])
+        targets = torch.tensor([phoneme_ids])
+        loss = torch.nn.functional.ctc_loss(log_probs[:, None], targets, *lengths, blank=blank, reduction="sum")
+        log_likelihood = -loss.item()
+    else:
+        log_likelihood = log_probs[:, blank].sum().item()
+    best = log_probs.max(-1).values.sum().item()
+    return math.exp(min(0.0, log_likelihood - best) / max(1, len(phoneme_ids)))
+
+
+def judge_transcript(
+    log_probs: torch.Tensor,
+    text: str,
+    phoneme_tokenizer: EntropyASRPhonemeTokenizer,
+    settings: GuardSettings,
+    language: str | None = None,
+) -> tuple[float, list[str]]:
+    """Confidence of a transcript and its flags (`"low_agreement"` or none). The extra `g2p` gives its phonemes.
+
+    Args:
+        log_probs: Log-probabilities `(T, V)` of the valid frames.
+        text: The transcript.
+        phoneme_tokenizer: Vocabulary of the phoneme head.
+        settings: Thresholds.
+        language: Which language reads the digits; see the tokenizer.
+    """
+    unknown = phoneme_tokenizer.unk_token_id
+    ids = [i for i in phoneme_tokenizer(text, language)["input_ids"] if i != unknown] if text else []
+    confidence = transcript_confidence(log_probs, ids, phoneme_tokenizer.blank_token_id)
+    flagged = settings.agreement and confidence < settings.min_confidence
+    return confidence, [LOW_AGREEMENT] if flagged else []
+
+
+__all__ = ["GuardSettings", "is_speech_absent", "judge_transcript", "transcript_confidence"]
