@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .alignment import AlignmentConfig, AlignmentTrainer
     from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
+    from .iterative_async_sft import IterativeAsyncSFTConfig, IterativeAsyncSFTTrainer
     from .joint_sft import JointSFTConfig, JointSFTTrainer
 
 # Imported when first asked for (PEP 562): the command line's --help must not wait for torch.
@@ -17,6 +18,8 @@ _MODULES = {
     "AlignmentTrainer": "alignment",
     "EncoderPretrainingConfig": "encoder_pretraining",
     "EncoderPretrainingTrainer": "encoder_pretraining",
+    "IterativeAsyncSFTConfig": "iterative_async_sft",
+    "IterativeAsyncSFTTrainer": "iterative_async_sft",
     "JointSFTConfig": "joint_sft",
     "JointSFTTrainer": "joint_sft",
 }
@@ -37,6 +40,8 @@ __all__ = [
     "AlignmentTrainer",
     "EncoderPretrainingConfig",
     "EncoderPretrainingTrainer",
+    "IterativeAsyncSFTConfig",
+    "IterativeAsyncSFTTrainer",
     "JointSFTConfig",
     "JointSFTTrainer",
 ]

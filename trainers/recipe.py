@@ -22,6 +22,7 @@ STAGES = {
     "language_model": "lm_pretraining",
     "encoder": "encoder_pretraining",
     "alignment": "alignment",
+    "iterative_async_sft": "iterative_async_sft",
     "joint_sft": "joint_sft",
     "context_sft": "context_sft",
     "grpo": "grpo",

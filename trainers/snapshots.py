@@ -68,8 +68,13 @@ class Snapshot:
 
     @property
     def name(self) -> str:
-        """Name of the folder; names sort by step, then by kind."""
+        """Name of the folder."""
         return self.folder.name
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What snapshots are sorted by: the finished encoder comes after one published at the same step."""
+        return self.step, KINDS.index(self.kind)
 
     @property
     def sha256(self) -> str:
@@ -140,8 +145,7 @@ class EncoderSnapshots:
                 snapshots.append(read_snapshot(folder))
             except SnapshotError as error:
                 self.report(error)
-        order = {kind: position for position, kind in enumerate(KINDS)}
-        snapshots.sort(key=lambda snapshot: (snapshot.step, order[snapshot.kind]))
+        snapshots.sort(key=lambda snapshot: snapshot.order)
         return [snapshot for snapshot in snapshots if snapshot.kind in kinds]
 
     def published(self) -> list[Snapshot]:

@@ -125,9 +125,17 @@ def stage_section(stage: str, folder: Path, **training) -> dict:
     model = {
         "encoder": {"path": str(folder / "encoder")},
         "alignment": {"encoder": str(folder / "encoder"), "language_model": str(folder / "language_model")},
+        "iterative_async_sft": {"path": str(folder / "full")},
         "joint_sft": {"path": str(folder / "full")},
         "context_sft": {"path": str(folder / "full")},
+        "grpo": {"path": str(folder / "full")},
     }[stage]
+    if stage == "grpo":
+        # Hypotheses are generated every second step.
+        groups = {"num_generations": 2, "per_device_train_batch_size": 4, "steps_per_generation": 2}
+        training = {**groups, "max_completion_length": 4, "learning_rate": 1e-2, **steps, **training}
+        data = {"train": [{"path": str(folder / "rows")}], "cache_dir": str(folder / "cache")}
+        return {"data": data, "model": model, "training": training}
     return {
         "data": {
             "train": [{"path": str(folder / "rows")}],
