@@ -240,7 +240,7 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
             args.ddp_find_unused_parameters = False
         # TRL would load the reference again from the path in the configuration, and none is there after training.
         beta, adapted = args.beta, kwargs.get("peft_config") is not None
-        reference = None if beta == 0 or adapted else copy.deepcopy(model)
+        reference = None if beta == 0 or adapted else copied_model(model)
         args.beta = beta if adapted else 0.0
         if isinstance(eval_dataset, dict):
             eval_dataset = {name: with_context_columns(rows) for name, rows in eval_dataset.items()}
@@ -346,7 +346,9 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
                 [{**row, "prompt": prompt} for row, prompt in zip(columns, prompts, strict=True)]
             )
         self._metrics["train"]["temperature"].append(self.temperature)
-        return {**batch, "utterances": utterances, "sampling_temperature": torch.tensor(self.temperature)}
+        # In double precision: scored at the very number that was sampled at.
+        temperature = torch.tensor(self.temperature, dtype=torch.float64)
+        return {**batch, "utterances": utterances, "sampling_temperature": temperature}
 
     def _encode_prompts(self, rows: list[dict[str, Any]]) -> SpokenPrompts:
         batch = self.data_collator(rows)
@@ -440,6 +442,13 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
     def _score(self, rows: Dataset, hypotheses: list[str]) -> dict[str, float]:
         recall = keyword_recall(hypotheses, rows["keywords"][:], rows["language"][:])
         return super()._score(rows, hypotheses) | ({} if recall is None else {"keyword_recall": recall})
+
+
+def copied_model(model: EntropyASRForConditionalGeneration) -> EntropyASRForConditionalGeneration:
+    """A model of the same weights and nothing else: trainers leave methods behind that know the model they had."""
+    copied = type(model)(copy.deepcopy(model.config)).to(model.dtype)
+    copied.load_state_dict(model.state_dict())
+    return copied
 
 
 def silence_dropout(model: EntropyASRForConditionalGeneration) -> None:

@@ -40,8 +40,8 @@ class ContextConfig:
         max_keywords: Largest number of an utterance's own keywords in its prompt.
         max_distractors: Largest number of distractors in a prompt.
         no_hint_probability: Share of prompts without hints, so that the model goes on without them.
-        distractors_only_probability: Share of prompts whose hints are all wrong, so that the model does not believe
-            them against the audio.
+        distractors_only_probability: Share of the prompts with hints whose hints are all wrong, so that the model does
+            not believe them against the audio.
         max_distance: Largest edit distance of the phonemes, over the longer one's length, that counts as alike;
             where fewer are alike, other keywords take their places.
         important_keywords: Words that matter wherever they are spoken, or the path of a UTF-8 file with one a line:
@@ -65,14 +65,9 @@ class ContextConfig:
         for name in ("max_keywords", "max_distractors", "vocabulary_rows", "vocabulary_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"context: {name} must be at least 1, got {getattr(self, name)}.")
-        shares = (self.no_hint_probability, self.distractors_only_probability)
-        if min(shares) < 0 or sum(shares) > 1:
-            raise ValueError(
-                f"context: no_hint_probability={shares[0]} and distractors_only_probability={shares[1]} are shares "
-                "of all prompts."
-            )
-        if not 0 <= self.max_distance <= 1:
-            raise ValueError(f"context: max_distance is a share of phonemes, got {self.max_distance}.")
+        for name in ("no_hint_probability", "distractors_only_probability", "max_distance"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"context: {name} is a share, got {getattr(self, name)}.")
 
     def important(self) -> list[str]:
         """The important keywords.
@@ -262,11 +257,11 @@ def draw_hints(row: dict, config: ContextConfig, rng: np.random.Generator) -> li
         config: Section `context`.
         rng: Generator of this prompt.
     """
-    kind = rng.random()
-    if kind < config.no_hint_probability:
+    hinted, right = rng.random(2) >= (config.no_hint_probability, config.distractors_only_probability)
+    if not hinted:
         return []
     own: list[str] = []
-    if kind >= config.no_hint_probability + config.distractors_only_probability and row["keywords"]:
+    if right and row["keywords"]:
         own = row["keywords"][: rng.integers(1, len(row["keywords"]) + 1)]
     # Without an own keyword there is at least one distractor: the shares say how many prompts have hints.
     least = 0 if own else min(1, len(row["distractors"]))
