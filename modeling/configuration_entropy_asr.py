@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .modeling_entropy_asr import EntropyASRForConditionalGeneration as EntropyASRForConditionalGeneration
     from .pipeline_entropy_asr import EntropyASRPipeline as EntropyASRPipeline
     from .processing_entropy_asr import EntropyASRProcessor as EntropyASRProcessor
+    from .streaming_entropy_asr import StreamingTranscriber as StreamingTranscriber
     from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer as EntropyASRPhonemeTokenizer
 
 # Where a checkpoint's own code has its classes, for `trust_remote_code=True`. All auto classes give the model that can

@@ -23,6 +23,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sized
 from functools import partial
+from types import GeneratorType
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.processing_utils import ProcessorMixin
 
 from .audio import AudioError, load_audio
+from .long_form_entropy_asr import BATCH_SIZE as SEGMENT_BATCH_SIZE
+from .long_form_entropy_asr import SEGMENT_SECONDS, LongFormTranscriber, needs_segments
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration
 from .processing_entropy_asr import EntropyASRProcessor
 
@@ -48,7 +51,7 @@ NEW_TOKENS_PER_AUDIO_TOKEN = 4
 # For clips so short that their few audio tokens promise less than one word.
 MIN_NEW_TOKENS = 8
 # Arguments of the stock pipeline that have no meaning here yet.
-UNSUPPORTED = ("return_timestamps", "chunk_length_s", "stride_length_s")
+UNSUPPORTED = ("return_timestamps", "stride_length_s")
 
 
 class NumberedItems(Dataset):
@@ -119,9 +122,12 @@ class EntropyASRPipeline(Pipeline):
         for name in ("tokenizer", "feature_extractor", "image_processor", "video_processor"):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"{type(self).__name__} takes no `{name}`: it uses the processor's parts.")
+        self._chunk_length_s = kwargs.pop("chunk_length_s", None)
         super().__init__(model=model, processor=processor, task=task, **kwargs)
 
-    def __call__(self, inputs: Any, **kwargs) -> dict[str, str] | list[dict[str, str]] | Iterable[dict[str, str]]:
+    def __call__(
+        self, inputs: Any, chunk_length_s: float | None = None, progress: bool = False, **kwargs
+    ) -> dict[str, str] | list[dict[str, str]] | Iterable[dict[str, str]]:
         """Transcribe one item, or several.
 
         Args:
@@ -129,7 +135,12 @@ class EntropyASRPipeline(Pipeline):
                 the model's 16 kHz), or a mapping such as `{"array" or "raw", "sampling_rate"}` or `{"bytes", "path"}`
                 at any sampling rate. Or several of them: a list, a generator, or a dataset (a column of a Hugging Face
                 data set through [`~transformers.pipelines.pt_utils.KeyDataset`]).
-            batch_size (`int`, *optional*, defaults to 1): items transcribed together; it changes no transcript.
+            chunk_length_s (`float`, *optional*): items longer than this are read in blocks, cut at pauses into
+                segments of at most so many seconds, and transcribed in batches of them, in little memory. 0 for
+                never. By default 30 where an item, or one of a list, lasts longer.
+            progress (`bool`, *optional*, defaults to `False`): whether to show a bar while segments are transcribed.
+            batch_size (`int`, *optional*, defaults to 1): items (8 by default for segments) transcribed together; it
+                changes no transcript.
             num_workers (`int`, *optional*, defaults to 0): processes that load audio.
             language (`str`, *optional*): "en" or "zh"; the model decides by default.
             hotwords (`list[str]`, *optional*): words to listen for.
@@ -147,7 +158,32 @@ class EntropyASRPipeline(Pipeline):
         """
         if isinstance(inputs, list) and not inputs:
             return []
+        chunk_length_s = self._chunk_length_s if chunk_length_s is None else chunk_length_s
+        if needs_segments(inputs, chunk_length_s, kwargs.get("return_timestamps")):
+            return self._transcribe_segments(inputs, chunk_length_s or SEGMENT_SECONDS, progress, **kwargs)
         return super().__call__(inputs, **kwargs)
+
+    def _transcribe_segments(
+        self,
+        inputs: Any,
+        chunk_length_s: float,
+        progress: bool,
+        return_timestamps: bool | str | None = None,
+        num_workers: int | None = None,
+        batch_size: int | None = None,
+        **kwargs,
+    ) -> dict[str, str] | list[dict[str, str]] | Iterable[dict[str, str]]:
+        """Transcribe items of any length by their segments, see [`LongFormTranscriber`]."""
+        if num_workers:
+            raise ValueError("`num_workers` must be 0 where audio is cut into segments: one reader knows their order.")
+        if return_timestamps not in (None, False, True):
+            kwargs["return_timestamps"] = return_timestamps
+        batch_size = batch_size or self._batch_size or SEGMENT_BATCH_SIZE
+        transcribe = partial(super().__call__, batch_size=batch_size, num_workers=0, **kwargs)
+        run = LongFormTranscriber(transcribe, chunk_length_s, return_timestamps, progress)
+        if isinstance(inputs, list):
+            return list(run(inputs))
+        return run(inputs) if isinstance(inputs, (Dataset, GeneratorType)) else next(run([inputs]))
 
     def save_pretrained(self, save_directory, **kwargs):
         """Save the model and its processor."""

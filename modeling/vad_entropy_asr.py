@@ -167,7 +167,8 @@ class EndpointDetector:
         elif probability < self.settings.threshold - HYSTERESIS and self._silence is None:
             self._silence = begin
         speech_end = self._position if self._silence is None else self._silence
-        self.end = max(self.end, min(self._position, speech_end + self.samples("padding")))
+        longest = self.start + self.samples("max_segment")
+        self.end = max(self.end, min(self._position, speech_end + self.samples("padding"), longest))
         return self._end_of_segment()
 
     def _look_for_speech(self, begin: int, probability: float) -> None:
@@ -186,7 +187,6 @@ class EndpointDetector:
         if self._silence is not None and silence >= self.samples(pause):
             return self._close()
         if length >= self.samples("max_segment"):
-            self.end = min(self.end, self.start + self.samples("max_segment"))
             segment = (self.start, self.end)
             # In the middle of speech: the next segment is open already.
             self.start = self.end if self._silence is None else None

@@ -310,7 +310,8 @@ def test_decoding_is_greedy_and_bounded_whatever_the_checkpoint_says(model, proc
     ("arguments", "reason"),
     [
         ({"return_timestamps": "word"}, "return_timestamps"),
-        ({"chunk_length_s": 30}, "chunk_length_s"),
+        ({"chunk_length_s": 0.5}, "chunk_length_s"),
+        ({"chunk_length_s": 10, "num_workers": 2}, "num_workers"),
         ({"stride_length_s": [4, 2]}, "stride_length_s"),
         ({"temperature": 0.5}, "temperature.*generate_kwargs"),
         ({"langauge": "en"}, "langauge"),
@@ -330,8 +331,8 @@ def test_what_cannot_be_honoured_is_refused(pipe, waveforms, arguments, reason):
 
 
 def test_unknown_arguments_are_refused_when_the_pipeline_is_made(checkpoint):
-    with pytest.raises(ValueError, match="chunk_length_s"):
-        pipeline(TASK, str(checkpoint), device="cpu", chunk_length_s=30)
+    with pytest.raises(ValueError, match="stride_length_s"):
+        pipeline(TASK, str(checkpoint), device="cpu", stride_length_s=5)
 
 
 def test_saying_no_to_what_is_not_there_is_fine(pipe, waveforms, texts):
@@ -356,7 +357,7 @@ def test_audio_beyond_the_language_model_is_refused(pipe, tmp_path):
 
 def refusal(pipe, audio) -> str:
     with pytest.raises(AudioError) as caught:
-        pipe(audio)
+        pipe(audio, chunk_length_s=0)
     return str(caught.value)
 
 
@@ -398,14 +399,12 @@ def write_files(folder: Path) -> list[str]:
     return files
 
 
-@pytest.mark.parametrize("kind", ["truncated", "empty", "text", "nan", "too_long"])
+@pytest.mark.parametrize("kind", ["truncated", "empty", "text", "nan"])
 def test_one_bad_file_of_ten_costs_one_line(checkpoint, tmp_path, capsys, kind):
     files = write_files(tmp_path)
     bad = tmp_path / f"{kind}.wav"
     if kind == "nan":
         soundfile.write(bad, np.full(16000, np.nan, np.float32), 16000, subtype="FLOAT")
-    elif kind == "too_long":
-        soundfile.write(bad, make_noise(60), 16000)
     else:
         contents = {"truncated": Path(files[5]).read_bytes()[:9000], "empty": b"", "text": b"no sound\n" * 9}
         bad.write_bytes(contents[kind])

@@ -1,0 +1,178 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Recordings of any length: read in blocks, cut where nobody speaks, transcribed in batches, put together again.
+
+Memory holds one block, the open segment and one batch, whatever the length. Segments do not overlap and leave out
+nothing that voice activity detection takes for speech, so that no word is transcribed twice or dropped at a seam.
+"""
+
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .audio import AudioError, audio_blocks, audio_duration, load_audio
+from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
+
+
+# Longest segment: what models are trained on, and Whisper's window.
+SEGMENT_SECONDS = 30.0
+BATCH_SIZE = 8
+# Scripts that put no space between words: kana, Chinese characters and their punctuation, full-width forms.
+_UNSPACED = (("\u3000", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\uff00", "\uffef"))
+
+
+def speech_segments(blocks: Iterable[np.ndarray], settings: EndpointSettings) -> Iterator[tuple[int, np.ndarray]]:
+    """Cut audio that arrives in blocks at its pauses.
+
+    Args:
+        blocks: consecutive `(num_samples,)` float32 arrays at 16 kHz.
+        settings: when a segment begins and ends.
+
+    Yields:
+        The sample at which a segment begins, and its samples.
+    """
+    segmenter = SpeechSegmenter(settings)
+    parts: list[np.ndarray] = []
+
+    def complete(pieces: list[SpeechPiece]) -> Iterator[tuple[int, np.ndarray]]:
+        for piece in pieces:
+            parts.append(piece.samples)
+            if piece.is_last:
+                samples = np.concatenate(parts)
+                parts.clear()
+                if len(samples):
+                    yield piece.start, samples
+
+    for block in blocks:
+        yield from complete(segmenter.push(block))
+    yield from complete(segmenter.finish())
+
+
+def needs_segments(inputs: Any, chunk_length_s: float | None, return_timestamps: Any) -> bool:
+    """Whether a call of the pipeline goes through segments: asked to, or because an item is that long.
+
+    Generators and data sets are not looked into: they need `chunk_length_s`.
+    """
+    if chunk_length_s is not None or return_timestamps is True:
+        return chunk_length_s != 0 or return_timestamps is True
+    items = inputs if isinstance(inputs, list) else [inputs]
+    return any(_is_long(item, SEGMENT_SECONDS) for item in items)
+
+
+def _is_long(item: Any, limit: float) -> bool:
+    duration = audio_duration(item, SAMPLING_RATE)
+    return duration is not None and duration > limit
+
+
+def join_texts(texts: Iterable[str]) -> str:
+    """Put segments' texts together, with a space between them unless both sides are of a script without spaces."""
+    joined = ""
+    for text in filter(None, texts):
+        if joined and not (_is_unspaced(joined[-1]) and _is_unspaced(text[0])):
+            joined += " "
+        joined += text
+    return joined
+
+
+def _is_unspaced(character: str) -> bool:
+    return any(first <= character <= last for first, last in _UNSPACED)
+
+
+class LongFormTranscriber:
+    """Runs the segments of one or several items through the pipeline, and collects what comes back by item.
+
+    Args:
+        transcribe: the pipeline for short audio: takes a generator of items, gives an iterator of their results.
+        chunk_length_s: longest segment in seconds; items up to that are transcribed as a whole.
+        return_timestamps: as the pipeline's; `True` gives the times of segments.
+        progress: whether to show a bar, in seconds of audio.
+    """
+
+    def __init__(
+        self,
+        transcribe: Callable[[Iterator[Any]], Iterable[dict[str, Any]]],
+        chunk_length_s: float = SEGMENT_SECONDS,
+        return_timestamps: bool | str | None = None,
+        progress: bool = False,
+    ):
+        if not isinstance(chunk_length_s, (int, float)) or chunk_length_s < 1:
+            raise ValueError(f"`chunk_length_s` must be at least 1 second, or 0 for none, not {chunk_length_s!r}.")
+        self.transcribe = transcribe
+        self.settings = EndpointSettings(max_segment=float(chunk_length_s))
+        self.return_timestamps = return_timestamps
+        self._bar = tqdm(unit="s", unit_scale=True, disable=not progress, desc="transcribing", total=0)
+        # What was sent to the model and has not come back: (start, end) of segments, and behind them their item's end.
+        self._sent: deque[tuple[float, float] | float] = deque()
+
+    def __call__(self, items: Iterable[Any]) -> Iterator[dict[str, Any]]:
+        """Results of the items, in order, each as soon as its last segment is there."""
+        results: list[tuple[float, float, dict[str, Any]]] = []
+        try:
+            for result in self.transcribe(self._segments(items)):
+                yield from self._finished(results)
+                start, end = self._sent.popleft()
+                self._bar.update(end - self._last_end(results))
+                results.append((start, end, result))
+        except AudioError as error:
+            # The pipeline counts segments; what users count is items, and their number stands behind.
+            raise AudioError(re.sub(r"^item \d+: (?=item \d+: )", "", str(error))) from error
+        yield from self._finished(results)
+        self._bar.close()
+
+    def _finished(self, results: list[tuple[float, float, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+        """Results of items all of whose segments came back."""
+        while self._sent and isinstance(self._sent[0], float):
+            self._bar.update(max(0.0, self._sent.popleft() - self._last_end(results)))
+            yield self._merge(results)
+            results.clear()
+
+    @staticmethod
+    def _last_end(results: list[tuple[float, float, dict[str, Any]]]) -> float:
+        return results[-1][1] if results else 0.0
+
+    def _segments(self, items: Iterable[Any]) -> Iterator[dict[str, Any]]:
+        for index, item in enumerate(items):
+            name = item.get("path") if isinstance(item, Mapping) else item
+            name = str(name) if isinstance(name, (str, os.PathLike)) else "audio"
+            try:
+                for start, samples in self._cut(item):
+                    self._sent.append((start / SAMPLING_RATE, (start + len(samples)) / SAMPLING_RATE))
+                    place = f"{name} from {start / SAMPLING_RATE:.1f} s" if start else name
+                    yield {"array": samples, "sampling_rate": SAMPLING_RATE, "path": f"item {index}: {place}"}
+            except AudioError as error:
+                raise AudioError(f"item {index}: {error}") from error
+            self._sent.append(audio_duration(item, SAMPLING_RATE) or 0.0)
+
+    def _cut(self, item: Any) -> Iterator[tuple[int, np.ndarray]]:
+        """Segments of one item: itself where it is short."""
+        duration = audio_duration(item, SAMPLING_RATE)
+        if duration is not None and duration <= self.settings.max_segment:
+            self._bar.total += duration
+            yield 0, load_audio(item)
+        else:
+            self._bar.total += duration or 0
+            yield from speech_segments(audio_blocks(item), self.settings)
+
+    def _merge(self, results: list[tuple[float, float, dict[str, Any]]]) -> dict[str, Any]:
+        """One result of the segments': texts joined, times counted from the beginning of the item."""
+        merged: dict[str, Any] = {"text": join_texts(result["text"] for _, _, result in results)}
+        if self.return_timestamps is True:
+            merged["chunks"] = [{**result, "timestamp": (start, end)} for start, end, result in results]
+        elif self.return_timestamps:
+            chunks = [(start, chunk) for start, _, result in results for chunk in result["chunks"]]
+            merged["chunks"] = [_moved(chunk, start) for start, chunk in chunks]
+        return merged
+
+
+def _moved(chunk: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """A timed piece of text, that much later."""
+    start, end = (None if time is None else time + seconds for time in chunk["timestamp"])
+    return {**chunk, "timestamp": (start, end)}
+
+
+__all__ = ["LongFormTranscriber", "join_texts", "needs_segments", "speech_segments"]

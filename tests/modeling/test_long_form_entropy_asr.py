@@ -1,0 +1,197 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Long recordings: nothing is lost or said twice at seams, times are those of the recording, memory is bounded."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from small_models import build_model, small_config
+
+from entropy_asr.modeling import AudioError, load_audio
+from entropy_asr.modeling import vad_entropy_asr as vad
+from entropy_asr.modeling.audio import audio_blocks, audio_duration
+from entropy_asr.modeling.long_form_entropy_asr import join_texts, speech_segments
+from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
+from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
+
+
+LIMIT = {"max_new_tokens": 12}
+
+
+@pytest.fixture(autouse=True)
+def loudness_vad(monkeypatch):
+    """Takes loud windows for speech, so that segments can be written down by hand."""
+
+    class LoudnessVAD:
+        def __call__(self, samples):
+            return (np.abs(samples.reshape(-1, vad.WINDOW)).max(-1) > 0.02).astype(np.float32)
+
+    monkeypatch.setattr(vad, "SileroVAD", LoudnessVAD)
+
+
+@pytest.fixture(scope="module")
+def pipe(processor) -> EntropyASRPipeline:
+    return EntropyASRPipeline(model=build_model(small_config()), processor=processor)
+
+
+def tone(seconds: float, pitch: float) -> np.ndarray:
+    time = np.arange(round(seconds * 16000)) / 16000
+    return (0.3 * np.sin(2 * np.pi * (pitch * time + 90 * time**2))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def recording() -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """67 s: twelve sounds of different pitch and length between silences, and where they are."""
+    rng = np.random.default_rng(0)
+    parts, places, position = [], [], 0
+    for index in range(12):
+        gap = np.zeros(int(rng.integers(12000, 48000)), dtype=np.float32)
+        sound = tone(rng.uniform(1, 6), 150 + 60 * index)
+        places.append((position + len(gap), position + len(gap) + len(sound)))
+        parts += [gap, sound]
+        position = places[-1][1]
+    return np.concatenate([*parts, np.zeros(20000, dtype=np.float32)]), places
+
+
+def padded(samples: np.ndarray, place: tuple[int, int]) -> tuple[int, int]:
+    """Where the segment of a sound is to be: 0.3 s more on both sides, in the detector's windows of 32 ms."""
+    start, end = place
+    return start // 512 * 512 - 4800, -(-end // 512) * 512 + 4800
+
+
+def test_every_sound_is_one_segment_with_its_own_times(pipe, recording, tmp_path):
+    samples, places = recording
+    soundfile.write(tmp_path / "long.wav", samples, 16000, subtype="FLOAT")
+    result = pipe(str(tmp_path / "long.wav"), return_timestamps=True, **LIMIT)
+    bounds = [padded(samples, place) for place in places]
+    assert [chunk["timestamp"] for chunk in result["chunks"]] == [(a / 16000, b / 16000) for a, b in bounds]
+    alone = [pipe(samples[start:end], **LIMIT)["text"] for start, end in bounds]
+    assert [chunk["text"] for chunk in result["chunks"]] == alone
+    assert len(set(alone)) > 9
+    assert result["text"] == join_texts(alone)
+    assert pipe(samples, **LIMIT) == {"text": result["text"]}
+
+
+@pytest.mark.parametrize("rate", [16000, 8000, 44100])
+@pytest.mark.parametrize("block_seconds", [0.013, 1.7, 1000])
+def test_segments_do_not_depend_on_blocks(recording, tmp_path, rate, block_seconds):
+    samples, _ = recording
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.stack([samples[: rate * 20]] * 2, axis=1), rate, subtype="FLOAT")
+    blocks = list(audio_blocks(path, block_seconds=block_seconds))
+    whole = load_audio(path)
+    assert np.abs(np.concatenate(blocks) - whole).max() < 1e-6
+    segments = list(speech_segments(iter(blocks), EndpointSettings()))
+    expected = list(speech_segments([whole], EndpointSettings()))
+    assert [(start, len(part)) for start, part in segments] == [(start, len(part)) for start, part in expected]
+    assert len(segments) > 2
+
+
+def test_unbroken_sound_is_cut_where_it_must_be_and_nothing_is_lost():
+    sound = np.random.default_rng(0).uniform(-0.3, 0.3, 16000 * 75).astype(np.float32)
+    segments = list(speech_segments(np.array_split(sound, 9), EndpointSettings(max_segment=20)))
+    assert [start / 16000 for start, _ in segments] == [0, 20, 40, 60]
+    assert np.array_equal(np.concatenate([samples for _, samples in segments]), sound)
+
+
+def test_batch_size_changes_nothing(pipe, recording):
+    expected = pipe(recording[0], return_timestamps=True, batch_size=1, **LIMIT)
+    for batch_size in (3, 5, 64):
+        assert pipe(recording[0], return_timestamps=True, batch_size=batch_size, **LIMIT) == expected
+
+
+def test_long_and_short_items_together(pipe, recording, waveforms):
+    long, short, silent = recording[0], waveforms[0], np.zeros(16000 * 40, dtype=np.float32)
+    expected = [pipe(item, **LIMIT) for item in (short, long, silent)]
+    assert expected[2] == {"text": ""}
+    assert pipe([short, long, silent, long, short], **LIMIT) == [*expected, expected[1], expected[0]]
+    stream = pipe((item for item in (long, silent, short)), chunk_length_s=30, **LIMIT)
+    assert next(stream) == expected[1]
+    assert list(stream) == [expected[2], expected[0]]
+    assert pipe([silent, silent], **LIMIT) == [{"text": ""}] * 2
+
+
+def test_chunk_length_is_honoured(pipe, recording):
+    chunks = pipe(recording[0], chunk_length_s=3, return_timestamps=True, **LIMIT)["chunks"]
+    durations = [end - start for start, end in (chunk["timestamp"] for chunk in chunks)]
+    assert max(durations) <= 3 and len(chunks) > 12
+    made = EntropyASRPipeline(model=pipe.model, processor=pipe.processor, chunk_length_s=3)
+    assert made(recording[0], return_timestamps=True, **LIMIT)["chunks"] == chunks
+
+
+def test_times_of_words_count_from_the_beginning_of_the_recording(pipe, recording, monkeypatch):
+    """Whatever gives the times within a segment, here one word at its beginning."""
+    monkeypatch.setattr(
+        EntropyASRPipeline,
+        "_sanitize_parameters",
+        lambda self, **kwargs: ({}, {"max_new_tokens": 3}, {"return_timestamps": kwargs.get("return_timestamps")}),
+    )
+    monkeypatch.setattr(
+        EntropyASRPipeline,
+        "postprocess",
+        lambda self, outputs, return_timestamps=None: {
+            "text": "word",
+            "chunks": [{"text": "word", "timestamp": (0.25, None), "kind": return_timestamps}],
+        },
+    )
+    result = pipe(recording[0], return_timestamps="word")
+    starts = [padded(recording[0], place)[0] / 16000 for place in recording[1]]
+    assert [chunk["timestamp"] for chunk in result["chunks"]] == [(start + 0.25, None) for start in starts]
+    assert {chunk["kind"] for chunk in result["chunks"]} == {"word"}
+
+
+def test_short_audio_with_times_of_segments(pipe, waveforms):
+    text = pipe(waveforms[0], **LIMIT)["text"]
+    chunks = [{"text": text, "timestamp": (0.0, 1.0)}]
+    assert pipe(waveforms[0], return_timestamps=True, **LIMIT) == {"text": text, "chunks": chunks}
+
+
+def test_errors_name_the_item(pipe, recording, tmp_path):
+    soundfile.write(tmp_path / "long.flac", recording[0], 16000)
+    whole = (tmp_path / "long.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AudioError, match=r"item 1: .*cut.flac"):
+        pipe([recording[0], str(tmp_path / "cut.flac")], **LIMIT)
+    with pytest.raises(AudioError, match="missing.wav: cannot be opened"):
+        pipe(str(tmp_path / "missing.wav"), chunk_length_s=30)
+    nan = recording[0].copy()
+    nan[-1] = np.nan
+    soundfile.write(tmp_path / "nan.wav", nan, 16000, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"nan.wav: 1 of \d+ samples are NaN"):
+        pipe(str(tmp_path / "nan.wav"), **LIMIT)
+    with pytest.raises(AudioError, match="^item 1: audio: lasts 80.0 s.*at most 12"):
+        pipe([recording[0][:9000], np.full(16000 * 100, 0.1, dtype=np.float32)], chunk_length_s=80, batch_size=1)
+
+
+def test_progress_is_shown_in_seconds(pipe, recording, capsys):
+    pipe(recording[0], progress=True, **LIMIT)
+    bar = capsys.readouterr().err
+    assert "transcribing: 100%" in bar and f"{len(recording[0]) / 16000:.1f}/{len(recording[0]) / 16000:.1f}" in bar
+    pipe(recording[0], **LIMIT)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("texts", "joined"),
+    [
+        (["hello", "world"], "hello world"),
+        (["你好", "世界"], "你好世界"),
+        (["你好", "world", "世界", "。"], "你好 world 世界。"),
+        (["", "a", "", "b"], "a b"),
+        ([], ""),
+    ],
+)
+def test_texts_are_joined_as_they_are_written(texts, joined):
+    assert join_texts(texts) == joined
+
+
+def test_durations_need_no_decoding(tmp_path):
+    soundfile.write(tmp_path / "a.flac", np.zeros(24000), 8000)
+    assert audio_duration(tmp_path / "a.flac") == 3
+    assert audio_duration((tmp_path / "a.flac").read_bytes()) == 3
+    assert audio_duration({"bytes": None, "path": str(tmp_path / "a.flac")}) == 3
+    assert audio_duration(torch.zeros(2, 8000), 8000) == 1
+    assert audio_duration({"array": np.zeros(100), "sampling_rate": 50}) == 2
+    assert audio_duration(str(tmp_path / "none.wav")) is None
+    assert audio_duration(np.zeros(100)) is None

@@ -1,0 +1,182 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Where speech begins and ends: the endpoint rules on written-down probabilities, and Silero VAD on real sounds."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from entropy_asr.modeling import AudioError, EndpointSettings, detect_speech, load_audio
+from entropy_asr.modeling import vad_entropy_asr as vad
+from entropy_asr.modeling.vad_entropy_asr import WINDOW, EndpointDetector, SpeechSegmenter
+from entropy_asr.trainers.synthesis import VOICES, synthesize
+
+
+# Whole windows of 32 ms, so that expected bounds are whole numbers of windows.
+SETTINGS = EndpointSettings(min_speech=0.064, min_silence=0.16, padding=0.064, max_segment=1.6, short_silence=0.064)
+SAMPLES = np.sin(np.arange(60 * WINDOW) / 7).astype(np.float32)
+
+
+def segments_of(probabilities: str, settings: EndpointSettings = SETTINGS) -> list[tuple[float, float]]:
+    """Segments, in windows, of a line of probabilities: `#` speech, `-` in the hysteresis, `.` none."""
+    detector = EndpointDetector(settings)
+    levels = {"#": 0.9, "-": 0.4, ".": 0.1}
+    found = [detector.push(levels[character]) for character in probabilities]
+    found.append(detector.finish(len(probabilities) * WINDOW))
+    return [(start / WINDOW, end / WINDOW) for start, end in filter(None, found)]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "segments"),
+    [
+        ("", []),
+        ("..........", []),
+        ("....######..........", [(2, 12)]),  # two windows of padding on both sides
+        ("....#.....#.....", []),  # too short
+        ("....##..........", [(2, 8)]),
+        ("####..........", [(0, 6)]),
+        ("....####", [(2, 8)]),
+        ("....####.", [(2, 9)]),
+        ("....####....####......", [(2, 18)]),  # four windows of silence do not end a segment
+        ("....####.....####......", [(2, 10), (11, 19)]),  # five do; padding takes what is left
+        ("....####......####......", [(2, 10), (12, 20)]),
+        ("....####-----####......", [(2, 19)]),  # uncertain windows go on with what was before
+        ("....----####......", [(6, 14)]),
+        ("#" * 60, [(0, 50), (50, 60)]),
+        ("#" * 100, [(0, 50), (50, 100)]),
+        ("#" * 42 + "..########......", [(0, 44), (44, 54)]),  # a long segment ends at a short pause
+        ("#" * 30 + "..########......", [(0, 42)]),
+    ],
+)
+def test_endpoints(probabilities, segments):
+    assert segments_of(probabilities) == segments
+
+
+def test_no_padding_where_none_is_asked_for():
+    assert segments_of("....####......", EndpointSettings(padding=0, min_speech=0, min_silence=0.1)) == [(4, 8)]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"threshold": 0.1}, {"threshold": 1.0}, {"padding": 0.6}, {"min_speech": -1}, {"max_segment": 0.5}],
+)
+def test_settings_without_sense_are_refused(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        EndpointSettings(**setting)
+
+
+def segment_audio(segmenter: SpeechSegmenter, portions: list[np.ndarray]) -> dict[int, np.ndarray]:
+    """Samples of each segment by its start; checks that nothing follows a segment's last piece."""
+    audio: dict[int, list[np.ndarray]] = {}
+    ended = set()
+    pieces = [piece for portion in portions for piece in segmenter.push(portion)]
+    for piece in pieces + segmenter.finish():
+        assert piece.start not in ended
+        audio.setdefault(piece.start, []).append(piece.samples)
+        ended |= {piece.start} if piece.is_last else set()
+    assert ended == audio.keys()
+    return {start: np.concatenate(samples) for start, samples in audio.items()}
+
+
+@pytest.fixture
+def written_vad(monkeypatch):
+    """Speech in windows 5 to 14 and 30 to 33."""
+
+    class WrittenVAD:
+        position = 0
+
+        def __call__(self, samples):
+            windows = self.position + np.arange(len(samples) // WINDOW)
+            self.position += len(windows)
+            speech = (windows >= 5) & (windows < 15) | (windows >= 30) & (windows < 34)
+            return speech.astype(np.float32)
+
+    monkeypatch.setattr(vad, "SileroVAD", WrittenVAD)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_audio_of_segments_does_not_depend_on_portions(written_vad, seed):
+    cuts = np.sort(np.random.default_rng(seed).integers(0, len(SAMPLES), 30 * seed))
+    audio = segment_audio(SpeechSegmenter(SETTINGS), np.split(SAMPLES, cuts))
+    assert {start // WINDOW: len(samples) / WINDOW for start, samples in audio.items()} == {3: 14, 28: 8}
+    for start, samples in audio.items():
+        assert np.array_equal(samples, SAMPLES[start : start + len(samples)])
+
+
+@pytest.mark.parametrize("length", [1, 511, 512, 513, 25599, 25600, 25601, len(SAMPLES)])
+def test_without_vad_every_sample_is_in_one_segment(length):
+    audio = segment_audio(SpeechSegmenter(SETTINGS, use_vad=False), [SAMPLES[:length]])
+    assert np.array_equal(np.concatenate([audio[start] for start in sorted(audio)]), SAMPLES[:length])
+    assert max(map(len, audio.values())) <= 25600  # max_segment
+
+
+def test_speech_is_told_as_soon_as_it_is_certain(written_vad):
+    segmenter = SpeechSegmenter(SETTINGS)
+    given = 0
+    for window in range(20):
+        given += sum(len(piece.samples) for piece in segmenter.push(SAMPLES[window * WINDOW :][:WINDOW])) / WINDOW
+        # Speech is certain in its second window; later silence is held back but for the padding.
+        assert given == (0 if window < 6 else min(window + 1, 17) - 3)
+
+
+def test_memory_of_a_stream_without_speech_is_bounded(written_vad):
+    segmenter = SpeechSegmenter(SETTINGS)
+    for _ in range(50):
+        segmenter.push(SAMPLES)
+    assert len(segmenter._held) <= 0.064 * 16000
+
+
+def test_silence_and_tones_are_no_speech():
+    time = np.arange(48000) / 16000
+    assert detect_speech(np.zeros(48000, dtype=np.float32)) == []
+    assert detect_speech((0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)) == []
+    assert detect_speech(0.1 * np.random.default_rng(0).normal(size=48000).clip(-3, 3)) == []
+
+
+def test_synthetic_speech_is_found_where_it_is():
+    speech = synthesize("the quick brown fox jumps over the lazy dog", VOICES[0])
+    silence = np.zeros(32000, dtype=np.float32)
+    segments = detect_speech(np.concatenate([silence, speech, silence, speech[: len(speech) // 2], silence]))
+    assert len(segments) == 2
+    assert segments[0][0] == pytest.approx(2, abs=0.4)
+    assert segments[0][1] == pytest.approx(2 + len(speech) / 16000, abs=0.4)
+
+
+def test_the_state_of_the_model_is_carried():
+    noise = np.random.default_rng(0).normal(size=40 * WINDOW).astype(np.float32) * 0.1
+    whole = vad.SileroVAD()(noise)
+    model = vad.SileroVAD()
+    parts = [model(part) for part in np.split(noise, [WINDOW, 5 * WINDOW, 6 * WINDOW])]
+    assert np.array_equal(np.concatenate(parts), whole)
+    assert len(set(whole.tolist())) == 40
+
+
+def test_only_16_khz_floats(monkeypatch):
+    with pytest.raises(AudioError, match="8000 Hz"):
+        detect_speech(np.zeros(100, dtype=np.float32), sampling_rate=8000)
+    with pytest.raises(AudioError, match="int16"):
+        detect_speech(np.zeros(100, dtype=np.int16))
+
+
+def test_torch_keeps_its_threads():
+    """The package of the model sets them to one for the whole process when it is imported."""
+    threads = torch.get_num_threads()
+    detect_speech(np.zeros(1000, dtype=np.float32))
+    assert "silero_vad" not in sys.modules
+    assert torch.get_num_threads() == threads
+
+
+def test_real_speech_and_noise(data_dir: Path):
+    """Spoken digits that are cut out closely are nearly all found; most everyday sounds are no speech."""
+    datasets = pytest.importorskip("datasets")
+    counts = {}
+    for name, split in (("fsdd_digits", "train"), ("esc10_noise", "train")):
+        files = str(data_dir / name / "data" / f"{split}-*.parquet")
+        rows = datasets.load_dataset("parquet", data_files=files, split="train[:100]")
+        rows = rows.cast_column("audio", datasets.Audio(decode=False))
+        counts[name] = sum(bool(detect_speech(load_audio(row["audio"]["bytes"]))) for row in rows)
+    assert counts["fsdd_digits"] >= 97
+    assert counts["esc10_noise"] <= 35
