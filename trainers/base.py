@@ -11,6 +11,7 @@ import torch
 from huggingface_hub import ModelCardData
 from torch import nn
 from torch.utils.data import DataLoader
+from transformers import Trainer
 from transformers.trainer_utils import seed_worker
 
 from .batching import DurationBatchSampler, SamplerEpochCallback
@@ -155,9 +156,12 @@ class SpeechTrainerMixin:
         super().log(logs, start_time)
 
     def log_aside(self, logs: dict[str, float]) -> None:
-        """Log from a callback of a step: `Trainer` would take it for the step's own log and leave out the loss."""
+        """Log from a callback of a step, besides the step's own log.
+
+        `Trainer` would take it for that and leave out the loss; TRL would give it the metrics since the last log.
+        """
         should_log = self.control.should_log
-        self.log(logs)
+        Trainer.log(self, logs)
         self.control.should_log = should_log
 
     def create_model_card(self, model_name: str | None = None, **kwargs) -> None:
