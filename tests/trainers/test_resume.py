@@ -19,7 +19,7 @@ from entropy_asr.trainers.recipe import run_section
 from entropy_asr.trainers.stage import WallClock, last_complete_checkpoint
 
 
-STAGES = ("encoder", "language_model", "alignment", "joint_sft", "context_sft", "grpo")
+STAGES = ("encoder", "language_model", "alignment", "joint_sft", "context_sft", "grpo", "phoneme_head")
 LORA = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ".*language_model.*(q|v)_proj"}
 
 

@@ -129,6 +129,7 @@ def stage_section(stage: str, folder: Path, **training) -> dict:
         "joint_sft": {"path": str(folder / "full")},
         "context_sft": {"path": str(folder / "full")},
         "grpo": {"path": str(folder / "full")},
+        "phoneme_head": {"path": str(folder / "full")},
     }[stage]
     if stage == "grpo":
         # Hypotheses are generated every second step.
