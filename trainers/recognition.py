@@ -50,14 +50,17 @@ class RecognitionEvaluationMixin:
         return loss
 
     def _recognition_metrics(self, prediction) -> dict[str, float]:
-        processor = self.processing_class
-        ids = np.where(prediction.predictions < 0, processor.end_of_text_id, prediction.predictions)
         # Several processes may have seen a row twice to have even batches.
-        hypotheses = dict(zip(prediction.label_ids.reshape(-1).tolist(), processor.batch_decode(ids), strict=True))
+        decoded = self._decode(prediction.predictions)
+        hypotheses = dict(zip(prediction.label_ids.reshape(-1).tolist(), decoded, strict=True))
         # Audio is no part of what is compared.
         names = [name for name in self._evaluated_rows.column_names if name not in ("samples", "audio")]
         rows = self._evaluated_rows.select_columns(names).select(sorted(hypotheses))
         return self._score(rows, [hypotheses[row] for row in sorted(hypotheses)])
+
+    def _decode(self, ids: np.ndarray) -> list[str]:
+        """Transcripts of generated ids, negative where a batch was padded."""
+        return self.processing_class.batch_decode(np.where(ids < 0, self.processing_class.end_of_text_id, ids))
 
     def _score(self, rows: Dataset, hypotheses: list[str]) -> dict[str, Any]:
         """Metrics of evaluation rows and their transcripts, in the same order."""

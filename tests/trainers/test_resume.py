@@ -19,7 +19,16 @@ from entropy_asr.trainers.recipe import run_section
 from entropy_asr.trainers.stage import WallClock, last_complete_checkpoint
 
 
-STAGES = ("encoder", "language_model", "alignment", "joint_sft", "context_sft", "grpo", "phoneme_head")
+STAGES = (
+    "encoder",
+    "language_model",
+    "alignment",
+    "joint_sft",
+    "context_sft",
+    "grpo",
+    "phoneme_head",
+    "attention_pretraining",
+)
 LORA = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ".*language_model.*(q|v)_proj"}
 
 
@@ -29,7 +38,7 @@ class Killed(Exception):
 
 @pytest.fixture(autouse=True)
 def _small_language_model(monkeypatch):
-    def tiny(cls, vocab_size):
+    def tiny(cls, vocab_size=400):
         audio_config, text_config = small_encoder().config.audio_config, small_text_config(vocab_size)
         return cls(audio_config=audio_config.to_dict(), text_config=text_config.to_dict(), audio_token_id=3)
 

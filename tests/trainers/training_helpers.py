@@ -130,6 +130,11 @@ def stage_section(stage: str, folder: Path, **training) -> dict:
         "context_sft": {"path": str(folder / "full")},
         "grpo": {"path": str(folder / "full")},
         "phoneme_head": {"path": str(folder / "full")},
+        "attention_pretraining": {
+            "preset": "tiny",
+            "encoder": {**small_encoder().config.audio_config.to_dict(), "num_hidden_layers": 1},
+            "decoder_layers": 1,
+        },
     }[stage]
     if stage == "grpo":
         # Hypotheses are generated every second step.
