@@ -8,7 +8,6 @@ evaluation rows. Below a threshold it is published for the stages that train on 
 
 import json
 import logging
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 
 from entropy_asr.modeling.modeling_entropy_asr_encoder import build_audio_tower, encode_audio
+from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
 
 from .batching import DurationBatchSampler
 from .collation import CTCCollator
@@ -37,54 +37,6 @@ STATE = "drift_monitor.json"
 ENCODER = "audio_tower."
 # Below this many frames a dimension, independent encodings look alike.
 MIN_FRAMES_PER_DIMENSION = 10
-
-
-class CKAMoments:
-    """Linear CKA (Kornblith et al. 2019) of two encodings of the same frames, from sums that can be added up.
-
-    Args:
-        first_size: Dimensions of the first encoding.
-        second_size: Dimensions of the second one.
-        device: Where the sums are kept, in float64.
-    """
-
-    def __init__(self, first_size: int, second_size: int, device: torch.device | str = "cpu"):
-        def zeros(*shape):
-            return torch.zeros(shape, dtype=torch.float64, device=device)
-
-        self.count = zeros()
-        self.first_sum, self.second_sum = zeros(first_size), zeros(second_size)
-        self.first_products = zeros(first_size, first_size)
-        self.second_products = zeros(second_size, second_size)
-        self.cross_products = zeros(first_size, second_size)
-
-    def update(self, first: torch.Tensor, second: torch.Tensor) -> None:
-        """Add frames `(num_frames, first_size)` and `(num_frames, second_size)`."""
-        first, second = first.double(), second.double()
-        self.count += len(first)
-        self.first_sum += first.sum(0)
-        self.second_sum += second.sum(0)
-        self.first_products += first.T @ first
-        self.second_products += second.T @ second
-        self.cross_products += first.T @ second
-
-    def reduce(self, accelerator: Accelerator) -> None:
-        """Add up the sums of all processes."""
-        for name, tensor in vars(self).items():
-            setattr(self, name, accelerator.reduce(tensor, "sum"))
-
-    def compute(self) -> float:
-        """CKA = <Ka, Kb>_F / sqrt(<Ka, Ka>_F <Kb, Kb>_F) of the centred Gram matrices K = C E E^T C, in [0, 1].
-
-        <Ka, Kb>_F is the squared norm of the (unnormalised) cross-covariance; nan where an encoding is constant.
-        """
-        first, second = self.first_sum, self.second_sum
-        cross = self.cross_products - first[:, None] * second / self.count
-        own = [
-            self.first_products - first[:, None] * first / self.count,
-            self.second_products - second[:, None] * second / self.count,
-        ]
-        return float(cross.square().sum() / (own[0].norm() * own[1].norm()))
 
 
 @dataclass
@@ -120,8 +72,7 @@ class DriftProbe:
     @torch.no_grad()
     def compare(self, first: PreTrainedModel, second: PreTrainedModel, length_stages: list) -> tuple[float, int]:
         """CKA of two encoders' valid frames, and the number of these. All processes must call it."""
-        size = first.config.hidden_size
-        moments = CKAMoments(size, second.config.hidden_size, self.accelerator.device)
+        moments = FrameMoments()
         for batch in self.batches:
             batch = {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
             frames = []
@@ -129,8 +80,9 @@ class DriftProbe:
                 encoded = encode_audio(encoder, length_stages, batch["input_features"], batch["attention_mask"])
                 frames.append(encoded.last_hidden_state[encoded.attention_mask])
             moments.update(*frames)
-        moments.reduce(self.accelerator)
-        return moments.compute(), int(moments.count)
+        if self.accelerator.num_processes > 1:
+            moments = moments.all_reduce()
+        return moments.cka(), moments.count
 
 
 def standalone_encoder(audio_config, state: dict[str, torch.Tensor], device: torch.device) -> PreTrainedModel:
@@ -179,10 +131,11 @@ class DriftMonitor(TrainerCallback):
     def _compare(self) -> None:
         args, model = self.trainer.args, self._model()
         encoder_state = whole_state(model, model.audio_tower)
+        if not all(tensor.isfinite().all() for tensor in encoder_state.values()):
+            logger.warning(f"Step {self.trainer.state.global_step}: the encoder has nan or infinite weights.")
+            return
         cka, num_frames = self.compare_with_reference(encoder_state)
         self.trainer.log_aside({"drift_cka": round(cka, 6), "drift_frames": num_frames})
-        if math.isnan(cka):
-            logger.warning(f"Step {self.trainer.state.global_step}: CKA is nan, the encoder's output is constant.")
         if cka < args.drift_threshold:
             self.publish("drift", cka=cka, reference=self.reference)
 
