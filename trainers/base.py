@@ -15,6 +15,7 @@ from transformers import Trainer
 from transformers.trainer_utils import seed_worker
 
 from .batching import DurationBatchSampler, SamplerEpochCallback
+from .muon import build_muon
 from .sources import SpeechDataset
 
 
@@ -37,6 +38,7 @@ class SpeechArguments:
         num_buckets: Number of duration buckets; more of them pad less and mix less.
         curriculum_epochs: Number of first epochs that go from short to long utterances.
         freeze: Modules that get no gradient and stay in evaluation mode, by name inside the model.
+        muon: Train the matrices of transformer layers with Muon, see [`~muon.MuonWithAdamW`].
 
     `per_device_eval_batch_size` bounds the number of utterances in an evaluation batch, besides `max_batch_duration`;
     `per_device_train_batch_size` is refused.
@@ -47,6 +49,7 @@ class SpeechArguments:
     num_buckets: int = field(default=30, metadata={"help": "Number of duration buckets."})
     curriculum_epochs: int = field(default=0, metadata={"help": "First epochs that go from short to long."})
     freeze: list[str] = field(default_factory=list, metadata={"help": "Modules that are not trained."})
+    muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
     # The collator builds the model's inputs itself, from columns no model knows.
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay False: it drops the audio."})
     # Progress of long epochs is shown in steps; the paper's stages are counted in steps too.
@@ -84,6 +87,12 @@ class SpeechTrainerMixin:
         self._audio_seconds = 0.0
         self._padded_seconds = 0.0
         self._audio_clock = now
+
+    def create_optimizer(self, *args, **kwargs):
+        """The optimizer that `args.optim` names, or Muon."""
+        if self.args.muon and self.optimizer is None:
+            self.optimizer = build_muon(self.model, self.args)
+        return super().create_optimizer(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader:
         """Length-bucketed batches limited by duration; see [`~batching.DurationBatchSampler`]."""

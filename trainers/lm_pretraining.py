@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     PreTrainedTokenizerFast,
@@ -27,10 +27,11 @@ from transformers import (
 from entropy_asr.modeling import EntropyASRConfig, EntropyASRPhonemeTokenizer
 from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, LANGUAGE_NAMES, SYSTEM_PROMPT
 
+from .muon import build_muon
 from .settings import from_mapping, read_sections
 from .sources import DataSource, load_source
 from .stage import SynthesisSource, choose_texts, run_trainer, start_stage, write_record
-from .text import cut_text, read_lines, simplify_characters, transcript_style
+from .text import DICTIONARY, cut_text, frequent_words, read_lines, simplify_characters, transcript_style
 
 
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio|>"]
@@ -42,10 +43,10 @@ class TextSource:
     """A text file to learn from, one sentence or passage a line.
 
     Args:
-        path: UTF-8 file.
+        path: UTF-8 file; or "jieba": the words of that package's Chinese dictionary, the most frequent first.
         language: "en" or "zh".
         simplify: Write traditional Chinese characters as simplified ones.
-        max_lines: Largest number of lines, evenly spread over the file. None: all.
+        max_lines: Largest number of lines, evenly spread over the file (of a dictionary: the first). None: all.
         max_units: Longest piece that is learnt from phonemes, in words ("en") or characters ("zh").
         plain: Learn the lines as plain text.
         from_phonemes: Learn pieces of the lines from their phonemes.
@@ -63,6 +64,8 @@ class TextSource:
 
     def lines(self) -> list[str]:
         """The lines, in the style of transcripts."""
+        if self.path == DICTIONARY:
+            return frequent_words(self.max_lines)
         lines = list(read_lines([self.path]))
         if self.max_lines is not None:
             kept = np.linspace(0, len(lines) - 1, min(self.max_lines, len(lines))).astype(int)
@@ -153,18 +156,43 @@ class LanguageModelSection:
             )
 
 
+@dataclass
+class LanguageModelTrainingConfig(TrainingArguments):
+    """Arguments of transformers, and:
+
+    Args:
+        muon: Train the matrices of the layers with Muon, see [`~muon.MuonWithAdamW`].
+    """
+
+    muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
+
+
+class LanguageModelTrainer(Trainer):
+    """Next-token training on blocks of text."""
+
+    def create_optimizer(self, *args, **kwargs):
+        """The optimizer that `args.optim` names, or Muon."""
+        if self.args.muon and self.optimizer is None:
+            self.optimizer = build_muon(self.model, self.args)
+        return super().create_optimizer(*args, **kwargs)
+
+
 SECTIONS = {
     "data": TextSection,
     "tokenizer": TokenizerSection,
     "model": LanguageModelSection,
-    "training": TrainingArguments,
+    "training": LanguageModelTrainingConfig,
 }
 
 
 def train_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with Qwen's chat markers and the audio placeholder as special tokens."""
+    """Byte-level BPE with Qwen's chat markers and the audio placeholder as special tokens.
+
+    No token spans two Chinese characters: each is one syllable, and a small model learns syllables, not words.
+    """
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    characters = pre_tokenizers.Split(Regex(r"\p{Han}"), behavior="isolated")
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([characters, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     bpe.train_from_iterator(
@@ -253,7 +281,7 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     text_config.eos_token_id = tokenizer.eos_token_id
     text_config.pad_token_id = tokenizer.pad_token_id
     torch.manual_seed(seed)
-    trainer = Trainer(
+    trainer = LanguageModelTrainer(
         AutoModelForCausalLM.from_config(text_config),
         settings.training,
         train_dataset=build_blocks(data, pieces, tokenizer),

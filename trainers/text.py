@@ -5,8 +5,15 @@
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
+
+
+# Stands for jieba's dictionary where a text file is named.
+DICTIONARY = "jieba"
 
 
 def read_lines(files: list[str]) -> Iterator[str]:
@@ -16,6 +23,18 @@ def read_lines(files: list[str]) -> Iterator[str]:
             for line in file:
                 if line := " ".join(line.split()):
                     yield line
+
+
+def frequent_words(max_words: int | None) -> list[str]:
+    """Chinese words of at most four characters from jieba's dictionary, the most frequent first (extra g2p)."""
+    package = find_spec("jieba")  # its import would load what is not needed here
+    if package is None:
+        raise ImportError('The Chinese dictionary needs jieba: pip install "entropy-asr[g2p]".')
+    dictionary = Path(package.submodule_search_locations[0]) / "dict.txt"
+    entries = [line.split(" ") for line in dictionary.read_text(encoding="utf-8").splitlines()]
+    entries.sort(key=lambda entry: -int(entry[1]))
+    words = (word for word, *_ in entries if re.fullmatch(r"[\u4e00-\u9fff]{1,4}", word))
+    return list(islice(words, max_words))
 
 
 def simplify_characters(text: str) -> str:
