@@ -71,6 +71,7 @@ class ASRGRPOConfig(GRPOConfig):
         final_temperature: Sampling temperature of the last step, reached along a cosine.
         max_completion_length: Longest hypothesis, in tokens, in rollout and evaluation.
         freeze: Modules that are not trained.
+        muon: Train the matrices of transformer layers with Muon, see [`~muon.MuonWithAdamW`].
 
     `beta` weighs the divergence from the reference. Batches count hypotheses: `per_device_train_batch_size` of one
     forward, a multiple of `num_generations` where an utterance is to be encoded once. Checkpoints lie between
@@ -83,6 +84,7 @@ class ASRGRPOConfig(GRPOConfig):
     freeze: list[str] = field(
         default_factory=lambda: ["phoneme_head"], metadata={"help": "Modules that are not trained."}
     )
+    muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
     beta: float = field(default=0.04, metadata={"help": "Weight of the divergence from the reference."})
     learning_rate: float = field(default=2e-6, metadata={"help": "Peak learning rate."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the learning rate."})
