@@ -25,7 +25,9 @@ from transformers.generation import StoppingCriteriaList
 from .audio import load_audio
 from .configuration_entropy_asr import output_length
 from .feature_extraction_entropy_asr import EntropyASRFeatureStream
+from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent
 from .hotwords_entropy_asr import HotwordIndex
+from .hotwords_tolerant_entropy_asr import check_tolerance
 from .modeling_entropy_asr_encoder import EntropyASREncoderCache
 from .pipeline_entropy_asr import MIN_NEW_TOKENS, NEW_TOKENS_PER_AUDIO_TOKEN, EntropyASRPipeline, RowLengthCriteria
 from .streaming_cache_entropy_asr import StreamSlots, check_language_model
@@ -48,6 +50,7 @@ class StreamingUpdate:
         phonemes: what the phoneme head heard so far, separated by spaces.
         text: the transcript; of a partial update the look-ahead decode's, or `None` where there was none.
         heard: of a final update, second of the stream at which its end was known; else `end`.
+        flags: of a final update, what the pipeline's `return_flags` gives: "no_speech", "length_limit".
     """
 
     is_final: bool
@@ -57,6 +60,7 @@ class StreamingUpdate:
     phonemes: str
     text: str | None
     heard: float
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -74,9 +78,14 @@ class _Segment:
     num_audio_tokens: int = 0
     last_phoneme: int = -1
     phonemes: list[int] = field(default_factory=list)
+    flags: tuple[str, ...] = ()
+    # For the guard at its end.
+    samples: list[np.ndarray] = field(default_factory=list)
+    log_probs: list[torch.Tensor] = field(default_factory=list)
 
     def push(self, piece: SpeechPiece) -> None:
         self.features.push(piece.samples)
+        self.samples.append(piece.samples)
         self.num_samples += len(piece.samples)
         self.heard, self.has_ended = piece.heard, piece.is_last
 
@@ -96,13 +105,14 @@ class Stream:
         slot: int,
         segmenter: SpeechSegmenter,
         language: str | None,
-        hotwords: list[str] | HotwordIndex | None,
+        hotwords: HotwordIndex | None,
         rate: int,
     ):
         self.slot = slot
         self.segmenter = segmenter
         self.language = language
         self.hotwords = hotwords
+        self.hotword_tolerance = 0.0
         self.segments: deque[_Segment] = deque()
         self.num_segments = 0
         self.is_finished = False
@@ -173,7 +183,8 @@ class StreamingBatch:
         endpoints ([`EndpointSettings`], *optional*): when segments begin and end.
         preview_chunks (`int`, *optional*, defaults to 0): decode a preview of the text every so many chunks, from a
             copy of the state; 0 for none.
-        generate_kwargs (`dict`, *optional*): arguments of the pipeline and of `generate`, such as `num_beams`.
+        guards (`bool`, `dict` or [`GuardSettings`], *optional*, defaults to `True`): as the pipeline's.
+        generate_kwargs (`dict`, *optional*): arguments of `generate`, such as `num_beams`.
 
     Attributes:
         seconds (`dict[str, float]`): time spent so far in "vad", "features", "encoder", "prefill" and "decode".
@@ -191,6 +202,7 @@ class StreamingBatch:
         use_vad: bool = True,
         endpoints: EndpointSettings | None = None,
         preview_chunks: int = 0,
+        guards: GuardSettings | dict | bool | None = None,
         generate_kwargs: dict[str, Any] | None = None,
     ):
         self.pipeline, self.model, self.processor = pipeline, pipeline.model, pipeline.processor
@@ -204,6 +216,7 @@ class StreamingBatch:
         self.use_vad = use_vad
         self.endpoints = endpoints or EndpointSettings()
         self.preview_chunks = preview_chunks
+        self.guards = GuardSettings.of(guards)
         self.generate_kwargs = dict(generate_kwargs or {})
         self.pipeline._generation_config(self.generate_kwargs)  # what it refuses is told now
         self.seconds: dict[str, float] = defaultdict(float)
@@ -261,14 +274,16 @@ class StreamingBatch:
         self,
         language: str | None = None,
         hotwords: list[str] | HotwordIndex | None = None,
+        hotword_tolerance: float = 0.0,
         sampling_rate: int = SAMPLING_RATE,
     ) -> Stream:
         """Add a stream.
 
         Args:
             language: "en" or "zh"; the model decides by default.
-            hotwords: words to listen for: a list, all given to the model as hints, or an index, of which those are
-                given that the phoneme head heard in a segment.
+            hotwords: words to listen for, or an index of them: those that the phoneme head heard in a segment are
+                hints to the model when it is decoded. A list needs the extra `g2p`.
+            hotword_tolerance: also takes words that are nearly heard, see [`HotwordIndex.search`].
             sampling_rate: of its samples, in Hz.
 
         Raises:
@@ -285,15 +300,13 @@ class StreamingBatch:
             or not 1000 <= sampling_rate <= 768000
         ):
             raise ValueError(f"`sampling_rate` must be between 1000 and 768000 Hz, not {sampling_rate!r}.")
-        if not isinstance(hotwords, (list, tuple, HotwordIndex, type(None))):
-            raise ValueError(f"`hotwords` must be a list of words or a `HotwordIndex`, not {hotwords!r}.")
-        if isinstance(hotwords, (list, tuple)) and not all(isinstance(word, str) for word in hotwords):
-            raise ValueError(f"`hotwords` must be a list of words, not {hotwords!r}.")
-        known = None if isinstance(hotwords, HotwordIndex) else hotwords
-        room = HINT_TOKENS if isinstance(hotwords, HotwordIndex) else 0
-        self._check_length(sum(map(len, self._prompt_ids(language, known))) + room)
+        check_tolerance(hotword_tolerance)
+        index = self.pipeline._as_index(hotwords) if hotwords is not None else None
+        room = 0 if index is None else HINT_TOKENS
+        self._check_length(sum(map(len, self._prompt_ids(language, None))) + room)
         segmenter = SpeechSegmenter(self.endpoints, self.use_vad)
-        stream = Stream(free[0], segmenter, language, hotwords, sampling_rate)
+        stream = Stream(free[0], segmenter, language, index, sampling_rate)
+        stream.hotword_tolerance = hotword_tolerance
         self.streams.append(stream)
         self.streams.sort(key=lambda stream: stream.slot)
         return stream
@@ -394,6 +407,7 @@ class StreamingBatch:
             phonemes=self.processor.phoneme_tokenizer.decode(segment.phonemes),
             text=text,
             heard=(segment.heard if is_final else end) / SAMPLING_RATE,
+            flags=segment.flags if is_final else (),
         )
 
     @contextmanager
@@ -435,14 +449,16 @@ class StreamingBatch:
         encoded = self.model.model.audio_tower(
             batch, attention_mask=mask, chunk_size=self.chunk_size, left_chunks=self.left_chunks, cache=cache
         )
-        phonemes = self.model.phoneme_head(encoded.last_hidden_state).argmax(-1).tolist()
+        logits = self.model.phoneme_head(encoded.last_hidden_state)
+        log_probs, phonemes = logits.float().log_softmax(-1).cpu(), logits.argmax(-1).tolist()
         tokens = self.model.model.adaptor(encoded.last_hidden_state, encoded.attention_mask)
         num_frames = output_length(lengths, self.model.config.audio_length_stages).tolist()
         counts = self.processor.num_audio_tokens(lengths).tolist()
-        rows = zip(segments, cache.unstack(), phonemes, num_frames, counts, strict=True)
-        for segment, own_cache, frame_phonemes, count, num_tokens in rows:
+        rows = zip(segments, cache.unstack(), phonemes, log_probs, num_frames, counts, strict=True)
+        for segment, own_cache, frame_phonemes, frame_log_probs, count, num_tokens in rows:
             segment.encoder_cache = own_cache
             segment.add_frames(frame_phonemes[:count], self.model.config.phoneme_blank_token_id)
+            segment.log_probs.append(frame_log_probs[:count].clone())
             segment.num_chunks += 1
             segment.num_audio_tokens += num_tokens
         return tokens, counts
@@ -467,11 +483,14 @@ class StreamingBatch:
         return self._prefixes[language]
 
     def _decode(self, streams: list[Stream]) -> dict[Stream, str]:
-        """Texts of the streams' segments as far as they were heard, from copies of their states."""
+        """Texts of the streams' segments as far as they were heard, from copies of their states; "" for no speech."""
         groups: dict[int, list[tuple[Stream, list[int]]]] = defaultdict(list)
         texts: dict[Stream, str] = {}
         with self._timed("decode"):
             for stream in streams:
+                if self.guards.no_speech and self._is_speech_absent(stream.segments[0]):
+                    texts[stream], stream.segments[0].flags = "", (NO_SPEECH,)
+                    continue
                 before, after = self._prompt_ids(stream.language, self._hints(stream))
                 audio = [self.processor.audio_token_id] * stream.segments[0].num_audio_tokens
                 groups[len(after)].append((stream, [*before, *audio, *after]))
@@ -480,11 +499,17 @@ class StreamingBatch:
                 texts.update(zip(ready, self._generate(ready, prompts), strict=True))
         return texts
 
+    def _is_speech_absent(self, segment: _Segment) -> bool:
+        blank = self.model.config.phoneme_blank_token_id
+        log_probs, samples = torch.cat(segment.log_probs), np.concatenate(segment.samples)
+        return is_speech_absent(log_probs, samples, SAMPLING_RATE, self.guards, blank)
+
     def _hints(self, stream: Stream) -> list[str] | None:
-        if not isinstance(stream.hotwords, HotwordIndex):
-            return stream.hotwords
-        phonemes = stream.segments[0].phonemes
-        return stream.hotwords.find_hints(self.processor.phoneme_tokenizer.convert_ids_to_tokens(phonemes))
+        """Hotwords that were heard in the first segment."""
+        if stream.hotwords is None:
+            return None
+        symbols = self.processor.phoneme_tokenizer.convert_ids_to_tokens(stream.segments[0].phonemes)
+        return stream.hotwords.find_hints(symbols, stream.hotword_tolerance)
 
     def _generate(self, streams: Sequence[Stream], prompts: Sequence[list[int]]) -> list[str]:
         """Decode streams whose prompts end in as many tokens behind the speech: only these are to be computed yet."""
@@ -494,7 +519,8 @@ class StreamingBatch:
         config, others = self.pipeline._generation_config(self.generate_kwargs)
         ids = [[config.pad_token_id] * count + prompt for count, prompt in zip(missing, prompts, strict=True)]
         mask = [[0] * count + [1] * len(prompt) for count, prompt in zip(missing, prompts, strict=True)]
-        new_tokens = self._max_new_tokens(audio_tokens, config.max_new_tokens)
+        prompt_tokens = torch.tensor([len(prompt) for prompt in prompts])
+        new_tokens = self._max_new_tokens(audio_tokens, prompt_tokens, config.max_new_tokens)
         config.max_new_tokens = int(new_tokens.max())
         criteria = StoppingCriteriaList([RowLengthCriteria((length + new_tokens).to(self.model.device))])
         criteria.extend(others.pop("stopping_criteria", []))
@@ -509,14 +535,24 @@ class StreamingBatch:
             stopping_criteria=criteria,
             **others,
         )
-        return [self.processor.decode(row).strip() for row in sequences[:, length:]]
+        ends = set(torch.tensor(config.eos_token_id).reshape(-1).tolist())
+        new = sequences[:, length:].tolist()
+        for stream, row in zip(streams, new, strict=True):
+            stream.segments[0].flags = () if ends.intersection(row) else (LENGTH_LIMIT,)
+        return [self.processor.decode(row).strip() for row in new]
 
-    @staticmethod
-    def _max_new_tokens(audio_tokens: torch.Tensor, given: int | None) -> torch.Tensor:
+    def _max_new_tokens(
+        self, audio_tokens: torch.Tensor, prompt_tokens: torch.Tensor, given: int | None
+    ) -> torch.Tensor:
         """Longest transcript of each row, as in the pipeline."""
         if given is not None:
             return torch.full_like(audio_tokens, given)
-        return MIN_NEW_TOKENS + NEW_TOKENS_PER_AUDIO_TOKEN * audio_tokens
+        if self.guards.length_bound:
+            return MIN_NEW_TOKENS + NEW_TOKENS_PER_AUDIO_TOKEN * audio_tokens
+        positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
+        if positions is None:
+            raise ValueError("Without the length bound, this language model needs `max_new_tokens`.")
+        return positions - prompt_tokens
 
 
 class StreamingTranscriber:
@@ -527,6 +563,7 @@ class StreamingTranscriber:
         pipeline ([`EntropyASRPipeline`]): from [`load_pipeline`] or `transformers.pipeline`.
         language (`str`, *optional*): "en" or "zh"; the model decides by default.
         hotwords (`list[str]` or [`HotwordIndex`], *optional*): words to listen for, see [`StreamingBatch.join`].
+        hotword_tolerance (`float`, *optional*, defaults to 0): see [`StreamingBatch.join`].
         sampling_rate (`int`, *optional*, defaults to 16000): of the samples, in Hz.
         kwargs: settings of [`StreamingBatch`]: `chunk_ms`, `left_chunks`, `use_vad`, `endpoints`, ...
 
@@ -547,11 +584,17 @@ class StreamingTranscriber:
         pipeline: EntropyASRPipeline,
         language: str | None = None,
         hotwords: list[str] | HotwordIndex | None = None,
+        hotword_tolerance: float = 0.0,
         sampling_rate: int = SAMPLING_RATE,
         **kwargs,
     ):
         self.batch = StreamingBatch(pipeline, max_streams=1, **kwargs)
-        self._request = {"language": language, "hotwords": hotwords, "sampling_rate": sampling_rate}
+        self._request = {
+            "language": language,
+            "hotwords": hotwords,
+            "hotword_tolerance": hotword_tolerance,
+            "sampling_rate": sampling_rate,
+        }
         self._stream = self.batch.join(**self._request)
 
     def push(self, samples: Any) -> list[StreamingUpdate]:
