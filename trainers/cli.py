@@ -101,6 +101,15 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--config", required=True, metavar="F", help="YAML file, or the name of a recipe that is shipped"
     )
+    group = parser.add_argument_group("several processes (through accelerate launch)")
+    group.add_argument(
+        "--accelerate_config", metavar="A", help="ddp, fsdp2, deepspeed_zero2, or a YAML file of accelerate"
+    )
+    group.add_argument("--num_processes", type=_positive, metavar="N", help="number of processes on all machines")
+    group.add_argument("--num_machines", type=_positive, metavar="N", help="number of machines")
+    group.add_argument("--machine_rank", type=int, metavar="N", help="number of this machine, from 0")
+    group.add_argument("--main_process_ip", metavar="IP", help="address of machine 0")
+    group.add_argument("--main_process_port", type=int, metavar="P", help="port of machine 0")
 
 
 def _add_recipe(commands: Any) -> None:
@@ -230,8 +239,23 @@ def _recognize_alone(
 # train and recipe
 
 
+LAUNCH_OPTIONS = (
+    "accelerate_config",
+    "num_processes",
+    "num_machines",
+    "machine_rank",
+    "main_process_ip",
+    "main_process_port",
+)
+
+
 def run_train(args: argparse.Namespace) -> int:
     config = resolve_recipe(args.config)
+    options = {name: getattr(args, name) for name in LAUNCH_OPTIONS if getattr(args, name) is not None}
+    if options:
+        from .launch import launch
+
+        return _run_training(launch, ["train", args.stage, "--config", str(config), *args.overrides], options)
     from .recipe import run_stage
 
     return _run_training(run_stage, args.stage, config, args.overrides)
@@ -244,14 +268,16 @@ def run_recipe_command(args: argparse.Namespace) -> int:
     return _run_training(run_recipe, path, args.output_dir, args.overrides)
 
 
-def _run_training(run: Callable[..., None], *arguments: Any) -> int:
-    from .settings import SettingsError
+def _run_training(run: Callable[..., int | None], *arguments: Any) -> int:
+    from .settings import SettingsError, StageFailed
 
     try:
-        run(*arguments)
+        return run(*arguments) or 0
+    except StageFailed as error:
+        _print_error(str(error))
+        return 1
     except (SettingsError, FileNotFoundError) as error:
         raise CommandError(str(error)) from error
-    return 0
 
 
 def resolve_recipe(name: str) -> Path:

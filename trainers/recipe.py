@@ -1,9 +1,10 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Recipes: YAML files that run one stage after another, skip what is finished and resume what is not."""
+"""Recipes: YAML files that run one stage after another, or several at once, skip what is finished, resume the rest."""
 
 import importlib
 import logging
+import os
 import re
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from .schedule import PlannedStage, Schedule, plan_stages
 from .settings import SettingsError, check_names, read_sections
-from .stage import finished
+from .stage import finished, locked
 
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ STAGES = {
     "evaluation": "evaluation_stage",
 }
 VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}")
-RECIPE_FIELDS = ("without_data", "output_dir", "seed", "variables", "shared", "stages")
+RECIPE_FIELDS = ("without_data", "output_dir", "seed", "variables", "shared", "report", "stages")
 
 
 class YAMLLoader(yaml.SafeLoader):
@@ -120,7 +122,7 @@ def load_recipe(path: Path, output_dir: str | None = None, overrides: list[str] 
 
 
 def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] | None = None) -> None:
-    """Run all stages of a recipe in the order they stand.
+    """Run all stages of a recipe: in the order they stand, those in the background at the same time.
 
     Args:
         path: The recipe.
@@ -134,12 +136,33 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
     if "without_data" in recipe and not Path(recipe["variables"]["data_dir"]).is_dir():
         run_without_data(Path(path), recipe, output_dir, overrides or [])
         return
-    folder, seed = Path(recipe["output_dir"]), recipe.get("seed", 0)
-    stages = [(name, section.pop("stage", name), section) for name, section in recipe["stages"].items()]
-    for name, stage, section in stages:
-        read_sections(section, stage_module(stage).SECTIONS, folder / name, seed, f"stages.{name}")
-    for name, stage, section in stages:
-        run_section(stage, section, folder / name, seed)
+    plans = check_recipe(recipe)
+    alone = ["--config", str(path), *(overrides or []), "--output_dir", recipe["output_dir"]]
+    Schedule(
+        plans,
+        arguments=lambda plan: ["train", plan.name, *alone],
+        run_here=lambda plan: run_section(plan.stage, plan.section, plan.output_dir, plan.seed),
+        on_finish=lambda plan: None,
+    ).run()
+
+
+def check_recipe(recipe: dict[str, Any]) -> list[PlannedStage]:
+    """The stages of a loaded recipe, all their settings read once.
+
+    Raises:
+        ValueError: for anything unknown.
+    """
+    plans = plan_stages(recipe)
+    for plan in plans:
+        sections = stage_module(plan.stage).SECTIONS
+        read_sections(plan.section, sections, plan.output_dir, plan.seed, f"stages.{plan.name}")
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if several and any(plan.background or plan.launch for plan in plans):
+        raise SettingsError(
+            "A recipe with stages in the background is one process that starts the others: run it without a launcher "
+            "and give its stages `launch`, or start each stage by itself with `entropy-asr train`."
+        )
+    return plans
 
 
 def run_without_data(path: Path, recipe: dict[str, Any], output_dir: str | None, overrides: list[str]) -> None:
@@ -168,8 +191,8 @@ def run_stage(stage: str, config_path: Path, overrides: list[str] | None = None)
     if "stages" in config:
         recipe = load_recipe(Path(config_path), overrides=overrides)
         check_names([stage], recipe["stages"], str(config_path))
-        section, output_dir = recipe["stages"][stage], Path(recipe["output_dir"]) / stage
-        run_section(section.pop("stage", stage), section, output_dir, recipe.get("seed", 0))
+        plan = next(plan for plan in plan_stages(recipe) if plan.name == stage)
+        run_section(plan.stage, plan.section, plan.output_dir, plan.seed)
         return
     for key, value in parse_overrides(overrides or []):
         bare = len(key) == 1 and key[0] not in ("output_dir", "seed")
@@ -197,4 +220,5 @@ def run_section(stage: str, section: dict[str, Any], output_dir: Path, seed: int
         logger.warning(f"{output_dir}: stage {stage} is finished, nothing to do.")
         return
     logger.warning(f"{output_dir}: stage {stage} starts.")
-    module.run(section, output_dir, seed)
+    with locked(output_dir):
+        module.run(section, output_dir, seed)

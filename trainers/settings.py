@@ -20,6 +20,10 @@ class SettingsError(ValueError):
     """A setting that cannot be meant: the command line tells it without a traceback."""
 
 
+class StageFailed(RuntimeError):
+    """A stage that ran in processes of its own ended with an error, which it has told itself."""
+
+
 def check_names(names: Iterable[str], known: Iterable[str], where: str) -> None:
     """Refuse unknown names.
 

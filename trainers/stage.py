@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,16 @@ from .settings import SettingsError, from_mapping
 from .sources import DataSource, load_sources
 
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 logger = logging.getLogger(__name__)
 
 RECORD = "stage.json"
+CLOCK = "clock.json"
+LOCK = ".lock"
 
 
 @dataclass
@@ -178,10 +187,14 @@ def finished(output_dir: Path, section: dict[str, Any], seed: int) -> bool:
 
 
 class WallClock(TrainerCallback):
-    """Adds up the training time of all runs of a stage, also of those that were killed, in `clock.json`."""
+    """Adds up the training time of all runs of a stage, also of those that were killed, in `clock.json`.
+
+    The file also says how far the stage is, to whoever watches it from another process.
+    """
 
     def __init__(self, path: Path):
         self.path = path
+        self.progress: dict[str, int] = {}
         self.before = json.loads(path.read_text())["seconds"] if path.exists() else 0.0
         self.start = time.perf_counter()
 
@@ -192,9 +205,10 @@ class WallClock(TrainerCallback):
 
     def write(self) -> None:
         """Keep the time so far."""
-        write_text(self.path, json.dumps({"seconds": self.seconds}))
+        write_text(self.path, json.dumps({"seconds": self.seconds, **self.progress}))
 
     def on_log(self, args, state, control, **kwargs) -> None:
+        self.progress = {"step": state.global_step, "max_steps": state.max_steps}
         if state.is_world_process_zero:
             self.write()
 
@@ -225,7 +239,7 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
 
 def run_trainer(trainer: Trainer, output_dir: Path) -> dict[str, Any]:
     """Train to the end, from the last checkpoint where there is one; returns what the stage's record says of it."""
-    clock = WallClock(output_dir / "clock.json")
+    clock = WallClock(output_dir / CLOCK)
     trainer.add_callback(clock)
     checkpoint = last_complete_checkpoint(Path(trainer.args.output_dir))
     if checkpoint is not None and (state := _final_state(trainer, checkpoint)):
@@ -252,6 +266,32 @@ def write_record(output_dir: Path, stage: str, section: dict[str, Any], results:
     """Write the file that says the stage is finished, last of all."""
     record = {"stage": stage, "settings": section, **results, "versions": {"torch": torch.__version__}}
     write_text(output_dir / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def locked(output_dir: Path) -> Iterator[None]:
+    """Keep a second run out of a stage's folder; a process that ends in any way gives the lock back.
+
+    Raises:
+        SettingsError: the stage is running already.
+    """
+    # One process of several (torchrun, accelerate) speaks for all.
+    if fcntl is None or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with (output_dir / LOCK).open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise SettingsError(f"{output_dir}: this stage is running already, in process {lock.read()}.") from error
+        except OSError as error:
+            logger.warning(f"{output_dir} cannot be locked ({error.strerror}): do not start this stage twice.")
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def start_stage(output_dir: Path, seed: int) -> None:
