@@ -2,9 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What the phoneme head heard, and when phonemes and words were spoken: CTC forced alignment by torchaudio.
 
-A trained CTC head is peaky: it marks a phoneme by a frame or two, somewhere in the middle of it, and leaves the rest to
-the blank. Times are made of these marks by sharing out the blanks between neighbours (`LEAD_SHARE` and below), which
-was settled on synthetic speech with known boundaries (tests/benchmarks/benchmark_timestamps.py).
+A trained CTC head is peaky: it marks a phoneme by a frame or two, somewhere in the middle of it, and leaves the rest
+to the blank. Times are made of these marks by sharing out the blanks between neighbours (`LEAD_SHARE` and below),
+which was settled on synthetic speech with known boundaries (tests/benchmarks/benchmark_timestamps.py).
 """
 
 import unicodedata

@@ -386,6 +386,15 @@ class HotwordIndex:
             yield word, tuple(self._codes[phoneme] for phoneme in phonemes)
 
 
+def as_index(
+    hotwords: Iterable[str] | HotwordIndex, phoneme_tokenizer: EntropyASRPhonemeTokenizer
+) -> HotwordIndex:
+    """An index as it is; words as an index of them, with the errors of [`HotwordIndex.build`]."""
+    if isinstance(hotwords, HotwordIndex):
+        return hotwords
+    return HotwordIndex.build(hotwords, phoneme_tokenizer)
+
+
 def _number(phonemes: list[str]) -> dict[str, int]:
     """Codes of known phonemes, from 1; 0 is for the others."""
     return {phoneme: code for code, phoneme in enumerate(phonemes) if code}
@@ -506,4 +515,4 @@ def _name_problems(problems: dict[str, str]) -> str:
     return named + ("; ..." if len(problems) > 5 else "")
 
 
-__all__ = ["HotwordIndex", "HotwordMatch"]
+__all__ = ["HotwordIndex", "HotwordMatch", "as_index"]

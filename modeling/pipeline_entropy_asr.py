@@ -36,10 +36,14 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.processing_utils import ProcessorMixin
 
+from .alignment_entropy_asr import align_text_phonemes, align_words
 from .audio import AudioError, load_audio
+from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
+from .hotwords_entropy_asr import HotwordIndex, as_index
+from .hotwords_tolerant_entropy_asr import check_tolerance
 from .long_form_entropy_asr import BATCH_SIZE as SEGMENT_BATCH_SIZE
 from .long_form_entropy_asr import SEGMENT_SECONDS, LongFormTranscriber, needs_segments
-from .modeling_entropy_asr import EntropyASRForConditionalGeneration
+from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRSpeechOutput
 from .processing_entropy_asr import EntropyASRProcessor
 
 
@@ -50,8 +54,10 @@ MODEL_TYPE = "entropy_asr"
 NEW_TOKENS_PER_AUDIO_TOKEN = 4
 # For clips so short that their few audio tokens promise less than one word.
 MIN_NEW_TOKENS = 8
-# Arguments of the stock pipeline that have no meaning here yet.
-UNSUPPORTED = ("return_timestamps", "stride_length_s")
+# Arguments of the stock pipeline that have no meaning here.
+UNSUPPORTED = ("stride_length_s",)
+TIMED_UNITS = ("word", "phoneme")
+DEFAULT_GUARDS = GuardSettings()
 
 
 class NumberedItems(Dataset):
@@ -123,6 +129,7 @@ class EntropyASRPipeline(Pipeline):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"{type(self).__name__} takes no `{name}`: it uses the processor's parts.")
         self._chunk_length_s = kwargs.pop("chunk_length_s", None)
+        self._last_hotwords: tuple[tuple[str, ...], HotwordIndex] | None = None
         super().__init__(model=model, processor=processor, task=task, **kwargs)
 
     def __call__(
@@ -143,18 +150,31 @@ class EntropyASRPipeline(Pipeline):
                 changes no transcript.
             num_workers (`int`, *optional*, defaults to 0): processes that load audio.
             language (`str`, *optional*): "en" or "zh"; the model decides by default.
-            hotwords (`list[str]`, *optional*): words to listen for.
+            hotwords (`list[str]` or [`HotwordIndex`], *optional*): words to listen for, as many as there are. Those
+                whose phonemes are heard are hints to the model. A list needs the extra `g2p`.
+            hotword_tolerance (`float`, *optional*, defaults to 0): also takes words that are nearly heard, see
+                [`HotwordIndex.search`].
+            return_timestamps (`str`, *optional*): "word" or "phoneme" adds `chunks`; needs the extra `g2p`.
+            return_confidence (`bool`, *optional*, defaults to `False`): adds `confidence`, how far the phoneme head
+                supports the text, and `flags`; to chunks, `confidence`. Needs the extra `g2p`.
+            return_flags (`bool`, *optional*, defaults to `False`): adds `flags`: "no_speech", "length_limit" (the text
+                did not end by itself), "low_agreement" (with confidence).
+            guards (`bool`, `dict` or [`GuardSettings`], *optional*, defaults to `True`): guards against
+                hallucination; a dict sets some of their fields, `False` switches all off.
             num_beams (`int`, *optional*): width of the beam search.
             max_new_tokens (`int`, *optional*): longest transcript in tokens.
             generate_kwargs (`dict`, *optional*): further arguments of `generate`.
 
         Returns:
             `{"text": str}` for one item, a list of them for a list, an iterator over them for generators and datasets.
-            Audio without speech has the text `""`.
+            Audio without speech has the text `""`. With timestamps, `chunks` is a list of `{"text": str, "timestamp":
+            (start, end)}` in seconds; the words' texts joined are the text, and times are `None` where the text has
+            more phonemes than the audio has room for.
 
         Raises:
             AudioError: an item that cannot be read or is longer than the model can take; the message names the item.
             ValueError: an argument that cannot be honoured.
+            ImportError: an argument needs an extra that is not installed.
         """
         if isinstance(inputs, list) and not inputs:
             return []
@@ -193,24 +213,58 @@ class EntropyASRPipeline(Pipeline):
     def _sanitize_parameters(
         self,
         language: str | None = None,
-        hotwords: list[str] | tuple[str, ...] | None = None,
+        hotwords: list[str] | HotwordIndex | None = None,
+        hotword_tolerance: float | None = None,
+        return_timestamps: str | bool | None = None,
+        return_confidence: bool | None = None,
+        return_flags: bool | None = None,
+        guards: GuardSettings | dict[str, Any] | bool | None = None,
         num_beams: int | None = None,
         max_new_tokens: int | None = None,
         generate_kwargs: dict[str, Any] | None = None,
         **others,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         _refuse(others)
-        prompt_params = {} if language is None else {"language": language}
-        if hotwords is not None:
-            if not isinstance(hotwords, (list, tuple)) or not all(isinstance(word, str) for word in hotwords):
-                raise ValueError(f"`hotwords` must be a list of words, not {hotwords!r}.")
-            prompt_params["hotwords"] = list(hotwords)
-        self.processor.prompt(**prompt_params)  # an unknown language is told before any audio is read
+        self.processor.prompt(language)  # an unknown language is told before any audio is read
         forward_params = dict(generate_kwargs or {})
         for name, value in (("num_beams", num_beams), ("max_new_tokens", max_new_tokens)):
             if value is not None and forward_params.setdefault(name, value) != value:
                 raise ValueError(f"`{name}` is {value}, but {forward_params[name]} in `generate_kwargs`.")
-        return prompt_params, forward_params, {}
+        # Only what is given: the rest may be a default of the pipeline's.
+        if hotwords is not None:
+            forward_params["hotwords"] = self._as_index(hotwords)
+        if hotword_tolerance is not None:
+            check_tolerance(hotword_tolerance)
+            forward_params["hotword_tolerance"] = hotword_tolerance
+        self._check_wanted(return_timestamps, return_confidence)
+        wanted = {
+            "return_timestamps": return_timestamps,
+            "return_confidence": return_confidence,
+            "return_flags": return_flags,
+            "guards": None if guards is None else GuardSettings.of(guards),
+            "language": language,
+        }
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        shared = {name: value for name, value in wanted.items() if name in ("guards", "language")}
+        return {name: value for name, value in shared.items() if name == "language"}, forward_params | shared, wanted
+
+    def _as_index(self, hotwords: list[str] | HotwordIndex) -> HotwordIndex:
+        """Index of hotwords; that of a list is kept for the next call with the same list."""
+        if isinstance(hotwords, HotwordIndex):
+            return hotwords
+        if not isinstance(hotwords, (list, tuple)) or not all(isinstance(word, str) for word in hotwords):
+            raise ValueError(f"`hotwords` must be a list of words or a `HotwordIndex`, not {hotwords!r}.")
+        if self._last_hotwords is None or self._last_hotwords[0] != tuple(hotwords):
+            self._last_hotwords = tuple(hotwords), as_index(hotwords, self.processor.phoneme_tokenizer)
+        return self._last_hotwords[1]
+
+    def _check_wanted(self, return_timestamps: str | bool | None, return_confidence: bool | None) -> None:
+        """Refuse times of unknown units, and what needs phonemes of text where they cannot be had."""
+        if return_timestamps not in (None, False, *TIMED_UNITS):
+            units = ", ".join(map(repr, TIMED_UNITS))
+            raise ValueError(f"`return_timestamps` must be one of {units}, not {return_timestamps!r}.")
+        if return_timestamps or return_confidence:
+            self.processor.phoneme_tokenizer.phonemize("a 一")  # an ImportError that names the extra, before the work
 
     def get_iterator(
         self,
@@ -258,34 +312,123 @@ class EntropyASRPipeline(Pipeline):
             raise AudioError(f"item {index}: {error}") from error
         return {**loaded, "name": f"item {index}: {loaded['name']}"}
 
-    def collate(
-        self, items: list[dict[str, Any]], language: str | None = None, hotwords: list[str] | None = None
-    ) -> dict[str, Any]:
+    def collate(self, items: list[dict[str, Any]], language: str | None = None) -> dict[str, Any]:
         """One batch of the model's inputs: the processor pads features on the right and prompts on the left."""
         waveforms = [item["waveform"] for item in items]
-        inputs = self.processor.apply_transcription_request(waveforms, language=language, hotwords=hotwords)
         return {
-            "inputs": dict(inputs),
+            "inputs": dict(self.processor.apply_transcription_request(waveforms, language=language)),
             "names": [item["name"] for item in items],
             "seconds": [len(waveform) / self.processor.sampling_rate for waveform in waveforms],
+            "waveforms": waveforms,
         }
 
-    def _forward(self, model_inputs: dict[str, Any], **generate_kwargs) -> dict[str, torch.Tensor]:
-        """Generate: `sequences` of shape `(batch_size, num_new_tokens)`."""
-        inputs = model_inputs["inputs"]
+    def _forward(
+        self,
+        model_inputs: dict[str, Any],
+        language: str | None = None,
+        hotwords: HotwordIndex | None = None,
+        hotword_tolerance: float = 0.0,
+        guards: GuardSettings = DEFAULT_GUARDS,
+        **generate_kwargs,
+    ) -> dict[str, Any]:
+        """Encode once, then let guards and hotwords look at the phonemes, then generate.
+
+        Returns:
+            `sequences` of shape `(batch_size, num_new_tokens)`, and `rows`: what else is known of each utterance.
+        """
         config, others = self._generation_config(generate_kwargs)
-        audio_tokens = (inputs["input_ids"] == self.processor.audio_token_id).sum(-1)  # (B,)
-        if config.max_new_tokens is None:
-            new_tokens = MIN_NEW_TOKENS + NEW_TOKENS_PER_AUDIO_TOKEN * audio_tokens
-        else:
-            new_tokens = torch.full_like(audio_tokens, config.max_new_tokens)
-        self._check_lengths(model_inputs, audio_tokens, config.max_new_tokens)
-        prompt_length = inputs["input_ids"].shape[1]
+        self._check_lengths(model_inputs, config.max_new_tokens)
+        inputs = model_inputs["inputs"]
+        speech = self.model.encode_speech(inputs["input_features"], inputs["input_features_mask"])
+        rows = self._describe_rows(model_inputs, speech, guards)
+        if hotwords is not None and len(hotwords):
+            hints = self.processor.find_hints(speech.phoneme_logits, speech.frame_mask, hotwords, hotword_tolerance)
+            self._add_hints(inputs, speech, language, hints)
+            self._check_lengths(model_inputs, config.max_new_tokens)
+        present = [number for number, row in enumerate(rows) if NO_SPEECH not in row["flags"]]
+        sequences = inputs["input_ids"].new_full((len(rows), 1), config.pad_token_id)
+        if present:
+            kept = torch.tensor(present, device=sequences.device)
+            generated, reached = self._generate(self._select_rows(inputs, speech, kept), config, others, guards)
+            sequences = sequences.new_full((len(rows), generated.shape[1]), config.pad_token_id)
+            sequences[kept] = generated
+            for number, at_limit in zip(present, reached, strict=True):
+                rows[number]["flags"] += [LENGTH_LIMIT] if at_limit else []
+        return {"sequences": sequences, "rows": rows}
+
+    def _describe_rows(
+        self, model_inputs: dict[str, Any], speech: EntropyASRSpeechOutput, guards: GuardSettings
+    ) -> list[dict[str, Any]]:
+        """Name, length in seconds, phoneme log-probabilities `(num_frames, phonemes)` and flags of each utterance."""
+        log_probs = speech.phoneme_logits.float().log_softmax(-1).cpu()
+        frame_mask = speech.frame_mask.bool().cpu()
+        rate, blank = self.processor.sampling_rate, self.model.config.phoneme_blank_token_id
+        rows = []
+        for number, waveform in enumerate(model_inputs["waveforms"]):
+            heard = log_probs[number][frame_mask[number]]
+            absent = guards.no_speech and is_speech_absent(heard, waveform, rate, guards, blank)
+            row = {"name": model_inputs["names"][number], "seconds": model_inputs["seconds"][number]}
+            rows.append({**row, "log_probs": heard, "flags": [NO_SPEECH] if absent else []})
+        return rows
+
+    def _add_hints(
+        self,
+        inputs: dict[str, torch.Tensor],
+        speech: EntropyASRSpeechOutput,
+        language: str | None,
+        hints: list[list[str]],
+    ) -> None:
+        """Write prompts with the hotwords that were heard; without any, prompts stay as they are."""
+        if any(hints):
+            prompts = self.processor.tokenize_prompts(speech.audio_token_mask.sum(-1).tolist(), language, hints)
+            inputs.update({name: tokens.to(inputs["input_ids"].device) for name, tokens in prompts.items()})
+
+    def _select_rows(
+        self, inputs: dict[str, torch.Tensor], speech: EntropyASRSpeechOutput, rows: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """What `generate` takes for some rows of a batch, with the speech already in the prompts' embeddings."""
+        input_ids = inputs["input_ids"][rows]
+        chosen = EntropyASRSpeechOutput(
+            audio_embeddings=speech.audio_embeddings[rows], audio_token_mask=speech.audio_token_mask[rows]
+        )
+        return {
+            "input_ids": input_ids,
+            "attention_mask": inputs["attention_mask"][rows],
+            "inputs_embeds": self.model.embed_prompt(input_ids, chosen),
+        }
+
+    def _generate(
+        self,
+        inputs: dict[str, torch.Tensor],
+        config: GenerationConfig,
+        others: dict[str, Any],
+        guards: GuardSettings,
+    ) -> tuple[torch.Tensor, list[bool]]:
+        """New tokens `(batch_size, num_new_tokens)`, and which rows did not end before their bound."""
+        input_ids = inputs["input_ids"]
+        new_tokens = self._max_new_tokens(inputs, config.max_new_tokens, guards)  # (B,)
         config.max_new_tokens = int(new_tokens.max())
+        prompt_length = input_ids.shape[1]
         criteria = StoppingCriteriaList([RowLengthCriteria(prompt_length + new_tokens)])
         criteria.extend(others.pop("stopping_criteria", []))
         sequences = self.model.generate(**inputs, generation_config=config, stopping_criteria=criteria, **others)
-        return {"sequences": sequences[:, prompt_length:]}
+        sequences = sequences[:, prompt_length:]
+        ends = torch.tensor(config.eos_token_id, device=sequences.device).reshape(-1)
+        return sequences, (~torch.isin(sequences, ends).any(-1)).tolist()
+
+    def _max_new_tokens(
+        self, inputs: dict[str, torch.Tensor], max_new_tokens: int | None, guards: GuardSettings
+    ) -> torch.Tensor:
+        """Longest transcript of each row in tokens: as asked for, by the length of the audio, or by the model."""
+        audio_tokens = (inputs["input_ids"] == self.processor.audio_token_id).sum(-1)
+        if max_new_tokens is not None:
+            return torch.full_like(audio_tokens, max_new_tokens)
+        if guards.length_bound:
+            return MIN_NEW_TOKENS + NEW_TOKENS_PER_AUDIO_TOKEN * audio_tokens
+        positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
+        if positions is None:
+            raise ValueError("Without the length bound, this language model needs `max_new_tokens`.")
+        return positions - inputs["attention_mask"].sum(-1)
 
     def _generation_config(self, generate_kwargs: dict[str, Any]) -> tuple[GenerationConfig, dict[str, Any]]:
         """What a call generates with, and those of its arguments that are no generation settings."""
@@ -308,10 +451,9 @@ class EntropyASRPipeline(Pipeline):
             config.pad_token_id = self.processor.tokenizer.pad_token_id
         return config, others
 
-    def _check_lengths(
-        self, model_inputs: dict[str, Any], audio_tokens: torch.Tensor, max_new_tokens: int | None
-    ) -> None:
+    def _check_lengths(self, model_inputs: dict[str, Any], max_new_tokens: int | None) -> None:
         """Refuse what is longer than the features, the encoder or the language model take: nothing is cut silently."""
+        audio_tokens = (model_inputs["inputs"]["input_ids"] == self.processor.audio_token_id).sum(-1)  # (B,)
         text_tokens = model_inputs["inputs"]["attention_mask"].sum(-1) - audio_tokens
         # Extractors of a fixed window (Whisper's) drop what is behind it.
         window = getattr(self.feature_extractor, "chunk_length", math.inf)
@@ -338,9 +480,48 @@ class EntropyASRPipeline(Pipeline):
             room -= max_new_tokens
         return max(0, min(frames / config.adaptor_stacking, room))
 
-    def postprocess(self, model_outputs: dict[str, torch.Tensor]) -> dict[str, str]:
-        """Text of one row of `sequences`, without surrounding white space; nothing in it is repaired."""
-        return {"text": self.processor.decode(model_outputs["sequences"][0]).strip()}
+    def postprocess(
+        self,
+        model_outputs: dict[str, Any],
+        language: str | None = None,
+        return_timestamps: str | bool | None = None,
+        return_confidence: bool = False,
+        return_flags: bool = False,
+        guards: GuardSettings = DEFAULT_GUARDS,
+    ) -> dict[str, Any]:
+        """Result of one utterance: its text without surrounding white space, in which nothing is repaired."""
+        row = model_outputs["rows"]
+        row = row[0] if isinstance(row, list) else row  # a batch of one comes as it is
+        flags, text = list(row["flags"]), ""
+        if NO_SPEECH not in flags:
+            text = self.processor.decode(model_outputs["sequences"][0]).strip()
+        result: dict[str, Any] = {"text": text}
+        if return_timestamps:
+            result["chunks"] = self._chunks(row, text, language, return_timestamps, return_confidence)
+        if return_confidence:
+            tokenizer = self.processor.phoneme_tokenizer
+            confidence, found = judge_transcript(row["log_probs"], text, tokenizer, guards, language)
+            result["confidence"] = 1.0 if NO_SPEECH in flags else confidence
+            flags += [] if NO_SPEECH in flags else found
+        if return_flags or return_confidence:
+            result["flags"] = flags
+        return result
+
+    def _chunks(
+        self, row: dict[str, Any], text: str, language: str | None, unit: str, with_confidence: bool
+    ) -> list[dict[str, Any]]:
+        """Words or phonemes with their times, as transformers' pipelines give them."""
+        align = align_words if unit == "word" else align_text_phonemes
+        tokenizer, seconds_per_frame = self.processor.phoneme_tokenizer, self.processor.seconds_per_frame
+        chunks = []
+        for piece in align(row["log_probs"], text, tokenizer, seconds_per_frame, language):
+            # The last frame may reach beyond the audio.
+            times = (
+                None if time is None else round(min(time, row["seconds"]), 3) for time in (piece.start, piece.end)
+            )
+            chunk = {"text": piece.text, "timestamp": tuple(times)}
+            chunks.append({**chunk, "confidence": piece.confidence} if with_confidence else chunk)
+        return chunks
 
 
 class SpeechRecognitionDispatcher:
@@ -407,11 +588,12 @@ def _refuse(arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
         if name not in UNSUPPORTED:
             raise ValueError(
-                f"Unknown argument `{name}`: this pipeline takes `language`, `hotwords`, `num_beams`, "
-                "`max_new_tokens`, and other arguments of `generate` in `generate_kwargs`."
+                f"Unknown argument `{name}`: this pipeline takes `language`, `hotwords`, `hotword_tolerance`, "
+                "`return_timestamps`, `return_confidence`, `return_flags`, `guards`, `num_beams`, `max_new_tokens`, "
+                "and other arguments of `generate` in `generate_kwargs`."
             )
         if value:
-            raise ValueError(f"`{name}` is not supported: one item is transcribed as a whole, without timestamps.")
+            raise ValueError(f"`{name}` is not supported: segments do not overlap.")
 
 
 __all__ = ["EntropyASRPipeline", "load_pipeline"]

@@ -13,6 +13,8 @@
 # limitations under the License.
 """Processor: from audio (and a request) to the model's inputs, and from its output back to text."""
 
+import math
+from functools import cached_property
 from numbers import Real
 
 import numpy as np
@@ -24,8 +26,10 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import auto_docstring
 
+from .alignment_entropy_asr import greedy_phonemes
 from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, output_length
+from .hotwords_entropy_asr import HotwordIndex, as_index
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
@@ -152,6 +156,18 @@ class EntropyASRProcessor(ProcessorMixin):
         """Token that ends a transcription: `<|im_end|>`."""
         return self.tokenizer.convert_tokens_to_ids(TURN_END)
 
+    @cached_property
+    def seconds_per_frame(self) -> float:
+        """Length of an encoder frame, 0.04 s with the project's encoder: what a phoneme's position is counted in.
+
+        Feature extractors do not agree on how they state their hop: it is the difference that a second makes.
+        """
+        noise = np.random.default_rng(0).standard_normal(2 * self.sampling_rate).astype(np.float32) / 10
+        one, two = (self._process_audio([noise[: n * self.sampling_rate]])[0]["input_features_mask"] for n in (1, 2))
+        # The last stage of audio tokens is the adaptor's stacking.
+        strides = math.prod(stride for _, stride, _ in self.audio_token_stages[:-1])
+        return strides / int(two.sum() - one.sum())
+
     def num_audio_tokens(self, num_frames):
         """Audio tokens of a number (or tensor of numbers) of feature frames, by the formula that the model uses."""
         return output_length(num_frames, self.audio_token_stages)
@@ -224,17 +240,75 @@ class EntropyASRProcessor(ProcessorMixin):
     def prompt(self, language: str | None = None, hotwords: list[str] | tuple[str, ...] = ()) -> str:
         """Prompt of one utterance, with one audio token that stands for all.
 
+        Args:
+            language: "en" or "zh"; the model decides by default.
+            hotwords: Contextual hints, all of which the model reads: see [`find_hints`] for choosing them.
+
         Raises:
-            ValueError: for a language the model was not trained on.
+            ValueError: for a language the model was not trained on, or a hint that would read as a part of the prompt.
         """
         if language is not None and language not in LANGUAGE_NAMES:
             raise ValueError(f"`language` {language!r} is not one of {', '.join(LANGUAGE_NAMES)}.")
         name = "" if language is None else f" {LANGUAGE_NAMES[language]}"
         content = [{"type": "text", "text": INSTRUCTION.format(language=name) + "\n"}, {"type": "audio"}]
         if hotwords:
+            self._check_hints(hotwords)
             content.append({"type": "text", "text": "\n" + HINTS.format(hints=", ".join(hotwords))})
         messages = [{"role": "user", "content": content}]
         return self.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    def _check_hints(self, hotwords: list[str] | tuple[str, ...]) -> None:
+        """Special tokens in a hint would end the user's turn, or ask for audio that is not there."""
+        for word in hotwords:
+            token = next((token for token in self.tokenizer.all_special_tokens if token in word), None)
+            if token is not None or "\n" in word:
+                raise ValueError(f"Hotword {word!r} holds {token or 'a line break'!r}, which is part of the prompt.")
+
+    def find_hints(
+        self,
+        phoneme_logits: torch.Tensor,
+        frame_mask: torch.Tensor,
+        hotwords: list[str] | HotwordIndex,
+        tolerance: float = 0.0,
+    ) -> list[list[str]]:
+        """Hotwords that the phoneme head heard: what `hotwords` of a transcription request should be.
+
+        Args:
+            phoneme_logits, frame_mask: of the model's `encode_speech`, `(batch_size, num_frames, phonemes)` and
+                `(batch_size, num_frames)`.
+            hotwords: words, whose phonemes the extra `g2p` gives, or an index of them.
+            tolerance: as in [`HotwordIndex.search`].
+
+        Returns:
+            The hints of each utterance.
+        """
+        index = as_index(hotwords, self.phoneme_tokenizer)
+        hints = []
+        for logits, mask in zip(phoneme_logits, frame_mask, strict=True):
+            heard = greedy_phonemes(logits[mask.bool()].log_softmax(-1), self.phoneme_tokenizer.blank_token_id)
+            symbols = self.phoneme_tokenizer.convert_ids_to_tokens([phoneme.token for phoneme in heard])
+            hints.append(index.find_hints(symbols, tolerance))
+        return hints
+
+    def tokenize_prompts(
+        self, num_audio_tokens: list[int], language: str | None = None, hotwords: list[list[str]] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Prompts of utterances that are encoded already: `input_ids` and `attention_mask`, padded on the left.
+
+        Args:
+            num_audio_tokens: placeholders of each utterance.
+            language: "en" or "zh"; the model decides by default.
+            hotwords: hints of each utterance.
+        """
+        hints = [[]] * len(num_audio_tokens) if hotwords is None else hotwords
+        texts = [
+            self.prompt(language, words).replace(self.audio_token, self.audio_token * count)
+            for count, words in zip(num_audio_tokens, hints, strict=True)
+        ]
+        tokens = self.tokenizer(
+            texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
+        )
+        return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
     def apply_transcription_request(
         self,
@@ -250,11 +324,17 @@ class EntropyASRProcessor(ProcessorMixin):
         Args:
             audio: one item or a list of them, as in `__call__`.
             language: "en" or "zh", one for all or one for each item; the model decides by default.
-            hotwords: words to listen for, a list shared by all items or one list for each.
+            hotwords: contextual hints, a list shared by all items or one list for each. The model reads all of them:
+                long lists go through [`find_hints`] first.
             sampling_rate: rate of audio given as arrays.
             tokenize: whether to return model inputs; the prompts as strings otherwise.
             **kwargs: passed to `__call__`.
         """
+        if isinstance(hotwords, HotwordIndex):
+            raise ValueError(
+                "A prompt takes the words of an index that were heard: `processor.find_hints(speech.phoneme_logits, "
+                "speech.frame_mask, index)` with `speech = model.encode_speech(...)`; the pipeline does both."
+            )
         items = _as_items(audio)
         languages = language if isinstance(language, (list, tuple)) else [language] * len(items)
         nested = bool(hotwords) and not isinstance(hotwords[0], str)

@@ -27,14 +27,21 @@ from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 
 
 CODE = {
+    "alignment_entropy_asr.py",
     "audio.py",
     "configuration_entropy_asr.py",
     "feature_extraction_entropy_asr.py",
+    "guards_entropy_asr.py",
+    "hotwords_entropy_asr.py",
+    "hotwords_tolerant_entropy_asr.py",
+    "long_form_entropy_asr.py",
     "modeling_entropy_asr.py",
     "modeling_entropy_asr_encoder.py",
+    "phonetics_entropy_asr.py",
     "pipeline_entropy_asr.py",
     "processing_entropy_asr.py",
     "tokenization_entropy_asr_phoneme.py",
+    "vad_entropy_asr.py",
 }
 
 
