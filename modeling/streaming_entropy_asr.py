@@ -212,7 +212,7 @@ class StreamingBatch:
             raise ValueError(f"`left_chunks` must be -1 (all) or a number of chunks, not {left_chunks}.")
         if max_streams < 1 or preview_chunks < 0:
             raise ValueError(f"`max_streams` ({max_streams}) must be 1 or more, `preview_chunks` 0 or more.")
-        self.left_chunks = left_chunks
+        self.left_chunks, self.max_streams = left_chunks, max_streams
         self.use_vad = use_vad
         self.endpoints = endpoints or EndpointSettings()
         self.preview_chunks = preview_chunks

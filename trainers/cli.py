@@ -64,6 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"entropy-asr {version('entropy-asr')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_transcribe(commands)
+    _add_stream(commands)
+    _add_serve(commands)
     _add_train(commands)
     _add_recipe(commands)
     _add_evaluate(commands)
@@ -87,6 +89,48 @@ def _add_transcribe(commands: Any) -> None:
     parser.add_argument("--language", choices=LANGUAGES, help="what is spoken (default: the model decides)")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
     _add_model_options(parser, default_batch_size=8)
+
+
+def _add_stream(commands: Any) -> None:
+    parser = _add_command(
+        commands, "stream", run_stream, "Transcribe while audio arrives: one line a segment, its start, end and text."
+    )
+    parser.add_argument("file", metavar="FILE", help="audio file, or - for raw 16-bit mono PCM on standard input")
+    parser.add_argument(
+        "--sampling_rate", type=_positive, default=16000, metavar="HZ", help="of -; default: %(default)s"
+    )
+    parser.add_argument("--language", choices=LANGUAGES, help="what is spoken (default: the model decides)")
+    parser.add_argument("--hotwords", nargs="+", metavar="W", help="words to listen for (needs the extra g2p)")
+    parser.add_argument(
+        "--max_segment", type=float, default=30.0, metavar="S", help="longest segment; default: %(default)s"
+    )
+    parser.add_argument("--no_vad", action="store_true", help="transcribe everything, cut after max_segment seconds")
+    parser.add_argument(
+        "--preview_chunks", type=int, default=0, metavar="N", help="preview of the text every N chunks (default: none)"
+    )
+    parser.add_argument("--real_time", action="store_true", help="read a file as fast as it was spoken")
+    parser.add_argument("--quiet", action="store_true", help="no partial results and latencies on standard error")
+    _add_streaming_options(parser)
+    parser.add_argument("--num_beams", type=_positive, metavar="N", help="beam search width (default: the model's)")
+
+
+def _add_serve(commands: Any) -> None:
+    parser = _add_command(commands, "serve", run_serve, "Serve streaming recognition over WebSockets (extra: serve).")
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=8765, help="default: %(default)s")
+    parser.add_argument("--max_streams", type=_positive, default=64, metavar="N", help="default: %(default)s")
+    _add_streaming_options(parser)
+
+
+def _add_streaming_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--chunk_ms", type=_positive, default=640, metavar="MS", help="default: %(default)s")
+    parser.add_argument("--left_chunks", type=int, default=4, metavar="N", help="-1 for all; default: %(default)s")
+    parser.add_argument(
+        "--min_silence", type=float, default=0.5, metavar="S", help="silence that ends a segment; default: %(default)s"
+    )
+    parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
 
 
 def _add_train(commands: Any) -> None:
@@ -234,6 +278,33 @@ def _recognize_alone(
         _print_error(f"{file}: {error}")
         failures.append(file)
         return None
+
+
+# stream and serve
+
+
+def run_stream(args: argparse.Namespace) -> int:
+    pipeline = _load_pipeline(args)
+    from .stream_command import run
+
+    try:
+        return run(pipeline, args)
+    except (ValueError, ImportError) as error:
+        raise CommandError(str(error)) from error
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    pipeline = _load_pipeline(args)
+    try:
+        from .server import make_batch, serve
+    except ImportError as error:
+        raise CommandError(f'{error}: install the extra with pip install "entropy-asr[serve]"') from error
+    try:
+        batch = make_batch(pipeline, args)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    serve(batch, args.host, args.port)
+    return 0
 
 
 # train and recipe

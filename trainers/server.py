@@ -1,0 +1,364 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""`entropy-asr serve`: streaming recognition over WebSockets, all connections batched through one model.
+
+Protocol, at `ws://HOST:PORT/v1/stream`; messages of text are JSON objects:
+
+1. The client may send, first, `{"type": "start", "sampling_rate": 16000, "language": "en", "hotwords": ["Kaldi"]}`;
+   every field but the type is optional. Without it, audio is mono at 16 kHz and the model decides the language.
+2. The server sends `{"type": "ready", "chunk_ms": 640, "sampling_rate": 16000}`.
+3. The client sends binary messages of raw mono PCM (16 bit, little endian), of any length up to 1 MiB.
+4. The server sends `{"type": "partial" or "final", "segment", "start", "end", "phonemes", "text", "flags"}`, times in
+   seconds of the stream, as segments are heard and when they end.
+5. The client sends `{"type": "finish"}`; the server sends what is left, then `{"type": "done", "seconds"}`, and
+   closes.
+
+What is wrong is told by `{"type": "error", "message"}` before the connection is closed with code 1003 (not the
+protocol), 1008 (a request that cannot be honoured, nothing sent for a minute, updates not read), 1011 (the server
+failed) or 1013 (all streams are taken). A client that sends faster than it is served is read from more slowly; nothing
+is dropped. `GET /health` tells the number of streams and the load.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from entropy_asr.modeling.streaming_entropy_asr import Stream, StreamingBatch, StreamingUpdate
+from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE, EndpointSettings
+
+
+# Audio of a connection that waits for the model, in seconds, from which on nothing more is read from it.
+MAX_WAITING_SECONDS = 5.0
+MAX_MESSAGE_BYTES = 2**20
+# Updates that a client has not taken; one that does not read is disconnected.
+MAX_UNREAD_UPDATES = 1000
+# A request with more hotwords would keep the model from all streams while their phonemes are looked up.
+MAX_HOTWORDS = 1000
+IDLE_SECONDS = 60.0
+# For the last words to a client that may not be listening.
+FAREWELL_SECONDS = 5.0
+START_FIELDS = {"type", "sampling_rate", "language", "hotwords"}
+NOT_THE_PROTOCOL, REFUSED, FAILED, BUSY = 1003, 1008, 1011, 1013
+
+logger = logging.getLogger(__name__)
+
+
+class ProtocolError(Exception):
+    """What a client did wrong, and the code to close with."""
+
+    def __init__(self, message: str, code: int = NOT_THE_PROTOCOL):
+        super().__init__(message)
+        self.code = code
+
+
+class Session:
+    """One connection's stream, and what passes between the connection and the engine."""
+
+    def __init__(self, stream: Stream, rate: int):
+        self.stream = stream
+        self.rate = rate
+        self.updates: asyncio.Queue[StreamingUpdate | None] = asyncio.Queue(MAX_UNREAD_UPDATES)
+        self.audio: list[np.ndarray] = []
+        self.seconds = 0.0
+        self.is_finished = False
+        self.is_told = False
+        self.failure: ProtocolError | None = None
+        self.has_failed = asyncio.Event()
+        self.has_room = asyncio.Event()
+        self.has_room.set()
+
+    @property
+    def seconds_waiting(self) -> float:
+        """Audio that arrived and that the model has not heard."""
+        return sum(map(len, self.audio)) / self.rate + self.stream.seconds_waiting
+
+    async def push(self, samples: np.ndarray) -> None:
+        """Hand audio to the engine; waits while much of it is unheard, which slows down the client."""
+        self.audio.append(samples)
+        self.seconds += len(samples) / self.rate
+        if self.seconds_waiting > MAX_WAITING_SECONDS:
+            self.has_room.clear()
+        await self.has_room.wait()
+
+    def fail(self, failure: ProtocolError) -> None:
+        """End the connection from the engine's side."""
+        self.failure = failure
+        self.has_failed.set()
+
+    def put(self, update: StreamingUpdate | None) -> None:
+        """Queue an update for the client, `None` behind the last one."""
+        try:
+            self.updates.put_nowait(update)
+        except asyncio.QueueFull:
+            self.fail(ProtocolError("updates were not read", REFUSED))
+
+
+class Engine:
+    """Steps a [`StreamingBatch`] in a thread of its own, whenever one of its streams has something to do.
+
+    Only the engine touches the batch: what connections bring is handed over between steps.
+    """
+
+    def __init__(self, batch: StreamingBatch):
+        self.batch = batch
+        self.sessions: dict[Stream, Session] = {}
+        self.busy_seconds = 0.0
+        self.started = time.monotonic()
+        self._wake = asyncio.Event()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="entropy-asr")
+        self._stepping = asyncio.Lock()
+
+    async def join(self, request: dict[str, Any]) -> Session:
+        """Add a stream.
+
+        Raises:
+            ProtocolError: there is no room, or the request cannot be honoured.
+        """
+        hotwords = request.get("hotwords")
+        if isinstance(hotwords, list) and len(hotwords) > MAX_HOTWORDS:
+            raise ProtocolError(f"more than {MAX_HOTWORDS} hotwords", REFUSED)
+        join = partial(self.batch.join, **request)
+        async with self._stepping:
+            try:
+                stream = await asyncio.get_running_loop().run_in_executor(self._executor, join)
+            except RuntimeError as error:
+                raise ProtocolError(str(error), BUSY) from error
+            except (ValueError, TypeError, ImportError) as error:
+                raise ProtocolError(str(error), REFUSED) from error
+            self.sessions[stream] = Session(stream, request.get("sampling_rate", SAMPLING_RATE))
+        return self.sessions[stream]
+
+    async def leave(self, session: Session) -> None:
+        """Remove a stream, whatever state it is in."""
+        async with self._stepping:
+            del self.sessions[session.stream]
+            self.batch.leave(session.stream)
+
+    def notify(self) -> None:
+        """Tell the engine that a session has brought something."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled. An error of the model ends the connections it was working for, not the server."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._hand_over() or self.batch.has_work:
+                try:
+                    await self._step()
+                except Exception:
+                    logger.exception("a step failed")
+                    for session in self.sessions.values():
+                        session.fail(ProtocolError("the server failed", FAILED))
+                    await asyncio.sleep(1)  # they leave now
+
+    async def _step(self) -> None:
+        async with self._stepping:
+            start = time.monotonic()
+            updates = await asyncio.get_running_loop().run_in_executor(self._executor, self.batch.step)
+            self.busy_seconds += time.monotonic() - start
+        self._distribute(updates)
+
+    def _hand_over(self) -> bool:
+        """Pass to the batch what came in; whether anything did."""
+        any_audio = False
+        for session in self.sessions.values():
+            for samples in session.audio:
+                self.batch.push(session.stream, samples)
+                any_audio = True
+            session.audio.clear()
+            if session.is_finished and not session.stream.is_finished:
+                self.batch.finish(session.stream)
+        return any_audio
+
+    def _distribute(self, updates: list[tuple[Stream, StreamingUpdate]]) -> None:
+        for stream, update in updates:
+            if stream in self.sessions:
+                self.sessions[stream].put(update)
+        for session in self.sessions.values():
+            if session.seconds_waiting <= MAX_WAITING_SECONDS:
+                session.has_room.set()
+            if self.batch.is_done(session.stream) and not session.is_told:
+                session.is_told = True
+                session.put(None)
+
+
+def parse_request(text: str | None) -> dict[str, Any]:
+    """Check a JSON message of a client.
+
+    Raises:
+        ProtocolError: it is not one of the protocol's.
+    """
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not JSON: {error}") from error
+    if not isinstance(message, dict) or message.get("type") not in ("start", "finish"):
+        raise ProtocolError('expected {"type": "start"} or {"type": "finish"}')
+    unknown = set(message) - (START_FIELDS if message["type"] == "start" else {"type"})
+    if unknown:
+        raise ProtocolError(f"unknown fields: {', '.join(sorted(unknown))}")
+    return message
+
+
+def parse_audio(data: bytes) -> np.ndarray:
+    """Samples of a binary message."""
+    if len(data) % 2:
+        raise ProtocolError(f"{len(data)} bytes are no whole number of 16-bit samples")
+    return np.frombuffer(data, dtype="<i2")
+
+
+async def _receive(socket: WebSocket, timeout: float | None = IDLE_SECONDS) -> dict[str, Any]:
+    try:
+        message = await asyncio.wait_for(socket.receive(), timeout)
+    except TimeoutError as error:
+        raise ProtocolError(f"nothing was sent for {IDLE_SECONDS:.0f} seconds", REFUSED) from error
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"])
+    return message
+
+
+async def _read(socket: WebSocket, message: dict[str, Any], session: Session, engine: Engine) -> None:
+    """Take audio until the client finishes, beginning with its first message."""
+    is_first = True
+    while not session.is_finished:
+        if message.get("bytes") is not None:
+            samples = parse_audio(message["bytes"])
+            engine.notify()
+            await session.push(samples)
+        elif parse_request(message.get("text"))["type"] == "finish":
+            session.is_finished = True
+            engine.notify()
+        elif not is_first:
+            raise ProtocolError("`start` must be the first message")
+        message = await _receive(socket, None if session.is_finished else IDLE_SECONDS)
+        is_first = False
+    raise ProtocolError("nothing may follow `finish`")
+
+
+async def _write(socket: WebSocket, session: Session) -> None:
+    """Send updates until all are sent."""
+    while (update := await session.updates.get()) is not None:
+        await socket.send_json(describe(update))
+    await socket.send_json({"type": "done", "seconds": round(session.seconds, 3)})
+
+
+async def _watch(session: Session) -> None:
+    await session.has_failed.wait()
+    raise session.failure
+
+
+def describe(update: StreamingUpdate) -> dict[str, Any]:
+    """An update as it is sent."""
+    return {
+        "type": "final" if update.is_final else "partial",
+        "segment": update.segment,
+        "start": round(update.start, 3),
+        "end": round(update.end, 3),
+        "phonemes": update.phonemes,
+        "text": update.text,
+        "flags": list(update.flags),
+    }
+
+
+async def _serve_session(socket: WebSocket, engine: Engine) -> None:
+    """A connection from its first message to its last."""
+    first = await _receive(socket)
+    request = {} if first.get("bytes") is not None else parse_request(first.get("text"))
+    session = await engine.join({name: value for name, value in request.items() if name != "type"})
+    chunk_ms = 1000 * engine.batch.chunk_samples // SAMPLING_RATE
+    tasks = []
+    try:
+        await socket.send_json({"type": "ready", "chunk_ms": chunk_ms, "sampling_rate": session.rate})
+        work = (_read(socket, first, session, engine), _write(socket, session), _watch(session))
+        tasks += [asyncio.create_task(part) for part in work]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await engine.leave(session)
+
+
+async def stream_endpoint(socket: WebSocket) -> None:
+    """One connection: whatever it does, it costs no other one."""
+    await socket.accept()
+    try:
+        await _serve_session(socket, socket.app.state.engine)
+        await socket.close()
+    except WebSocketDisconnect:
+        return
+    except ProtocolError as error:
+        with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            await asyncio.wait_for(_say_farewell(socket, error), FAREWELL_SECONDS)
+
+
+async def _say_farewell(socket: WebSocket, error: ProtocolError) -> None:
+    await socket.send_json({"type": "error", "message": str(error)})
+    await socket.close(error.code)
+
+
+async def health(request: Request) -> JSONResponse:
+    """Load of the server: `busy` is the share of its time that the model worked."""
+    engine: Engine = request.app.state.engine
+    return JSONResponse(
+        {
+            "streams": len(engine.sessions),
+            "max_streams": engine.batch.max_streams,
+            "busy": round(engine.busy_seconds / max(1e-9, time.monotonic() - engine.started), 3),
+            "seconds_waiting": round(max((s.seconds_waiting for s in engine.sessions.values()), default=0.0), 3),
+        }
+    )
+
+
+def build_app(batch: StreamingBatch) -> Starlette:
+    """The server as an ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.engine = Engine(batch)
+        task = asyncio.create_task(app.state.engine.run())
+        yield
+        task.cancel()
+
+    routes = [WebSocketRoute("/v1/stream", stream_endpoint), Route("/health", health)]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def make_batch(pipeline: Any, args: argparse.Namespace) -> StreamingBatch:
+    """The batch of a command's options: `chunk_ms`, `left_chunks`, `max_streams` and `min_silence`.
+
+    Raises:
+        ValueError: settings that do not fit.
+    """
+    endpoints = EndpointSettings(min_silence=args.min_silence, padding=min(0.3, args.min_silence))
+    return StreamingBatch(
+        pipeline,
+        chunk_ms=args.chunk_ms,
+        left_chunks=args.left_chunks,
+        max_streams=args.max_streams,
+        endpoints=endpoints,
+    )
+
+
+def serve(batch: StreamingBatch, host: str, port: int) -> None:
+    """Serve until interrupted."""
+    import uvicorn
+
+    uvicorn.run(build_app(batch), host=host, port=port, ws_max_size=MAX_MESSAGE_BYTES, ws_max_queue=8)
