@@ -124,10 +124,14 @@ class SpeechTrainerMixin:
         )
         return self.accelerator.prepare(self._speech_loader(rows, sampler, self.data_collator.evaluation()))
 
+    def _row_dataset(self, rows) -> torch.utils.data.Dataset:
+        """What the collator gets its rows from, by `(index, draw)`."""
+        return SpeechDataset(rows)
+
     def _speech_loader(self, rows, sampler: DurationBatchSampler, collator) -> DataLoader:
         workers = self.args.dataloader_num_workers
         return DataLoader(
-            SpeechDataset(rows),
+            self._row_dataset(rows),
             batch_sampler=sampler,
             collate_fn=collator,
             num_workers=workers,

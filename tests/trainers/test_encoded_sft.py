@@ -1,0 +1,174 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Training on stored encoder frames, and on text that is heard through them."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_helpers import die_at, make_rows, same_tensors
+from transformers import Trainer
+
+from entropy_asr.modeling import EntropyASRForConditionalGeneration
+from entropy_asr.trainers.collation import FeatureCollator, TranscriptionCollator
+from entropy_asr.trainers.encoded_sft import (
+    EncodedCollator,
+    EncodedDataSection,
+    EncodedSFTConfig,
+    FrameInput,
+    encoded_rows,
+)
+from entropy_asr.trainers.encoded_speech import EncodedSpeech, UnitInventory, encode_speech, encoded_or_loaded
+from entropy_asr.trainers.encoder_pretraining import add_phoneme_ids
+from entropy_asr.trainers.recipe import run_section
+from entropy_asr.trainers.sft import SFTModelSection
+from entropy_asr.trainers.sources import SpeechDataset
+
+
+@pytest.fixture(scope="module")
+def encoded(components):
+    """Model, processor, rows and their encoded speech, without augmentation."""
+    model, processor = SFTModelSection(path=str(components / "full")).build()
+    rows = add_phoneme_ids(make_rows(), processor.phoneme_tokenizer)
+    speech = encode_speech(model, rows, FeatureCollator(processor.feature_extractor), 1, 0, max_batch_duration=3.0)
+    return model, processor, rows, speech
+
+
+def inventory_of(utterances):
+    """Inventory of utterances [(phoneme, number of frames), ...]; a frame holds (utterance, position, phoneme)."""
+    frames, ends, units = [], [], []
+    for number, utterance in enumerate(utterances):
+        position = 0
+        for phoneme, length in utterance:
+            units.append((number, phoneme, position, position + length))
+            frames += [(number, position + offset, phoneme) for offset in range(length)]
+            position += length
+        ends.append(len(frames))
+    arrays = {"rows": np.arange(len(ends)), "units": np.array(units)}
+    return UnitInventory(EncodedSpeech(np.array(frames, dtype=np.float16), np.array(ends), **arrays))
+
+
+def test_joined_phonemes_come_from_the_same_neighbourhood():
+    inventory = inventory_of(
+        [
+            [(0, 2), (5, 1), (6, 2), (7, 1), (0, 1)],
+            [(0, 1), (8, 1), (6, 3), (7, 2), (0, 1)],
+            [(0, 1), (5, 2), (9, 1), (0, 0)],
+        ]
+    )
+    for seed in range(20):
+        frames = inventory.frames([5, 6, 7], np.random.default_rng(seed))
+        spoken = [tuple(frame) for frame in frames.astype(int).tolist() if frame[2] != 0]
+        # 5 before 6 and 6 between 5 and 7 were said in utterance 0 only; 7 between 6 and the end in both.
+        assert spoken[:3] == [(0, 2, 5), (0, 3, 6), (0, 4, 6)]
+        assert spoken[3:] in ([(0, 5, 7)], [(1, 5, 7), (1, 6, 7)])
+    nowhere = inventory.frames([7, 9], np.random.default_rng(0)).astype(int)
+    assert [phoneme for phoneme in nowhere[:, 2] if phoneme] in ([7, 9], [7, 7, 9])
+    assert inventory.has([5, 9]) and not inventory.has([5, 4])
+    with pytest.raises(ValueError, match="Phoneme 4"):
+        inventory.frames([5, 4], np.random.default_rng(0))
+
+
+def test_stored_frames_are_the_encoders(encoded):
+    model, processor, rows, speech = encoded
+    assert sorted(speech.rows) == list(range(len(rows)))
+    for recording, row in enumerate(speech.rows):
+        features = processor.feature_extractor(
+            SpeechDataset(rows)[int(row)]["samples"], sampling_rate=16000, return_tensors="pt"
+        )["input_features"]
+        with torch.no_grad():
+            expected = model.model.audio_tower(features).last_hidden_state[0]
+        torch.testing.assert_close(
+            torch.from_numpy(speech.recording(recording)).float(), expected, atol=2e-3, rtol=2e-3
+        )
+
+
+def test_units_cover_each_recording_in_order(encoded):
+    *_, rows, speech = encoded
+    for recording, row in enumerate(speech.rows.tolist()):
+        units = speech.units[speech.units[:, 0] == recording]
+        assert units[0, 2] == 0 and units[-1, 3] == speech.lengths[recording]
+        assert (units[1:, 2] == units[:-1, 3]).all()
+        assert [phoneme for phoneme in units[:, 1].tolist() if phoneme] == rows[row]["phoneme_ids"]
+
+
+def test_loss_is_the_one_on_audio(encoded):
+    model, processor, rows, speech = encoded
+    collator = TranscriptionCollator(processor.feature_extractor, processor=processor)
+    data = EncodedDataSection(train=[{"path": "not read"}])
+    from_frames = encoded_rows(data, rows, speech, processor)
+    keys = [(index, 0) for index in range(len(speech))]
+    items = [from_frames[key] for key in keys]
+    audio = collator([SpeechDataset(rows)[int(row)] for row in speech.rows])
+    frames = EncodedCollator(processor.feature_extractor, processor=processor)(items)
+    for batch in (audio, frames):
+        batch.pop("durations")
+    assert torch.equal(audio["input_ids"], frames["input_ids"]) and torch.equal(audio["labels"], frames["labels"])
+    with torch.no_grad():
+        expected = model(**audio).loss
+        tower = model.model.audio_tower
+        model.model.audio_tower = FrameInput(tower, model.config.audio_length_stages)
+        try:
+            loss = model(**frames).loss
+        finally:
+            model.model.audio_tower = tower
+    torch.testing.assert_close(loss, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_encoding_is_kept(encoded, tmp_path):
+    *_, speech = encoded
+    kept = encoded_or_loaded(tmp_path / "encoded", lambda: speech)
+    again = encoded_or_loaded(tmp_path / "encoded", lambda: pytest.fail("encoded twice"))
+    for one in (kept, again):
+        assert np.array_equal(one.frames, speech.frames) and np.array_equal(one.units, speech.units)
+
+
+def stage_settings(components, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("we open the red door\nthe dog\n" * 3, encoding="utf-8")
+    return {
+        "data": {
+            "train": [{"path": str(components / "rows")}],
+            "text": [{"path": str(text), "language": "en", "max_units": 3}],
+            "cache_dir": str(tmp_path / "cache"),
+        },
+        "augmentation": {"speed_factors": [0.9, 1.1]},
+        "model": {"path": str(components / "full")},
+        "training": {
+            "max_batch_duration": 4.0,
+            "num_buckets": 3,
+            "learning_rate": 1e-2,
+            "muon": True,
+            "max_steps": 6,
+            "save_steps": 2,
+            "logging_steps": 1,
+            "report_to": "none",
+            "use_cpu": True,
+        },
+    }
+
+
+def test_stage_trains_all_but_the_encoder_and_resumes_exactly(components, tmp_path, monkeypatch):
+    section = stage_settings(components, tmp_path)
+    run_section("encoded_sft", section, tmp_path / "whole", 7)
+    before = EntropyASRForConditionalGeneration.from_pretrained(components / "full", dtype=torch.float32).state_dict()
+    after = EntropyASRForConditionalGeneration.from_pretrained(tmp_path / "whole", dtype=torch.float32).state_dict()
+    changed = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"adaptor", "language_model", "weight"}  # "weight": lm_head's, tied to the embeddings
+
+    monkeypatch.setattr(Trainer, "training_step", die_at(3))
+    with pytest.raises(KeyboardInterrupt):
+        run_section("encoded_sft", section, tmp_path / "killed", 7)
+    monkeypatch.undo()
+    run_section("encoded_sft", section, tmp_path / "killed", 7)
+    files = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")]
+    assert same_tensors(*files)
+
+
+def test_what_cannot_be_done_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="eval"):
+        EncodedDataSection(eval=[{"path": "somewhere"}])
+    with pytest.raises(ValueError, match="eval_strategy"):
+        EncodedSFTConfig(output_dir=str(tmp_path), eval_strategy="steps", eval_steps=1, use_cpu=True)
+    with pytest.raises(ValueError, match="frozen"):
+        EncodedSFTConfig(output_dir=str(tmp_path), freeze=[], use_cpu=True)

@@ -1,0 +1,251 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Encoder frames on disk, and text turned into such frames: speech for a language model, without an encoder.
+
+While the encoder is frozen, a recording gives the same frames in every epoch, so they are computed once. And text that
+nobody recorded is made audible to the language model: frames of each of its phonemes are cut out of recordings and
+joined, as concatenative synthesis joins waveforms. It works as far as the encoder keeps to its side of the paper's
+boundary, sound to phonemes: where frames say little but the phoneme, they can be exchanged.
+
+Not in the paper, which has 560 000 hours of recordings: a way to train on text of which little is recorded.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torchaudio.functional import TokenSpan
+from tqdm.auto import tqdm
+
+from entropy_asr.modeling.alignment_entropy_asr import LEAD_SHARE, align_phonemes
+from entropy_asr.modeling.configuration_entropy_asr import output_length
+from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
+
+from .batching import DurationBatchSampler
+from .collation import FeatureCollator
+from .sources import SpeechDataset
+
+
+logger = logging.getLogger(__name__)
+
+# (row, phoneme, first frame, end frame): a phoneme of a recording; phoneme 0 is what is heard before or after speech.
+UNIT_COLUMNS = ("row", "phoneme", "start", "end")
+
+
+@dataclass
+class EncodedSpeech:
+    """Frames of recordings and where their phonemes are.
+
+    Args:
+        frames: Encoder output of all recordings, one after another, float16 `(num_frames, hidden_size)`.
+        ends: End of each recording in `frames`, `(num_recordings,)`.
+        rows: Row of the data set that each recording comes from, `(num_recordings,)`.
+        units: Phonemes in the order they were said, int64 `(num_units, 4)`, see `UNIT_COLUMNS`; `row` is the number of
+            the recording.
+    """
+
+    frames: np.ndarray
+    ends: np.ndarray
+    rows: np.ndarray
+    units: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Frames of each recording, `(num_recordings,)`."""
+        return np.diff(self.ends, prepend=0)
+
+    def recording(self, index: int) -> np.ndarray:
+        """Frames of a recording, float16 `(T, hidden_size)`."""
+        start = self.ends[index - 1] if index else 0
+        return self.frames[start : self.ends[index]]
+
+    def save(self, folder: Path) -> None:
+        """Write to a folder that is there only when it is whole."""
+        temporary = folder.with_name(f"{folder.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name in ("frames", "ends", "rows", "units"):
+            np.save(temporary / f"{name}.npy", getattr(self, name))
+        (temporary / "about.json").write_text(json.dumps({"recordings": len(self), "frames": len(self.frames)}))
+        temporary.rename(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "EncodedSpeech":
+        """Open what [`save`] wrote; frames stay on disk until they are read."""
+        return cls(
+            frames=np.load(folder / "frames.npy", mmap_mode="r"),
+            **{name: np.load(folder / f"{name}.npy") for name in ("ends", "rows", "units")},
+        )
+
+
+def encode_speech(
+    model: EntropyASRForConditionalGeneration,
+    rows: Dataset,
+    collator: FeatureCollator,
+    passes: int,
+    seed: int,
+    max_batch_duration: float,
+) -> EncodedSpeech:
+    """Run the encoder over rows with `phoneme_ids` and find where their phonemes are.
+
+    Args:
+        model: Its encoder and phoneme head are used, in evaluation mode.
+        rows: Rows of [`~sources.load_sources`] with the column `phoneme_ids`.
+        collator: Extracts (and, if it has an augmenter, augments) features.
+        passes: How often each row is encoded, augmented anew each time.
+        seed: Seed of the augmentation.
+        max_batch_duration: Seconds of padded audio in a batch.
+    """
+    dataset = SpeechDataset(rows)
+    sampler = DurationBatchSampler(rows["duration"][:], max_batch_duration, shuffle=False, seed=seed)
+    frames, row_numbers, units = [], [], []
+    model.eval()
+    for epoch in range(passes):
+        sampler.set_epoch(epoch)
+        for batch in tqdm(sampler, desc=f"Encoding speech, pass {epoch + 1} of {passes}"):
+            items = [dataset[key] for key in batch]
+            for item, (encoded, log_probs) in zip(items, _encode_batch(model, collator, items), strict=True):
+                units += _units(len(frames), log_probs, item["phoneme_ids"])
+                frames.append(encoded.half().numpy())
+                row_numbers.append(item["index"])
+    lengths = [len(recording) for recording in frames]
+    return EncodedSpeech(
+        frames=np.concatenate(frames),
+        ends=np.cumsum(lengths),
+        rows=np.array(row_numbers),
+        units=np.array(units, dtype=np.int64).reshape(-1, len(UNIT_COLUMNS)),
+    )
+
+
+@torch.no_grad()
+def _encode_batch(model, collator: FeatureCollator, items: list[dict]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Valid frames `(T, hidden_size)` and phoneme log-probabilities `(T, V)` of each item, on the CPU."""
+    inputs = collator.features(items)
+    features, mask = inputs["input_features"].to(model.device), inputs["attention_mask"].to(model.device)
+    output = model.model.get_audio_features(features, mask, return_dict=True)
+    hidden = output.last_hidden_state
+    log_probs = model.phoneme_head(hidden).float().log_softmax(-1).cpu()
+    lengths = output_length(mask.long().sum(-1), model.config.audio_length_stages).tolist()
+    for index, length in enumerate(lengths):
+        yield hidden[index, :length].float().cpu(), log_probs[index, :length]
+
+
+def _units(recording: int, log_probs: torch.Tensor, phoneme_ids: list[int]) -> list[tuple[int, int, int, int]]:
+    """Units of a recording, the silence before and after it among them; none where no alignment is possible."""
+    num_frames = len(log_probs)
+    if not phoneme_ids:
+        return [(recording, 0, 0, num_frames)]
+    try:
+        spans = align_phonemes(log_probs, phoneme_ids)
+    except ValueError:
+        return []  # faster speech than CTC can write: it is heard as a whole, but nothing is cut out of it
+    edges = [spans[0].start, *(_edge(one, other) for one, other in pairwise(spans)), spans[-1].end]
+    units = [(recording, span.token, *edge) for span, edge in zip(spans, pairwise(edges), strict=True)]
+    return [(recording, 0, 0, edges[0]), *units, (recording, 0, edges[-1], num_frames)]
+
+
+def _edge(one: TokenSpan, other: TokenSpan) -> int:
+    """Frame at which the second of two neighbouring phonemes begins."""
+    return other.start - round((other.start - one.end) * LEAD_SHARE)
+
+
+class UnitInventory:
+    """Cuts phonemes out of encoded speech and joins them to utterances that nobody said.
+
+    Each phoneme is taken from a recording where both its neighbours are the same, or else the one before, or the one
+    after, or just any: coarticulation is in the frames.
+
+    Args:
+        speech: Recordings to cut from.
+        max_silence: Longest silence at either end, in frames.
+    """
+
+    # Contexts from the closest to none: whether the phoneme before and the one after must be the same.
+    CONTEXTS = ((True, True), (True, False), (False, True), (False, False))
+
+    def __init__(self, speech: EncodedSpeech, max_silence: int = 12):
+        self.speech = speech
+        self.max_silence = max_silence
+        row, phoneme, start, end = speech.units.T
+        offsets = speech.ends - speech.lengths
+        self._start, self._end = offsets[row] + start, offsets[row] + end
+        self._phoneme, self._row = phoneme, row
+        self._base = int(phoneme.max(initial=0)) + 1
+        usable = self._end > self._start
+        before, after = np.roll(phoneme, 1), np.roll(phoneme, -1)
+        self._tables = [
+            _Table(self._keys(phoneme, before * left, after * right), usable) for left, right in self.CONTEXTS
+        ]
+
+    def _keys(self, phoneme, before, after):
+        return (phoneme * self._base + before) * self._base + after
+
+    def frames(self, phoneme_ids: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+        """Frames, float16 `(T, hidden_size)`, of a phoneme sequence.
+
+        Raises:
+            ValueError: no recording has one of the phonemes.
+        """
+        silence = [self._silence(rng), self._silence(rng)]
+        padded = [0, *phoneme_ids, 0]
+        cuts = [self._cut(*padded[i - 1 : i + 2], rng) for i in range(1, len(padded) - 1)]
+        return np.concatenate([silence[0], *(self.speech.frames[slice(*cut)] for cut in cuts), silence[1]])
+
+    def has(self, phoneme_ids: Sequence[int]) -> bool:
+        """Whether all of the phonemes were recorded."""
+        return all(self._tables[-1].any(self._keys(phoneme, 0, 0)) for phoneme in phoneme_ids)
+
+    def _cut(self, before: int, phoneme: int, after: int, rng: np.random.Generator) -> tuple[int, int]:
+        for (left, right), table in zip(self.CONTEXTS, self._tables, strict=True):
+            unit = table.draw(self._keys(phoneme, before * left, after * right), rng)
+            if unit is not None:
+                return int(self._start[unit]), int(self._end[unit])
+        raise ValueError(f"Phoneme {phoneme} is in none of the {len(self.speech)} recordings.")
+
+    def _silence(self, rng: np.random.Generator) -> np.ndarray:
+        """Up to `max_silence` frames from before or after some speech, possibly none."""
+        unit = self._tables[-1].draw(self._keys(0, 0, 0), rng)
+        if unit is None:
+            return self.speech.frames[:0]
+        start, end = int(self._start[unit]), int(self._end[unit])
+        return self.speech.frames[start : min(end, start + int(rng.integers(self.max_silence + 1)))]
+
+
+class _Table:
+    """Units by key, sorted for binary search."""
+
+    def __init__(self, keys: np.ndarray, usable: np.ndarray):
+        units = np.flatnonzero(usable)
+        order = np.argsort(keys[units], kind="stable")
+        self._units, self._keys = units[order], keys[units][order]
+
+    def _range(self, key: int) -> tuple[int, int]:
+        return int(np.searchsorted(self._keys, key)), int(np.searchsorted(self._keys, key, side="right"))
+
+    def any(self, key: int) -> bool:
+        first, end = self._range(key)
+        return end > first
+
+    def draw(self, key: int, rng: np.random.Generator) -> int | None:
+        first, end = self._range(key)
+        return int(self._units[rng.integers(first, end)]) if end > first else None
+
+
+def encoded_or_loaded(folder: str | os.PathLike, encode) -> EncodedSpeech:
+    """What `encode()` gave when it was first asked for this folder; an interrupted run starts it again."""
+    folder = Path(folder)
+    if not (folder / "about.json").exists():
+        logger.warning(f"{folder}: encoding speech once for all epochs.")
+        encode().save(folder)
+    return EncodedSpeech.load(folder)
