@@ -47,7 +47,7 @@ class DataSource:
         split: Split to load. A single parquet file or a saved `Dataset` has no splits: there it must stay "train".
         name: What the `source` column says. None: the last part of `path`.
         config: Configuration of a Hub data set that has several.
-        text_column: Column with the transcript.
+        text_column: Column with the transcript. None: the rows hold no speech, noise for one, and get an empty one.
         language: Language of all rows. None: the data set's `language` column.
         repeat: How often each row occurs in an epoch.
         max_rows: Largest number of rows, the first ones after filtering by duration. None: all.
@@ -60,7 +60,7 @@ class DataSource:
     split: str = "train"
     name: str | None = None
     config: str | None = None
-    text_column: str = "text"
+    text_column: str | None = "text"
     language: str | None = None
     repeat: int = 1
     max_rows: int | None = None
@@ -69,6 +69,10 @@ class DataSource:
     streaming: bool = False
 
     def __post_init__(self):
+        if self.text_column is None:
+            if self.language not in (None, NON_SPEECH):
+                raise ValueError(f"{self.path}: text_column=None means no speech, but language={self.language!r}.")
+            self.language = NON_SPEECH
         if self.repeat < 1:
             raise ValueError(f"{self.path}: repeat must be at least 1, got {self.repeat}.")
         if self.max_rows is not None and self.max_rows < 1:
@@ -314,7 +318,8 @@ def _shared_columns(rows: Dataset | IterableDataset, source: DataSource) -> Data
     if rows.column_names is None:
         rows = rows._resolve_features()
     audio = "samples" if "samples" in rows.column_names else "audio"
-    needed = [audio, source.text_column] + (["language"] if source.language is None else [])
+    transcript = [] if source.text_column is None else [source.text_column]
+    needed = [audio, *transcript] + (["language"] if source.language is None else [])
     missing = [name for name in needed if name not in rows.column_names]
     if missing:
         hint = " Set language=... for data of one language." if missing == ["language"] else ""
@@ -323,10 +328,11 @@ def _shared_columns(rows: Dataset | IterableDataset, source: DataSource) -> Data
         )
     given = needed + (["duration"] if "duration" in rows.column_names else [])
     rows = rows.select_columns(given)
-    if source.text_column != "text":
+    if source.text_column not in (None, "text"):
         rows = rows.rename_column(source.text_column, "text")
     rows = rows.cast_column(audio, List(Value("int16")) if audio == "samples" else ENCODED_AUDIO)
     constants = {"source": source.name} | ({} if source.language is None else {"language": source.language})
+    constants |= {"text": ""} if source.text_column is None else {}
     for name, value in constants.items():
         rows = _add_constant(rows, name, value)
     if "duration" not in given:

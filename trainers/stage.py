@@ -70,8 +70,10 @@ class DataSection:
         eval: The same for the evaluation rows. None: no evaluation during training.
         synthetic: Fields of [`SynthesisSource`]; trained on besides `train`.
         synthetic_eval: The same for the evaluation rows.
-        noise: Fields of [`~sources.DataSource`] for noise that is mixed into speech.
+        noise: Fields of [`~sources.DataSource`] for noise that is mixed into speech: a data set or a folder of audio
+            files, without transcripts.
         max_duration: Longest utterance trained on, in seconds.
+        decode_ahead: Decode all audio once, to 115 MB an hour. False: decode in the data loader's workers, each time.
         cache_dir: Where decoded and synthetic audio is kept.
         num_proc: Number of processes that decode and synthesise.
     """
@@ -82,10 +84,15 @@ class DataSection:
     synthetic_eval: list[dict] = field(default_factory=list)
     noise: list[dict] = field(default_factory=list)
     max_duration: float | None = None
+    decode_ahead: bool = True
     cache_dir: str = "cache"
     num_proc: int = 1
 
     def __post_init__(self):
+        if not self.decode_ahead and (self.synthetic or self.synthetic_eval):
+            raise ValueError(
+                "data: synthetic speech is decoded; leave decode_ahead true, or train on recordings only."
+            )
         # All of them before any is loaded: loading takes minutes.
         for name in ("train", "eval", "noise"):
             for source in getattr(self, name):
@@ -111,12 +118,15 @@ class DataSection:
 
     def augmenter(self, config: AugmentationConfig) -> SpeechAugmenter:
         """The augmenter of this section's noise."""
-        return SpeechAugmenter(config, self._rows(self.noise, []))
+        noise = [{"text_column": None, **source} for source in self.noise]
+        rows = load_sources(noise, decode_dir=self.cache_dir, num_proc=self.num_proc) if noise else None
+        return SpeechAugmenter(config, rows)
 
     def _rows(self, sources: list[dict], synthetic: list[dict]) -> datasets.Dataset | None:
         parts = []
         if sources:
-            parts.append(load_sources(sources, decode_dir=self.cache_dir, num_proc=self.num_proc))
+            decode_dir = self.cache_dir if self.decode_ahead else None
+            parts.append(load_sources(sources, decode_dir=decode_dir, num_proc=self.num_proc))
         parts += [self._synthesize(SynthesisSource(**entry)) for entry in synthetic]
         return datasets.concatenate_datasets(parts) if parts else None
 

@@ -4,12 +4,16 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
+import torch
 from training_helpers import make_rows
 
 from entropy_asr.trainers.augmentation import AugmentationConfig
 from entropy_asr.trainers.evaluation_stage import EvaluationSection
 from entropy_asr.trainers.settings import check_names, from_mapping
+from entropy_asr.trainers.sources import SpeechDataset
 from entropy_asr.trainers.stage import (
     DataSection,
     SynthesisSource,
@@ -66,6 +70,37 @@ def test_noise_rows_reach_the_augmenter(folder):
     assert len(augmenter.noise) == 12
     with pytest.raises(ValueError, match="needs noise rows"):
         section(folder).augmenter(config)
+
+
+def test_noise_may_be_a_folder_of_audio_files(tmp_path):
+    (tmp_path / "noise").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        soundfile.write(tmp_path / "noise" / f"{index}.wav", rng.uniform(-0.5, 0.5, 4000 + index), 16000)
+    data = DataSection(noise=[{"path": str(tmp_path / "noise")}], cache_dir=str(tmp_path / "cache"))
+    augmenter = data.augmenter(AugmentationConfig(noise_probability=1.0))
+    assert sorted(len(augmenter.noise.integer_samples(index)) for index in range(3)) == [4000, 4001, 4002]
+    quiet = torch.full((2000,), 0.01)
+    assert not torch.equal(augmenter.waveform(quiet, np.random.default_rng(0)), quiet)
+
+
+def test_transcripts_of_noise_are_not_asked_for_but_its_language_must_not_be_one(folder):
+    with pytest.raises(ValueError, match="text_column=None means no speech"):
+        section(folder, noise=[{"path": str(folder / "rows"), "language": "en"}]).augmenter(AugmentationConfig())
+
+
+def test_rows_may_stay_encoded(tmp_path):
+    (tmp_path / "speech").mkdir()
+    soundfile.write(tmp_path / "speech" / "a.wav", np.zeros(8000), 16000)
+    (tmp_path / "speech" / "metadata.jsonl").write_text('{"file_name": "a.wav", "text": "x", "language": "en"}\n')
+    data = DataSection(
+        train=[{"path": str(tmp_path / "speech")}], decode_ahead=False, cache_dir=str(tmp_path / "cache")
+    )
+    rows = data.train_rows()
+    assert "audio" in rows.column_names and not (tmp_path / "cache").exists()
+    assert len(SpeechDataset(rows)[0]["samples"]) == 8000
+    with pytest.raises(ValueError, match="leave decode_ahead true"):
+        DataSection(synthetic=[{"texts": "built-in:train", "language": "en", "num_texts": 1}], decode_ahead=False)
 
 
 @pytest.mark.parametrize("name", ["train", "eval", "noise", "synthetic", "synthetic_eval"])
