@@ -31,6 +31,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -357,8 +358,12 @@ def make_batch(pipeline: Any, args: argparse.Namespace) -> StreamingBatch:
     )
 
 
+def make_server(batch: StreamingBatch, host: str, port: int) -> uvicorn.Server:
+    """The server, to be run."""
+    config = uvicorn.Config(build_app(batch), host=host, port=port, ws_max_size=MAX_MESSAGE_BYTES, ws_max_queue=8)
+    return uvicorn.Server(config)
+
+
 def serve(batch: StreamingBatch, host: str, port: int) -> None:
     """Serve until interrupted."""
-    import uvicorn
-
-    uvicorn.run(build_app(batch), host=host, port=port, ws_max_size=MAX_MESSAGE_BYTES, ws_max_queue=8)
+    make_server(batch, host, port).run()
