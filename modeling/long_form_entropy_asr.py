@@ -166,7 +166,18 @@ class LongFormTranscriber:
         elif self.return_timestamps:
             chunks = [(start, chunk) for start, _, result in results for chunk in result["chunks"]]
             merged["chunks"] = [_moved(chunk, start) for start, chunk in chunks]
-        return merged
+        return merged | _merge_verdicts(results)
+
+
+def _merge_verdicts(results: list[tuple[float, float, dict[str, Any]]]) -> dict[str, Any]:
+    """Confidence of an item, the mean over its seconds, and the flags of any of its segments, where they have them."""
+    merged: dict[str, Any] = {}
+    if any("confidence" in result for *_, result in results):
+        seconds = sum(end - start for start, end, _ in results)
+        merged["confidence"] = sum((end - start) * result["confidence"] for start, end, result in results) / seconds
+    if any("flags" in result for *_, result in results):
+        merged["flags"] = list(dict.fromkeys(flag for *_, result in results for flag in result["flags"]))
+    return merged
 
 
 def _moved(chunk: dict[str, Any], seconds: float) -> dict[str, Any]:

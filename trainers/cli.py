@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from .evaluation import RecognitionScore
 
 LANGUAGES = ("en", "zh")
@@ -64,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"entropy-asr {version('entropy-asr')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_transcribe(commands)
+    _add_hotwords(commands)
     _add_stream(commands)
     _add_serve(commands)
     _add_train(commands)
@@ -87,8 +86,44 @@ def _add_transcribe(commands: Any) -> None:
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="audio file: WAV, FLAC, Ogg, MP3, AIFF, ...")
     parser.add_argument("--language", choices=LANGUAGES, help="what is spoken (default: the model decides)")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.add_argument(
+        "--format", choices=("text", "json", "srt", "vtt"), default="text", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--output_dir", type=Path, metavar="D", help="write one file for each recording into this folder"
+    )
+    parser.add_argument(
+        "--timestamps",
+        choices=("word", "phoneme", "segment"),
+        help="times of words (in subtitles the default) or phonemes (extra: g2p), or of segments between pauses",
+    )
+    parser.add_argument("--confidence", action="store_true", help="confidence in json output (extra: g2p)")
+    _add_hotword_options(parser)
+    parser.add_argument("--no_guards", action="store_true", help="also give text where no speech is heard")
     _add_model_options(parser, default_batch_size=8)
+
+
+def _add_hotword_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--hotwords",
+        nargs="+",
+        metavar="W",
+        help="words to listen for (extra: hotwords); or one file: a word a line, or an index that `hotwords` built",
+    )
+    parser.add_argument(
+        "--hotword_tolerance",
+        type=float,
+        metavar="X",
+        help="take words that are nearly heard: wrong phonemes for each phoneme, up to 0.3 (default: 0, exact)",
+    )
+
+
+def _add_hotwords(commands: Any) -> None:
+    parser = _add_command(commands, "hotwords", run_hotwords, "Index a long list of hotwords (extra: hotwords).")
+    parser.add_argument("words", metavar="F", help="text file with a word or phrase a line")
+    parser.add_argument("--output", type=Path, required=True, metavar="F", help="index to write, ending in .npz")
+    parser.add_argument("--language", choices=LANGUAGES, help="which language reads digits (default: each word's)")
+    parser.add_argument("--skip_unusable", action="store_true", help="leave out words that have no sound of their own")
 
 
 def _add_stream(commands: Any) -> None:
@@ -203,81 +238,42 @@ def _check_overrides(parser: argparse.ArgumentParser, extra: list[str]) -> None:
 
 
 def _print_error(message: str) -> None:
-    print(f"entropy-asr: error: {message}", file=sys.stderr, flush=True)
+    _print_message("error", message)
+
+
+def _print_message(kind: str, message: str) -> None:
+    print(f"entropy-asr: {kind}: {message}", file=sys.stderr, flush=True)
 
 
 # transcribe
 
 
 def run_transcribe(args: argparse.Namespace) -> int:
-    """Transcribe all files that can be read; each that cannot be gets one line on stderr."""
-    pipeline = _load_pipeline(args)
-    failures: list[str] = []
-    results: list[dict[str, Any]] = []
-    for result in _transcribe_files(args, pipeline, failures):
-        if args.format == "json":
-            results.append(result)
-        else:
-            # One line a file, whatever the text holds.
-            print(result["file"], " ".join(result["text"].split()), sep="\t", flush=True)
-    if args.format == "json":
-        print(json.dumps(results, ensure_ascii=False, indent=2))
-    return 1 if failures else 0
+    from .transcribe_command import TranscribeCommand
 
-
-def _transcribe_files(
-    args: argparse.Namespace, pipeline: Callable[..., list[dict[str, Any]]], failures: list[str]
-) -> Iterator[dict[str, Any]]:
-    """Yield `{"file", "text"}` in the order of the arguments; files that fail are reported and added to `failures`."""
-    for batch in _readable_batches(args.files, args.batch_size, failures):
-        try:
-            outputs = _recognize(args, pipeline, [audio for _, audio in batch])
-        except ValueError:
-            # A recording can be unusable in ways only the model sees (too short for a frame): find it, keep the rest.
-            outputs = [_recognize_alone(args, pipeline, file, audio, failures) for file, audio in batch]
-        for (file, _), output in zip(batch, outputs, strict=True):
-            if output is not None:
-                yield {"file": file, **output}
-
-
-def _readable_batches(
-    files: list[str], batch_size: int, failures: list[str]
-) -> Iterator[list[tuple[str, "np.ndarray"]]]:
-    from entropy_asr.modeling.audio import AudioError, load_audio
-
-    batch = []
-    for file in files:
-        try:
-            batch.append((file, load_audio(file)))
-        except AudioError as error:
-            _print_error(str(error))
-            failures.append(file)
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _recognize(
-    args: argparse.Namespace, pipeline: Callable[..., list[dict[str, Any]]], arrays: list["np.ndarray"]
-) -> list[dict[str, Any]]:
-    return pipeline(arrays, batch_size=args.batch_size, generate_kwargs=_generate_kwargs(args), language=args.language)
-
-
-def _recognize_alone(
-    args: argparse.Namespace,
-    pipeline: Callable[..., list[dict[str, Any]]],
-    file: str,
-    audio: "np.ndarray",
-    failures: list[str],
-) -> dict[str, Any] | None:
     try:
-        return _recognize(args, pipeline, [audio])[0]
-    except ValueError as error:
-        _print_error(f"{file}: {error}")
-        failures.append(file)
-        return None
+        command = TranscribeCommand(args, _print_message)
+        return command.run(_load_pipeline(args))
+    except (ValueError, ImportError) as error:
+        raise CommandError(str(error)) from error
+
+
+def run_hotwords(args: argparse.Namespace) -> int:
+    """Build an index of the words of a text file."""
+    from entropy_asr.modeling import EntropyASRPhonemeTokenizer, HotwordIndex
+
+    from .transcribe_command import read_hotwords
+
+    try:
+        words = read_hotwords([args.words])
+        if isinstance(words, HotwordIndex):
+            raise ValueError(f"{args.words} is an index already")
+        index = HotwordIndex.build(words, EntropyASRPhonemeTokenizer(), args.language, args.skip_unusable)
+        index.save(args.output)
+    except (OSError, ValueError, ImportError) as error:
+        raise CommandError(str(error)) from error
+    print(f"{args.output}: {len(index)} words")
+    return 0
 
 
 # stream and serve

@@ -40,6 +40,8 @@ CODE = {
     "phonetics_entropy_asr.py",
     "pipeline_entropy_asr.py",
     "processing_entropy_asr.py",
+    "streaming_cache_entropy_asr.py",
+    "streaming_entropy_asr.py",
     "tokenization_entropy_asr_phoneme.py",
     "vad_entropy_asr.py",
 }

@@ -13,6 +13,7 @@ import soundfile
 import torch
 from datasets import Audio, Dataset
 
+import entropy_asr.modeling  # noqa: F401 (before its pipeline is replaced)
 from entropy_asr.trainers import cli
 
 
@@ -21,17 +22,28 @@ class FakePipeline:
 
     def __init__(self):
         self.calls: list[dict] = []
+        self.looping = False
         self.model = SimpleNamespace(
             num_parameters=lambda: 1234, dtype=torch.float32, device=torch.device("cpu"), training=False
         )
 
-    def __call__(self, arrays, batch_size, generate_kwargs, language=None):
+    def __call__(self, arrays, batch_size, generate_kwargs, **options):
         self.calls.append(
-            {"count": len(arrays), "batch_size": batch_size, "generate_kwargs": generate_kwargs, "language": language}
+            {"count": len(arrays), "batch_size": batch_size, "generate_kwargs": generate_kwargs, **options}
         )
+        arrays = [np.zeros(16000 * 31) if isinstance(array, str) else array for array in arrays]
         if any(len(array) < 800 for array in arrays):
             raise ValueError("the recording is shorter than one frame")
-        return [{"text": f"length {len(array) // 160}"} for array in arrays]
+        return [self.result(len(array) // 160, **options) for array in arrays]
+
+    def result(self, hundredths, return_timestamps=None, return_flags=False, **options):
+        result = {"text": f"length {hundredths}"}
+        if return_timestamps:
+            times = ("length", (0.0, 0.05)), (f" {hundredths}", (0.05, hundredths / 100))
+            result["chunks"] = [{"text": text, "timestamp": time} for text, time in times]
+        if self.looping and return_flags:
+            result["flags"] = ["length_limit"]
+        return result
 
 
 @pytest.fixture
@@ -92,8 +104,103 @@ def test_transcribe_passes_every_option_on(pipeline, tmp_path):
     options = ["--language", "zh", "--batch_size", "2", "--num_beams", "4", "--device", "cpu", "--dtype", "bfloat16"]
     assert cli.main(["transcribe", *files, "--model", "some/model", *options]) == 0
     assert pipeline.loaded == [("some/model", "cpu", "bfloat16")]
-    common = {"batch_size": 2, "generate_kwargs": {"num_beams": 4}, "language": "zh"}
+    common = {"batch_size": 2, "generate_kwargs": {"num_beams": 4}, "language": "zh", "return_flags": True}
     assert pipeline.calls == [{"count": 2, **common}, {"count": 1, **common}]
+
+
+def test_transcribe_passes_hotwords_times_and_guards_on(pipeline, tmp_path):
+    file = write_wav(tmp_path / "a.wav")
+    words = tmp_path / "words.txt"
+    words.write_text("Kaldi\n\n  New York \n", encoding="utf-8")
+    options = ["--format", "json", "--confidence", "--timestamps", "phoneme", "--no_guards"]
+    for hotwords in ([str(words)], ["Kaldi", "New York"]):
+        arguments = [file, "--model", "m", "--hotwords", *hotwords, "--hotword_tolerance", "0.2", *options]
+        assert cli.main(["transcribe", *arguments]) == 0
+    expected = {
+        "count": 1,
+        "batch_size": 8,
+        "generate_kwargs": {},
+        "language": None,
+        "return_flags": True,
+        "return_timestamps": "phoneme",
+        "return_confidence": True,
+        "guards": False,
+        "hotwords": ["Kaldi", "New York"],
+        "hotword_tolerance": 0.2,
+    }
+    assert pipeline.calls == [expected] * 2
+
+
+def test_index_of_hotwords_is_built_once_and_read_by_transcribe(pipeline, tmp_path, capsys):
+    words, index = tmp_path / "words.txt", tmp_path / "index.npz"
+    words.write_text("Kaldi\n北京\n...\n", encoding="utf-8")
+    assert cli.main(["hotwords", str(words), "--output", str(index)]) == 2
+    assert "'...' has 0 phonemes" in capsys.readouterr().err
+    assert cli.main(["hotwords", str(words), "--output", str(index), "--skip_unusable"]) == 0
+    assert capsys.readouterr().out == f"{index}: 2 words\n"
+    assert cli.main(["transcribe", write_wav(tmp_path / "a.wav"), "--model", "m", "--hotwords", str(index)]) == 0
+    assert pipeline.calls[0]["hotwords"].words() == ["Kaldi", "北京"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--timestamps", "word"], "--timestamps needs --format"),
+        (["--timestamps", "phoneme", "--format", "srt"], "not of phonemes"),
+        (["--confidence", "--format", "vtt"], "--confidence needs --format json"),
+        (["--hotword_tolerance", "0.1"], "needs --hotwords"),
+        (["--hotwords", "gone.txt"], "gone.txt: cannot be read"),
+        (["--hotwords", "gone.npz"], "gone.npz: cannot be read"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_before_the_model_is_loaded(
+    pipeline, tmp_path, capsys, options, reason
+):
+    assert cli.main(["transcribe", write_wav(tmp_path / "a.wav"), "--model", "m", *options]) == 2
+    assert reason in capsys.readouterr().err
+    assert pipeline.loaded == []
+
+
+def test_subtitles_of_one_file_are_printed_and_of_several_written(pipeline, tmp_path, capsys):
+    files = [write_wav(tmp_path / f"{name}.wav", n) for name, n in (("a", 30), ("b", 20))]
+    assert cli.main(["transcribe", files[0], "--model", "m", "--format", "srt"]) == 0
+    srt = "1\n00:00:00,000 --> 00:00:00,300\nlength 30\n"
+    assert capsys.readouterr().out == srt
+    assert cli.main(["transcribe", *files, "--model", "m", "--format", "vtt"]) == 2
+    assert "--output_dir" in capsys.readouterr().err
+    folder = tmp_path / "out"
+    for kind in ("srt", "vtt", "text", "json"):
+        assert cli.main(["transcribe", *files, "--model", "m", "--format", kind, "--output_dir", str(folder)]) == 0
+    assert capsys.readouterr().out == ""
+    assert (folder / "a.srt").read_text() == srt
+    assert (folder / "b.vtt").read_text() == "WEBVTT\n\n00:00:00.000 --> 00:00:00.200\nlength 20\n"
+    assert (folder / "b.txt").read_text() == "length 20\n"
+    assert json.loads((folder / "a.json").read_text()) == {"file": files[0], "text": "length 30"}
+    assert pipeline.calls[0]["return_timestamps"] == "word"
+
+
+def test_files_of_one_name_are_not_written_over_each_other(pipeline, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    files = [write_wav(tmp_path / "a.wav"), write_wav(tmp_path / "other" / "a.wav")]
+    assert cli.main(["transcribe", *files, "--output_dir", str(tmp_path / "out")]) == 2
+    assert "a.txt" in capsys.readouterr().err
+
+
+def test_transcript_that_was_stopped_is_told_on_stderr(pipeline, tmp_path, capsys):
+    pipeline.looping = True
+    file = write_wav(tmp_path / "a.wav")
+    assert cli.main(["transcribe", file, "--model", "m"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{file}\tlength 10\n"
+    assert f"warning: {file}: the transcript was stopped" in captured.err
+
+
+def test_long_recording_goes_to_the_pipeline_as_a_path_between_batches(pipeline, tmp_path, capsys):
+    files = [write_wav(tmp_path / f"{name}.wav", n) for name, n in (("a", 10), ("long", 3100), ("b", 20))]
+    assert cli.main(["transcribe", *files, "--model", "m"]) == 0
+    assert [call["count"] for call in pipeline.calls] == [1, 1, 1]
+    assert [call.get("progress") for call in pipeline.calls] == [None, True, None]
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == files
 
 
 @pytest.fixture
