@@ -7,12 +7,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
-from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRProcessor, StreamingTranscriber, load_pipeline
+from entropy_asr.modeling import (
+    EndpointSettings,
+    EntropyASRFeatureExtractor,
+    EntropyASRProcessor,
+    StreamingTranscriber,
+    load_pipeline,
+)
 from entropy_asr.trainers import cli
 from entropy_asr.trainers.stream_command import at_real_time, read_pcm
 
@@ -45,8 +52,6 @@ def samples() -> np.ndarray:
 @pytest.fixture(scope="module")
 def lines(checkpoint, samples) -> str:
     """What the transcriber makes of the samples, as the command prints it."""
-    from entropy_asr.modeling import EndpointSettings
-
     stream = StreamingTranscriber(
         load_pipeline(checkpoint, device="cpu"), use_vad=False, endpoints=EndpointSettings(max_segment=3)
     )
@@ -75,7 +80,14 @@ def test_quiet(capsys, checkpoint, samples, lines, tmp_path):
     assert "ms later" not in err and "\x1b" not in err
 
 
-def test_standard_input(checkpoint, samples, lines):
+def test_standard_input(capsys, checkpoint, samples, lines, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(samples.tobytes())))
+    status, out, _ = stream(capsys, checkpoint, "-", *OPTIONS)
+    assert (status, out) == (0, lines)
+
+
+@pytest.mark.slow
+def test_a_pipe(checkpoint, samples, lines):
     """A real pipe, whose last byte is half a sample."""
     command = [sys.executable, "-m", "entropy_asr.trainers.cli", "stream", "-", "--model", checkpoint, "--quiet"]
     result = subprocess.run(
@@ -112,7 +124,7 @@ def test_real_time_takes_as_long_as_the_audio():
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["missing.wav"], "missing.wav: cannot be opened"),
+        (["missing.wav", *OPTIONS], "missing.wav: cannot be opened"),
         (["-", "--chunk_ms", "100"], "multiple of 160 ms"),
         (["-", "--left_chunks", "-2"], "left_chunks"),
         (["-", "--max_segment", "0.1"], "max_segment"),
