@@ -163,7 +163,9 @@ def time_spans(
         tail = (after - span.end) * seconds_per_frame * (1 - LEAD_SHARE if position + 1 < len(spans) else 1)
         start = span.start * seconds_per_frame - min(lead, MAX_LEAD)
         end = span.end * seconds_per_frame + min(tail, MAX_TAIL)
-        times.append((max(0.0, start), min(end, num_frames * seconds_per_frame), span.score))
+        # Where all blanks are shared out, the two sides of a border differ by rounding.
+        start = max(start, times[-1][1] if times else 0.0)
+        times.append((start, min(end, num_frames * seconds_per_frame), span.score))
     return times
 
 
