@@ -135,7 +135,8 @@ def _add_stream(commands: Any) -> None:
         "--sampling_rate", type=_positive, default=16000, metavar="HZ", help="of -; default: %(default)s"
     )
     parser.add_argument("--language", choices=LANGUAGES, help="what is spoken (default: the model decides)")
-    parser.add_argument("--hotwords", nargs="+", metavar="W", help="words to listen for (needs the extra g2p)")
+    _add_hotword_options(parser)
+    parser.add_argument("--no_guards", action="store_true", help="also give text where no speech is heard")
     parser.add_argument(
         "--max_segment", type=float, default=30.0, metavar="S", help="longest segment; default: %(default)s"
     )

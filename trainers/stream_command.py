@@ -14,6 +14,8 @@ from entropy_asr.modeling.audio import audio_blocks
 from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
+from .transcribe_command import read_hotwords
+
 
 # How much of a file is pushed at a time: what a sound card gives.
 PORTION_SECONDS = 0.1
@@ -84,8 +86,9 @@ def run(pipeline: Any, args: argparse.Namespace) -> int:
 
     Args:
         pipeline: from `load_pipeline`.
-        args: `file`, `sampling_rate`, `language`, `hotwords`, `chunk_ms`, `left_chunks`, `no_vad`, `min_silence`,
-            `max_segment`, `preview_chunks`, `real_time`, `quiet` and `num_beams`.
+        args: `file`, `sampling_rate`, `language`, `hotwords`, `hotword_tolerance`, `no_guards`, `chunk_ms`,
+            `left_chunks`, `no_vad`, `min_silence`, `max_segment`, `preview_chunks`, `real_time`, `quiet` and
+            `num_beams`.
 
     Returns:
         Exit status.
@@ -98,8 +101,10 @@ def run(pipeline: Any, args: argparse.Namespace) -> int:
     stream = StreamingTranscriber(
         pipeline,
         language=args.language,
-        hotwords=args.hotwords,
+        hotwords=None if args.hotwords is None else read_hotwords(args.hotwords),
+        hotword_tolerance=args.hotword_tolerance or 0.0,
         sampling_rate=rate,
+        guards=not args.no_guards,
         chunk_ms=args.chunk_ms,
         left_chunks=args.left_chunks,
         use_vad=not args.no_vad,

@@ -20,7 +20,7 @@ from entropy_asr.modeling import (
     StreamingTranscriber,
     load_pipeline,
 )
-from entropy_asr.trainers import cli
+from entropy_asr.trainers import cli, stream_command
 from entropy_asr.trainers.stream_command import at_real_time, read_pcm
 
 
@@ -119,6 +119,31 @@ def test_real_time_takes_as_long_as_the_audio():
     portions = list(at_real_time(iter([np.zeros(800)] * 4), 16000))
     assert len(portions) == 4
     assert 0.2 <= time.monotonic() - start < 0.4
+
+
+def test_hotwords_and_guards_are_passed_on(capsys, checkpoint, samples, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(stream_command, "StreamingTranscriber", lambda *args, **kwargs: calls.append(kwargs) or Deaf())
+    soundfile.write(tmp_path / "tone.wav", samples, 16000)
+    (tmp_path / "words.txt").write_text("Kaldi\n\nice fall\n")
+    options = ["--hotwords", str(tmp_path / "words.txt"), "--hotword_tolerance", "0.2", "--no_guards"]
+    assert stream(capsys, checkpoint, str(tmp_path / "tone.wav"), *options)[0] == 0
+    assert stream(capsys, checkpoint, str(tmp_path / "tone.wav"), "--hotwords", "Kaldi", "WeNet")[0] == 0
+    wanted = ("hotwords", "hotword_tolerance", "guards")
+    assert [[call[name] for name in wanted] for call in calls] == [
+        [["Kaldi", "ice fall"], 0.2, False],
+        [["Kaldi", "WeNet"], 0.0, True],
+    ]
+
+
+class Deaf:
+    """Hears nothing."""
+
+    def push(self, samples):
+        return []
+
+    def finish(self):
+        return []
 
 
 @pytest.mark.parametrize(
