@@ -386,13 +386,14 @@ class HotwordIndex:
             yield word, tuple(self._codes[phoneme] for phoneme in phonemes)
 
 
-def as_index(
-    hotwords: Iterable[str] | HotwordIndex, phoneme_tokenizer: EntropyASRPhonemeTokenizer
-) -> HotwordIndex:
+def as_index(hotwords: Iterable[str] | HotwordIndex, phoneme_tokenizer: EntropyASRPhonemeTokenizer) -> HotwordIndex:
     """An index as it is; words as an index of them, with the errors of [`HotwordIndex.build`]."""
-    if isinstance(hotwords, HotwordIndex):
-        return hotwords
-    return HotwordIndex.build(hotwords, phoneme_tokenizer)
+    return hotwords if is_index(hotwords) else HotwordIndex.build(hotwords, phoneme_tokenizer)
+
+
+def is_index(hotwords: Any) -> bool:
+    """Whether hotwords are an index; by what it can do, since as remote code its class may exist twice."""
+    return callable(getattr(hotwords, "find_hints", None))
 
 
 def _number(phonemes: list[str]) -> dict[str, int]:
@@ -515,4 +516,4 @@ def _name_problems(problems: dict[str, str]) -> str:
     return named + ("; ..." if len(problems) > 5 else "")
 
 
-__all__ = ["HotwordIndex", "HotwordMatch", "as_index"]
+__all__ = ["HotwordIndex", "HotwordMatch", "as_index", "is_index"]

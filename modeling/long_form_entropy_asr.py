@@ -163,7 +163,7 @@ class LongFormTranscriber:
         merged: dict[str, Any] = {"text": join_texts(result["text"] for _, _, result in results)}
         if self.return_timestamps is True:
             merged["chunks"] = [{**result, "timestamp": (start, end)} for start, end, result in results]
-        elif self.return_timestamps:
+        elif self.return_timestamps or any("chunks" in result for *_, result in results):
             chunks = [(start, chunk) for start, _, result in results for chunk in result["chunks"]]
             merged["chunks"] = [_moved(chunk, start) for start, chunk in chunks]
         return merged | _merge_verdicts(results)

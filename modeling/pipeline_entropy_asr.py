@@ -39,7 +39,7 @@ from transformers.processing_utils import ProcessorMixin
 from .alignment_entropy_asr import align_text_phonemes, align_words
 from .audio import AudioError, load_audio
 from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
-from .hotwords_entropy_asr import HotwordIndex, as_index
+from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
 from .hotwords_tolerant_entropy_asr import check_tolerance
 from .long_form_entropy_asr import BATCH_SIZE as SEGMENT_BATCH_SIZE
 from .long_form_entropy_asr import SEGMENT_SECONDS, LongFormTranscriber, needs_segments
@@ -250,7 +250,7 @@ class EntropyASRPipeline(Pipeline):
 
     def _as_index(self, hotwords: list[str] | HotwordIndex) -> HotwordIndex:
         """Index of hotwords; that of a list is kept for the next call with the same list."""
-        if isinstance(hotwords, HotwordIndex):
+        if is_index(hotwords):
             return hotwords
         if not isinstance(hotwords, (list, tuple)) or not all(isinstance(word, str) for word in hotwords):
             raise ValueError(f"`hotwords` must be a list of words or a `HotwordIndex`, not {hotwords!r}.")

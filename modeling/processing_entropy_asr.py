@@ -29,7 +29,7 @@ from transformers.utils import auto_docstring
 from .alignment_entropy_asr import greedy_phonemes
 from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, output_length
-from .hotwords_entropy_asr import HotwordIndex, as_index
+from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
@@ -330,7 +330,7 @@ class EntropyASRProcessor(ProcessorMixin):
             tokenize: whether to return model inputs; the prompts as strings otherwise.
             **kwargs: passed to `__call__`.
         """
-        if isinstance(hotwords, HotwordIndex):
+        if is_index(hotwords):
             raise ValueError(
                 "A prompt takes the words of an index that were heard: `processor.find_hints(speech.phoneme_logits, "
                 "speech.frame_mask, index)` with `speech = model.encode_speech(...)`; the pipeline does both."

@@ -58,6 +58,18 @@ def main(full: str, ctc: str, again: str) -> dict:
     }
     transcribe = pipeline("automatic-speech-recognition", full, trust_remote_code=True)
     result["texts"] = [text["text"] for text in transcribe([*waveforms], batch_size=2)]
+    # Without the extra g2p there is no text to phonemes, but an index and flags work.
+    heard = transcribe(
+        waveforms[0], return_flags=True, guards={"length_bound": False, "no_speech": False}, max_new_tokens=5
+    )
+    result["flags"] = heard["flags"]
+    try:
+        transcribe(waveforms[0], hotwords=["Kaldi"])
+    except ImportError as error:
+        result["missing"] = str(error)
+    index_class = sys.modules[type(transcribe).__module__].HotwordIndex
+    indexed = transcribe([*waveforms], hotwords=index_class({"Kaldi": ["k", "æ", "l"]}), batch_size=2)
+    result["texts with an index"] = [text["text"] for text in indexed]
     # What is saved from here must be as complete as what was loaded.
     transcribe.model.save_pretrained(again)
     processor.save_pretrained(again)

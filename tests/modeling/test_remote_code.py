@@ -124,7 +124,12 @@ def test_models_of_the_folders_own_code_give_the_saved_models_outputs(remote, sa
 
 def test_pipeline_of_the_folders_own_code_gives_the_same_texts(remote, model, processor, waveforms):
     texts = [item["text"] for item in EntropyASRPipeline(model=model, processor=processor)(waveforms[:3])]
-    assert remote["texts"] == remote["texts again"] == texts
+    assert remote["texts"] == remote["texts again"] == remote["texts with an index"] == texts
+
+
+def test_hotwords_of_the_folders_own_code_name_the_missing_extra(remote):
+    assert "entropy-asr[g2p]" in remote["missing"]
+    assert remote["flags"] == ["length_limit"]
 
 
 @pytest.mark.parametrize("trust", [None, True])
