@@ -28,7 +28,7 @@ MAX_WORDS = 200
 MIN_WORD_COUNT = 8
 
 _DESCRIPTION = """\
-Where a speech encoder leaves the uncertainty of a transcript, in nats: NSE (normalized spectral entropy of its frames),
+Where a speech encoder leaves the uncertainty of a transcript, in nats: NSE (normalized spectral entropy of frames),
 PAI (phonetic accessible information), CSAI (conditional semantic accessible information) and linear CKA between two
 encoders. The names are from arXiv 2604.08003; the formulas are operational definitions of the entropy-asr project.
 """
@@ -46,8 +46,8 @@ Args:
     control: also measure with shuffled frames.
     distributed: join the frames of all processes of `torch.distributed`'s default group.
 Returns:
-    `nse`, `pai`, `pai_normalized`, `csai`, `cka`, `cka_debiased`, whichever were computed, and `details` with number of
-    frames and dimension, spectrum, results of each probe family, shuffled control, standard errors, seconds.
+    `nse`, `pai`, `pai_normalized`, `csai`, `cka`, `cka_debiased`, whichever were computed, and `details` with number
+    of frames and dimension, spectrum, results of each probe family, shuffled control, standard errors, seconds.
 Examples:
     >>> metric = evaluate.load("spaces/entropy_allocation")
     >>> metric.add_batch(predictions=[frames], references=[phonemes])
@@ -207,7 +207,13 @@ class EntropyAllocation(evaluate.Metric):
         utterances = [utterance for _, utterance in self._sample]
         for name, build in (("pai", frame_examples), ("csai", word_examples)):
             if name in asked:
-                examples, facts = build(utterances)
+                try:
+                    examples, facts = build(utterances)
+                except ValueError as error:
+                    if metrics is not None:
+                        raise
+                    details[name] = {"left_out": str(error)}
+                    continue
                 found = accessible_information(examples.to(self.device), probes, num_seeds, control)
                 headline = found[next(iter(probes))]
                 result[name] = headline["information"]
