@@ -8,20 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .alignment import AlignmentConfig, AlignmentTrainer
+    from .attention_pretraining import AttentionPretrainingConfig, AttentionPretrainingTrainer
+    from .context_sft import ContextSFTConfig, ContextSFTTrainer
     from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
+    from .grpo import ASRGRPOConfig, ASRGRPOTrainer
     from .iterative_async_sft import IterativeAsyncSFTConfig, IterativeAsyncSFTTrainer
     from .joint_sft import JointSFTConfig, JointSFTTrainer
+    from .phoneme_head import PhonemeHeadConfig, PhonemeHeadTrainer
 
 # Imported when first asked for (PEP 562): the command line's --help must not wait for torch.
 _MODULES = {
+    "ASRGRPOConfig": "grpo",
+    "ASRGRPOTrainer": "grpo",
     "AlignmentConfig": "alignment",
     "AlignmentTrainer": "alignment",
+    "AttentionPretrainingConfig": "attention_pretraining",
+    "AttentionPretrainingTrainer": "attention_pretraining",
+    "ContextSFTConfig": "context_sft",
+    "ContextSFTTrainer": "context_sft",
     "EncoderPretrainingConfig": "encoder_pretraining",
     "EncoderPretrainingTrainer": "encoder_pretraining",
     "IterativeAsyncSFTConfig": "iterative_async_sft",
     "IterativeAsyncSFTTrainer": "iterative_async_sft",
     "JointSFTConfig": "joint_sft",
     "JointSFTTrainer": "joint_sft",
+    "PhonemeHeadConfig": "phoneme_head",
+    "PhonemeHeadTrainer": "phoneme_head",
 }
 
 
@@ -36,12 +48,20 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "ASRGRPOConfig",
+    "ASRGRPOTrainer",
     "AlignmentConfig",
     "AlignmentTrainer",
+    "AttentionPretrainingConfig",
+    "AttentionPretrainingTrainer",
+    "ContextSFTConfig",
+    "ContextSFTTrainer",
     "EncoderPretrainingConfig",
     "EncoderPretrainingTrainer",
     "IterativeAsyncSFTConfig",
     "IterativeAsyncSFTTrainer",
     "JointSFTConfig",
     "JointSFTTrainer",
+    "PhonemeHeadConfig",
+    "PhonemeHeadTrainer",
 ]
