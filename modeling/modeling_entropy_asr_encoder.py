@@ -611,7 +611,7 @@ class EntropyASRForCTC(EntropyASREncoderPreTrainedModel):
 
     @classmethod
     def from_encoder(cls, encoder: str | PreTrainedModel, vocab_size: int, **config_kwargs) -> "EntropyASRForCTC":
-        """Give a trained speech encoder a new phoneme head; a model of this class keeps its own.
+        """Give a trained speech encoder a new phoneme head; a CTC or full model of this project keeps its own.
 
         Args:
             encoder: any transformers speech model (its encoder half is taken), or the folder or Hub id of one.
@@ -619,14 +619,17 @@ class EntropyASRForCTC(EntropyASREncoderPreTrainedModel):
             **config_kwargs: further fields of [`EntropyASRCTCConfig`].
         """
         encoder = load_speech_model(encoder) if isinstance(encoder, str) else encoder
+        head = getattr(encoder, "phoneme_head", None)
+        if head is not None and head.output.out_features != vocab_size:
+            raise ValueError(f"The model knows {head.output.out_features} phonemes, the tokenizer {vocab_size}.")
         if encoder.config.model_type == "entropy_asr_ctc":
-            if encoder.config.vocab_size != vocab_size:
-                raise ValueError(f"The model knows {encoder.config.vocab_size} phonemes, the tokenizer {vocab_size}.")
             return encoder
         audio_tower = encoder_half(encoder)
         audio_config = audio_tower.config.to_dict()
         model = cls(EntropyASRCTCConfig(audio_config=audio_config, vocab_size=vocab_size, **config_kwargs))
         model.audio_tower.load_state_dict(audio_tower.state_dict())
+        if head is not None:
+            model.phoneme_head.load_state_dict(head.state_dict())
         return model
 
     def get_input_embeddings(self) -> nn.Module:
@@ -685,6 +688,9 @@ def encoder_half(model: PreTrainedModel) -> PreTrainedModel:
 
     Parakeet's CTC and transducer models have no backbone class: their encoder is a module with its own configuration.
     """
+    # CODEPATH: a full model of this project.
+    if model.config.model_type == "entropy_asr":
+        return model.model.audio_tower
     if model.config.is_encoder_decoder or "encoder_config" in model.config.sub_configs:
         return model.get_encoder()
     return model.base_model

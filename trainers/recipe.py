@@ -24,6 +24,8 @@ STAGES = {
     "language_model": "lm_pretraining",
     "encoder": "encoder_pretraining",
     "alignment": "alignment",
+    "encoded_sft": "encoded_sft",
+    "encoded_sft": "encoded_sft",
     "iterative_async_sft": "iterative_async_sft",
     "joint_sft": "joint_sft",
     "context_sft": "context_sft",
