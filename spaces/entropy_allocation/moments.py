@@ -228,7 +228,7 @@ class FrameMoments:
         return values / values.sum()
 
     def nse(self, part: int = 0) -> float:
-        """Normalized spectral entropy in [0, 1]: entropy of `spectrum` over ln min(N - 1, D); see [`entropy_share`]."""
+        """Normalized spectral entropy in [0, 1]: that of `spectrum` over ln min(N - 1, D), see [`entropy_share`]."""
         width = self.widths[part] if self.widths else 0
         if self.count < FRAMES_PER_DIMENSION * width:
             warnings.warn(

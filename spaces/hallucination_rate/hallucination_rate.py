@@ -26,9 +26,9 @@ Args:
     unsupported (0.35), burst_words (2), burst_characters (4), loop_repeats (3), long_loop_repeats (2),
     long_loop_units (4), loop_units (8), length_ratio (1.5), overlap (0.1): thresholds, see `detection.Thresholds`.
 Returns:
-    `hallucination_rate`; its parts `empty_reference_rate`, `unsupported_rate`, `burst_rate`, `loop_rate`, shares of all
-    utterances; `nim4_rate`, the papers' rule; `nonspeech_rate`, share of non-empty transcripts among utterances with an
-    empty reference (None if there are none); `mean_unsupported`; counts `num_utterances`, `num_hallucinated`,
+    `hallucination_rate`; its parts `empty_reference_rate`, `unsupported_rate`, `burst_rate`, `loop_rate`, shares of
+    all utterances; `nim4_rate`, the papers' rule; `nonspeech_rate`, share of non-empty transcripts among utterances
+    with an empty reference (None if there are none); `mean_unsupported`; counts `num_utterances`, `num_hallucinated`,
     `num_nonspeech`; on request `utterances`.
 Examples:
     >>> metric = evaluate.load("spaces/hallucination_rate")

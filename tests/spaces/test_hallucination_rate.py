@@ -1,0 +1,172 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Hallucination rate: hand-made cases in English and Chinese, properties, and jiwer's alignment as a second opinion."""
+
+import random
+from pathlib import Path
+
+import evaluate
+import jiwer
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import entropy_asr.spaces
+from entropy_asr.spaces.hallucination_rate.detection import Thresholds, detect, find_burst, split_units
+from entropy_asr.spaces.hallucination_rate.hallucination_rate import summarize
+
+
+FOLDER = Path(entropy_asr.spaces.__file__).parent / "hallucination_rate"
+RATES = ("hallucination_rate", "empty_reference_rate", "unsupported_rate", "burst_rate", "loop_rate", "nim4_rate")
+WORDS = st.lists(st.sampled_from("the cat sat on a mat 我 们 去 学 校".split()), max_size=8).map(" ".join)
+# Words that no reference has.
+PHRASES = st.lists(st.sampled_from("okay thank you bye 谢 观".split()), min_size=1, max_size=5).map(" ".join)
+
+
+@pytest.fixture(scope="module")
+def metric():
+    return evaluate.load(str(FOLDER))
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "reasons", "offending"),
+    [
+        # E: text where nobody speaks.
+        ("", "Thanks for watching!", ["empty_reference"], "Thanks for watching"),
+        ("", "谢谢观看", ["empty_reference"], "谢谢观看"),
+        # U: text that the reference does not support, of the right length.
+        ("turn on the kitchen light", "what a bumpy quiz show", ["unsupported"], None),
+        ("打开厨房的灯", "今天天气很好", ["unsupported"], "今天天气很好"),
+        # B: supported as a whole, with an inserted burst.
+        (
+            "please turn on the kitchen light and close the window before you leave",
+            "please turn on the kitchen light my friend and close the window before you leave",
+            ["burst"],
+            "my friend",
+        ),
+        (
+            "请打开厨房的灯然后关上窗户再离开这里",
+            "请打开厨房的灯谢谢大家然后关上窗户再离开这里",
+            ["burst"],
+            "谢谢大家",
+        ),
+        # L: a loop; one word three times is an inserted burst too.
+        (
+            "we went to the market early in the morning to buy some bread and fruit",
+            "we went to the market market market early in the morning to buy some bread and fruit",
+            ["burst", "loop"],
+            "market market market",
+        ),
+        ("今天我们一起去学校上课然后回家吃饭休息", "今天我们一起去学校上课课课然后回家吃饭休息", ["loop"], "课课课"),
+    ],
+)
+def test_hand_made_hallucinations(reference, hypothesis, reasons, offending):
+    found = detect(reference, hypothesis)
+    assert found.reasons == reasons
+    if offending is not None:
+        assert offending in {hypothesis[start:end] for start, end in found.spans.values()}
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [
+        ("", ""),
+        ("", " ... "),
+        ("turn on the light", ""),
+        ("Turn on the light.", "turn on the light"),
+        ("turn on the light", "turn of the light"),
+        ("打开灯", "打开，灯。"),
+        ("打开厨房的灯", "打开厨房灯"),
+        ("no no no", "no no no"),
+        ("快快快跑", "快快快跑"),
+        ("very very good", "very very very good"),  # the reference repeats it itself; one inserted word is no burst
+    ],
+)
+def test_errors_that_are_no_hallucinations(reference, hypothesis):
+    assert detect(reference, hypothesis).reasons == []
+
+
+def test_rates_parts_and_counts(metric):
+    result = metric.compute(
+        references=["", "", "hello there", "one two three four five six seven eight nine ten"],
+        predictions=["", "you", "a b c d e f g h", "one two three four five six seven eight nine ten"],
+    )
+    assert result["hallucination_rate"] == 0.5
+    assert result["empty_reference_rate"] == 0.25
+    assert result["nonspeech_rate"] == 0.5
+    assert result["unsupported_rate"] == 0.25
+    assert result["nim4_rate"] == 0.5
+    assert (result["num_utterances"], result["num_hallucinated"], result["num_nonspeech"]) == (4, 2, 2)
+    assert metric.compute(references=["a"], predictions=["a"])["nonspeech_rate"] is None
+
+
+def test_utterances_on_request_name_reason_and_span(metric):
+    hypothesis = "Turn it on. Bye bye bye!"
+    result = metric.compute(references=["turn it on"], predictions=[hypothesis], return_utterances=True)
+    (utterance,) = result["utterances"]
+    assert utterance["hallucinated"]
+    assert utterance["reasons"] == ["burst", "loop", "unsupported"]
+    assert {"reason": "loop", "start": 12, "end": 23, "text": "Bye bye bye"} in utterance["spans"]
+    assert "utterances" not in metric.compute(references=["a"], predictions=["a"])
+
+
+def test_thresholds_are_honoured_and_unknown_ones_refused(metric):
+    pair = {"references": ["a b c d"], "predictions": ["a b c d e f"]}
+    assert metric.compute(**pair)["burst_rate"] == 1
+    assert metric.compute(**pair, burst_words=3)["burst_rate"] == 0
+    assert metric.compute(**pair, unsupported=0.3)["unsupported_rate"] == 1
+    with pytest.raises(ValueError, match="burst_word"):
+        metric.compute(**pair, burst_word=3)
+    with pytest.raises(ValueError, match="unsupported=2"):
+        metric.compute(**pair, unsupported=2)
+
+
+def test_batches_give_what_one_call_gives(metric):
+    references, predictions = ["a b", "", "我们"], ["a b", "x", "我们走吧走吧走吧"]
+    whole = metric.compute(references=references, predictions=predictions)
+    for reference, prediction in zip(references, predictions, strict=True):
+        metric.add(reference=reference, prediction=prediction)
+    assert metric.compute() == whole
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_rates_lie_in_0_1_and_do_not_depend_on_the_order(pairs, rng):
+    result = summarize([detect(*pair) for pair in pairs])
+    assert all(0 <= result[name] <= 1 for name in (*RATES, "mean_unsupported"))
+    shuffled = random.Random(rng.random()).sample(pairs, len(pairs))
+    # Sums of floats depend on the order in their last digits.
+    assert summarize([detect(*pair) for pair in shuffled]) == pytest.approx(result)
+
+
+@settings(deadline=None, max_examples=200)
+@given(WORDS)
+def test_a_correct_transcript_is_none(text):
+    assert detect(text, text).reasons == []
+
+
+@settings(deadline=None, max_examples=300)
+@given(WORDS, WORDS, PHRASES)
+def test_a_flag_stays_when_a_repeated_phrase_is_appended(reference, hypothesis, phrase):
+    flagged: set[str] = set()
+    for repeats in range(6):
+        found = set(detect(reference, " ".join([hypothesis, *[phrase] * repeats])).reasons)
+        assert flagged <= found
+        flagged = found
+    assert "loop" in flagged
+
+
+@settings(deadline=None, max_examples=200)
+@given(WORDS.filter(bool), WORDS.filter(bool))
+def test_bursts_are_those_of_jiwers_alignment(reference, hypothesis):
+    """jiwer aligns the same units; a burst is an insertion chunk of it that is long enough."""
+    said, written = split_units(reference), split_units(hypothesis)
+    output = jiwer.process_words(" ".join(said.texts), " ".join(written.texts))
+    chunks = [chunk for chunk in output.alignments[0] if chunk.type == "insert"]
+    weights = [
+        sum(
+            1 / 4 if "一" <= unit <= "鿿" else 1 / 2 for unit in written.texts[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        )
+        for chunk in chunks
+    ]
+    assert (find_burst(said, written, Thresholds()) is not None) == any(weight >= 1 for weight in weights)
