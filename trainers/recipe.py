@@ -25,7 +25,6 @@ STAGES = {
     "encoder": "encoder_pretraining",
     "alignment": "alignment",
     "encoded_sft": "encoded_sft",
-    "encoded_sft": "encoded_sft",
     "iterative_async_sft": "iterative_async_sft",
     "joint_sft": "joint_sft",
     "context_sft": "context_sft",
