@@ -7,10 +7,61 @@ static one attends to its full size. Here a chunk of speech is written in place 
 the lengths of the others, and attention reads what is there.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.configuration_utils import PreTrainedConfig
-from transformers.modeling_utils import PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+
+
+GROUPED_ATTENTION = "sdpa_grouped"
+
+
+def grouped_attention_forward(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs,
+) -> tuple[torch.Tensor, None]:
+    """transformers' sdpa, but key and value heads are not copied for the query heads that share them.
+
+    With a mask, transformers copies all of them for each chunk, which on a CPU is most of what a chunk costs in a long
+    segment. Shapes are `(batch, heads, time, head_dim)`; returns `(batch, time, heads, head_dim)`.
+    """
+    if attention_mask is None or query.shape[2] == 1 or dropout or kwargs.get("softcap") is not None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
+    grouped = query.shape[1] != key.shape[1]
+    output = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=grouped
+    )
+    return output.transpose(1, 2).contiguous(), None
+
+
+# With the mask function of sdpa too: what another thread may run meanwhile through the same model is right.
+ALL_ATTENTION_FUNCTIONS.register(GROUPED_ATTENTION, grouped_attention_forward)
+ALL_MASK_ATTENTION_FUNCTIONS.register(GROUPED_ATTENTION, sdpa_mask)
+
+
+@contextmanager
+def grouped_attention(language_model: PreTrainedModel) -> Iterator[None]:
+    """Run a language model with [`grouped_attention_forward`] where it gains: with sdpa on a CPU."""
+    config = language_model.config
+    if config._attn_implementation != "sdpa" or language_model.device.type != "cpu":
+        yield
+        return
+    config._attn_implementation = GROUPED_ATTENTION
+    try:
+        yield
+    finally:
+        config._attn_implementation = "sdpa"
 
 
 class StreamSlots(Cache):
@@ -49,13 +100,14 @@ class StreamSlots(Cache):
         self._visible = max(self.lengths[slot] for slot in slots) + embeds.shape[1]
         if self._visible > self.capacity:
             raise ValueError(f"{self._visible} tokens do not fit in a slot of {self.capacity}.")
-        language_model(
-            inputs_embeds=embeds,
-            attention_mask=self._attention_mask(embeds.dtype),
-            position_ids=self._positions,
-            past_key_values=self,
-            use_cache=True,
-        )
+        with grouped_attention(language_model):
+            language_model(
+                inputs_embeds=embeds,
+                attention_mask=self._attention_mask(embeds.dtype),
+                position_ids=self._positions,
+                past_key_values=self,
+                use_cache=True,
+            )
         for slot, count in zip(slots, counts, strict=True):
             self.lengths[slot] += count
 
@@ -134,7 +186,7 @@ def check_language_model(text_config: PreTrainedConfig) -> None:
             f"Streaming needs a language model with full attention in all layers; `{text_config.model_type}` has "
             f"{', '.join(sorted(kinds - {'full_attention'})) or 'a sliding window'}."
         )
-    if text_config._attn_implementation not in ("sdpa", "eager"):
+    if text_config._attn_implementation not in ("sdpa", "eager", GROUPED_ATTENTION):
         raise ValueError(
             f"Streaming needs `attn_implementation='sdpa'` or 'eager', not {text_config._attn_implementation!r}: "
             "streams of different lengths share a batch by a mask."
