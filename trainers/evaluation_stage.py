@@ -18,7 +18,7 @@ from .evaluation import evaluate_recognition
 from .settings import read_sections
 from .sources import NON_SPEECH, DataSource, load_source
 from .stage import DataSection, start_stage, write_record
-from .stage_records import command_line, read_records, summarize_training, training_data, versions
+from .stage_records import command_line, read_records, training_history, versions
 
 
 @dataclass
@@ -138,7 +138,6 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
 
 def describe_checkpoint(export: ExportSection, pipeline, runs: Path) -> dict[str, Any]:
     """What `results.json` says besides results: the model, how it was trained (records in `runs`), the command."""
-    records = read_records(runs)
     return {
         "name": export.name,
         "command": command_line(),
@@ -146,8 +145,7 @@ def describe_checkpoint(export: ExportSection, pipeline, runs: Path) -> dict[str
         "dtype": export.dtype,
         "compute_dtype": str(pipeline.model.dtype).removeprefix("torch."),
         "versions": versions(),
-        "data": training_data(records),
-        "training": summarize_training(records),
+        **training_history(read_records(runs)),
         "languages": [],
         "results": {},
     }

@@ -23,6 +23,34 @@ def read_records(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: record for name, record in records.items() if "history" in record}
 
 
+def earlier_report(records: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The `results.json` beside the checkpoint that the first of these stages went on with; None for a fresh start."""
+    for record in records.values():
+        start = Path(record["settings"].get("model", {}).get("path") or "") / "results.json"
+        if start.is_file():
+            return json.loads(start.read_text(encoding="utf-8"))
+    return None
+
+
+def training_history(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """How a checkpoint came about: its stages and data, those of the checkpoint it started from among them.
+
+    Returns:
+        `training`, as [`summarize_training`] gives it, earlier stages first and named `earlier/...`; `data`, names as
+        in [`training_data`]; `started_from`, name and command of the earlier checkpoint, or None.
+    """
+    training, data = summarize_training(records), training_data(records)
+    earlier = earlier_report(records)
+    if earlier is None:
+        return {"training": training, "data": data, "started_from": None}
+    before = {f"earlier/{name}": stage for name, stage in earlier["training"].items()}
+    return {
+        "training": before | training,
+        "data": sorted({*earlier["data"], *data}),
+        "started_from": {"name": earlier["name"], "command": earlier["command"]},
+    }
+
+
 def summarize_training(records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Steps, seconds, and the curves of loss and of what was measured on development rows, for each stage."""
     return {

@@ -5,7 +5,13 @@
 import json
 import os
 
-from entropy_asr.trainers.stage_records import command_line, read_records, summarize_training, training_data
+from entropy_asr.trainers.stage_records import (
+    command_line,
+    read_records,
+    summarize_training,
+    training_data,
+    training_history,
+)
 
 
 def write_record(folder, name, age, data, **fields):
@@ -44,3 +50,22 @@ def test_records_tell_stages_in_order_with_their_curves_and_all_data(tmp_path):
 def test_the_command_does_not_tell_where_output_went(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/bin/entropy-asr", "recipe", "tiny", "--output_dir", "/home/me", "--seed", "3"])
     assert command_line() == "entropy-asr recipe tiny --seed 3"
+
+
+def test_a_checkpoint_that_was_gone_on_with_is_part_of_the_history(tmp_path):
+    start, runs = tmp_path / "start", tmp_path / "runs"
+    start.mkdir()
+    runs.mkdir()
+    stage = {"steps": 7, "seconds": 1.0, "loss": [], "development": []}
+    earlier = {"name": "first", "command": "recipe first", "training": {"a": stage}, "data": ["novel", "zebra"]}
+    (start / "results.json").write_text(json.dumps(earlier))
+    run = {"steps": 2, "seconds": 3.0, "history": []}
+    write_record(runs, "a", 1, {"train": [{"path": "d/speech"}]}, **run)
+    assert training_history(read_records(runs))["started_from"] is None
+    record = json.loads((runs / "a" / "stage.json").read_text())
+    record["settings"]["model"] = {"path": str(start)}
+    (runs / "a" / "stage.json").write_text(json.dumps(record))
+    history = training_history(read_records(runs))
+    assert list(history["training"]) == ["earlier/a", "a"] and history["training"]["earlier/a"] == stage
+    assert history["data"] == ["novel", "speech", "zebra"]
+    assert history["started_from"] == {"name": "first", "command": "recipe first"}
