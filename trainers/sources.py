@@ -12,7 +12,7 @@ import io
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class DataSource:
         min_duration: Shortest duration in seconds.
         max_duration: Longest duration in seconds. None: no bound.
         streaming: Read a Hub data set while training instead of downloading it first.
+        extra_columns: Further columns that are kept where the data set has them, such as "speaker_id".
     """
 
     path: str
@@ -67,6 +68,7 @@ class DataSource:
     min_duration: float = 0.0
     max_duration: float | None = None
     streaming: bool = False
+    extra_columns: list[str] = field(default_factory=list)
 
     def __post_init__(self):
         if self.text_column is None:
@@ -326,7 +328,8 @@ def _shared_columns(rows: Dataset | IterableDataset, source: DataSource) -> Data
         raise ValueError(
             f"{source.path}: no column {', '.join(map(repr, missing))}; it has {', '.join(rows.column_names)}.{hint}"
         )
-    given = needed + (["duration"] if "duration" in rows.column_names else [])
+    extra = [name for name in source.extra_columns if name in rows.column_names and name not in needed]
+    given = needed + (["duration"] if "duration" in rows.column_names else []) + extra
     rows = rows.select_columns(given)
     if source.text_column not in (None, "text"):
         rows = rows.rename_column(source.text_column, "text")
@@ -339,7 +342,7 @@ def _shared_columns(rows: Dataset | IterableDataset, source: DataSource) -> Data
         rows = _add_durations(rows)
     for name, kind in {"text": "string", "language": "string", "duration": "float64", "source": "string"}.items():
         rows = rows.cast_column(name, Value(kind))
-    return rows.select_columns([audio, "text", "language", "duration", "source"])
+    return rows.select_columns([audio, "text", "language", "duration", "source", *extra])
 
 
 def _add_constant(rows: Dataset | IterableDataset, name: str, value: str) -> Dataset | IterableDataset:
