@@ -24,6 +24,7 @@ from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import TranscriptionCollator
 from .recognition import RecognitionEvaluationMixin
 from .settings import read_sections
+from .sharding import whole_state
 from .snapshots import first_snapshot
 from .stage import DataSection, run_trainer, start_stage, write_record
 
@@ -212,6 +213,8 @@ def save_trained(trainer: Trainer, processor: EntropyASRProcessor, output_dir: P
     # Training has no use for the cache and switches it off; generation without it is several times slower.
     trained.generation_config.use_cache = True
     trained.config.use_cache = trained.config.get_text_config().use_cache = True
+    # Under FSDP2 no process has whole tensors, and all must take part in putting them together.
+    weights = whole_state(trained) if trainer.is_fsdp_enabled else None
     if trainer.is_world_process_zero():
-        trained.save_pretrained(output_dir)
+        trained.save_pretrained(output_dir, state_dict=weights)
         processor.save_pretrained(output_dir)

@@ -11,8 +11,8 @@ from training_helpers import stage_section
 from entropy_asr.trainers.recipe import run_section
 
 
-# Stage -> learning rate, and the loss of the last steps as a share of the first ones', for 40 steps on 64 recordings. In
-# alignment the language model is frozen, and here untrained: the adaptor can but favour some of its words.
+# Stage -> learning rate, and the loss of the last steps as a share of the first ones', for 40 steps on 64 recordings.
+# In alignment the language model is frozen, and here untrained: the adaptor can but favour some of its words.
 STAGES = {
     "alignment": (5e-2, 0.999),
     "joint_sft": (3e-3, 0.95),

@@ -225,6 +225,20 @@ def test_stage_with_lora_saves_a_plain_model_with_the_adapters_merged(components
     assert (tmp_path / "checkpoints" / "checkpoint-2" / "adapter_model.safetensors").is_file()
 
 
+def test_encoder_and_adaptor_can_be_trained_beside_the_adapters(components, tmp_path):
+    """As in the stages that train everything: the language model by its adapters, the rest as it is."""
+    lora = {**LORA, "modules_to_save": ["audio_tower", "adaptor"]}
+    run_section("joint_sft", {**stage_section("joint_sft", components, max_steps=2), "lora": lora}, tmp_path, 7)
+    merged, _ = SFTModelSection(path=str(tmp_path)).build()
+    before, after = load(components)[0].state_dict(), merged.state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    adapted = {f"model.language_model.layers.0.self_attn.{name}_proj.weight" for name in ("q", "v")}
+    others = {name for name in before if name.startswith(("model.audio_tower", "model.adaptor"))}
+    assert adapted <= changed <= adapted | others
+    assert {name.split(".")[1] for name in changed} == {"language_model", "audio_tower", "adaptor"}
+
+
 # Model section
 
 
