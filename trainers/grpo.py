@@ -494,8 +494,18 @@ def add_hints(rows: Dataset, chooser: KeywordChooser, config: ContextConfig) -> 
     return rows.add_column("hints", hints, feature=strings).add_column("keywords", wanted, feature=strings)
 
 
+@dataclass
+class RolloutDataSection(DataSection):
+    """Section `data` of this stage: as of the others, without `noise`, since nothing is augmented."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.noise:
+            raise ValueError("data: speech is not augmented in reinforcement; leave `noise` out.")
+
+
 SECTIONS = {
-    "data": DataSection,
+    "data": RolloutDataSection,
     "model": SFTModelSection,
     "lora": LoraConfig,
     "context": ContextConfig,
