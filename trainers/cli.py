@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_recipe(commands)
     _add_evaluate(commands)
+    _add_report(commands)
     return parser
 
 
@@ -216,6 +217,32 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--output", type=Path, metavar="F", help="write the results to this JSON file")
     parser.add_argument("--save_transcripts", type=Path, metavar="F", help="write every transcript to this JSONL file")
     _add_model_options(parser, default_batch_size=16)
+
+
+def _add_report(commands: Any) -> None:
+    text = "Write where the encoders of checkpoints leave the entropy: report.json, report.md, plots (extra: report)."
+    parser = _add_command(commands, "report", run_report, text)
+    parser.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        metavar="M",
+        help="folder or Hub id of a checkpoint or of any speech encoder; repeat it, the earliest stage first",
+    )
+    parser.add_argument("--dataset", action="append", required=True, metavar="D", help="as for evaluate; repeat it")
+    parser.add_argument("--split", default="test", help="default: %(default)s")
+    parser.add_argument("--output_dir", type=Path, default=Path("report"), metavar="D", help="default: %(default)s")
+    parser.add_argument("--max_rows", type=_positive, default=400, metavar="N", help="default: %(default)s")
+    parser.add_argument("--aligner", metavar="M", help="checkpoint that times phonemes (default: the first that can)")
+    parser.add_argument("--probes", nargs="+", choices=("linear", "mlp"), default=["linear", "mlp"])
+    parser.add_argument("--num_seeds", type=_positive, default=3, metavar="N", help="splits; default: %(default)s")
+    parser.add_argument("--no_layers", dest="layers", action="store_false", help="only the encoder's output")
+    parser.add_argument(
+        "--max_probe_frames", type=_positive, default=100_000, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument("--ledger_rows", type=int, default=50, metavar="N", help="0: no ledger; default: %(default)s")
+    parser.add_argument("--batch_size", type=_positive, default=8, help="default: %(default)s")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
 
 
 def _add_model_options(parser: argparse.ArgumentParser, default_batch_size: int) -> None:
@@ -386,6 +413,20 @@ def run_evaluate(args: argparse.Namespace) -> int:
         report["results"][name] = score.to_dict()
         _write_results(args, name, report, score)
     return 1 if unreadable else 0
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Measure entropy allocation; see [`~report.write_report`]."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from .report import ReportOptions, write_report
+
+    given = {name: getattr(args, name) for name in ReportOptions.__dataclass_fields__}
+    try:
+        write_report(args.model, args.dataset, args.output_dir, ReportOptions(**given))
+    except (ImportError, OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    print(args.output_dir / "report.md")
+    return 0
 
 
 def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:

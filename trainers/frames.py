@@ -1,0 +1,131 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Encoder frames of any checkpoint: full and CTC models of this project, and speech encoders of transformers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedModel
+from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
+from entropy_asr.modeling.configuration_entropy_asr import encoder_length_stages
+from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRPhonemeHead, encode_audio, encoder_half
+
+
+@dataclass
+class EncodedUtterance:
+    """Valid frames of one utterance.
+
+    Attributes:
+        frames: The encoder's output, `(T, D)` float32 on the CPU.
+        layers: Output of each layer, `(T, D)`; where the encoder also gives its layers' input, that comes first.
+    """
+
+    frames: torch.Tensor
+    layers: list[torch.Tensor]
+
+
+@dataclass
+class SpeechEncoder:
+    """The encoder of a checkpoint with what goes before and beside it.
+
+    Attributes:
+        name: How reports call it.
+        audio_tower: The encoder.
+        feature_extractor: Its own.
+        length_stages: See [`~configuration_entropy_asr.output_length`].
+        phoneme_head: Of models of this project; None for others.
+        blank: The CTC blank.
+        full_model, processor: Where the checkpoint is a full model.
+    """
+
+    name: str
+    audio_tower: PreTrainedModel
+    feature_extractor: SequenceFeatureExtractor
+    length_stages: list
+    phoneme_head: EntropyASRPhonemeHead | None = None
+    blank: int = 0
+    full_model: EntropyASRForConditionalGeneration | None = None
+    processor: EntropyASRProcessor | None = None
+
+    @torch.no_grad()
+    def encode(self, waveforms: list[np.ndarray], layers: bool = False) -> list[EncodedUtterance]:
+        """Frames of a batch of 16 kHz mono waveforms, each `(num_samples,)` float32."""
+        extracted = self.feature_extractor(
+            waveforms,
+            sampling_rate=self.feature_extractor.sampling_rate,
+            return_attention_mask=True,
+            return_tensors="pt",
+        )
+        features = extracted[self.feature_extractor.model_input_names[0]].to(self.audio_tower.device)
+        mask = extracted["attention_mask"].to(self.audio_tower.device)
+        options = {"output_hidden_states": True} if layers else {}
+        encoded = encode_audio(self.audio_tower, self.length_stages, features, mask, **options)
+        hidden_states = encoded.hidden_states if layers else ()
+        return [
+            EncodedUtterance(
+                frames=encoded.last_hidden_state[row][valid].float().cpu(),
+                layers=[layer[row][valid].float().cpu() for layer in hidden_states],
+            )
+            for row, valid in enumerate(encoded.attention_mask.bool())
+        ]
+
+    @torch.no_grad()
+    def phoneme_log_probs(self, waveform: np.ndarray) -> torch.Tensor:
+        """Log-probabilities of the phoneme head, `(T, V)`.
+
+        Raises:
+            ValueError: the checkpoint has none.
+        """
+        if self.phoneme_head is None:
+            raise ValueError(
+                f"{self.name} has no phoneme head: align with a checkpoint of this project (`--aligner`)."
+            )
+        frames = self.encode([waveform])[0].frames
+        return self.phoneme_head(frames.to(self.audio_tower.device, self.audio_tower.dtype)).float().log_softmax(-1)
+
+
+def load_speech_encoder(path: str, device: str | None = None, name: str | None = None) -> SpeechEncoder:
+    """Load the encoder of a checkpoint, in float32.
+
+    Args:
+        path: Folder or Hub id: a full model, CTC model or encoder of this project, or any speech model of transformers
+            whose strided stages are known.
+        device: A GPU if there is one by default.
+        name: How reports call it; the last part of `path` by default.
+
+    Raises:
+        OSError: there is no such checkpoint, or it has no feature extractor.
+        ValueError: a model whose encoder's strided stages are not known.
+    """
+    if device is None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    model_type = AutoConfig.from_pretrained(path).model_type
+    classes = {"entropy_asr": EntropyASRForConditionalGeneration, "entropy_asr_ctc": EntropyASRForCTC}
+    model = classes.get(model_type, AutoModel).from_pretrained(path, dtype=torch.float32).eval().to(device)
+    full = model if model_type == "entropy_asr" else None
+    processor = EntropyASRProcessor.from_pretrained(path) if full else None
+    extractor = processor.feature_extractor if processor else AutoFeatureExtractor.from_pretrained(path)
+    name = name or Path(path).resolve().name
+    if model_type not in classes:
+        audio_tower = encoder_half(model)
+        return SpeechEncoder(name, audio_tower, extractor, encoder_length_stages(audio_tower.config))
+    return SpeechEncoder(
+        name=name,
+        audio_tower=full.model.audio_tower if full else model.audio_tower,
+        feature_extractor=extractor,
+        length_stages=model.config.audio_length_stages,
+        phoneme_head=model.phoneme_head,
+        blank=model.config.phoneme_blank_token_id if full else model.config.pad_token_id,
+        full_model=full,
+        processor=processor,
+    )
+
+
+def at_same_times(frames: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """The frames `(T, D)` nearest to `num_frames` evenly spaced moments of the same audio, `(num_frames, D)`."""
+    moments = (torch.arange(num_frames) + 0.5) / num_frames
+    return frames[(moments * len(frames)).long().clamp(max=len(frames) - 1)]

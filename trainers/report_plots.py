@@ -1,0 +1,187 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Plots of the entropy allocation report, with matplotlib (extra `report`)."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+LABELS = {"nse": "NSE (0 to 1)", "pai": "PAI (nats)", "csai": "CSAI (nats)"}
+
+
+def require_matplotlib() -> None:
+    """Say at once, not after the measurements, that plots cannot be drawn.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError('Plots need matplotlib: pip install "entropy-asr[report]".') from error
+
+
+def plot_files(name: str, result: dict[str, Any]) -> dict[str, str]:
+    """File and title of each plot of a data set."""
+    stem, models = re.sub(r"[^\w-]+", "_", name), result["models"].values()
+    files = {f"{stem}-allocation.png": "NSE, PAI and CSAI of each checkpoint"}
+    if any(figures["layers"] for figures in models):
+        files[f"{stem}-layers.png"] = "NSE, PAI and CSAI by layer"
+    files[f"{stem}-spectrum.png"] = "Eigenvalue spectrum"
+    if len(result["models"]) > 1:
+        files[f"{stem}-cka.png"] = "CKA between checkpoints"
+    if any("nats_per_token_left" in figures.get("ledger", {}) for figures in models):
+        files[f"{stem}-ledger.png"] = "Ledger: nats a token removed by LLM, encoder and both"
+    return files
+
+
+def draw_plots(report: dict[str, Any], output_dir: Path) -> None:
+    """Draw all plots of all data sets measured so far."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawers = {"allocation": _allocation, "layers": _layers, "spectrum": _spectrum, "cka": _cka, "ledger": _ledger}
+    for name, result in report["datasets"].items():
+        for file in plot_files(name, result):
+            figure = Figure(layout="constrained")
+            FigureCanvasAgg(figure)
+            drawers[Path(file).stem.rpartition("-")[2]](figure, result)
+            figure.suptitle(f"{figure.get_suptitle()}\n{_data(name, report, result)}", fontsize=9)
+            figure.savefig(output_dir / file, dpi=130)
+
+
+def _data(name: str, report: dict[str, Any], result: dict[str, Any]) -> str:
+    data = result["data"]
+    aligner = f"; phonemes aligned by {report['aligner']}" if report["aligner"] else ""
+    return (
+        f"{name} ({report['options']['split']}): {data['num_utterances']} utterances, {data['seconds']:.0f} s{aligner}"
+    )
+
+
+def _names(axis, names: list[str]) -> None:
+    many = len(names) > 2
+    axis.set_xticks(range(len(names)), names, rotation=20 if many else 0, ha="right" if many else "center")
+
+
+def _allocation(figure, result: dict[str, Any]) -> None:
+    """The form of the paper's figure 1: each metric before and after each stage."""
+    models = result["models"]
+    names = list(models)
+    figure.set_size_inches(3.4 * 3, 3.9)
+    for axis, (metric, label) in zip(figure.subplots(1, 3), LABELS.items(), strict=True):
+        for family, marker in (("linear", "o"), ("mlp", "s")):
+            found = [_value(models[name], metric, family) for name in names]
+            if all(value is None for value, _ in found):
+                continue
+            values = [np.nan if value is None else value for value, _ in found]
+            errors = [error or 0 for _, error in found]
+            shown = None if metric == "nse" else f"{family} probe"
+            axis.errorbar(range(len(names)), values, errors, marker=marker, capsize=3, label=shown)
+            for x, value in enumerate(values):
+                if np.isfinite(value):
+                    axis.annotate(f"{value:.2f}", (x, value), (4, 5), textcoords="offset points", fontsize=8)
+            if metric == "nse":
+                break
+        axis.set_title(f"{label}\n{_rows(models[names[0]], metric)}", fontsize=9)
+        axis.set_ylabel(label)
+        axis.margins(x=0.25, y=0.25)
+        _names(axis, names)
+        axis.grid(alpha=0.3)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8)
+    figure.suptitle("Entropy allocation of the encoder (error bars: standard error over splits)")
+
+
+def _value(figures: dict[str, Any], metric: str, family: str) -> tuple[float | None, float | None]:
+    if metric == "nse":
+        return figures["nse"], None
+    found = figures["details"].get(metric, {}).get(family)
+    return (None, None) if found is None else (found["information"], found["standard_error"])
+
+
+def _rows(figures: dict[str, Any], metric: str) -> str:
+    details = figures["details"].get(metric, {})
+    if "left_out" in details or not details:
+        return "not measured"
+    count = details.get("num_frames", details.get("num_words"))
+    unit = "words" if "num_words" in details else "frames"
+    classes = f", {details['num_classes']} classes" if "num_classes" in details else ""
+    return f"N = {count} {unit}, D = {details['dimension']}{classes}"
+
+
+def _layers(figure, result: dict[str, Any]) -> None:
+    figure.set_size_inches(3.4 * 3, 3.6)
+    for axis, (metric, label) in zip(figure.subplots(1, 3), LABELS.items(), strict=True):
+        for name, figures in result["models"].items():
+            values = [np.nan if layer[metric] is None else layer[metric] for layer in figures["layers"]]
+            axis.plot(range(1, len(values) + 1), values, marker=".", label=name)
+        axis.set_xlabel("layer (output of, from the input on)")
+        axis.set_ylabel(label if metric == "nse" else f"{label}, linear probe")
+        axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    figure.suptitle("Metrics by layer (one split; a tenth of the frames)")
+
+
+def _spectrum(figure, result: dict[str, Any]) -> None:
+    figure.set_size_inches(6.4, 4.2)
+    axis = figure.subplots()
+    for name, figures in result["models"].items():
+        details = figures["details"]["nse"]
+        spectrum = np.maximum(details["spectrum"], 1e-12)
+        label = f"{name}: NSE {figures['nse']:.2f}, effective rank {details['effective_rank']:.0f} of {len(spectrum)}"
+        axis.plot(np.arange(1, len(spectrum) + 1), spectrum, label=f"{label}, N = {details['num_frames']}")
+    axis.set(xscale="log", yscale="log", xlabel="principal direction (rank)", ylabel="share of variance (1)")
+    axis.grid(alpha=0.3, which="both")
+    axis.legend(fontsize=8)
+    figure.suptitle("Eigenvalue spectrum of encoder frames")
+
+
+def _cka(figure, result: dict[str, Any]) -> None:
+    cka = result["cka"]
+    size = 2.6 + 0.8 * len(cka["names"])
+    figure.set_size_inches(max(4.8, size), max(4.0, size - 0.4))
+    axis = figure.subplots()
+    image = axis.imshow(cka["biased"], vmin=0, vmax=1, cmap="viridis")
+    for row, values in enumerate(cka["biased"]):
+        for column, value in enumerate(values):
+            colour = "black" if value > 0.6 else "white"
+            axis.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=9)
+    axis.set_xticks(range(len(cka["names"])), cka["names"], rotation=30, ha="right")
+    axis.set_yticks(range(len(cka["names"])), cka["names"])
+    figure.colorbar(image, label="linear CKA (0 to 1)")
+    figure.suptitle(f"CKA between checkpoints, N = {cka['num_frames']} frames")
+
+
+def _ledger(figure, result: dict[str, Any]) -> None:
+    """Two waterfalls a model: LLM first, then the audio; encoder first, then the LLM."""
+    models = {
+        name: f["ledger"] for name, f in result["models"].items() if "nats_per_token_left" in f.get("ledger", {})
+    }
+    figure.set_size_inches(max(6.4, 5.2 * len(models)), 4.4)
+    axes = np.atleast_1d(figure.subplots(1, len(models), sharey=True))
+    for axis, (name, ledger) in zip(axes, models.items(), strict=True):
+        left = ledger["nats_per_token_left"]
+        start, llm, encoder, full = (left[key] for key in ("uniform", "llm_alone", "encoder_alone", "full"))
+        steps = [
+            ("nothing\nknown", 0, start, "0.6"),
+            ("LLM\nalone", llm, start, "tab:blue"),
+            ("audio,\nafter LLM", full, llm, "tab:green"),
+            ("encoder\nalone", encoder, start, "tab:orange"),
+            ("LLM, after\nencoder", full, encoder, "tab:purple"),
+            ("left by\nfull model", 0, full, "tab:red"),
+        ]
+        for x, (_, low, high, colour) in enumerate(steps):
+            # A step that adds nats instead of removing them is hatched.
+            axis.bar(x, high - low, bottom=low, color=colour, hatch="//" if high < low else None, edgecolor="black")
+            text = f"{high - low:.2f}" if x in (0, 5) else f"{low - high:+.2f}"
+            axis.annotate(text, (x, max(low, high)), (0, 3), textcoords="offset points", ha="center", fontsize=9)
+        axis.axvline(2.5, color="0.7", linestyle=":")
+        axis.set_xticks(range(len(steps)), [step[0] for step in steps], fontsize=8)
+        axis.set_title(f"{name}: {ledger['num_utterances']} utterances, {ledger['num_tokens']} tokens", fontsize=9)
+        axis.grid(alpha=0.3, axis="y")
+        axis.margins(y=0.12)
+    axes[0].set_ylabel("nats a token of the transcript")
+    figure.suptitle("Ledger: who removes how many nats (encoder alone: phonemes by CTC, not their spelling)")
