@@ -5,8 +5,8 @@
 Encoder and phoneme head never see text, so they are an independent witness of what was said. Three guards, each of
 which can be switched off; none of them changes a transcript but by leaving it empty:
 
-- no speech: where the phoneme head hears nothing, or next to nothing and the voice activity detector no speech, the
-  text is empty;
+- no speech: where the phoneme head hears nothing, or little and the voice activity detector no speech, the text is
+  empty;
 - length bound: a transcript has at most so many tokens as the audio has room for; one that reaches the bound (a
   repetition loop does) is flagged, and stands as it is;
 - agreement: how probable the phoneme head finds the transcript, as a confidence, and a flag where that is low.
@@ -35,8 +35,8 @@ class GuardSettings:
         no_speech: Leave the text of audio without speech empty.
         length_bound: Bound the transcript by the length of the audio (where no `max_new_tokens` is given).
         agreement: Flag transcripts that the phoneme head does not support (where confidence is asked for).
-        min_blank_mass: Mean probability of the blank from which a hypothesis without phonemes counts as silence. An
-            untrained phoneme head stays below.
+        min_blank_mass: Mean probability of the blank below which there is speech. An untrained phoneme head stays
+            below: it is no witness of silence.
         max_phonemes_per_second: Fewer phonemes than that in a second leave the decision to the voice activity
             detector. Speech has about ten.
         min_confidence: Confidence below which a transcript is flagged.
@@ -45,8 +45,8 @@ class GuardSettings:
     no_speech: bool = True
     length_bound: bool = True
     agreement: bool = True
-    min_blank_mass: float = 0.8
-    max_phonemes_per_second: float = 1.0
+    min_blank_mass: float = 0.75
+    max_phonemes_per_second: float = 4.0
     min_confidence: float = 0.1
 
     def __post_init__(self):
@@ -79,9 +79,9 @@ def is_speech_absent(
 ) -> bool:
     """Whether an utterance has no speech in it.
 
-    The phoneme head decides alone where it hears no phoneme at all. Where it hears a few, in sounds that may be noise,
-    the voice activity detector has to find no speech either: alone, it takes some noises for speech, and misses some
-    words that were cut out closely.
+    Nearly all frames have to be blanks. Then the phoneme head decides alone where it hears no phoneme at all; where it
+    hears a few, the voice activity detector has to find no speech either. Alone, the detector takes some noises for
+    speech, and misses some words that were cut out closely.
 
     Args:
         log_probs: Log-probabilities `(T, V)` of the valid frames.
@@ -93,8 +93,10 @@ def is_speech_absent(
     Raises:
         ImportError: the detector is needed and its packages are missing.
     """
+    if blank_mass(log_probs, blank) < settings.min_blank_mass:
+        return False
     heard = len(greedy_phonemes(log_probs, blank))
-    if heard == 0 and blank_mass(log_probs, blank) >= settings.min_blank_mass:
+    if heard == 0:
         return True
     if heard >= settings.max_phonemes_per_second * len(waveform) / sampling_rate:
         return False

@@ -21,7 +21,7 @@ from entropy_asr.trainers.sources import DataSource, load_source, read_samples
 from entropy_asr.trainers.synthesis import VOICES, synthesize_with_alignment, synthetic_sentences
 
 
-SETS = ("librispeech_subset", "speechocean762", "fsdd_digits", "aishell_sample", "audio_cmn_words")
+SETS = ("librispeech_subset", "fsdd_digits", "aishell_sample", "audio_cmn_words", "speechocean762")  # the largest last
 
 
 def find_words(pipe: EntropyASRPipeline, samples: np.ndarray, text: str, language: str) -> list[TimedText]:
@@ -57,8 +57,9 @@ def measure_synthetic(pipe: EntropyASRPipeline, language: str, sentences: int) -
 
 def check_order(pipe: EntropyASRPipeline, data_dir: Path, utterances: int) -> None:
     checked = words = timeless = 0
-    for name in SETS:
-        rows = load_source(DataSource(path=str(data_dir / name), split="test", max_rows=utterances // len(SETS)))
+    for position, name in enumerate(SETS):
+        quota = (utterances - checked) // (len(SETS) - position)
+        rows = load_source(DataSource(path=str(data_dir / name), split="test", max_rows=quota))
         for row in rows:
             samples = read_samples(row)
             found = find_words(pipe, samples, row["text"], row["language"])
