@@ -91,6 +91,7 @@ class LongFormTranscriber:
         chunk_length_s: longest segment in seconds; items up to that are transcribed as a whole.
         return_timestamps: as the pipeline's; `True` gives the times of segments.
         progress: whether to show a bar, in seconds of audio.
+        silent: what the result of an item without speech has beside its text and chunks.
     """
 
     def __init__(
@@ -99,12 +100,14 @@ class LongFormTranscriber:
         chunk_length_s: float = SEGMENT_SECONDS,
         return_timestamps: bool | str | None = None,
         progress: bool = False,
+        silent: dict[str, Any] | None = None,
     ):
         if not isinstance(chunk_length_s, (int, float)) or chunk_length_s < 1:
             raise ValueError(f"`chunk_length_s` must be at least 1 second, or 0 for none, not {chunk_length_s!r}.")
         self.transcribe = transcribe
         self.settings = EndpointSettings(max_segment=float(chunk_length_s))
         self.return_timestamps = return_timestamps
+        self.silent = silent or {}
         self._bar = tqdm(unit="s", unit_scale=True, disable=not progress, desc="transcribing", total=0)
         # What was sent to the model and has not come back: (start, end) of segments, and behind them their item's end.
         self._sent: deque[tuple[float, float] | float] = deque()
@@ -166,7 +169,7 @@ class LongFormTranscriber:
         elif self.return_timestamps or any("chunks" in result for *_, result in results):
             chunks = [(start, chunk) for start, _, result in results for chunk in result["chunks"]]
             merged["chunks"] = [_moved(chunk, start) for start, chunk in chunks]
-        return merged | _merge_verdicts(results)
+        return merged | (_merge_verdicts(results) if results else self.silent)
 
 
 def _merge_verdicts(results: list[tuple[float, float, dict[str, Any]]]) -> dict[str, Any]:

@@ -200,7 +200,11 @@ class EntropyASRPipeline(Pipeline):
             kwargs["return_timestamps"] = return_timestamps
         batch_size = batch_size or self._batch_size or SEGMENT_BATCH_SIZE
         transcribe = partial(super().__call__, batch_size=batch_size, num_workers=0, **kwargs)
-        run = LongFormTranscriber(transcribe, chunk_length_s, return_timestamps, progress)
+        asked = {**self._postprocess_params, **kwargs}
+        silent: dict[str, Any] = {"confidence": 1.0} if asked.get("return_confidence") else {}
+        if silent or asked.get("return_flags"):
+            silent["flags"] = [NO_SPEECH]
+        run = LongFormTranscriber(transcribe, chunk_length_s, return_timestamps, progress, silent)
         if isinstance(inputs, list):
             return list(run(inputs))
         return run(inputs) if isinstance(inputs, (Dataset, GeneratorType)) else next(run([inputs]))

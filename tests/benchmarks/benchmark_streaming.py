@@ -161,9 +161,11 @@ def print_total_work(pipe: EntropyASRPipeline, seconds: float = 29.46) -> None:
     stream = StreamingTranscriber(pipe, **settings)
     stream.push(samples[:20000])
     stream.reset()
-    before = dict(stream.batch.seconds)
     with online:
         stream.push(samples)
+    stream.reset()
+    before = dict(stream.batch.seconds)
+    stream.push(samples)
     online_seconds = sum(stream.batch.seconds[part] - before[part] for part in PARTS)
     offline_seconds = np.median([reencoding() for reencoding in [timed(lambda: whole_pass(pipe, samples))] * 5])
     operations = online.get_total_flops() / 1e9, offline.get_total_flops() / 1e9

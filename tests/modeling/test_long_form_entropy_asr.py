@@ -112,6 +112,14 @@ def test_long_and_short_items_together(pipe, recording, waveforms):
     assert pipe([silent, silent], **LIMIT) == [{"text": ""}] * 2
 
 
+def test_flags_of_recordings_with_and_without_speech(pipe, recording):
+    silent = np.zeros(16000 * 40, dtype=np.float32)
+    results = pipe([recording[0], silent], return_flags=True, **LIMIT)
+    assert [result["flags"] for result in results] == [["length_limit"], ["no_speech"]]
+    result = pipe(silent, return_confidence=True, return_timestamps="word", **LIMIT)
+    assert result == {"text": "", "chunks": [], "confidence": 1.0, "flags": ["no_speech"]}
+
+
 def test_chunk_length_is_honoured(pipe, recording):
     chunks = pipe(recording[0], chunk_length_s=3, return_timestamps=True, **LIMIT)["chunks"]
     durations = [end - start for start, end in (chunk["timestamp"] for chunk in chunks)]
