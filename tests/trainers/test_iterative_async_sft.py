@@ -4,7 +4,6 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,13 @@ from entropy_asr.trainers.sft import SFTModelSection
 from entropy_asr.trainers.snapshots import EncoderSnapshots
 
 
-LORA = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ".*language_model.*(q|v)_proj"}
+LORA = {
+    "r": 2,
+    "lora_alpha": 4,
+    "lora_dropout": 0.1,
+    "target_modules": ".*language_model.*(q|v)_proj",
+    "modules_to_save": ["adaptor"],
+}
 
 
 def publish(store: EncoderSnapshots, step: int, kind: str = "drift", seed: int | None = None, **details):
@@ -145,16 +150,19 @@ def test_store_is_looked_at_every_so_many_steps(components, tmp_path, store):
     ]
 
 
-def test_finished_encoder_is_waited_for_though_nothing_else_is(components, tmp_path, store, caplog):
+def test_finished_encoder_is_waited_for_though_nothing_else_is(components, tmp_path, store, monkeypatch, caplog):
     """Pretraining is slower here: the last two steps wait until it has ended."""
+    looks = []
+
+    def publish_at_the_third_look(seconds):
+        looks.append(seconds)
+        if len(looks) == 3:
+            publish(store, 900, "final")
+
+    monkeypatch.setattr(snapshots.time, "sleep", publish_at_the_third_look)
     watcher = Watcher(store, {})
-    timer = threading.Timer(1.0, lambda: publish(store, 900, "final"))
-    trainer = build(components, tmp_path, callbacks=[watcher])
-    timer.start()
-    start = time.monotonic()
-    trainer.train()
-    timer.join()
-    assert time.monotonic() - start > 0.9
+    build(components, tmp_path, callbacks=[watcher]).train()
+    assert looks == [0.02] * 3
     assert watcher.trained_on == [None] * 4 + ["000000900-final"] * 2
     assert "Waiting for the encoder of step 4" in caplog.text
 
@@ -310,6 +318,9 @@ def test_resumed_run_ends_with_the_same_weights(components, plan, tmp_path, monk
     run_section("iterative_async_sft", settings, folder, 7)
     finished = [load_file(path / "model.safetensors") for path in (folder, tmp_path / "whole")]
     assert same_tensors(*finished)
+    before = load_file(components / "full" / "model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], finished[0][name])}
+    assert {"model.adaptor.linear1.weight", "model.language_model.layers.0.self_attn.q_proj.weight"} < changed
     final = load_file(plan.parent / "store" / "000000300-final" / "model.safetensors")
     assert all(torch.equal(finished[0][f"model.{name}"], final[name]) for name in final if "audio_tower" in name)
 

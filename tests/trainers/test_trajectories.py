@@ -1,12 +1,13 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The first 20 steps of every stage that trains on prompts, after it, or conventionally: loss and gradient norm.
+"""The first 20 steps of every stage that trains on speech: loss and gradient norm.
 
 `trajectories.json` holds what they were; whatever changes them (order of batches, augmentation, loss, initial weights)
 shows here. After a change that is meant to: `python tests/trainers/test_trajectories.py`.
 """
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,10 +15,20 @@ import pytest
 from training_helpers import save_components, stage_section
 
 from entropy_asr.trainers.recipe import run_section
+from entropy_asr.trainers.snapshots import EncoderSnapshots
 
 
 FILE = Path(__file__).with_name("trajectories.json")
-STAGES = ("alignment", "joint_sft", "context_sft", "grpo", "phoneme_head", "attention_pretraining")
+STAGES = (
+    "encoder",
+    "alignment",
+    "iterative_async_sft",
+    "joint_sft",
+    "context_sft",
+    "grpo",
+    "phoneme_head",
+    "attention_pretraining",
+)
 NUM_STEPS = 20
 
 
@@ -25,6 +36,12 @@ def trajectory(stage: str, components: Path, output_dir: Path) -> list[list[floa
     """Loss and gradient norm of each step."""
     # Rounding differs between processors: a low rate keeps it from growing into something else.
     section = stage_section(stage, components, max_steps=NUM_STEPS, save_steps=NUM_STEPS, learning_rate=1e-4)
+    if stage == "encoder":
+        section["training"] |= {"consistency_weight": 0.2, "chunk_sizes": [0, 4, 8], "left_chunks": [1, -1]}
+    if stage == "iterative_async_sft":
+        store = EncoderSnapshots(output_dir.parent / f"{output_dir.name}-store")
+        store.publish(1, "final", lambda folder: shutil.copytree(components / "encoder", folder, dirs_exist_ok=True))
+        section["training"]["snapshot_dir"] = str(store.folder)
     run_section(stage, section, output_dir, 7)
     history = json.loads((output_dir / "stage.json").read_text())["history"]
     return [[entry["loss"], entry["grad_norm"]] for entry in history if "loss" in entry]
