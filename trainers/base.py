@@ -39,6 +39,9 @@ class SpeechArguments:
         curriculum_epochs: Number of first epochs that go from short to long utterances.
         freeze: Modules that get no gradient and stay in evaluation mode, by name inside the model.
         muon: Train the matrices of transformer layers with Muon, see [`~muon.MuonWithAdamW`].
+        entropy_steps: Steps between two logs of `nse` and `cka` of the encoder, in stages that train it; 0 for none.
+            See [`~entropy_monitor.EntropyMonitor`].
+        entropy_probes: Also log `eval_pai` and `eval_csai` at each evaluation.
 
     `per_device_eval_batch_size` bounds the number of utterances in an evaluation batch, besides `max_batch_duration`;
     `per_device_train_batch_size` is refused.
@@ -50,6 +53,8 @@ class SpeechArguments:
     curriculum_epochs: int = field(default=0, metadata={"help": "First epochs that go from short to long."})
     freeze: list[str] = field(default_factory=list, metadata={"help": "Modules that are not trained."})
     muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
+    entropy_steps: int = field(default=500, metadata={"help": "Steps between logs of NSE and CKA; 0 for none."})
+    entropy_probes: bool = field(default=False, metadata={"help": "PAI and CSAI at each evaluation."})
     # The collator builds the model's inputs itself, from columns no model knows.
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay False: it drops the audio."})
     # Progress of long epochs is shown in steps; the paper's stages are counted in steps too.
@@ -81,7 +86,16 @@ class SpeechTrainerMixin:
         for name, module in frozen.items():
             if any(parameter.requires_grad for parameter in module.parameters()):
                 raise ValueError(f"freeze: {name!r} is frozen, but adapters were put into it.")
+        self._watch_entropy()
         self._start_throughput(time.perf_counter())
+
+    def _watch_entropy(self) -> None:
+        # Imported here: the collators that the monitor needs import this module.
+        from .entropy_monitor import EntropyMonitor, EntropyMonitorConfig, watches
+
+        if self.args.entropy_probes or (self.args.entropy_steps and watches(self)):
+            config = EntropyMonitorConfig(every_steps=self.args.entropy_steps, probes=self.args.entropy_probes)
+            self.add_callback(EntropyMonitor(self, config))
 
     def _start_throughput(self, now: float) -> None:
         self._audio_seconds = 0.0

@@ -12,10 +12,10 @@ import numpy as np
 
 FOLDER = Path(__file__).resolve().parent
 HELP = """# Entropy allocation
-Upload an `.npz` file with `frames` (N, D) of a speech encoder and, as far as you have them, `phonemes` (N,) (-100 is
-left out), `words` (M, 3) (first frame, end, word id), `other_frames` (N, D2) of a second encoder, `lengths` (frames of each
-utterance; without it all frames are one utterance). All figures are in nats, natural logarithm. The definitions are
-those of the entropy-asr project: see the README of this Space."""
+Upload an `.npz` file with `frames` (N, D) of a speech encoder and, as far as you have them, `phonemes` (N,) (-100
+is left out), `words` (M, 3) (first frame, end, word id), `other_frames` (N, D2) of a second encoder, `lengths`
+(frames of each utterance; without it all frames are one utterance). All figures are in nats, natural logarithm. The
+definitions are those of the entropy-asr project: see the README of this Space."""
 
 
 def read_arrays(path: str) -> dict:
