@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,6 +16,9 @@ from .schedule import PlannedStage, Schedule, plan_stages
 from .settings import SettingsError, check_names, read_sections
 from .stage import finished, locked
 
+
+if TYPE_CHECKING:
+    from .stage_reports import StageReports
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +121,8 @@ def load_recipe(path: Path, output_dir: str | None = None, overrides: list[str] 
             check_names(key[1:2], recipe["stages"], f"--{'.'.join(key)}")
         apply_override(variables if key[0] in variables else recipe, key, value)
     recipe["output_dir"] = str(output_dir or recipe["output_dir"])
-    recipe["stages"] = substitute(recipe["stages"], {**variables, "output_dir": recipe["output_dir"]})
+    for name in {"stages", "report"} & set(recipe):
+        recipe[name] = substitute(recipe[name], {**variables, "output_dir": recipe["output_dir"]})
     return recipe
 
 
@@ -138,13 +142,25 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
         run_without_data(Path(path), recipe, output_dir, overrides or [])
         return
     plans = check_recipe(recipe)
+    reports = plan_reports(recipe, plans)
     alone = ["--config", str(path), *(overrides or []), "--output_dir", recipe["output_dir"]]
     Schedule(
         plans,
         arguments=lambda plan: ["train", plan.name, *alone],
         run_here=lambda plan: run_section(plan.stage, plan.section, plan.output_dir, plan.seed),
-        on_finish=lambda plan: None,
+        on_finish=lambda plan: reports and reports.after(plan),
     ).run()
+    if reports:
+        reports.at_the_end()
+
+
+def plan_reports(recipe: dict[str, Any], plans: list[PlannedStage]) -> "StageReports | None":
+    """Reports that a recipe's section `report` asks for."""
+    if "report" not in recipe:
+        return None
+    from .stage_reports import ReportPlan, StageReports  # needs the extra report
+
+    return StageReports(ReportPlan.from_section(recipe["report"]), plans, Path(recipe["output_dir"]))
 
 
 def check_recipe(recipe: dict[str, Any]) -> list[PlannedStage]:

@@ -17,6 +17,7 @@ from entropy_asr.trainers.recipe import (
     check_recipe,
     load_recipe,
     parse_overrides,
+    plan_reports,
     run_recipe,
     run_stage,
     substitute,
@@ -179,7 +180,9 @@ def test_unknown_key_anywhere_is_an_error_before_the_first_stage(calls, tmp_path
 def test_shipped_recipe_is_valid(path, tmp_path, monkeypatch):
     # Recipes for GPUs are read on machines without one too.
     monkeypatch.setattr("transformers.training_args.is_torch_bf16_gpu_available", lambda: True)
-    plans = check_recipe(load_recipe(path, str(tmp_path)))
+    loaded = load_recipe(path, str(tmp_path))
+    plans = check_recipe(loaded)
+    plan_reports(loaded, plans)
     assert len(plans) > 2
     assert {plan.output_dir.parent for plan in plans} == {tmp_path}
 
