@@ -141,6 +141,7 @@ class Engine:
             except (ValueError, TypeError, ImportError) as error:
                 raise ProtocolError(str(error), REFUSED) from error
             self.sessions[stream] = Session(stream, request.get("sampling_rate", SAMPLING_RATE))
+        self.notify()  # it may have looked for work while the batch was changing
         return self.sessions[stream]
 
     async def leave(self, session: Session) -> None:

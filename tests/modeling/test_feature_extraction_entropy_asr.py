@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoFeatureExtractor
 
-from entropy_asr.modeling import AudioError, EntropyASRFeatureExtractor, load_audio
+from entropy_asr.modeling import AudioError, EntropyASRFeatureExtractor, EntropyASRFeatureStream, load_audio
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +129,23 @@ def test_bad_items_are_named(extractor, waveforms, bad, message):
 def test_an_empty_batch_is_refused(extractor):
     with pytest.raises(ValueError, match="empty"):
         extractor([])
+
+
+@pytest.mark.parametrize("length", [1, 399, 400, 559, 560, 5000, 16003])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stream_of_portions_has_the_frames_of_the_whole(length, seed):
+    rng = np.random.default_rng(seed)
+    waveform = rng.uniform(-0.5, 0.5, length).astype(np.float32)
+    extractor = EntropyASRFeatureExtractor()
+    stream, frames = EntropyASRFeatureStream(extractor), []
+    for portion in np.split(waveform, np.sort(rng.integers(0, length + 1, 40 * seed))):
+        stream.push(portion)
+        if stream.num_ready > 3:
+            frames.append(stream.take(int(rng.integers(1, stream.num_ready))))
+    frames.append(stream.take_rest())
+    expected = extractor.extract(torch.from_numpy(waveform))
+    assert torch.cat(frames).shape == expected.shape
+    assert (torch.cat(frames) - expected).abs().max() < 1e-4
+    assert len(stream.take_rest()) == 0
+    with pytest.raises(ValueError, match="are ready"):
+        stream.take(1)
