@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_recipe(commands)
     _add_evaluate(commands)
     _add_report(commands)
+    _add_demo(commands)
     return parser
 
 
@@ -243,6 +244,16 @@ def _add_report(commands: Any) -> None:
     parser.add_argument("--ledger_rows", type=int, default=50, metavar="N", help="0: no ledger; default: %(default)s")
     parser.add_argument("--batch_size", type=_positive, default=8, help="default: %(default)s")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _add_command(
+        commands, "demo", run_demo, "Open the demo's page on this computer (extra: demo); GRADIO_SERVER_PORT holds."
+    )
+    parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
+    parser.add_argument("--report", metavar="D", help="folder that `entropy-asr report` wrote: a tab compares")
 
 
 def _add_model_options(parser: argparse.ArgumentParser, default_batch_size: int) -> None:
@@ -484,6 +495,18 @@ def _write_results(args: argparse.Namespace, name: str, report: dict[str, Any], 
         with args.save_transcripts.open("a", encoding="utf-8") as file:
             for transcript in score.transcripts:
                 file.write(json.dumps({"dataset": name, **transcript}, ensure_ascii=False) + "\n")
+
+
+# demo
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    from .demo_command import run
+
+    try:
+        return run(args)
+    except (ValueError, ImportError) as error:
+        raise CommandError(str(error)) from error
 
 
 # shared by transcribe and evaluate

@@ -1,0 +1,274 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The demo's page and its API: what is shown, and what the buttons call."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from entropy_asr.trainers.subtitles import FORMATS, make_cues
+
+from .entropy_view import explanation_html
+from .live import LiveSessions
+from .recognizer import LANGUAGES, DemoError, Recognizer
+from .settings import DemoSettings
+from .transcript_view import PLAYER_SCRIPT, live_html, transcript_html
+
+
+FOLDER = Path(__file__).resolve().parent
+LANGUAGE_NAMES = [("Let the model decide", "auto"), ("English", "en"), ("Mandarin", "zh")]
+DOWNLOADS = ("txt", "srt", "vtt", "json")
+# All work of the model queues for one place: it is computed one request at a time anyway.
+MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}
+NO_REPORT = """Compare checkpoints, or the stages of one training run, by how they share out the uncertainty:
+
+```bash
+entropy-asr report --models runs/mine/encoder runs/mine/joint_sft --dataset DATA --output_dir my-report
+entropy-asr demo --report my-report
+```
+
+On a Space, put the report's folder beside `app.py` and name it in the variable `ENTROPY_ASR_REPORT`."""
+
+assert {value for _, value in LANGUAGE_NAMES} == set(LANGUAGES)
+
+
+def gpu(function: Callable) -> Callable:
+    """ZeroGPU's decorator where its package is there (on such Spaces); else nothing."""
+    try:
+        from spaces import GPU
+    except ImportError:
+        return function
+    return GPU(function)
+
+
+def told(function: Callable) -> Callable:
+    """Show visitors their errors as messages; anything else is a defect and goes to the log."""
+
+    if _is_generator(function):
+
+        @wraps(function)
+        def generate(*args, **kwargs):
+            try:
+                yield from function(*args, **kwargs)
+            except DemoError as error:
+                raise gr.Error(str(error), duration=None, print_exception=False) from error
+
+        return generate
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except DemoError as error:
+            raise gr.Error(str(error), duration=None, print_exception=False) from error
+
+    return call
+
+
+def _is_generator(function: Callable) -> bool:
+    import inspect
+
+    return inspect.isgeneratorfunction(function)
+
+
+class Handlers:
+    """What the page's events call.
+
+    Args:
+        recognizer: Model and limits.
+    """
+
+    def __init__(self, recognizer: Recognizer):
+        self.recognizer = recognizer
+        self.sessions = LiveSessions(recognizer)
+
+    @told
+    @gpu
+    def transcribe(
+        self, audio: str | None, language: str = "auto", hotwords: str = "", hotword_file: str | None = None
+    ) -> Iterator[tuple]:
+        """Transcribe a recording: its text, the page's transcript, all details, and files to download."""
+        result = self.recognizer.transcribe(audio, language, hotwords, hotword_file)
+        details = {"file": Path(audio).name, **result}
+        # The folder lives until Gradio has copied the files into its cache.
+        with TemporaryDirectory() as folder:
+            files = write_downloads(details, Path(folder))
+            yield (result["text"], transcript_html(result, audio), details, *files)
+
+    @told
+    @gpu
+    def explain(self, audio: str | None, language: str = "auto", transcript: str = "") -> tuple[str, dict[str, Any]]:
+        """Where the entropy goes: the picture, and its figures (nats)."""
+        explanation = self.recognizer.explain(audio, language, transcript)
+        ledger = explanation.ledger.to_dict()
+        figures = {
+            "text": explanation.text,
+            "seconds_per_frame": explanation.seconds_per_frame,
+            "frame_entropies": [round(float(value), 4) for value in explanation.frame_entropies],
+            "phonemes": explanation.phonemes,
+            # JSON has no infinity.
+            "ledger": json.loads(json.dumps(ledger).replace("Infinity", "null")),
+        }
+        return explanation_html(explanation), figures
+
+    @told
+    def listen(
+        self, audio: tuple[int, np.ndarray] | None, key: str | None, language: str = "auto", hotwords: str = ""
+    ) -> tuple[str | None, str]:
+        """Hear the next piece of a live stream: its key, and what was said so far."""
+        if audio is None or not len(audio[1]):
+            return key, live_html(self.sessions.transcript(key) if key else [], True)
+        rate, samples = audio
+        if key is None:
+            key = self.sessions.start(rate, language, hotwords)
+        updates = self.sessions.push(key, to_mono(samples))
+        return key, live_html(updates, True)
+
+    @told
+    def stop(self, key: str | None) -> tuple[None, str]:
+        """End a live stream: its last words."""
+        return None, live_html(self.sessions.finish(key) if key else [], False)
+
+
+def to_mono(samples: np.ndarray) -> np.ndarray:
+    """Integer PCM `(num_samples,)` of `(num_samples,)` or `(num_samples, channels)`."""
+    return samples if samples.ndim == 1 else samples.mean(axis=1).astype(samples.dtype)
+
+
+def write_downloads(details: dict[str, Any], folder: Path) -> list[str]:
+    """Write the transcript as text, subtitles and JSON; gives the files' paths, in the order of `DOWNLOADS`."""
+    stem = Path(details["file"]).stem or "transcript"
+    cues = make_cues(details["chunks"], details["duration"])
+    contents = {
+        "txt": details["text"] + "\n",
+        **{name: write(cues) for name, write in FORMATS.items()},
+        "json": json.dumps(details, ensure_ascii=False, indent=2) + "\n",
+    }
+    paths = [folder / f"{stem}.{name}" for name in DOWNLOADS]
+    for path in paths:
+        path.write_text(contents[path.suffix[1:]], encoding="utf-8")
+    return [str(path) for path in paths]
+
+
+def build_page(settings: DemoSettings) -> gr.Blocks:
+    """The page; the model is loaded in the background meanwhile."""
+    handlers = Handlers(Recognizer(settings))
+    with gr.Blocks(title="entropy-asr", delete_cache=(1800, 3600), analytics_enabled=False) as page:
+        gr.Markdown(
+            "# entropy-asr\nSpeech recognition in which training decides how much of a text's uncertainty the "
+            f"encoder removes and how much the language model. This page runs {settings.model_name}."
+        )
+        with gr.Tab("Transcribe"):
+            _add_transcribe(handlers)
+        with gr.Tab("Live"):
+            _add_live(handlers)
+        with gr.Tab("Where the entropy goes"):
+            _add_explain(handlers)
+        with gr.Tab("Compare checkpoints"):
+            _add_report(settings)
+    page.queue(max_size=settings.max_queue)
+    return page
+
+
+def launch_options(settings: DemoSettings) -> dict[str, Any]:
+    """Arguments of `launch`: look and upload limit."""
+    return {
+        "css_paths": FOLDER / "style.css",
+        "max_file_size": f"{settings.max_megabytes}mb",
+        "footer_links": ["api", "settings"],
+        # Rendering on the server needs Node, and would start a second process.
+        "ssr_mode": False,
+    }
+
+
+def _add_transcribe(handlers: Handlers) -> None:
+    settings = handlers.recognizer.settings
+    with gr.Row():
+        with gr.Column(min_width=300):
+            audio = gr.Audio(label=f"Recording (up to {settings.max_seconds / 60:g} min)", type="filepath")
+            language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language")
+            with gr.Accordion("Hotwords", open=False):
+                hotwords = gr.Textbox(
+                    label="Words to listen for", placeholder="names and terms, separated by commas", lines=2
+                )
+                file = gr.File(label="Or a text file, one a line", file_types=[".txt"], type="filepath", height=120)
+            button = gr.Button("Transcribe", variant="primary")
+        with gr.Column(min_width=300):
+            view = gr.HTML(label="Transcript", js_on_load=PLAYER_SCRIPT, min_height=80, container=True)
+            with gr.Row():
+                downloads = [gr.DownloadButton(name.upper(), size="sm", min_width=70) for name in DOWNLOADS]
+            with gr.Accordion("Text and details", open=False):
+                text = gr.Textbox(label="Text", lines=3, buttons=["copy"], elem_id="text")
+                details = gr.JSON(label="Details")
+    button.click(
+        handlers.transcribe,
+        [audio, language, hotwords, file],
+        [text, view, details, *downloads],
+        api_name="transcribe",
+        **MODEL_QUEUE,
+    )
+
+
+def _add_live(handlers: Handlers) -> None:
+    settings = handlers.recognizer.settings
+    key = gr.State(None, time_to_live=settings.max_live_seconds + 60, delete_callback=handlers.sessions.leave)
+    gr.Markdown(
+        "Speak: the phonemes appear as the encoder hears them, the text a moment later, and the final text when you "
+        "pause."
+    )
+    with gr.Row():
+        with gr.Column(min_width=300):
+            audio = gr.Audio(label="Microphone", sources=["microphone"], streaming=True, type="numpy")
+            language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language")
+            hotwords = gr.Textbox(label="Words to listen for", placeholder="names and terms, separated by commas")
+        with gr.Column(min_width=300):
+            view = gr.HTML(label="Live transcript", min_height=80, container=True, elem_id="live")
+    audio.start_recording(
+        handlers.stop, [key], [key, view], api_name=False, concurrency_id="live", concurrency_limit=settings.max_live
+    )
+    audio.stream(
+        handlers.listen,
+        [audio, key, language, hotwords],
+        [key, view],
+        stream_every=0.5,
+        time_limit=int(settings.max_live_seconds),
+        concurrency_limit=settings.max_live,
+        show_progress="hidden",
+        api_name="listen",
+    )
+    audio.stop_recording(handlers.stop, [key], [key, view], api_name="stop", concurrency_limit=settings.max_live)
+
+
+def _add_explain(handlers: Handlers) -> None:
+    settings = handlers.recognizer.settings
+    with gr.Row():
+        audio = gr.Audio(
+            label=f"Recording (up to {settings.max_explained_seconds:g} s)", type="filepath", min_width=300
+        )
+        with gr.Column(min_width=300):
+            language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language")
+            transcript = gr.Textbox(label="What was said (empty: what the model writes)", lines=2)
+            button = gr.Button("Show where the entropy goes", variant="primary")
+    view = gr.HTML(label="Where the entropy goes", elem_id="entropy")
+    with gr.Accordion("Figures", open=False):
+        figures = gr.JSON(label="In nats")
+    button.click(handlers.explain, [audio, language, transcript], [view, figures], api_name="explain", **MODEL_QUEUE)
+
+
+def _add_report(settings: DemoSettings) -> None:
+    folder = Path(settings.report) if settings.report else None
+    if folder is None or not (folder / "report.md").is_file():
+        missing = f"**There is no report in {folder}.**\n\n" if folder else ""
+        gr.Markdown(missing + NO_REPORT)
+        return
+    plots = sorted(folder.glob("*.png"))
+    if plots:
+        gr.Gallery([(str(path), path.stem) for path in plots], label="Plots", columns=2, object_fit="contain")
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    gr.Markdown("\n".join(line for line in text.splitlines() if not line.startswith("![")))
