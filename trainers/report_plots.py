@@ -130,7 +130,8 @@ def _spectrum(figure, result: dict[str, Any]) -> None:
     axis = figure.subplots()
     for name, figures in result["models"].items():
         details = figures["details"]["nse"]
-        spectrum = np.maximum(details["spectrum"], 1e-12)
+        # Directions without variance (LayerNorm leaves one) have no place on a logarithmic axis.
+        spectrum = np.where(np.array(details["spectrum"]) > 1e-10, details["spectrum"], np.nan)
         label = f"{name}: NSE {figures['nse']:.2f}, effective rank {details['effective_rank']:.0f} of {len(spectrum)}"
         axis.plot(np.arange(1, len(spectrum) + 1), spectrum, label=f"{label}, N = {details['num_frames']}")
     axis.set(xscale="log", yscale="log", xlabel="principal direction (rank)", ylabel="share of variance (1)")

@@ -258,7 +258,21 @@ def test_pai_is_blind_to_names_of_labels_and_to_invertible_linear_maps():
     value = pai(frames, labels)
     assert value > 0.5
     assert pai(frames, np.array([3, 1, 5, 0, 2, 4])[labels]) == pytest.approx(value, abs=1e-3)
-    assert pai(frames @ torch.from_numpy(rng.normal(size=(12, 12))).float(), labels) == pytest.approx(value, abs=0.005)
+    # Well conditioned: the probe's weak penalty sees the scale of directions, information does not.
+    mixing = torch.eye(12) + 0.2 * torch.from_numpy(rng.normal(size=(12, 12))).float()
+    assert pai(frames @ mixing, labels) == pytest.approx(value, abs=0.01)
+
+
+def test_pai_of_few_rows_is_not_far_below_zero():
+    """Unregularised, a probe of 200 dimensions on 600 rows makes PAI of noise -10 nats and more."""
+    rng = np.random.default_rng(3)
+    examples = Examples(
+        torch.from_numpy(rng.normal(size=(600, 200))).float(),
+        torch.from_numpy(rng.integers(0, 5, 600)),
+        np.arange(600) // 10,
+    )
+    result = accessible_information(examples, ["linear"], 1, control=False)["linear"]
+    assert -0.1 < result["information"] < 0.1
 
 
 def test_pai_agrees_with_scikit_learn():
