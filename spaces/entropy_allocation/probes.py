@@ -211,9 +211,9 @@ def fit_linear(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Multinomial logistic regression: weight `(D, K)` and bias `(K,)`.
 
-    Minimises the sum over rows of cross-entropy plus penalty |weight|^2 / 2: scikit-learn's `LogisticRegression` with C
-    the inverse penalty. Runs in the principal directions of the inputs, scaled to variance 1, in which L-BFGS needs few
-    steps; the penalty stays that of the weights in the original ones.
+    Minimises the sum over rows of cross-entropy plus penalty |weight|^2 / 2: scikit-learn's `LogisticRegression` with
+    C the inverse penalty. Runs in the principal directions of the inputs, scaled to variance 1, in which L-BFGS needs
+    few steps; the penalty stays that of the weights in the original ones.
     """
     values, directions = torch.linalg.eigh((inputs.T @ inputs).double() / len(inputs))
     kept = values > 1e-7 * values.max()
