@@ -36,7 +36,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entropy_asr.modeling.streaming_entropy_asr import Stream, StreamingBatch, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE, EndpointSettings
@@ -306,6 +306,9 @@ async def stream_endpoint(socket: WebSocket) -> None:
         await socket.close()
     except WebSocketDisconnect:
         return
+    except RuntimeError:  # how sending to a client that is gone ends
+        if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
+            raise
     except ProtocolError as error:
         with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
             await asyncio.wait_for(_say_farewell(socket, error), FAREWELL_SECONDS)
