@@ -275,8 +275,8 @@ class HotwordIndex:
         Args:
             phonemes: What was heard, such as a greedy CTC hypothesis, as symbols.
             tolerance: Largest distance of a match, in phonetically weighted edits for each phoneme of the hotword (see
-                `phonetics_entropy_asr.py`), 0 to 0.3. At 0.2, a word of five phonemes may have one of them wrong,
-                a shorter one only near sounds or tones. Where two different words are about as near, none of them is
+                `phonetics_entropy_asr.py`), 0 to 0.3. At 0.2, a word of five phonemes may have one of them wrong; a
+                shorter one always matches exactly. Where two different words are about as near, none of them is
                 given, and an inexact match gives way to an exact one that is better for its length. The first search
                 at a tolerance builds its tables (seconds for a million words).
 

@@ -16,6 +16,9 @@ from .phonetics_entropy_asr import EDIT_COST, best_window, cost_matrix, sound_cl
 
 
 MAX_TOLERANCE = 0.3
+# Shorter patterns have to match exactly: of their inexact matches in a large index all but few are wrong
+# (tests/benchmarks/benchmark_hotwords.py), and their seeds of two symbols are everywhere.
+MIN_PHONEMES = 5
 # Sums of float32 costs meet their bound exactly in decimal arithmetic only.
 _ROUNDING = 1e-3
 # Cost of what lies outside the hypothesis, more than any bound.
@@ -47,7 +50,7 @@ def check_tolerance(tolerance: float) -> None:
 
 
 class TolerantMatcher:
-    """Finds the patterns within `tolerance` x length of some part of a hypothesis.
+    """Finds the patterns of at least five phonemes within `tolerance` x length of some part of a hypothesis.
 
     Args:
         codes: Phoneme codes of all patterns, one after the other, uint16.
@@ -83,8 +86,9 @@ class TolerantMatcher:
         """`(entry, shift in the pattern, length)` of all seeds, as three arrays."""
         edits = (self.bounds / EDIT_COST).astype(np.int64)
         parts: list[tuple[np.ndarray, ...]] = []
-        for count in np.unique(edits).tolist():
-            entries = np.flatnonzero(edits == count)
+        long_enough = self.lengths >= MIN_PHONEMES
+        for count in np.unique(edits[long_enough]).tolist():
+            entries = np.flatnonzero((edits == count) & long_enough)
             lengths = self.lengths[entries]
             for seed in range(count + 1):
                 begin, end = seed * lengths // (count + 1), (seed + 1) * lengths // (count + 1)

@@ -36,7 +36,7 @@ from entropy_asr.modeling.tokenization_entropy_asr_phoneme import (
 SHARED_INITIALS = ("", "b", "p", "m", "f", "d", "t", "n", "l", "ɡ", "k", "h", "s")
 PHONEMES = DEFAULT_PHONEMES[2:]
 ERROR_RATES = (0.0, 0.05, 0.1, 0.2)
-TOLERANCES = (0.0, 0.1, 0.15, 0.2)
+TOLERANCES = (0.0, 0.1, 0.2)
 
 
 class Phrases:
@@ -86,14 +86,21 @@ def with_errors(phonemes: list[str], rate: float, rng: random.Random) -> list[st
 
 
 def percentiles(run: Callable, inputs: list) -> dict[str, float]:
-    """p50 and p99 in microseconds of a call; the first tenth warms up."""
-    times = []
-    for value in inputs:
-        start = time.perf_counter_ns()
-        run(value)
-        times.append((time.perf_counter_ns() - start) / 1000)
-    times = sorted(times[len(times) // 10 :])
-    return {"p50_us": round(times[len(times) // 2], 1), "p99_us": round(times[int(len(times) * 0.99)], 1)}
+    """p50 and p99 of a call in microseconds, on the clock and of this thread's CPU; the first tenth warms up.
+
+    On a machine that is busy with something else the two differ: the clock goes on while others compute.
+    """
+    report = {}
+    for name, clock in (("", time.perf_counter_ns), ("_cpu", time.thread_time_ns)):
+        times = []
+        for value in inputs:
+            start = clock()
+            run(value)
+            times.append((clock() - start) / 1000)
+        times = sorted(times[len(times) // 10 :])
+        report |= {f"p50{name}_us": round(times[len(times) // 2], 1)}
+        report |= {f"p99{name}_us": round(times[int(len(times) * 0.99)], 1)}
+    return report
 
 
 def resident_mb() -> float:

@@ -28,16 +28,17 @@ def pipe(model, processor) -> EntropyASRPipeline:
     return EntropyASRPipeline(model=model, processor=processor, device="cpu", **settings)
 
 
+def hear(model, processor, waveform) -> list[str]:
+    """Greedy phonemes of a sound, as the small model hears them."""
+    inputs = processor(waveform)
+    speech = model.encode_speech(inputs["input_features"], inputs["input_features_mask"])
+    spans = greedy_phonemes(speech.phoneme_logits[0][speech.frame_mask[0].bool()].log_softmax(-1))
+    return processor.phoneme_tokenizer.convert_ids_to_tokens([span.token for span in spans])
+
+
 @pytest.fixture(scope="module")
 def heard(model, processor, waveforms) -> list[list[str]]:
-    """Greedy phonemes of the sounds, as the small model hears them."""
-    sequences = []
-    for waveform in waveforms:
-        inputs = processor(waveform)
-        speech = model.encode_speech(inputs["input_features"], inputs["input_features_mask"])
-        spans = greedy_phonemes(speech.phoneme_logits[0][speech.frame_mask[0].bool()].log_softmax(-1))
-        sequences.append(processor.phoneme_tokenizer.convert_ids_to_tokens([span.token for span in spans]))
-    return sequences
+    return [hear(model, processor, waveform) for waveform in waveforms]
 
 
 def text_with_hints(model, processor, waveform, hints: list[str]) -> str:
@@ -80,15 +81,20 @@ def test_each_item_of_a_batch_gets_its_own_hints(model, processor, pipe, wavefor
     assert [result["text"] for result in results] == expected
 
 
-def test_tolerance_is_passed_on(model, processor, pipe, waveforms, heard):
-    number = next(n for n, phonemes in enumerate(heard) if len(phonemes) > 2 and phonemes[-1][-1].isdigit())
-    phonemes = [*heard[number][-3:-1], heard[number][-1][:-1] + "5"]  # another tone
-    assert phonemes != heard[number][-3:]
-    index = HotwordIndex({"Kaldi": phonemes})
-    plain = text_with_hints(model, processor, waveforms[number], [])
-    hinted = text_with_hints(model, processor, waveforms[number], ["Kaldi"])
-    assert pipe(waveforms[number], hotwords=index)["text"] == plain != hinted
-    assert pipe(waveforms[number], hotwords=index, hotword_tolerance=0.2)["text"] == hinted
+def test_tolerance_is_passed_on(model, processor, pipe, waveforms, heard, monkeypatch):
+    asked = []
+
+    def find_hints(self, phonemes, tolerance=0.0, max_hints=32):
+        asked.append((phonemes, tolerance))
+        return ["Kaldi"] if tolerance else []
+
+    monkeypatch.setattr(HotwordIndex, "find_hints", find_hints)
+    index = HotwordIndex({"Kaldi": ["k", "æ", "l", "d", "i"]})
+    plain = text_with_hints(model, processor, waveforms[0], [])
+    hinted = text_with_hints(model, processor, waveforms[0], ["Kaldi"])
+    assert pipe(waveforms[0], hotwords=index)["text"] == plain != hinted
+    assert pipe(waveforms[0], hotwords=index, hotword_tolerance=0.2)["text"] == hinted
+    assert asked == [(heard[0], 0.0), (heard[0], 0.2)]
 
 
 def test_lists_are_indexed_once(pipe, waveforms, monkeypatch):
