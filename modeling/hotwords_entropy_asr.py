@@ -76,7 +76,7 @@ class _Candidate(NamedTuple):
 
 
 class _Entries(NamedTuple):
-    """Words and their phoneme codes in four arrays: a tenth of the memory of lists of strings, and saved as they are.
+    """Words and their phoneme codes in four arrays: compact in memory, and saved as they are.
 
     `words` is UTF-8 in uint8, `codes` uint16; entry i has `words[word_offsets[i]:word_offsets[i + 1]]` and the like.
     """
