@@ -29,19 +29,32 @@ UNUSED_ARGUMENTS = {
 
 
 @dataclass
-class SpeechArguments:
+class StageArguments:
     """Arguments of every stage that trains on speech, added to those of transformers or TRL.
+
+    Args:
+        freeze: Modules that get no gradient and stay in evaluation mode, by name inside the model.
+        muon: Train the matrices of transformer layers with Muon, see [`~muon.MuonWithAdamW`].
+        entropy_steps: Steps between two logs of `nse` and `cka` of the encoder, in stages that train it; 0 for none.
+            See [`~entropy_monitor.EntropyMonitor`].
+        entropy_probes: Also log `eval_pai` and `eval_csai` at each evaluation.
+    """
+
+    freeze: list[str] = field(default_factory=list, metadata={"help": "Modules that are not trained."})
+    muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
+    entropy_steps: int = field(default=500, metadata={"help": "Steps between logs of NSE and CKA; 0 for none."})
+    entropy_probes: bool = field(default=False, metadata={"help": "PAI and CSAI at each evaluation."})
+
+
+@dataclass
+class SpeechArguments(StageArguments):
+    """Arguments of the stages whose batches are bounded in seconds: those of [`StageArguments`], and:
 
     Args:
         max_batch_duration: Seconds of padded audio in one batch of one device.
         max_batch_size: Largest number of utterances in such a batch. None: no bound.
         num_buckets: Number of duration buckets; more of them pad less and mix less.
         curriculum_epochs: Number of first epochs that go from short to long utterances.
-        freeze: Modules that get no gradient and stay in evaluation mode, by name inside the model.
-        muon: Train the matrices of transformer layers with Muon, see [`~muon.MuonWithAdamW`].
-        entropy_steps: Steps between two logs of `nse` and `cka` of the encoder, in stages that train it; 0 for none.
-            See [`~entropy_monitor.EntropyMonitor`].
-        entropy_probes: Also log `eval_pai` and `eval_csai` at each evaluation.
 
     `per_device_eval_batch_size` bounds the number of utterances in an evaluation batch, besides `max_batch_duration`;
     `per_device_train_batch_size` is refused.
@@ -51,10 +64,6 @@ class SpeechArguments:
     max_batch_size: int | None = field(default=None, metadata={"help": "Largest number of utterances in a batch."})
     num_buckets: int = field(default=30, metadata={"help": "Number of duration buckets."})
     curriculum_epochs: int = field(default=0, metadata={"help": "First epochs that go from short to long."})
-    freeze: list[str] = field(default_factory=list, metadata={"help": "Modules that are not trained."})
-    muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
-    entropy_steps: int = field(default=500, metadata={"help": "Steps between logs of NSE and CKA; 0 for none."})
-    entropy_probes: bool = field(default=False, metadata={"help": "PAI and CSAI at each evaluation."})
     # The collator builds the model's inputs itself, from columns no model knows.
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay False: it drops the audio."})
     # Progress of long epochs is shown in steps; the paper's stages are counted in steps too.

@@ -77,7 +77,9 @@ class EntropyMonitor(TrainerCallback):
         self._audio_tower = _module(self._model, "audio_tower")
         if self._audio_tower is None:
             raise ValueError(f"{type(self._model).__name__} has no speech encoder (`audio_tower`) to monitor.")
-        self._rows = trainer.eval_dataset if trainer.eval_dataset is not None else trainer.train_dataset
+        rows = trainer.eval_dataset if trainer.eval_dataset is not None else trainer.train_dataset
+        # Of several evaluation sets the first: the others may be the same audio with other prompts.
+        self._rows = next(iter(rows.values())) if isinstance(rows, dict) else rows
         self._batches: list[dict[str, torch.Tensor]] | None = None
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:

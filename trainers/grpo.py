@@ -17,6 +17,7 @@ How this differs from TRL's `GRPOTrainer`, which would train without ever hearin
 
 import copy
 import math
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ from trl.trainer.utils import selective_log_softmax_and_entropy, split_tensor_di
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel, EntropyASRProcessor
 
-from .base import SpeechTrainerMixin, keep_in_evaluation
+from .base import SpeechTrainerMixin, StageArguments, keep_in_evaluation
 from .batching import DurationBatchSampler, GroupBatchSampler
 from .context_sft import ContextCollator, keyword_recall
 from .keywords import ContextConfig, KeywordChooser, add_keywords, draw_hints
@@ -63,15 +64,13 @@ UNUSED_ARGUMENTS = {
 
 
 @dataclass
-class ASRGRPOConfig(GRPOConfig):
-    """Arguments of [`ASRGRPOTrainer`]: those of TRL's `GRPOConfig`, and:
+class ASRGRPOConfig(StageArguments, GRPOConfig):
+    """Arguments of [`ASRGRPOTrainer`]: those of TRL's `GRPOConfig` and [`~base.StageArguments`], and:
 
     Args:
         temperature: Sampling temperature of the first step.
         final_temperature: Sampling temperature of the last step, reached along a cosine.
         max_completion_length: Longest hypothesis, in tokens, in rollout and evaluation.
-        freeze: Modules that are not trained.
-        muon: Train the matrices of transformer layers with Muon, see [`~muon.MuonWithAdamW`].
 
     `beta` weighs the divergence from the reference. Batches count hypotheses: `per_device_train_batch_size` of one
     forward, a multiple of `num_generations` where an utterance is to be encoded once. Checkpoints lie between
@@ -84,7 +83,6 @@ class ASRGRPOConfig(GRPOConfig):
     freeze: list[str] = field(
         default_factory=lambda: ["phoneme_head"], metadata={"help": "Modules that are not trained."}
     )
-    muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
     beta: float = field(default=0.04, metadata={"help": "Weight of the divergence from the reference."})
     learning_rate: float = field(default=2e-6, metadata={"help": "Peak learning rate."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the learning rate."})
@@ -235,6 +233,11 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
         reward_funcs: list | None = None,
         **kwargs,
     ):
+        if not isinstance(model, EntropyASRForConditionalGeneration):
+            raise TypeError(
+                f"model is a {type(model).__name__}: load it first, and give adapters as `peft_config`, so that the "
+                "model without them is the reference."
+            )
         if reward_funcs is None:
             reward_funcs = [function for function, _ in REWARDS]
             args.reward_weights = args.reward_weights or [weight for _, weight in REWARDS]
@@ -273,6 +276,18 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
         self._spoken: SpokenPrompts | None = None
         self._scored: torch.Tensor | None = None
         self._set_temperature()
+        self._watch_entropy()
+
+    def _watch_entropy(self) -> None:
+        # TRL has put its own collator in until this trainer's is set, which features are extracted with.
+        if isinstance(self.data_collator, ContextCollator):
+            super()._watch_entropy()
+
+    def log_aside(self, logs: dict[str, float]) -> None:
+        """As in [`~base.SpeechTrainerMixin`]; what TRL has gathered waits for the step's own log."""
+        gathered, self._metrics["train"] = self._metrics["train"], defaultdict(list)
+        super().log_aside(logs)
+        self._metrics["train"] = gathered
 
     def _prepare_reference(self, reference: EntropyASRForConditionalGeneration) -> nn.Module:
         reference.requires_grad_(False).eval()

@@ -16,7 +16,13 @@ from training_helpers import FEATURES, make_rows, stage_section, trainer_argumen
 from entropy_asr.modeling import EntropyASRPhonemeTokenizer
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer, grpo
 from entropy_asr.trainers.batching import GroupBatchSampler
-from entropy_asr.trainers.grpo import ASRGRPOConfig, ASRGRPOTrainer, add_hints, annealed_temperature
+from entropy_asr.trainers.grpo import (
+    ASRGRPOConfig,
+    ASRGRPOTrainer,
+    RolloutDataSection,
+    add_hints,
+    annealed_temperature,
+)
 from entropy_asr.trainers.keywords import ContextConfig, KeywordChooser
 from entropy_asr.trainers.recipe import run_section
 from entropy_asr.trainers.sft import SFTModelSection
@@ -107,7 +113,7 @@ def test_scores_equal_an_independent_computation_with_the_audio_and_not_without(
     components, rows, tmp_path, monkeypatch, frozen
 ):
     freeze = FROZEN_SPEECH if frozen else ["phoneme_head"]
-    trainer = build(components, tmp_path, rows, sharper=30.0, freeze=freeze, temperature=0.8, final_temperature=0.6)
+    trainer = build(components, tmp_path, rows, sharper=300.0, freeze=freeze, temperature=0.8, final_temperature=0.6)
     recorded = record_scores(trainer, monkeypatch)
     trainer.train()
     [record] = recorded
@@ -467,6 +473,16 @@ def test_fifty_steps_raise_the_reward_and_lower_the_error_rate(half_trained, tmp
 def test_arguments_that_cannot_be_honoured_are_refused(arguments, tmp_path):
     with pytest.raises(ValueError, match="save_steps" if "save_steps" in arguments else next(iter(arguments))):
         trainer_arguments(ASRGRPOConfig, tmp_path, **arguments)
+
+
+def test_models_that_are_not_loaded_and_noise_are_refused(components, rows, tmp_path):
+    _, processor = SFTModelSection(path=str(components / "full")).build()
+    with pytest.raises(TypeError, match="model is a str"):
+        ASRGRPOTrainer(
+            "path", trainer_arguments(ASRGRPOConfig, tmp_path), processing_class=processor, train_dataset=rows
+        )
+    with pytest.raises(ValueError, match="noise"):
+        RolloutDataSection(noise=[{"path": "x"}])
 
 
 @pytest.mark.parametrize("gradient_accumulation_steps", [1, 2, 4])
