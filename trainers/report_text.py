@@ -7,6 +7,10 @@ from typing import Any
 from .report_plots import plot_files
 
 
+# Mean posterior of aligned phonemes below which their times are doubtful.
+POOR_ALIGNMENT = 0.3
+
+
 def report_markdown(report: dict[str, Any]) -> str:
     """Text of `report.md`."""
     lines = ["# Entropy allocation report", "", report["definitions"], ""]
@@ -23,10 +27,16 @@ def report_markdown(report: dict[str, Any]) -> str:
 def _data_lines(data: dict[str, Any]) -> list[str]:
     score = data["mean_alignment_score"]
     aligned = "" if score is None else f" Mean posterior of an aligned phoneme: {score:.2f}."
-    return [
+    lines = [
         f"{data['num_utterances']} utterances, {data['seconds']:.0f} s, {data['num_speakers']} speakers, "
         f"{', '.join(data['languages'])}; {data['left_out']} rows left out.{aligned}"
     ]
+    if score is not None and score < POOR_ALIGNMENT:
+        lines += [
+            "",
+            "**The alignment is poor: PAI and CSAI below are about unreliable labels.** Give another aligner.",
+        ]
+    return lines
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:

@@ -279,7 +279,7 @@ def test_pai_agrees_with_scikit_learn():
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 8, 6000)
     scales = np.logspace(0, -1.5, 24)
-    frames = (0.7 * rng.normal(size=(8, 24))[labels] + rng.normal(size=(6000, 24))) * scales + 3
+    frames = (0.3 * rng.normal(size=(8, 24))[labels] + rng.normal(size=(6000, 24))) * scales + 3
     frames[:, 1] = frames[:, 0] + 0.05 * frames[:, 1]  # nearly collinear
     frames, groups = torch.from_numpy(frames).float(), np.arange(6000) // 30
     ours = accessible_information(Examples(frames, torch.from_numpy(labels), groups), ["linear"], 1, control=False)
