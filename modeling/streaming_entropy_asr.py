@@ -188,6 +188,7 @@ class StreamingBatch:
 
     Attributes:
         seconds (`dict[str, float]`): time spent so far in "vad", "features", "encoder", "prefill" and "decode".
+        clock (`Callable`): what measures it, `time.perf_counter`.
 
     Raises:
         ValueError: settings that do not fit each other or the model.
@@ -219,6 +220,7 @@ class StreamingBatch:
         self.guards = GuardSettings.of(guards)
         self.generate_kwargs = dict(generate_kwargs or {})
         self.pipeline._generation_config(self.generate_kwargs)  # what it refuses is told now
+        self.clock: Callable[[], float] = time.perf_counter
         self.seconds: dict[str, float] = defaultdict(float)
         self.streams: list[Stream] = []
         self._prefixes: dict[str | None, StreamSlots] = {}
@@ -412,9 +414,9 @@ class StreamingBatch:
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start = self.clock()
         yield
-        self.seconds[part] += time.perf_counter() - start
+        self.seconds[part] += self.clock() - start
 
     def _encode(self, streams: list[Stream]) -> None:
         """Features, encoder, phonemes, adaptor and prefill of the next chunk of each of these streams."""

@@ -120,6 +120,7 @@ def main() -> None:
         print(json.dumps(transcribe(*sys.argv[2:])))
         return
     parser = argparse.ArgumentParser(description=__doc__)
+    sys.stdout.reconfigure(line_buffering=True)
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--model", default=str(Path(__file__).parents[2] / "spaces" / "demo" / "checkpoint"))
