@@ -16,7 +16,9 @@ from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRPhonemeH
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
 
 from .collation import FeatureCollator
+from .drift import standalone_encoder
 from .frames import SpeechEncoder
+from .sharding import whole_state
 from .sources import SpeechDataset
 
 
@@ -62,7 +64,7 @@ class EntropyMonitor(TrainerCallback):
         config: What is measured.
 
     Raises:
-        ValueError: the model has no speech encoder.
+        ValueError: the model has no speech encoder, or probes are asked for under FSDP2.
 
     Example:
         >>> trainer.add_callback(EntropyMonitor(trainer, EntropyMonitorConfig(every_steps=200, probes=True)))
@@ -77,6 +79,8 @@ class EntropyMonitor(TrainerCallback):
         self._audio_tower = _module(self._model, "audio_tower")
         if self._audio_tower is None:
             raise ValueError(f"{type(self._model).__name__} has no speech encoder (`audio_tower`) to monitor.")
+        if self.config.probes and trainer.is_fsdp_enabled:
+            raise ValueError("Probes align phonemes with the whole model: under FSDP2 leave entropy_probes false.")
         rows = trainer.eval_dataset if trainer.eval_dataset is not None else trainer.train_dataset
         # Of several evaluation sets the first: the others may be the same audio with other prompts.
         self._rows = next(iter(rows.values())) if isinstance(rows, dict) else rows
@@ -127,13 +131,20 @@ class EntropyMonitor(TrainerCallback):
             batches = [collator.features(rows[start : start + 8]) for start in range(0, len(rows), 8)]
             self._batches = [{name: b[name] for name in ("input_features", "attention_mask")} for b in batches]
         device, stages = self.trainer.args.device, self._model.config.audio_length_stages
-        frames = []
-        with _EvaluationMode(self._audio_tower), torch.no_grad():
+        encoder, frames = self._whole_encoder(), []
+        with _EvaluationMode(encoder), torch.no_grad():
             for batch in self._batches:
                 features, mask = (tensor.to(device) for tensor in batch.values())
-                encoded = encode_audio(self._audio_tower, stages, features, mask)
+                encoded = encode_audio(encoder, stages, features, mask)
                 frames.append(encoded.last_hidden_state[encoded.attention_mask.bool()].float().cpu())
         return torch.cat(frames)
+
+    def _whole_encoder(self) -> nn.Module:
+        """The encoder; under FSDP2, where it cannot be run apart from the whole model, a copy of it."""
+        if not self.trainer.is_fsdp_enabled:
+            return self._audio_tower
+        state = whole_state(self._model, self._audio_tower)
+        return standalone_encoder(self._model.config.audio_config, state, self.trainer.args.device)
 
     def _probe(self) -> dict[str, float]:
         from .report import ReportOptions, measure_encoder, timed_utterances
