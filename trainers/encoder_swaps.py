@@ -82,17 +82,15 @@ class SwapPlanner:
         store: Where pretraining publishes.
         output_dir: Folder of the run's record and copies.
         plan: Swaps of an earlier run to do again at the same steps. None: newer encoders come in as they appear.
-        interval: Steps between two looks at the store.
 
     Raises:
         ValueError: this run has done swaps that the plan lacks.
     """
 
-    def __init__(self, store: EncoderSnapshots, output_dir: Path, plan: list[Swap] | None, interval: int):
+    def __init__(self, store: EncoderSnapshots, output_dir: Path, plan: list[Swap] | None):
         self.store = store
         self.output_dir = output_dir
         self.plan = plan
-        self.interval = interval
         self.user = run_id(output_dir)
         self._rejected: set[tuple[str, int]] = set()
         record = output_dir / RECORD
@@ -160,7 +158,7 @@ class SwapPlanner:
             order = read_snapshot(self.copy_folder(current)).order
             newer = [snapshot for snapshot in newer if snapshot.order > order]
         for snapshot in reversed(newer):
-            written = (snapshot.name, (snapshot.folder / MANIFEST).stat().st_mtime_ns)
+            written = self._written(snapshot)
             if written in self._rejected:
                 continue
             try:
@@ -170,6 +168,14 @@ class SwapPlanner:
                 self._rejected.add(written)
                 self.store.report(error)
         return None
+
+    @staticmethod
+    def _written(snapshot: Snapshot) -> tuple[str, int]:
+        """Which writing of a snapshot this is; 0 for one that has just been deleted."""
+        try:
+            return snapshot.name, (snapshot.folder / MANIFEST).stat().st_mtime_ns
+        except FileNotFoundError:
+            return snapshot.name, 0
 
     def _write_down(self, swap: Swap) -> Swap:
         if swap not in self.done:

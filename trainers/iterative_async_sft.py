@@ -77,7 +77,7 @@ class IterativeAsyncSFTTrainer(ASRSFTTrainer):
         if self.is_world_process_zero():
             plan = None if args.swap_plan is None else read_swaps(Path(args.swap_plan))
             store = EncoderSnapshots(args.snapshot_dir)
-            planner = SwapPlanner(store, Path(args.output_dir), plan, args.swap_interval)
+            planner = SwapPlanner(store, Path(args.output_dir), plan)
         self.swapper = EncoderSwapper(self, planner)
         self.add_callback(self.swapper)
 
