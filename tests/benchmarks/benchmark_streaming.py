@@ -3,9 +3,9 @@
 """What streaming costs: a chunk after 10 and after 300 s, the whole against one pass, and the wait for the text.
 
 Run by hand: `python tests/benchmarks/benchmark_streaming.py [--model M] [--audio FOLDER] [--threads 1]`. The chunks
-that are compared are timed in turn, in CPU time, so that what else the machine does counts little; medians are printed.
-With several threads their times add up. Beside ours: transformers' NemotronAsrStreaming encoder of about the same size (random weights: its speed only), and computing
-all that was heard again.
+that are compared are timed in turn, in CPU time, so that what else the machine does counts little; medians are
+printed. With several threads their times add up. Beside ours: transformers' NemotronAsrStreaming encoder of about the
+same size (random weights: its speed only), and computing all that was heard again.
 """
 
 import argparse
