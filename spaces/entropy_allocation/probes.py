@@ -31,7 +31,7 @@ MAX_ITERATIONS = 100
 ROWS_PER_DIMENSION = 100
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 # Change of the loss, in nats, at which the linear probe is taken as converged: far below the 0.02 that matter.
-LOSS_TOLERANCE = 1e-5
+LOSS_TOLERANCE = 1e-6
 HIDDEN_SIZE = 256
 MLP_LEARNING_RATE = 5e-3
 MLP_STEPS = (300, 1500)
