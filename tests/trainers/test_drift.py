@@ -4,8 +4,10 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -235,16 +237,31 @@ def test_finished_encoder_is_published_though_the_run_was_killed_before(componen
     assert same_tensors(final, load_file(tmp_path / "model.safetensors"))
 
 
+# The command line, with FSDP2 possible on CPU.
+SCRIPT = """
+import sys
+from accelerate import accelerator
+from swap_script import CPUAcceleratorState
+from entropy_asr.trainers.cli import main
+accelerator.AcceleratorState = CPUAcceleratorState
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.slow
-def test_two_processes_compare_as_one(components, tmp_path):
+@pytest.mark.parametrize("sharding", [{}, {"fsdp": True, "fsdp_config": {"version": 2}}], ids=["ddp", "fsdp2"])
+def test_two_processes_compare_as_one(components, tmp_path, sharding):
     """Each has half of the rows; CKA of all of them, recomputed here, is what both act on."""
     section = encoder_section(components, tmp_path)
+    section["training"] |= sharding
+    (tmp_path / "script.py").write_text(SCRIPT)
     section["training"] |= {"ddp_backend": "gloo", "max_steps": 3, "max_batch_size": 3}
     config = tmp_path / "stage.yaml"
     config.write_text(yaml.safe_dump({**section, "output_dir": str(tmp_path / "out"), "seed": 7}))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launcher, "-m", "entropy_asr.trainers.cli", "train", "encoder", "--config", str(config)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    command = [*launcher, str(tmp_path / "script.py"), "train", "encoder", "--config", str(config)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
     history = json.loads((tmp_path / "out" / "stage.json").read_text())["history"]
     logged = {entry["step"]: entry for entry in history if "drift_cka" in entry}

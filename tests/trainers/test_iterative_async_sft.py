@@ -3,7 +3,6 @@
 """IA-SFT in one process: which encoder is trained on when, and that it is the published one, bit for bit."""
 
 import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -30,8 +29,9 @@ LORA = {
 
 
 def publish(store: EncoderSnapshots, step: int, kind: str = "drift", seed: int | None = None, **details):
-    """Publish an encoder of random weights."""
-    model = small_encoder()
+    """Publish an encoder of random weights, without moving the random state that training goes on from."""
+    with torch.random.fork_rng():
+        model = small_encoder()
     generator = torch.Generator().manual_seed(step if seed is None else seed)
     with torch.no_grad():
         for tensor in model.parameters():
@@ -167,15 +167,13 @@ def test_finished_encoder_is_waited_for_though_nothing_else_is(components, tmp_p
     assert "Waiting for the encoder of step 4" in caplog.text
 
 
-def test_drifted_encoder_is_not_taken_for_the_finished_one(components, tmp_path, store):
+def test_drifted_encoder_is_not_taken_for_the_finished_one(components, tmp_path, store, monkeypatch):
     """At the step that wants the finished encoder another new one is there."""
-    events = {4: lambda: threading.Timer(0.5, lambda: publish(store, 300, "final")).start()}
     publish(store, 100)
-    watcher = Watcher(store, events | {3: lambda: None})
-    trainer = build(components, tmp_path, callbacks=[watcher], swap_interval=100)
-    publish(store, 200)
-    trainer.train()
-    assert watcher.trained_on == ["000000200-drift"] * 4 + ["000000300-final"] * 2
+    monkeypatch.setattr(snapshots.time, "sleep", lambda seconds: publish(store, 300, "final"))
+    watcher = Watcher(store, {3: lambda: publish(store, 200)})
+    build(components, tmp_path, callbacks=[watcher], swap_interval=100).train()
+    assert watcher.trained_on == ["000000100-drift"] * 4 + ["000000300-final"] * 2
 
 
 @pytest.mark.parametrize(("share", "steps", "expected"), [(0.5, 6, 3), (0.4, 6, 3), (2, 6, 4), (0, 6, 6), (6, 6, 0)])
@@ -256,12 +254,12 @@ def test_replay_repeats_a_live_run_though_newer_encoders_are_there(components, t
     assert len(record(tmp_path / "out")) == 3
 
 
-def test_replay_waits_for_the_encoders_of_its_plan(components, tmp_path, live_run, store):
+def test_replay_waits_for_the_encoders_of_its_plan(components, tmp_path, live_run, store, monkeypatch):
     publish(store, 100)
-    timer = threading.Timer(0.7, lambda: (publish(store, 200), publish(store, 300, "final")))
-    timer.start()
+    left = [(200, "drift"), (300, "final")]
+    monkeypatch.setattr(snapshots.time, "sleep", lambda seconds: publish(store, *left.pop(0)))
     trainer = replay(components, tmp_path, live_run)
-    timer.join()
+    assert not left
     assert same_tensors(trainer.model.state_dict(), torch.load(live_run / "weights.pt"))
 
 
