@@ -19,7 +19,7 @@ from .recognizer import SAMPLING_RATE, Explanation
 # Geometry of the plots over time, in pixels.
 LEFT, RIGHT, TOP = 64, 16, 8
 SPECTROGRAM_HEIGHT, ROW_HEIGHT, MAX_ROWS, ENTROPY_HEIGHT, AXIS_HEIGHT = 150, 17, 3, 110, 42
-MIN_PLOT_WIDTH, PIXELS_PER_SECOND = 620, 110
+MIN_PLOT_WIDTH, PIXELS_PER_SECOND = 820, 110
 MEL_BANDS, MAX_HERTZ = 80, 8000
 HERTZ_TICKS = (0, 500, 1000, 2000, 4000, 8000)
 # Louder than the loudest band by less than this is drawn.

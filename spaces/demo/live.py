@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Live transcription of several visitors through one [`StreamingBatch`]: what arrives together is computed together."""
+"""Live transcription of several visitors through one [`StreamingBatch`], which computes them together."""
 
 import threading
 import uuid

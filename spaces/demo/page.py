@@ -202,7 +202,7 @@ def _add_transcribe(handlers: Handlers) -> None:
         with gr.Column(min_width=300):
             view = gr.HTML(label="Transcript", js_on_load=PLAYER_SCRIPT, min_height=80, container=True)
             with gr.Row():
-                downloads = [gr.DownloadButton(name.upper(), size="sm", min_width=70) for name in DOWNLOADS]
+                downloads = [gr.DownloadButton(name.upper(), size="sm", min_width=50) for name in DOWNLOADS]
             with gr.Accordion("Text and details", open=False):
                 text = gr.Textbox(label="Text", lines=3, buttons=["copy"], elem_id="text")
                 details = gr.JSON(label="Details")
