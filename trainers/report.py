@@ -9,7 +9,7 @@ metrics are those of `spaces/entropy_allocation`, loaded with `evaluate` like an
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from entropy_asr.modeling.audio import AudioError
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
+from entropy_asr.spaces.entropy_allocation.probes import MIN_GROUPS
 
 from .frames import SpeechEncoder, at_same_times, load_speech_encoder
 from .ledger import summarize_ledgers, utterance_ledger
@@ -203,12 +204,17 @@ def timed_utterances(
         utterances.append(TimedUtterance(waveform, row["text"], row["language"], speaker, times))
     if not utterances:
         raise ValueError(f"None of {len(rows)} rows has speech that could be aligned.")
+    num_speakers = len({utterance.speaker for utterance in utterances})
+    if num_speakers < MIN_GROUPS:
+        # Too few speakers to keep apart: then at least no utterance is in both training and test rows.
+        utterances = [replace(utterance, speaker=f"utterance {i}") for i, utterance in enumerate(utterances)]
     scores = [utterance.times.score for utterance in utterances if utterance.times.score is not None]
     return utterances, {
         "num_utterances": len(utterances),
         "left_out": left_out,
         "seconds": round(sum(utterance.seconds for utterance in utterances), 1),
-        "num_speakers": len({utterance.speaker for utterance in utterances}),
+        "num_speakers": num_speakers,
+        "rows_split_by": "utterance" if num_speakers < MIN_GROUPS else "speaker",
         "languages": sorted({utterance.language for utterance in utterances}),
         "mean_alignment_score": float(np.mean(scores)) if scores else None,
     }

@@ -29,7 +29,8 @@ def _data_lines(data: dict[str, Any]) -> list[str]:
     aligned = "" if score is None else f" Mean posterior of an aligned phoneme: {score:.2f}."
     lines = [
         f"{data['num_utterances']} utterances, {data['seconds']:.0f} s, {data['num_speakers']} speakers, "
-        f"{', '.join(data['languages'])}; {data['left_out']} rows left out.{aligned}"
+        f"{', '.join(data['languages'])}; {data['left_out']} rows left out; "
+        f"probes trained and tested on different {data['rows_split_by']}s.{aligned}"
     ]
     if score is not None and score < POOR_ALIGNMENT:
         lines += [
