@@ -70,6 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_report(commands)
     _add_demo(commands)
+    _add_card(commands)
+    _add_publish(commands)
     return parser
 
 
@@ -254,6 +256,24 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
     parser.add_argument("--report", metavar="D", help="folder that `entropy-asr report` wrote: a tab compares")
+
+
+def _add_card(commands: Any) -> None:
+    parser = _add_command(commands, "card", run_card, "Write the card (README.md) of a checkpoint or a data set.")
+    parser.add_argument("folder", metavar="D", help="checkpoint with results.json, or synthetic data set")
+    parser.add_argument("--report", metavar="D", help="folder that `entropy-asr report` wrote: goes into the card")
+
+
+def _add_publish(commands: Any) -> None:
+    parser = _add_command(
+        commands, "publish", run_publish, "Upload model, processor, code and card, or a Space, to the Hub in one call."
+    )
+    parser.add_argument("model", nargs="?", metavar="D", help="folder of the checkpoint")
+    parser.add_argument("--space", metavar="S", help="demo, entropy_allocation or hallucination_rate instead")
+    parser.add_argument("--repo_id", metavar="USER/NAME", help="repository on the Hub; made where it is not there")
+    parser.add_argument("--private", action="store_true", help="make it a private one")
+    parser.add_argument("--dry_run", action="store_true", help="only show what would be uploaded, and check it")
+    parser.add_argument("--commit_message", metavar="M", help="default: Upload with entropy-asr publish")
 
 
 def _add_model_options(parser: argparse.ArgumentParser, default_batch_size: int) -> None:
@@ -506,6 +526,27 @@ def run_demo(args: argparse.Namespace) -> int:
     try:
         return run(args)
     except (ValueError, ImportError) as error:
+        raise CommandError(str(error)) from error
+
+
+# card and publish
+
+
+def run_card(args: argparse.Namespace) -> int:
+    from .card_command import run
+
+    try:
+        return run(args)
+    except (ValueError, OSError) as error:
+        raise CommandError(str(error)) from error
+
+
+def run_publish(args: argparse.Namespace) -> int:
+    from .publish import run
+
+    try:
+        return run(args)
+    except ValueError as error:
         raise CommandError(str(error)) from error
 
 

@@ -1,0 +1,76 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Every figure that is published has a source: the card of the bundled checkpoint, and README.md."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+import entropy_asr.hub_cards.model_card
+import entropy_asr.spaces
+from entropy_asr.hub_cards.model_card import write_model_card
+
+
+CHECKPOINT = Path(entropy_asr.spaces.__file__).parent / "demo" / "checkpoint"
+MEASUREMENTS = Path(entropy_asr.hub_cards.model_card.__file__).parent / "measurements.yaml"
+README = Path(__file__).parents[2] / "README.md"
+# Decimals and percentages; not versions ("Python 3.11"), names ("Qwen3-0.6B"), or papers ("arXiv 2604.08003").
+FIGURE = re.compile(r"(?<!Python )(?<!arXiv )(?<![\w./-])\d+(?:\.\d+(?![\w.])|(?=\s?%))")
+
+
+def figures_of(markdown: str) -> list[str]:
+    """Figures of the prose and tables; code and addresses are left out."""
+    prose = re.sub(r"```.*?```", "", markdown, flags=re.DOTALL)
+    prose = re.sub(r"`[^`\n]*`|\]\([^)]*\)|https?://\S+", "", prose)
+    return FIGURE.findall(prose)
+
+
+def sources() -> set[str]:
+    """Figures as they may be written: the checkpoint's results with up to two decimals, and listed measurements."""
+    written = {str(entry["figure"]) for entry in yaml.safe_load(MEASUREMENTS.read_text(encoding="utf-8"))}
+    for score in json.loads((CHECKPOINT / "results.json").read_text(encoding="utf-8"))["results"].values():
+        rates = (100 * score[name] for name in ("wer", "cer", "nonempty_share") if score[name] is not None)
+        written |= {f"{rate:.{decimals}f}" for rate in rates for decimals in (0, 1, 2)}
+    return written
+
+
+def test_readme_figures_have_sources():
+    without = sorted(set(figures_of(README.read_text(encoding="utf-8"))) - sources())
+    assert not without, f"README.md: no source for {without}: measure them, or list them in {MEASUREMENTS.name}"
+
+
+def test_measurements_say_where_they_come_from():
+    for entry in yaml.safe_load(MEASUREMENTS.read_text(encoding="utf-8")):
+        assert set(entry) == {"figure", "source"} and len(entry["source"]) > 10, entry
+
+
+def test_an_invented_figure_is_noticed():
+    invented = "It has a WER of 3.14 and is right in 97 % of cases (Python 3.11, Qwen3-0.6B, `0.25`)."
+    assert figures_of(invented) == ["3.14", "97"]
+    assert not set(figures_of(invented)) & sources()
+
+
+def test_card_of_the_bundled_checkpoint_is_what_the_command_writes(tmp_path):
+    copy = tmp_path / "checkpoint"
+    shutil.copytree(CHECKPOINT, copy, ignore=shutil.ignore_patterns("*.safetensors", "README.md"))
+    write_model_card(copy)
+    published = (CHECKPOINT / "README.md").read_text(encoding="utf-8")
+    assert published == (copy / "README.md").read_text(encoding="utf-8"), "run `entropy-asr card` on the checkpoint"
+
+
+def test_card_of_the_bundled_checkpoint_agrees_with_its_results():
+    card = ModelCard.load(CHECKPOINT / "README.md")
+    results = json.loads((CHECKPOINT / "results.json").read_text(encoding="utf-8"))["results"]
+    for result in card.data.eval_results:
+        assert result.metric_value == pytest.approx(100 * results[result.dataset_name][result.metric_type], abs=0.005)
+    for name, score in results.items():
+        row = next(line for line in card.text.splitlines() if line.startswith(f"| {name} |"))
+        cells = [cell.strip() for cell in row.strip("| ").split("|")]
+        rates = (score["wer"], score["cer"], score["nonempty_share"])
+        expected = ["-" if rate is None else f"{100 * rate:.1f}" for rate in rates]
+        assert cells == [name, str(score["utterances"]), *expected]
