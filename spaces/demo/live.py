@@ -131,11 +131,11 @@ class LiveSessions:
 
     def _get_batch(self) -> "StreamingBatch":
         if self._batch is None:
+            pipeline, most = self.recognizer.pipeline, self.recognizer.settings.max_live
             from entropy_asr.modeling import StreamingBatch
 
             # Two chunks a preview: the text grows about once a second.
-            most = self.recognizer.settings.max_live
-            self._batch = StreamingBatch(self.recognizer.pipeline, max_streams=most, preview_chunks=2)
+            self._batch = StreamingBatch(pipeline, max_streams=most, preview_chunks=2)
         return self._batch
 
     def _work(self) -> None:

@@ -117,6 +117,11 @@ class Handlers:
         }
         return explanation_html(explanation), figures
 
+    def begin(self, key: str | None) -> tuple[None, str]:
+        """Forget a stream that was not stopped, before a new one."""
+        self.sessions.leave(key)
+        return None, live_html([], True)
+
     @told
     def listen(
         self, audio: tuple[int, np.ndarray] | None, key: str | None, language: str = "auto", hotwords: str = ""
@@ -229,20 +234,18 @@ def _add_live(handlers: Handlers) -> None:
             hotwords = gr.Textbox(label="Words to listen for", placeholder="names and terms, separated by commas")
         with gr.Column(min_width=300):
             view = gr.HTML(label="Live transcript", min_height=80, container=True, elem_id="live")
-    audio.start_recording(
-        handlers.stop, [key], [key, view], api_name=False, concurrency_id="live", concurrency_limit=settings.max_live
-    )
+    quick = {"concurrency_id": "live", "concurrency_limit": settings.max_live, "show_progress": "hidden"}
+    audio.start_recording(handlers.begin, [key], [key, view], api_visibility="private", **quick)
     audio.stream(
         handlers.listen,
         [audio, key, language, hotwords],
         [key, view],
         stream_every=0.5,
         time_limit=int(settings.max_live_seconds),
-        concurrency_limit=settings.max_live,
-        show_progress="hidden",
         api_name="listen",
+        **quick,
     )
-    audio.stop_recording(handlers.stop, [key], [key, view], api_name="stop", concurrency_limit=settings.max_live)
+    audio.stop_recording(handlers.stop, [key], [key, view], api_name="stop", **quick)
 
 
 def _add_explain(handlers: Handlers) -> None:

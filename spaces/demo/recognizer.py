@@ -78,16 +78,15 @@ class Recognizer:
         threading.Thread(target=self._load, daemon=True, name="load-model").start()
 
     def _load(self) -> None:
-        from transformers.utils import logging
-
-        from entropy_asr.modeling import load_pipeline
-
-        logging.disable_progress_bar()
         try:
-            with self.lock:
-                pipeline = load_pipeline(self.settings.model, self.settings.device, self.settings.dtype)
-                # The first phonemes of each language cost a second: before the first visitor asks.
-                pipeline.processor.phoneme_tokenizer.phonemize("a 一")
+            from transformers.utils import logging
+
+            from entropy_asr.modeling import load_pipeline
+
+            logging.disable_progress_bar()
+            pipeline = load_pipeline(self.settings.model, self.settings.device, self.settings.dtype)
+            # The first phonemes of each language cost a second: before the first visitor asks.
+            pipeline.processor.phoneme_tokenizer.phonemize("a 一")
             self._loading.set_result(pipeline)
         except Exception as error:
             self._loading.set_exception(error)
@@ -201,22 +200,23 @@ class Recognizer:
             return self._index(words)
 
     def _index(self, words: list[str]) -> "HotwordIndex":
+        tokenizer = self.pipeline.processor.phoneme_tokenizer
         from entropy_asr.modeling import HotwordIndex
 
-        return HotwordIndex.build(words, self.pipeline.processor.phoneme_tokenizer)
+        return HotwordIndex.build(words, tokenizer)
 
-    @staticmethod
-    def _check_audio(path: str | None, max_seconds: float) -> float:
+    def _check_audio(self, path: str | None, max_seconds: float) -> float:
         """Duration in seconds of a recording that may be used; only its header is read."""
         if not path:
             raise DemoError("There is no recording yet: upload a file or record one with the microphone.")
-        from entropy_asr.modeling.audio import audio_duration, load_audio
-
         name = Path(path).name
         if not Path(path).is_file():
             raise DemoError(f"{name} is not there any more: upload it again.")
         if not Path(path).stat().st_size:
             raise DemoError(f"{name} is empty: the file has no bytes.")
+        _ = self.pipeline  # two threads that import the same packages at once would see halves of them
+        from entropy_asr.modeling.audio import audio_duration, load_audio
+
         duration = audio_duration(path)
         if duration is None:  # not audio, or of unknown length: reading it says why
             with explained(path):

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
 import entropy_asr.spaces
 from entropy_asr.trainers import cli, publish
@@ -40,7 +41,8 @@ class FakeHub:
 @pytest.fixture
 def hub(monkeypatch) -> FakeHub:
     hub = FakeHub()
-    monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
+    monkeypatch.setattr(HfApi, "create_repo", lambda api, *args, **kwargs: hub.create_repo(*args, **kwargs))
+    monkeypatch.setattr(HfApi, "upload_folder", lambda api, **kwargs: hub.upload_folder(**kwargs))
     return hub
 
 

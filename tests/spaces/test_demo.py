@@ -1,0 +1,256 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The demo without a browser: settings, requests, live streams and pictures, with the bundled checkpoint."""
+
+import json
+import re
+import threading
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from huggingface_hub import RepoCard
+
+
+gr = pytest.importorskip("gradio")
+pytest.importorskip("espeakng_loader")
+
+from entropy_asr.spaces.demo import page as demo_page  # noqa: E402
+from entropy_asr.spaces.demo.entropy_view import explanation_html, spectrogram_png  # noqa: E402
+from entropy_asr.spaces.demo.live import LiveSessions  # noqa: E402
+from entropy_asr.spaces.demo.recognizer import DemoError, Recognizer  # noqa: E402
+from entropy_asr.spaces.demo.settings import BUNDLED_CHECKPOINT, DemoSettings  # noqa: E402
+from entropy_asr.spaces.demo.transcript_view import live_html, transcript_html  # noqa: E402
+from entropy_asr.trainers.synthesis import Voice, synthesize  # noqa: E402
+
+
+SETTINGS = DemoSettings(max_seconds=60, max_hotwords=5, max_live=2, max_live_seconds=20)
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    return synthesize("one two three four five six seven", Voice("en", "gmw/en-US", "m3"))
+
+
+@pytest.fixture(scope="module")
+def recording(digits, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("recordings") / "seven digits.wav"
+    soundfile.write(path, digits, 16000)
+    return str(path)
+
+
+# settings
+
+
+def test_settings_come_from_the_environment_and_options_go_first():
+    environment = {"ENTROPY_ASR_MODEL": "some/model", "ENTROPY_ASR_MAX_SECONDS": "20", "ENTROPY_ASR_MAX_LIVE": "3"}
+    settings = DemoSettings.from_environment(environment, model=None, dtype="bfloat16")
+    assert (settings.model, settings.max_seconds, settings.max_live, settings.dtype) == (
+        "some/model",
+        20,
+        3,
+        "bfloat16",
+    )
+    assert DemoSettings.from_environment(environment, model="other").model == "other"
+    assert DemoSettings.from_environment({}).model == str(BUNDLED_CHECKPOINT)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("many", "must be a number"), ("0", "must be positive")])
+def test_wrong_settings_are_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        DemoSettings.from_environment({"ENTROPY_ASR_MAX_SECONDS": text})
+
+
+def test_readme_names_every_variable_and_the_space_is_complete():
+    card = RepoCard.load(BUNDLED_CHECKPOINT.parent / "README.md")
+    assert card.data.sdk == "gradio" and (BUNDLED_CHECKPOINT.parent / card.data.app_file).is_file()
+    for name in DemoSettings.__dataclass_fields__:
+        assert f"ENTROPY_ASR_{name.upper()}" in card.text
+    major = int(card.data.sdk_version.split(".")[0])
+    assert major == int(gr.__version__.split(".")[0])
+
+
+# recordings
+
+
+def test_transcript_words_make_the_text(recognizer, recording):
+    result = recognizer.transcribe(recording, "en")
+    assert result["text"] and "".join(chunk["text"] for chunk in result["chunks"]).strip() == result["text"]
+    shown = transcript_html(result, recording)
+    assert shown.count("data-start") == len(result["chunks"])
+    assert "seven%20digits.wav" in shown and f"{100 * result['confidence']:.0f} %" in shown
+
+
+def test_flags_are_visible(recognizer, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(32000), 16000)
+    result = recognizer.transcribe(str(tmp_path / "silence.wav"))
+    assert result["text"] == "" and "No speech was heard" in transcript_html(result, "silence.wav")
+
+
+def test_hotwords_of_box_and_file_are_heard(recognizer, recording, tmp_path):
+    (tmp_path / "words.txt").write_text("three\nfour\n", encoding="utf-8")
+    result = recognizer.transcribe(recording, "en", "one, two;three", str(tmp_path / "words.txt"))
+    assert result["hotwords"] == ["one", "two", "three", "four"]
+
+
+def write(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    return str(path)
+
+
+def test_errors_are_words_that_name_the_file_only(recognizer, recording, tmp_path):
+    soundfile.write(tmp_path / "two hours.flac", np.zeros(2 * 3600 * 8000, dtype=np.int16), 8000)
+    cases = [
+        ((None,), "no recording yet"),
+        ((write(tmp_path / "empty.wav", b""),), r"^empty\.wav is empty"),
+        ((write(tmp_path / "paper.pdf", b"%PDF-1.7 " * 99),), r"^paper\.pdf"),
+        ((str(tmp_path / "two hours.flac"),), r"^two hours\.flac lasts 2 h, and this page takes up to 1 min"),
+        ((str(tmp_path / "gone.wav"),), r"^gone\.wav is not there"),
+        ((recording, "fr"), "language"),
+        ((recording, "en", "a,b,c,d,e,f"), "6 hotwords are too many: this demo takes 5"),
+        ((recording, "en", "", write(tmp_path / "words.txt", b"\xff\xfe\x00")), r"words\.txt is not a text file"),
+        ((recording, "en", "???"), r"\?\?\?"),
+    ]
+    for arguments, reason in cases:
+        with pytest.raises(DemoError, match=reason) as error:
+            recognizer.transcribe(*arguments)
+        assert str(tmp_path) not in str(error.value)
+
+
+def test_a_model_that_cannot_be_loaded_is_told(tmp_path, recording):
+    with pytest.raises(DemoError, match="could not be loaded"):
+        Recognizer(DemoSettings(model=str(tmp_path / "nothing"))).transcribe(recording)
+
+
+def test_downloads_agree_with_the_result(recognizer, recording, tmp_path):
+    handlers = demo_page.Handlers(recognizer)
+    text, _, details, *files = next(outputs := handlers.transcribe(recording, "en"))
+    contents = {Path(file).suffix: Path(file).read_text(encoding="utf-8") for file in files}
+    assert [Path(file).name for file in files] == [f"seven digits.{name}" for name in ("txt", "srt", "vtt", "json")]
+    assert contents[".txt"] == text + "\n" and json.loads(contents[".json"])["text"] == text == details["text"]
+    assert contents[".vtt"].startswith("WEBVTT") and re.search(r"00:00:0\d,\d{3} --> ", contents[".srt"])
+    outputs.close()
+    assert not Path(files[0]).exists()  # the server does not fill up
+
+
+# entropy
+
+
+def test_ledger_and_picture_agree(recognizer, recording):
+    explanation = recognizer.explain(recording, "en", "one two three four five six seven")
+    totals = explanation.ledger.totals()
+    picture = explanation_html(explanation)
+    for name in ("llm_alone", "encoder_alone", "full"):
+        assert f"{totals[name]:.1f} nats" in picture
+    assert picture.count('class="bars"') == len(explanation.ledger.tokens)
+    svg = ElementTree.fromstring(re.search(r"<svg.*?</svg>", picture, re.DOTALL).group())
+    texts = ["".join(node.itertext()) for node in svg.iter() if node.tag.endswith("text")]
+    assert {"Frequency (kHz)", "Entropy (nats)", "Time (s)"} <= set(texts)
+    assert len(explanation.frame_entropies) == len(explanation.log_probs)
+    assert 0 <= explanation.frame_entropies.min() <= explanation.frame_entropies.max() <= explanation.max_entropy
+
+
+def test_text_of_the_audio_is_less_surprising_than_another(recognizer, recording):
+    """What the picture is for: words that were said cost the encoder less than words that were not."""
+    said = recognizer.explain(recording, "en", "one two three four five six seven").ledger.totals()
+    other = recognizer.explain(recording, "en", "people like old houses in the mountains").ledger.totals()
+    assert said["encoder_alone"] < other["encoder_alone"]
+
+
+def test_spectrogram_shows_a_tone_where_it_is():
+    from io import BytesIO
+
+    from PIL import Image
+
+    tone = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000).astype(np.float32)
+    image = np.asarray(Image.open(BytesIO(spectrogram_png(tone)))).astype(int).sum(-1)
+    brightest = image.mean(axis=1).argmax()
+    share = 2595 * np.log10(1 + 1000 / 700) / (2595 * np.log10(1 + 8000 / 700))
+    assert abs((1 - share) * len(image) - brightest) < 4
+
+
+def test_text_is_escaped(recognizer, recording):
+    explanation = recognizer.explain(recording, "en", "<b>one</b> & two")
+    assert "<b>one" not in explanation_html(explanation)
+
+
+def test_silence_has_nothing_to_explain(recognizer, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(32000), 16000)
+    with pytest.raises(DemoError, match="no speech"):
+        recognizer.explain(str(tmp_path / "silence.wav"))
+
+
+# live
+
+
+def pieces(samples: np.ndarray, rate: int = 16000) -> list[np.ndarray]:
+    pcm = (samples * 32767).astype(np.int16)
+    return [pcm[start : start + rate // 2] for start in range(0, len(pcm), rate // 2)]
+
+
+def stream(sessions: LiveSessions, samples: np.ndarray) -> tuple[list, list[str]]:
+    """Partials seen on the way, and the final texts."""
+    key, partials = sessions.start(16000, "en"), []
+    for piece in pieces(samples):
+        partials += [update for update in sessions.push(key, piece) if not update.is_final and update.phonemes]
+    return partials, [update.text for update in sessions.finish(key)]
+
+
+def test_live_streams_show_partials_and_do_not_disturb_each_other(recognizer, digits):
+    sessions = LiveSessions(recognizer)
+    padded = np.concatenate([digits, np.zeros(16000, dtype=np.float32)])
+    partials, alone = stream(sessions, padded)
+    assert partials and alone
+    assert "partial" in live_html(partials[:1], True) and alone[0] in live_html([], False) + alone[0]
+    together: list = [None, None]
+
+    def run(place: int) -> None:
+        together[place] = stream(sessions, padded)[1]
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == [alone, alone] and not sessions.sessions
+
+
+def test_live_limits_are_told_and_places_come_free(recognizer, digits):
+    sessions = LiveSessions(recognizer)
+    keys = [sessions.start(16000) for _ in range(2)]
+    with pytest.raises(DemoError, match="All 2 live places are taken"):
+        sessions.start(16000)
+    sessions.leave(keys[0])
+    again = sessions.start(48000)
+    for _ in range(4):
+        sessions.push(again, np.zeros(48000 * 5, dtype=np.int16))
+    with pytest.raises(DemoError, match="at most 20 s"):
+        sessions.push(again, np.zeros(48000 * 5, dtype=np.int16))
+    with pytest.raises(DemoError, match="has ended"):
+        sessions.push(keys[0], pieces(digits)[0])
+
+
+def test_stereo_is_mixed():
+    stereo = np.array([[100, 300], [-2, 0]], dtype=np.int16)
+    assert demo_page.to_mono(stereo).tolist() == [200, -1]
+
+
+# page
+
+
+def test_page_builds_with_named_endpoints_and_a_report(tmp_path):
+    (tmp_path / "report.md").write_text("# Report\n\n![plot](a.png)\n\nwords of the report\n", encoding="utf-8")
+    page = demo_page.build_page(DemoSettings(report=str(tmp_path)))
+    names = page.get_api_info()["named_endpoints"]
+    assert set(names) == {"/transcribe", "/explain", "/listen", "/stop"}
+    parameters = [parameter["parameter_name"] for parameter in names["/transcribe"]["parameters"]]
+    assert parameters == ["audio", "language", "hotwords", "hotword_file"]
+    shown = json.dumps(page.get_config_file(), default=str)
+    assert "words of the report" in shown and "![plot]" not in shown
