@@ -39,7 +39,7 @@ phoneme head does not support the text.
 
 ## Training
 
-`{command}`: {minutes:.0f} minutes of training.
+`{command}`: {minutes:.0f} minutes of training in all.{earlier}
 
 {stages}
 
@@ -84,6 +84,7 @@ def write_model_card(directory: Path) -> Path:
         results=_results_table(report["results"]),
         allocation=_allocation(directory),
         command=report["command"],
+        earlier=_earlier(report.get("started_from")),
         minutes=sum(stage["seconds"] for stage in stages.values()) / 60,
         stages=_stages_table(stages),
         sources="\n".join("| {title} | {licence} | {attribution} |".format(**known[name]) for name in report["data"]),
@@ -219,6 +220,13 @@ def _ledger_table(models: dict[str, dict[str, Any]]) -> list[str]:
         cells = (f"{values[key]:.2f}" for key in ("uniform", "llm_alone", "encoder_alone", "full"))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def _earlier(start: dict[str, Any] | None) -> str:
+    """Sentence about the checkpoint that training went on with."""
+    if start is None:
+        return ""
+    return f" It went on with an earlier checkpoint, {start['name']}, trained by `{start['command']}` (`earlier/...`)."
 
 
 def _stages_table(stages: dict[str, dict[str, Any]]) -> str:
