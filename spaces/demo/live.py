@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .recognizer import DemoError, Recognizer, _language
+from .recognizer import DemoError, Recognizer, language_code
 
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class LiveSessions:
             batch = self._get_batch()
             if len(batch.streams) >= most:
                 raise DemoError(f"All {most} live places are taken at the moment: try again in a minute.")
-            stream = batch.join(_language(language), index, sampling_rate=rate)
+            stream = batch.join(language_code(language), index, sampling_rate=rate)
         key = uuid.uuid4().hex
         self.sessions[key] = LiveSession(stream, rate)
         return key

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The demo's page and its API: what is shown, and what the buttons call."""
 
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -50,7 +51,7 @@ def gpu(function: Callable) -> Callable:
 def told(function: Callable) -> Callable:
     """Show visitors their errors as messages; anything else is a defect and goes to the log."""
 
-    if _is_generator(function):
+    if inspect.isgeneratorfunction(function):
 
         @wraps(function)
         def generate(*args, **kwargs):
@@ -69,12 +70,6 @@ def told(function: Callable) -> Callable:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
 
     return call
-
-
-def _is_generator(function: Callable) -> bool:
-    import inspect
-
-    return inspect.isgeneratorfunction(function)
 
 
 class Handlers:

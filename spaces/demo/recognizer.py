@@ -122,7 +122,7 @@ class Recognizer:
         """
         duration = self._check_audio(path, self.settings.max_seconds)
         words = self.read_hotwords(hotwords, hotword_file)
-        options = {"language": _language(language), "return_timestamps": "word", "return_confidence": True}
+        options = {"language": language_code(language), "return_timestamps": "word", "return_confidence": True}
         pipeline = self.pipeline
         with self.lock, explained(path):
             if words:
@@ -144,7 +144,7 @@ class Recognizer:
         self._check_audio(path, self.settings.max_explained_seconds)
         if len(transcript) > MAX_TRANSCRIPT_CHARACTERS:
             raise DemoError(f"The transcript is longer than {MAX_TRANSCRIPT_CHARACTERS} characters.")
-        chosen, pipeline = _language(language), self.pipeline
+        chosen, pipeline = language_code(language), self.pipeline
         with self.lock, explained(path):
             from entropy_asr.modeling import load_audio
             from entropy_asr.modeling.alignment_entropy_asr import greedy_phonemes
@@ -250,7 +250,12 @@ class explained:
             raise DemoError(message) from error
 
 
-def _language(name: str) -> str | None:
+def language_code(name: str) -> str | None:
+    """What the model calls a language; None where it decides.
+
+    Raises:
+        DemoError: an unknown name.
+    """
     if name not in LANGUAGES:
         raise DemoError(f"The language must be one of {', '.join(LANGUAGES)}, not {name!r}.")
     return LANGUAGES[name]
