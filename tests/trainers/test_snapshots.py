@@ -150,19 +150,25 @@ def test_damaged_copy_in_the_run_is_copied_anew(store, tmp_path):
     adopt(store, tmp_path).verify()
 
 
-def publish_for_ever(folder: Path) -> None:
+def publish_for_ever(folder: Path, first_ones: int, done) -> None:
+    """Publish on and on; tell when the first ones are there."""
     store = EncoderSnapshots(folder)
     for step in range(10**6):
         store.publish(step, "drift", writer(float(step), size=200_000))
+        if step + 1 == first_ones:
+            done.set()
 
 
 def test_publisher_killed_at_any_moment_leaves_whole_snapshots_only(store, tmp_path):
     """SIGKILL while it writes, again and again: what has a manifest is whole, and a publisher can go on."""
     context = multiprocessing.get_context("fork")
     for round_number in range(8):
-        process = context.Process(target=publish_for_ever, args=(store.folder,))
+        # Not by the clock alone: a busy machine takes long to start a process.
+        done = context.Event()
+        process = context.Process(target=publish_for_ever, args=(store.folder, round_number + 1, done))
         process.start()
-        time.sleep(0.05 + 0.013 * round_number)
+        assert done.wait(timeout=120)
+        time.sleep(0.0013 * round_number)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         for snapshot in store.published():
