@@ -4,8 +4,8 @@
 
 `torch.optim.Muon` orthogonalises in bfloat16, which took 370 ms a step on a CPU without bfloat16 units against 40 ms
 here, and takes matrices only, so that a trainer would need two optimizers. Here Newton-Schulz runs in the parameters'
-own precision over stacks of matrices of one shape. On single words the encoder's CTC loss after 300 steps is that of
-AdamW after 900.
+own precision over stacks of matrices of one shape. On single words the encoder's CTC loss after 300 steps was that of
+AdamW after 900; on sentences, from scratch and at a rate of 2e-3, no such gain was seen.
 """
 
 from collections import defaultdict
