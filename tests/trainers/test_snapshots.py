@@ -152,6 +152,8 @@ def test_damaged_copy_in_the_run_is_copied_anew(store, tmp_path):
 
 def publish_for_ever(folder: Path, first_ones: int, done) -> None:
     """Publish on and on; tell when the first ones are there."""
+    # A fork has none of its parent's worker threads, and would wait for them for ever.
+    torch.set_num_threads(1)
     store = EncoderSnapshots(folder)
     for step in range(10**6):
         store.publish(step, "drift", writer(float(step), size=200_000))
