@@ -258,9 +258,11 @@ class EntropyASRPipeline(Pipeline):
             return hotwords
         if not isinstance(hotwords, (list, tuple)) or not all(isinstance(word, str) for word in hotwords):
             raise ValueError(f"`hotwords` must be a list of words or a `HotwordIndex`, not {hotwords!r}.")
-        if self._last_hotwords is None or self._last_hotwords[0] != tuple(hotwords):
-            self._last_hotwords = tuple(hotwords), as_index(hotwords, self.processor.phoneme_tokenizer)
-        return self._last_hotwords[1]
+        last = self._last_hotwords  # read once: another thread may replace it meanwhile
+        if last is None or last[0] != tuple(hotwords):
+            last = tuple(hotwords), as_index(hotwords, self.processor.phoneme_tokenizer)
+            self._last_hotwords = last
+        return last[1]
 
     def _check_wanted(self, return_timestamps: str | bool | None, return_confidence: bool | None) -> None:
         """Refuse times of unknown units, and what needs phonemes of text where they cannot be had."""

@@ -274,3 +274,15 @@ def test_joined_model_keeps_the_weights_of_both_parts(saved_encoder, language_mo
     assert processor.feature_extractor.cmvn_mean == [5.0] * 80
     assert generate(model, inputs).shape[0] == 2
     assert model.generation_config.eos_token_id == processor.end_of_text_id
+
+
+def test_full_model_gives_its_encoder_and_phoneme_head_back_for_more_pretraining(tmp_path):
+    model = build_model(small_config())
+    model.save_pretrained(tmp_path)
+    vocab_size = model.config.phoneme_vocab_size
+    ctc = EntropyASRForCTC.from_encoder(str(tmp_path), vocab_size=vocab_size)
+    for ours, theirs in ((ctc.audio_tower, model.model.audio_tower), (ctc.phoneme_head, model.phoneme_head)):
+        state = theirs.state_dict()
+        assert state and all(torch.equal(tensor, state[name]) for name, tensor in ours.state_dict().items())
+    with pytest.raises(ValueError, match="phonemes"):
+        EntropyASRForCTC.from_encoder(model, vocab_size=vocab_size + 1)
