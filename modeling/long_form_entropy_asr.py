@@ -7,7 +7,6 @@ nothing that voice activity detection takes for speech, so that no word is trans
 """
 
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -21,7 +20,9 @@ from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, Speec
 
 # Longest segment: what models are trained on, and Whisper's window.
 SEGMENT_SECONDS = 30.0
-BATCH_SIZE = 8
+# Segments that are transcribed together where no batch size is asked for: so many, but no more seconds of audio than
+# that, padding included. Short segments fill a batch, and two long ones take no more memory than eight short ones.
+MAX_BATCH_SIZE, MAX_BATCH_SECONDS = 8, 64.0
 # Scripts that put no space between words: kana, Chinese characters and their punctuation, full-width forms.
 _UNSPACED = (("\u3000", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\uff00", "\uffef"))
 
@@ -51,6 +52,29 @@ def speech_segments(blocks: Iterable[np.ndarray], settings: EndpointSettings) ->
     for block in blocks:
         yield from complete(segmenter.push(block))
     yield from complete(segmenter.finish())
+
+
+def batch_segments(
+    segments: Iterable[dict[str, Any]], batch_size: int | None = None
+) -> Iterator[list[dict[str, Any]]]:
+    """Consecutive segments in batches.
+
+    Args:
+        segments: mappings with `array` and `sampling_rate`.
+        batch_size: segments of a batch; by default as many as bound its memory, see `MAX_BATCH_SECONDS`.
+    """
+    batch: list[dict[str, Any]] = []
+    longest = 0.0
+    for segment in segments:
+        seconds = len(segment["array"]) / segment["sampling_rate"]
+        longest = max(longest, seconds)
+        is_full = len(batch) == (batch_size or MAX_BATCH_SIZE)
+        if batch and (is_full or (batch_size is None and (len(batch) + 1) * longest > MAX_BATCH_SECONDS)):
+            yield batch
+            batch, longest = [], seconds
+        batch.append(segment)
+    if batch:
+        yield batch
 
 
 def needs_segments(inputs: Any, chunk_length_s: float | None, return_timestamps: Any) -> bool:
@@ -115,15 +139,11 @@ class LongFormTranscriber:
     def __call__(self, items: Iterable[Any]) -> Iterator[dict[str, Any]]:
         """Results of the items, in order, each as soon as its last segment is there."""
         results: list[tuple[float, float, dict[str, Any]]] = []
-        try:
-            for result in self.transcribe(self._segments(items)):
-                yield from self._finished(results)
-                start, end = self._sent.popleft()
-                self._bar.update(end - self._last_end(results))
-                results.append((start, end, result))
-        except AudioError as error:
-            # The pipeline counts segments; what users count is items, and their number stands behind.
-            raise AudioError(re.sub(r"^item \d+: (?=item \d+: )", "", str(error))) from error
+        for result in self.transcribe(self._segments(items)):
+            yield from self._finished(results)
+            start, end = self._sent.popleft()
+            self._bar.update(end - self._last_end(results))
+            results.append((start, end, result))
         yield from self._finished(results)
         self._bar.close()
 
@@ -189,4 +209,4 @@ def _moved(chunk: dict[str, Any], seconds: float) -> dict[str, Any]:
     return {**chunk, "timestamp": (start, end)}
 
 
-__all__ = ["LongFormTranscriber", "join_texts", "needs_segments", "speech_segments"]
+__all__ = ["LongFormTranscriber", "batch_segments", "join_texts", "needs_segments", "speech_segments"]

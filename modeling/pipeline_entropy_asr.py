@@ -21,7 +21,7 @@ transcript does not depend on what else is in the batch; and what it cannot hono
 import copy
 import math
 import os
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from functools import partial
 from types import GeneratorType
 from typing import Any
@@ -41,8 +41,7 @@ from .audio import AudioError, load_audio
 from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
 from .hotwords_tolerant_entropy_asr import check_tolerance
-from .long_form_entropy_asr import BATCH_SIZE as SEGMENT_BATCH_SIZE
-from .long_form_entropy_asr import SEGMENT_SECONDS, LongFormTranscriber, needs_segments
+from .long_form_entropy_asr import SEGMENT_SECONDS, LongFormTranscriber, batch_segments, needs_segments
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRSpeechOutput
 from .processing_entropy_asr import EntropyASRProcessor
 
@@ -146,8 +145,8 @@ class EntropyASRPipeline(Pipeline):
                 segments of at most so many seconds, and transcribed in batches of them, in little memory. 0 for
                 never. By default 30 where an item, or one of a list, lasts longer.
             progress (`bool`, *optional*, defaults to `False`): whether to show a bar while segments are transcribed.
-            batch_size (`int`, *optional*, defaults to 1): items (8 by default for segments) transcribed together; it
-                changes no transcript.
+            batch_size (`int`, *optional*, defaults to 1): items transcribed together; it changes no transcript. Of
+                segments by default up to 8 that together last up to 64 s, padding included.
             num_workers (`int`, *optional*, defaults to 0): processes that load audio.
             language (`str`, *optional*): "en" or "zh"; the model decides by default.
             hotwords (`list[str]` or [`HotwordIndex`], *optional*): words to listen for, as many as there are. Those
@@ -196,18 +195,30 @@ class EntropyASRPipeline(Pipeline):
         """Transcribe items of any length by their segments, see [`LongFormTranscriber`]."""
         if num_workers:
             raise ValueError("`num_workers` must be 0 where audio is cut into segments: one reader knows their order.")
-        if return_timestamps not in (None, False, True):
+        if return_timestamps is not True and return_timestamps is not None:
             kwargs["return_timestamps"] = return_timestamps
-        batch_size = batch_size or self._batch_size or SEGMENT_BATCH_SIZE
-        transcribe = partial(super().__call__, batch_size=batch_size, num_workers=0, **kwargs)
-        asked = {**self._postprocess_params, **kwargs}
-        silent: dict[str, Any] = {"confidence": 1.0} if asked.get("return_confidence") else {}
-        if silent or asked.get("return_flags"):
-            silent["flags"] = [NO_SPEECH]
-        run = LongFormTranscriber(transcribe, chunk_length_s, return_timestamps, progress, silent)
+        defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
+        given = self._sanitize_parameters(**kwargs)
+        params = [{**default, **own} for default, own in zip(defaults, given, strict=True)]
+        transcribe = partial(self._transcribe_batches, params=params, batch_size=batch_size or self._batch_size)
+        if return_timestamps is None:
+            return_timestamps = params[2].get("return_timestamps")
+        run = LongFormTranscriber(transcribe, chunk_length_s, return_timestamps, progress, _silent_result(params[2]))
         if isinstance(inputs, list):
             return list(run(inputs))
         return run(inputs) if isinstance(inputs, (Dataset, GeneratorType)) else next(run([inputs]))
+
+    def _transcribe_batches(
+        self, segments: Iterable[dict[str, Any]], params: list[dict[str, Any]], batch_size: int | None
+    ) -> Iterator[dict[str, Any]]:
+        """Results of segments, in batches of different sizes, which transformers' iterators cannot take apart."""
+        preprocess_params, forward_params, postprocess_params = params
+        for batch in batch_segments(segments, batch_size):
+            items = [self.preprocess(segment) for segment in batch]
+            outputs = self.forward(self.collate(items, **preprocess_params), **forward_params)
+            for number, row in enumerate(outputs["rows"]):
+                output = {"sequences": outputs["sequences"][number : number + 1], "rows": row}
+                yield self.postprocess(output, **postprocess_params)
 
     def save_pretrained(self, save_directory, **kwargs):
         """Save the model and its processor."""
@@ -587,6 +598,14 @@ def load_pipeline(
     loaded = EntropyASRForConditionalGeneration.from_pretrained(model, dtype=dtype)
     processor = EntropyASRProcessor.from_pretrained(model)
     return EntropyASRPipeline(model=loaded.eval(), processor=processor, device=device)
+
+
+def _silent_result(postprocess_params: dict[str, Any]) -> dict[str, Any]:
+    """What the result of a recording in which nobody speaks has beside text and chunks, as that of any other."""
+    silent: dict[str, Any] = {"confidence": 1.0} if postprocess_params.get("return_confidence") else {}
+    if silent or postprocess_params.get("return_flags"):
+        silent["flags"] = [NO_SPEECH]
+    return silent
 
 
 def _refuse(arguments: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from small_models import build_model, small_config
 from entropy_asr.modeling import AudioError, load_audio
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.audio import audio_blocks, audio_duration
-from entropy_asr.modeling.long_form_entropy_asr import join_texts, speech_segments
+from entropy_asr.modeling.long_form_entropy_asr import batch_segments, join_texts, speech_segments
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
@@ -101,6 +101,29 @@ def test_batch_size_changes_nothing(pipe, recording):
         assert pipe(recording[0], return_timestamps=True, batch_size=batch_size, **LIMIT) == expected
 
 
+def test_a_batch_is_bounded_in_seconds_of_padded_audio_unless_its_size_is_asked_for(pipe, monkeypatch):
+    lengths = [30, 30, 3, 2, 1, 30, 20, 8, *[1] * 10]
+    segments = [{"array": np.zeros(1000 * length), "sampling_rate": 1000} for length in lengths]
+
+    def sizes(**kwargs):
+        return [[len(item["array"]) // 1000 for item in batch] for batch in batch_segments(segments, **kwargs)]
+
+    assert sizes() == [[30, 30], [3, 2, 1], [30, 20], [8] + [1] * 7, [1] * 3]
+    assert list(map(len, sizes(batch_size=4))) == [4, 4, 4, 4, 2]
+    # In the pipeline: what the model is given at once, of 150 s of unbroken sound.
+    shapes = []
+    encode = type(pipe.model).encode_speech
+    monkeypatch.setattr(
+        type(pipe.model), "encode_speech", lambda self, x, mask: shapes.append(x.shape[:2]) or encode(self, x, mask)
+    )
+    sound = np.tile(tone(30, 200), 5)
+    pipe(sound, chunk_length_s=12, max_new_tokens=1)
+    assert len(shapes) > 2 and all(rows * frames <= 64 * 100 for rows, frames in shapes)
+    shapes.clear()
+    pipe(sound, chunk_length_s=12, max_new_tokens=1, batch_size=13)
+    assert [rows for rows, _ in shapes] == [13]
+
+
 def test_long_and_short_items_together(pipe, recording, waveforms):
     long, short, silent = recording[0], waveforms[0], np.zeros(16000 * 40, dtype=np.float32)
     expected = [pipe(item, **LIMIT) for item in (short, long, silent)]
@@ -118,6 +141,13 @@ def test_flags_of_recordings_with_and_without_speech(pipe, recording):
     assert [result["flags"] for result in results] == [["length_limit"], ["no_speech"]]
     result = pipe(silent, return_confidence=True, return_timestamps="word", **LIMIT)
     assert result == {"text": "", "chunks": [], "confidence": 1.0, "flags": ["no_speech"]}
+    # The same keys with and without speech, also where the pipeline was made to give them.
+    made = EntropyASRPipeline(
+        model=pipe.model, processor=pipe.processor, return_timestamps="word", return_confidence=True
+    )
+    spoken, unspoken, short = made([recording[0], silent, recording[0][:20000]], **LIMIT)
+    assert list(spoken) == list(unspoken) == list(short) == ["text", "chunks", "confidence", "flags"]
+    assert unspoken == result
 
 
 def test_chunk_length_is_honoured(pipe, recording):
