@@ -1,0 +1,214 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The blocks of README.md run as they are printed, in a folder where everything they name lies.
+
+Where the README names a public model, a tiny one of the same classes lies under that name; training stops after
+two steps; installing is left out (the extras are checked), and so are servers, which have tests of their own. Commands
+are processes of seconds each, so that their blocks run with --run_slow; that all options exist is always checked.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import soundfile
+import torch
+import transformers
+
+from entropy_asr.trainers import cli
+from entropy_asr.trainers.recipe import check_recipe, load_recipe, read_yaml, stage_module
+from entropy_asr.trainers.settings import read_sections
+
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHECKPOINT = ROOT / "spaces" / "demo" / "checkpoint"
+SERVERS = ("entropy-asr demo", "entropy-asr serve")
+SENTENCES = ("we go to the house", "the old man went home", "open the door", "one two three four", "he was here again")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block.
+
+    Attributes:
+        language: After the fence.
+        text: What is in it.
+        line: Number of its first line in the README.
+    """
+
+    language: str
+    text: str
+    line: int
+
+    @property
+    def file(self) -> str | None:
+        """Name of the file that a first line such as `# alignment.yaml: ...` says it is."""
+        named = re.match(r"# (\S+\.yaml):", self.text)
+        return named and named[1]
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """Words of each command of a shell block; what it pipes in and where it writes to are left out."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        commands = [shlex.split(re.sub(r"^.*\| |> \S+", "", line), comments=True) for line in lines]
+        return [words for words in commands if words]
+
+
+def blocks(*languages: str) -> list[Block]:
+    found = re.finditer(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    all_blocks = [Block(match[1], match[2], README[: match.start()].count("\n") + 2) for match in found]
+    return [block for block in all_blocks if not languages or block.language in languages]
+
+
+def each(chosen: list[Block]) -> pytest.MarkDecorator:
+    """Parameter `block`, named by its line."""
+    return pytest.mark.parametrize("block", chosen, ids=[f"line {block.line}" for block in chosen])
+
+
+class StopAfterTwoSteps(transformers.TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step >= 2
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """What the blocks find: recordings, a data set, models under their public names, the YAML files."""
+    synthesis = pytest.importorskip("entropy_asr.trainers.synthesis")
+    pytest.importorskip("espeakng_loader")
+    folder = tmp_path_factory.mktemp("readme")
+    # A copy: one of the blocks writes a card.
+    shutil.copytree(ROOT / "spaces", folder / "spaces", ignore=shutil.ignore_patterns("__pycache__"))
+    voices = [synthesis.Voice("en", "gmw/en-US", name) for name in ("m3", "f2", "m1", "f4")]
+    speech = [(text, synthesis.synthesize(text, voice)) for voice in voices for text in SENTENCES]
+    for name in ("talk.wav", "a.flac", "b.ogg"):
+        soundfile.write(folder / name, speech[0][1], 16000)
+    (folder / "talk.raw").write_bytes((speech[0][1] * 32767).astype(np.int16).tobytes())
+    (folder / "million_places.txt").write_text("New York\n北京\nthe house\n", encoding="utf-8")
+    save_dataset(folder / "my-org" / "my-speech", speech)
+    save_public_models(folder)
+    for block in blocks("yaml"):
+        (folder / block.file).write_text(block.text, encoding="utf-8")
+    return folder
+
+
+def save_dataset(target: Path, speech: list[tuple[str, np.ndarray]]) -> None:
+    """Parquet files of three splits, as they lie on the Hub."""
+    target.mkdir(parents=True)
+    rows = []
+    for index, (text, samples) in enumerate(speech):
+        path = target.parent / f"{index}.flac"
+        soundfile.write(path, samples, 16000)
+        rows.append({"audio": {"bytes": path.read_bytes(), "path": path.name}, "text": text})
+        path.unlink()
+    for split in ("train", "validation", "test"):
+        datasets.Dataset.from_list(rows).to_parquet(target / f"{split}-00000-of-00001.parquet")
+
+
+def save_public_models(folder: Path) -> None:
+    """A Parakeet and a Qwen3 of a few thousand parameters, with their preprocessors, where the README names them."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+    encoder = transformers.ParakeetEncoderConfig(**sizes, num_mel_bins=80, subsampling_conv_channels=8)
+    ctc = transformers.ParakeetCTCConfig(encoder_config=encoder.to_dict(), vocab_size=20, pad_token_id=0)
+    parakeet = folder / "nvidia" / "parakeet-ctc-0.6b"
+    transformers.ParakeetForCTC(ctc).save_pretrained(parakeet)
+    transformers.ParakeetFeatureExtractor(feature_size=80).save_pretrained(parakeet)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(CHECKPOINT)
+    config = transformers.Qwen3Config(**sizes, num_key_value_heads=1, head_dim=16, vocab_size=len(tokenizer))
+    qwen = folder / "Qwen" / "Qwen3-0.6B"
+    transformers.Qwen3ForCausalLM(config).save_pretrained(qwen)
+    tokenizer.save_pretrained(qwen)
+
+
+@pytest.fixture
+def here(folder, monkeypatch) -> Path:
+    """The folder as the current one; training stops early, and bfloat16 is taken without a GPU too."""
+    monkeypatch.chdir(folder)
+    stopping = [*transformers.trainer.DEFAULT_CALLBACKS, StopAfterTwoSteps]
+    monkeypatch.setattr("transformers.trainer.DEFAULT_CALLBACKS", stopping)
+    monkeypatch.setattr("transformers.training_args.is_torch_bf16_gpu_available", lambda: True)
+    return folder
+
+
+def test_every_block_is_of_a_kind_that_is_tested():
+    assert {block.language for block in blocks()} == {"bash", "python", "yaml"}
+
+
+@each(blocks("python"))
+def test_python_block_runs(block, here, capsys):
+    exec(compile(block.text, f"README.md, line {block.line}", "exec"), {"__name__": "__main__"})
+    assert "print(" not in block.text or capsys.readouterr().out.strip()
+
+
+@each(blocks("yaml"))
+def test_yaml_block_is_valid(block, here):
+    content = read_yaml(here / block.file)
+    if "stages" in content:
+        assert check_recipe(load_recipe(here / block.file))
+    else:
+        output_dir, stage = Path(content.pop("output_dir")), block.file.removesuffix(".yaml")
+        read_sections(content, stage_module(stage).SECTIONS, output_dir, 0, stage)
+
+
+@each(blocks("bash"))
+def test_commands_have_the_options_and_files_they_name(block):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for program, *words in block.commands:
+        if program == "entropy-asr":
+            args, rest = cli.build_parser().parse_known_args(words)
+            assert args.takes_overrides or not rest
+        elif program == "pip":
+            wanted = re.findall(r"\[(\w+)\]", words[-1])
+            assert words[0] == "install" and words[-1].startswith(".") and set(wanted) <= set(extras)
+        else:
+            assert program == "pytest"
+
+
+def test_options_of_inline_commands_exist():
+    spans = re.findall(r"`(entropy-asr [^`]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
+    assert spans
+    for span in spans:
+        _, command, *words = span.split()
+        parser = cli.build_parser()._subparsers._group_actions[0].choices[command]
+        known = {option for action in parser._actions for option in action.option_strings}
+        takes_any = parser.get_default("takes_overrides")
+        assert takes_any or {word for word in words if word.startswith("--")} <= known, span
+
+
+RUN_HERE = [block for block in blocks("bash") if "entropy-asr train" in block.text or "recipe" in block.text]
+RUN_BY_BASH = [
+    block
+    for block in blocks("bash")
+    if block not in RUN_HERE and "pytest" not in block.text and not any(name in block.text for name in SERVERS)
+]
+
+
+@pytest.mark.slow
+@each(RUN_HERE)
+def test_training_commands_run(block, here):
+    for program, *words in block.commands:
+        assert program == "pip" or cli.main(words) == 0, words
+
+
+@pytest.mark.slow
+@each(RUN_BY_BASH)
+def test_commands_run(block, folder):
+    # A file that a block before has written; each block runs alone too.
+    tuned = folder / "runs" / "tuned"
+    if "runs/tuned" in block.text and not (tuned / "config.json").is_file():
+        tuned.parent.mkdir(exist_ok=True)
+        tuned.symlink_to(CHECKPOINT)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    script = f"set -eo pipefail\npip() {{ :; }}\n{block.text}"
+    run = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
