@@ -145,8 +145,39 @@ def test_synthetic_speech_is_found_where_it_is():
     assert segments[0][1] == pytest.approx(2 + len(speech) / 16000, abs=0.4)
 
 
+def test_quiet_speech_between_loud_speech_is_found_and_quiet_noise_is_none():
+    rng = np.random.default_rng(0)
+    pause = np.zeros(24000, dtype=np.float32)
+    parts = [pause]
+    for index in range(6):
+        speech = synthesize(("seven", "we go to school")[index % 2], VOICES[index])
+        decibels = -20 if index % 2 else -50  # the speech itself is at about -15
+        parts += [speech * 10 ** (decibels / 20) / np.abs(speech).max(), pause]
+    sound = np.concatenate(parts)
+    sound += 0.0005 * rng.normal(size=len(sound)).astype(np.float32)
+    ends = np.cumsum([len(part) for part in parts]) / 16000
+    segments = detect_speech(sound)
+    assert len(segments) == 6
+    for index, (start, end) in enumerate(segments):
+        assert start < ends[2 * index + 1] and ends[2 * index] < end
+    for level in (0.0001, 0.001, 0.01, 0.1):
+        assert detect_speech(level * rng.normal(size=48000)) == []
+
+
+def test_amplified_sound_is_a_copy_that_neither_clips_nor_clicks():
+    time = np.arange(40 * WINDOW) / 16000
+    sound = np.sin(2 * np.pi * 440 * time) * np.repeat([0.003, 0.8, 0.003, 0.0001], 10 * WINDOW)
+    louder = vad.QuietAmplifier()(sound.astype(np.float32)).reshape(-1)
+    gains = (louder / np.where(np.abs(sound) < 1e-6, np.nan, sound))[np.abs(sound) > 1e-5]
+    assert np.nanmin(gains) > 0.999 and np.nanmax(gains) < 1.001 * vad.MAX_GAIN
+    assert np.allclose(louder[10 * WINDOW : 20 * WINDOW], sound[10 * WINDOW : 20 * WINDOW], atol=1e-6)
+    assert np.allclose(louder[5 * WINDOW : 10 * WINDOW], vad.MAX_GAIN * sound[5 * WINDOW : 10 * WINDOW], atol=1e-6)
+    assert np.abs(np.diff(gains[sum(np.abs(sound[: 20 * WINDOW]) > 1e-5) :])).max() < 0.05
+
+
 def test_the_state_of_the_model_is_carried():
-    noise = np.random.default_rng(0).normal(size=40 * WINDOW).astype(np.float32) * 0.1
+    loudness = np.repeat([0.1, 0.003, 0.01, 0.2], 10 * WINDOW)
+    noise = (np.random.default_rng(0).normal(size=40 * WINDOW) * loudness).astype(np.float32)
     whole = vad.SileroVAD()(noise)
     model = vad.SileroVAD()
     parts = [model(part) for part in np.split(noise, [WINDOW, 5 * WINDOW, 6 * WINDOW])]
