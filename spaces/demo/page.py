@@ -25,12 +25,25 @@ from .transcript_view import PLAYER_SCRIPT, live_html, transcript_html
 FOLDER = Path(__file__).resolve().parent
 LANGUAGE_NAMES = [("Let the model decide", "auto"), ("English", "en"), ("Mandarin", "zh")]
 DOWNLOADS = ("txt", "srt", "vtt", "json")
+EXAMPLES = {
+    "English": (str(FOLDER / "examples" / "english.flac"), "en"),
+    "Mandarin": (str(FOLDER / "examples" / "mandarin.flac"), "zh"),
+}
+INTRODUCTION = """# entropy-asr
+Speech recognition by two parts that share the work: an **encoder** hears phonemes, the sounds that words are made of,
+and a **language model** turns them into text. This page runs {model}."""
+SMALL = " It shows how everything works, and mishears a lot."
+LIVE_HELP = """Press *Record* and speak. /Phonemes/ appear as the encoder hears them, a preview of the text follows,
+and the final text comes when you pause."""
+ENTROPY_HELP = """How sure is each part of the text, and which part knows it? Uncertainty is counted in **nats**: 0 is
+certain, 0.7 a coin toss, 2.3 a guess among ten, 4.6 a guess among a hundred."""
 # All work of the model queues for one place: it is computed one request at a time anyway.
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}
-NO_REPORT = """Compare checkpoints, or the stages of one training run, by how they share out the uncertainty:
+NO_REPORT = """Training decides whether the encoder or the language model does more of the work. A report measures it
+for checkpoints, or for the stages of one training run, and this tab shows it:
 
 ```bash
-entropy-asr report --models runs/mine/encoder runs/mine/joint_sft --dataset DATA --output_dir my-report
+entropy-asr report --model runs/mine/encoder --model runs/mine/joint_sft --dataset DATA --output_dir my-report
 entropy-asr demo --report my-report
 ```
 
@@ -160,10 +173,7 @@ def build_page(settings: DemoSettings) -> gr.Blocks:
     """The page; the model is loaded in the background meanwhile."""
     handlers = Handlers(Recognizer(settings))
     with gr.Blocks(title="entropy-asr", delete_cache=(1800, 3600), analytics_enabled=False) as page:
-        gr.Markdown(
-            "# entropy-asr\nSpeech recognition in which training decides how much of a text's uncertainty the "
-            f"encoder removes and how much the language model. This page runs {settings.model_name}."
-        )
+        gr.Markdown(INTRODUCTION.format(model=settings.model_name) + (SMALL if settings.is_bundled else ""))
         with gr.Tab("Transcribe"):
             _add_transcribe(handlers)
         with gr.Tab("Live"):
@@ -193,7 +203,8 @@ def _add_transcribe(handlers: Handlers) -> None:
         with gr.Column(min_width=300):
             audio = gr.Audio(label=f"Recording (up to {settings.max_seconds / 60:g} min)", type="filepath")
             language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language")
-            with gr.Accordion("Hotwords", open=False):
+            _add_examples(audio, language)
+            with gr.Accordion("Hotwords: names and terms that may occur", open=False):
                 hotwords = gr.Textbox(
                     label="Words to listen for", placeholder="names and terms, separated by commas", lines=2
                 )
@@ -215,13 +226,16 @@ def _add_transcribe(handlers: Handlers) -> None:
     )
 
 
+def _add_examples(audio: gr.Audio, language: gr.Dropdown) -> None:
+    """Recordings to try the page with."""
+    rows = [list(row) for row in EXAMPLES.values()]
+    gr.Examples(rows, [audio, language], example_labels=list(EXAMPLES), label="No recording at hand? Take this")
+
+
 def _add_live(handlers: Handlers) -> None:
     settings = handlers.recognizer.settings
     key = gr.State(None, time_to_live=settings.max_live_seconds + 60, delete_callback=handlers.sessions.leave)
-    gr.Markdown(
-        "Speak: the phonemes appear as the encoder hears them, the text a moment later, and the final text when you "
-        "pause."
-    )
+    gr.Markdown(LIVE_HELP)
     with gr.Row():
         with gr.Column(min_width=300):
             audio = gr.Audio(label="Microphone", sources=["microphone"], streaming=True, type="numpy")
@@ -245,12 +259,14 @@ def _add_live(handlers: Handlers) -> None:
 
 def _add_explain(handlers: Handlers) -> None:
     settings = handlers.recognizer.settings
+    gr.Markdown(ENTROPY_HELP)
     with gr.Row():
         audio = gr.Audio(
             label=f"Recording (up to {settings.max_explained_seconds:g} s)", type="filepath", min_width=300
         )
         with gr.Column(min_width=300):
             language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language")
+            _add_examples(audio, language)
             transcript = gr.Textbox(label="What was said (empty: what the model writes)", lines=2)
             button = gr.Button("Show where the entropy goes", variant="primary")
     view = gr.HTML(label="Where the entropy goes", elem_id="entropy")

@@ -65,10 +65,15 @@ class DemoSettings:
     @property
     def model_name(self) -> str:
         """How the page calls the model."""
-        path = Path(self.model)
-        if path == BUNDLED_CHECKPOINT:
+        if self.is_bundled:
             return "the small bundled checkpoint"
+        path = Path(self.model)
         return path.resolve().name if path.is_dir() else self.model
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it is the checkpoint beside this file."""
+        return Path(self.model) == BUNDLED_CHECKPOINT
 
 
 def _convert(name: str, text: str, kind: type) -> str | int | float:
