@@ -17,25 +17,26 @@ CARD = """---
 
 # {name}
 
-Speech recognition of {languages} with a speech encoder, an adaptor and a language model, trained with
-[entropy-asr](https://arxiv.org/abs/2604.08003) after "Rethinking Entropy Allocation in LLM-based ASR".
-{parameters:.1f}M parameters, weights in {dtype}.
-
+Speech recognition of {languages}: an encoder hears phonemes, an adaptor hands what it heard to a
+language model, which writes the text. Trained with entropy-asr after "Rethinking Entropy Allocation in LLM-based ASR"
+([arXiv 2604.08003](https://arxiv.org/abs/2604.08003)). {parameters:.1f}M parameters, weights in {dtype}.
+{verdict}
 {architecture}## How to use
 
 {usage}
 ## Results
 
-Greedy decoding unless the command says otherwise, measured by the command below on {dtype} weights computed in
-{compute_dtype}. Error rates are of generated text.
+Error rates of generated text: wrong words (WER, English) or characters (CER, Mandarin) for each one that was said;
+lower is better, and inserted ones count too, so that a rate can pass 100 %. Non-empty: recordings with any text; where
+nobody speaks, such text is hallucination. Greedy decoding unless the recipe says otherwise, {dtype} weights computed
+in {compute_dtype}.
 
 {results}
 
 {allocation}## Limits
 
 The figures above are all that was measured: on other recordings, speakers, topics and languages expect more errors.
-Non-empty output for recordings without speech (see the table) is hallucination. A confidence and a flag tell where the
-phoneme head does not support the text.
+`return_confidence=True` tells how far the sound supports the text, and flags text that it does not support.
 
 ## Training
 
@@ -48,18 +49,29 @@ phoneme head does not support the text.
 {sources}
 """
 SOURCE_KEYS = {"title", "licence", "attribution"}
+LANGUAGE_NAMES = {"en": "English", "zh": "Mandarin"}
+# Where more than this share is wrong, a transcript cannot be read for its content.
+MOSTLY_WRONG = 0.5
 
 
 def write_model_card(directory: Path) -> Path:
-    """Write `README.md` from the files in a checkpoint's folder.
+    """Write `README.md` from the files in a checkpoint's folder; see [`model_card`].
+
+    Returns:
+        The card.
+    """
+    ModelCard(model_card(directory)).save(directory / "README.md")
+    return directory / "README.md"
+
+
+def model_card(directory: Path, address: str | None = None) -> str:
+    """The card of a checkpoint, from the files in its folder.
 
     Args:
         directory: Folder with `results.json`, which the evaluation stage of a recipe wrote. Where they are there:
             `config.json` for the architecture; `report/report.json` (of `entropy-asr report`) for the entropy
             allocation, with its plots; `data_sources.yaml` for data that this package does not know.
-
-    Returns:
-        The card.
+        address: Id on the Hub that the examples load. None: the checkpoint's name, which stands for its folder.
 
     Raises:
         FileNotFoundError: no `results.json`.
@@ -72,16 +84,17 @@ def write_model_card(directory: Path) -> Path:
     if missing:
         raise KeyError(f"data_sources.yaml says nothing about {', '.join(missing)}")
     stages = report["training"]
-    card = CARD.format(
+    return CARD.format(
         header=_header(report, known),
         name=report["name"],
-        languages=" and ".join(report["languages"]),
+        languages=" and ".join(LANGUAGE_NAMES.get(code, code) for code in report["languages"]),
         parameters=report["parameters"] / 1e6,
+        verdict=_verdict(report["results"], known),
         dtype=report["dtype"],
         compute_dtype=report["compute_dtype"],
         architecture=_architecture(directory / "config.json"),
-        usage=_template("usage.md").format(name=report["name"], language=(report["languages"] or ["en"])[0]),
-        results=_results_table(report["results"]),
+        usage=_usage(report, directory / "config.json", address),
+        results=_results_table(report["results"], known),
         allocation=_allocation(directory),
         command=report["command"],
         earlier=_earlier(report.get("started_from")),
@@ -89,8 +102,6 @@ def write_model_card(directory: Path) -> Path:
         stages=_stages_table(stages),
         sources="\n".join("| {title} | {licence} | {attribution} |".format(**known[name]) for name in report["data"]),
     )
-    ModelCard(card).save(directory / "README.md")
-    return directory / "README.md"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -122,7 +133,7 @@ def _header(report: dict[str, Any], known: dict[str, dict[str, str]]) -> str:
         EvalResult(
             task_type="automatic-speech-recognition",
             dataset_type=name,
-            dataset_name=name,
+            dataset_name=_title(name, known),
             metric_type=metric,
             metric_value=round(100 * score[metric], 2),
         )
@@ -149,33 +160,55 @@ def _licence(licences: list[str]) -> str:
     return "cc-by-4.0" if any(licence.startswith("CC BY") for licence in licences) else "apache-2.0"
 
 
+def _usage(report: dict[str, Any], config: Path, address: str | None) -> str:
+    """Examples; of streaming only where the encoder is this project's, whose masks allow it."""
+    name, language = address or report["name"], (report["languages"] or ["en"])[0]
+    streams = config.is_file() and _read(config)["audio_config"]["model_type"] == "entropy_asr_encoder"
+    streaming = _template("usage_streaming.md").format(name=name, language=language) if streams else ""
+    stands_for = "" if address else f"`{name}` stands for this folder, or for its id on the Hub.\n\n"
+    return _template("usage.md").format(name=name, language=language, streaming=streaming, stands_for=stands_for)
+
+
 def _architecture(path: Path) -> str:
     """Section on the parts of the model, from its configuration; "" without one."""
     if not path.is_file():
         return ""
     config = _read(path)
-    rows = [
-        ("encoder", config["audio_config"]),
-        ("language model", config["text_config"]),
-    ]
     lines = ["| part | type | layers | width |", "| --- | --- | --- | --- |"]
-    for name, part in rows:
+    for name, part in (("encoder", config["audio_config"]), ("language model", config["text_config"])):
         cells = (part["model_type"], part.get("num_hidden_layers", "-"), part.get("hidden_size", "-"))
         lines.append(f"| {name} | {' | '.join(map(str, cells))} |")
-    stacking = config["adaptor_stacking"]
     text = (
-        f"The adaptor joins {stacking} encoder frames to one input of the language model; a phoneme head of "
-        f"{config['phoneme_vocab_size']} symbols (CTC) gives hotwords, times and confidence."
+        f"The adaptor joins {config['adaptor_stacking']} encoder frames to one input of the language model. A phoneme "
+        f"head over\nthe encoder ({config['phoneme_vocab_size']} symbols, CTC) gives hotwords, times and confidence."
     )
     return "\n".join(["## Architecture", "", *lines, "", text, "", ""])
 
 
-def _results_table(results: dict[str, dict[str, Any]]) -> str:
+def _title(name: str, known: dict[str, dict[str, str]]) -> str:
+    """How people call a data source; its own name where nothing is known of it."""
+    return known.get(name, {}).get("title", name)
+
+
+def _verdict(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
+    """A line for those who read no tables: where most of the text is wrong; "" where that is nowhere."""
+    wrong = [
+        _title(name, known)
+        for name, score in results.items()
+        if any(score[metric] is not None and score[metric] > MOSTLY_WRONG for metric in ("wer", "cer"))
+    ]
+    if not wrong:
+        return ""
+    where = "; ".join(wrong)
+    return f"\n**Most of what it writes is wrong on {where}**: it shows how the parts work, not what they can.\n"
+
+
+def _results_table(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
     lines = ["| test set | utterances | WER % | CER % | non-empty % |", "| --- | --- | --- | --- | --- |"]
     for name, score in results.items():
         rates = (score["wer"], score["cer"], score["nonempty_share"])
         cells = ("-" if rate is None else f"{100 * rate:.1f}" for rate in rates)
-        lines.append(f"| {name} | {score['utterances']} | {' | '.join(cells)} |")
+        lines.append(f"| {_title(name, known)} | {score['utterances']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

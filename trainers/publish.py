@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "repository"
         if args.space is None:
-            stage_model(Path(args.model), folder)
+            stage_model(Path(args.model), folder, args.repo_id)
             check(MODEL_CHECK, folder)
         else:
             stage_space(args.space, folder)
@@ -92,8 +92,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def stage_model(source: Path, folder: Path) -> None:
+def stage_model(source: Path, folder: Path, repo_id: str | None = None) -> None:
     """Model, processor, their code, card and results of a checkpoint, as they will lie on the Hub.
+
+    Args:
+        source: Folder of the checkpoint.
+        folder: Where they are put together.
+        repo_id: What the card's examples load; None: what they name now.
 
     Raises:
         ValueError: not a full checkpoint of this project, or it has no card.
@@ -115,6 +120,18 @@ def stage_model(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
     if (source / "report").is_dir():
         shutil.copytree(source / "report", folder / "report")
+    if repo_id is not None:
+        address_card(folder, repo_id)
+
+
+def address_card(folder: Path, repo_id: str) -> None:
+    """Let the examples of a card load the repository it lies in; a card that was edited by hand stays as it is."""
+    from entropy_asr.hub_cards.model_card import model_card
+
+    card = folder / "README.md"
+    written = (folder / "results.json").is_file() and model_card(folder)
+    if written == card.read_text(encoding="utf-8"):
+        card.write_text(model_card(folder, repo_id), encoding="utf-8")
 
 
 def stage_space(name: str, folder: Path) -> None:

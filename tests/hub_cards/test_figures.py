@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 
 import entropy_asr.hub_cards.model_card
 import entropy_asr.spaces
-from entropy_asr.hub_cards.model_card import write_model_card
+from entropy_asr.hub_cards.model_card import data_sources, write_model_card
 
 
 CHECKPOINT = Path(entropy_asr.spaces.__file__).parent / "demo" / "checkpoint"
@@ -66,10 +66,13 @@ def test_card_of_the_bundled_checkpoint_is_what_the_command_writes(tmp_path):
 def test_card_of_the_bundled_checkpoint_agrees_with_its_results():
     card = ModelCard.load(CHECKPOINT / "README.md")
     results = json.loads((CHECKPOINT / "results.json").read_text(encoding="utf-8"))["results"]
+    known = data_sources(CHECKPOINT)
     for result in card.data.eval_results:
-        assert result.metric_value == pytest.approx(100 * results[result.dataset_name][result.metric_type], abs=0.005)
-    for name, score in results.items():
-        row = next(line for line in card.text.splitlines() if line.startswith(f"| {name} |"))
+        assert result.metric_value == pytest.approx(100 * results[result.dataset_type][result.metric_type], abs=0.005)
+    for score_name, score in results.items():
+        name = known[score_name]["title"]
+        table = card.text.partition("## Results")[2].splitlines()
+        row = next(line for line in table if line.startswith(f"| {name} |"))
         cells = [cell.strip() for cell in row.strip("| ").split("|")]
         rates = (score["wer"], score["cer"], score["nonempty_share"])
         expected = ["-" if rate is None else f"{100 * rate:.1f}" for rate in rates]

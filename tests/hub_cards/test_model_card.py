@@ -35,11 +35,21 @@ def test_figures_come_from_the_results(tmp_path):
     write_report(tmp_path)
     write_model_card(tmp_path)
     card = ModelCard.load(tmp_path / "README.md")
-    assert "| fsdd_digits | 500 | 12.3 | - | 100.0 |" in card.text
-    assert "| esc10_noise | 80 | - | - | 10.0 |" in card.text
+    assert "| Free Spoken Digit Dataset | 500 | 12.3 | - | 100.0 |" in card.text
+    assert "| ESC-10 environmental sounds | 80 | - | - | 10.0 |" in card.text
+    assert "Speech recognition of English and Mandarin" in card.text
     assert "| encoder | 10 | 10.0 | 3.250 |" in card.text
     assert "CC BY-SA 4.0" in card.text
-    assert [(result.dataset_name, result.metric_value) for result in card.data.eval_results] == [("fsdd_digits", 12.3)]
+    assert [(result.dataset_type, result.metric_value) for result in card.data.eval_results] == [("fsdd_digits", 12.3)]
+
+
+def test_a_card_says_first_where_most_of_the_text_is_wrong(tmp_path):
+    for wer, is_warned in ((0.123, False), (0.94, True)):
+        score = {**REPORT["results"]["fsdd_digits"], "wer": wer}
+        write_report(tmp_path, results={"fsdd_digits": score})
+        write_model_card(tmp_path)
+        opening = ModelCard.load(tmp_path / "README.md").text.partition("##")[0]
+        assert ("Most of what it writes is wrong on Free Spoken Digit Dataset" in opening) == is_warned
 
 
 def test_an_undocumented_data_source_is_an_error_that_names_it(tmp_path):

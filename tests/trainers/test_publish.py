@@ -2,12 +2,16 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """`entropy-asr publish`: what would be uploaded, that it loads without the package, and the calls to the Hub.
 
-The Hub itself is a stand-in here: no server of it exists as a package. Only the layout of the files is real.
+The Hub itself is a stand-in that takes the client's calls by their real signatures: only the layout of the files is
+real. No well-kept package serves the Hub's API for uploads (looked at in 2026: `huggingface_hub` and `transformers`
+test against the Hub's own staging site; `olah` mirrors downloads only; the package `hf-local-hub` comes without its
+server; KohakuHub is a service of several containers and no package).
 """
 
 import re
 import shutil
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 from huggingface_hub import HfApi
@@ -41,8 +45,10 @@ class FakeHub:
 @pytest.fixture
 def hub(monkeypatch) -> FakeHub:
     hub = FakeHub()
-    monkeypatch.setattr(HfApi, "create_repo", lambda api, *args, **kwargs: hub.create_repo(*args, **kwargs))
-    monkeypatch.setattr(HfApi, "upload_folder", lambda api, **kwargs: hub.upload_folder(**kwargs))
+    for name, call in (("create_repo", hub.create_repo), ("upload_folder", hub.upload_folder)):
+        stand_in = create_autospec(getattr(HfApi, name))  # refuses arguments that the client does not have
+        stand_in.side_effect = lambda api, *args, call=call, **kwargs: call(*args, **kwargs)
+        monkeypatch.setattr(HfApi, name, stand_in)
     return hub
 
 
@@ -92,6 +98,17 @@ def test_demo_requirements_are_the_packages(tmp_path):
     publish.stage_space("demo", tmp_path / "space")
     requirements = (tmp_path / "space" / "requirements.txt").read_text().split()
     assert set(requirements) <= asked
+
+
+def test_examples_of_the_card_load_the_repository(tmp_path):
+    for name in ("README.md", "results.json", "config.json"):
+        shutil.copyfile(CHECKPOINT / name, tmp_path / name)
+    publish.address_card(tmp_path, "me/tiny")
+    card = (tmp_path / "README.md").read_text()
+    assert 'load_pipeline("me/tiny")' in card and "stands for this folder" not in card
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\nmy own words about entropy-asr-tiny\n")
+    publish.address_card(tmp_path, "me/tiny")
+    assert "my own words about entropy-asr-tiny" in (tmp_path / "README.md").read_text()
 
 
 def test_a_checkpoint_that_does_not_load_is_not_uploaded(hub, tmp_path):
