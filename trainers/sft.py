@@ -14,16 +14,18 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from transformers import AutoTokenizer, Trainer
+from transformers import AutoFeatureExtractor, AutoTokenizer, FeatureExtractionMixin, Trainer
 from trl import SFTConfig, SFTTrainer
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
+from entropy_asr.modeling.modeling_entropy_asr_encoder import load_speech_model
 
 from .augmentation import AugmentationConfig
 from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import TranscriptionCollator
+from .encoder_swaps import PARTS
 from .recognition import RecognitionEvaluationMixin
-from .settings import read_sections
+from .settings import SettingsError, read_sections
 from .sharding import whole_state
 from .snapshots import first_snapshot
 from .stage import DataSection, run_trainer, start_stage, write_record
@@ -89,7 +91,8 @@ class SFTModelSection:
 
     Args:
         path: A full model to go on with (folder or Hub id). Otherwise, to join two checkpoints:
-        encoder: A CTC model of stage 1, or any speech encoder of transformers, with its feature extractor.
+        encoder: A CTC model of stage 1, or any speech encoder of transformers, with its feature extractor. Beside
+            `path`: a CTC model whose encoder and phoneme head take the place of the full model's.
         encoder_snapshots: In place of `encoder`: folder that encoder pretraining, which goes on meanwhile, publishes
             its encoders in ([`~snapshots.EncoderSnapshots`]). The first one is waited for and taken.
         language_model: A causal language model with its tokenizer.
@@ -103,9 +106,10 @@ class SFTModelSection:
     def __post_init__(self):
         encoders = (self.encoder is not None) + (self.encoder_snapshots is not None)
         joins = encoders == 1 and self.language_model is not None
-        if (self.path is not None) == joins or (self.path is not None and (encoders or self.language_model)):
+        if (self.path is not None) == joins or (self.path and (self.encoder_snapshots or self.language_model)):
             raise ValueError(
-                "model: give either `path`, or both `encoder` (or `encoder_snapshots`) and `language_model`."
+                "model: give either `path` (and `encoder` to exchange its encoder), or both `encoder` (or "
+                "`encoder_snapshots`) and `language_model`."
             )
 
     def build(self, output_dir: Path | None = None) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
@@ -116,11 +120,44 @@ class SFTModelSection:
         """
         if self.path is not None:
             model = EntropyASRForConditionalGeneration.from_pretrained(self.path, dtype=torch.float32)
-            return model, EntropyASRProcessor.from_pretrained(self.path)
+            processor = EntropyASRProcessor.from_pretrained(self.path)
+            if self.encoder is not None:
+                exchange_encoder(model, processor, self.encoder)
+            return model, processor
         encoder = self.encoder
         if self.encoder_snapshots is not None:
             encoder = str(first_snapshot(self.encoder_snapshots, output_dir).folder)
         return join_components(encoder, self.language_model)
+
+
+def exchange_encoder(model: EntropyASRForConditionalGeneration, processor: EntropyASRProcessor, encoder: str) -> None:
+    """Put encoder and phoneme head of a CTC model into a full model, as a swap does ([`~encoder_swaps`]).
+
+    Args:
+        model: Full model, changed in place.
+        processor: Its processor.
+        encoder: Folder or Hub id of an [`EntropyASRForCTC`] with its feature extractor.
+
+    Raises:
+        SettingsError: the encoder hears other features or other phonemes, or has another form.
+    """
+    if features_heard(AutoFeatureExtractor.from_pretrained(encoder)) != features_heard(processor.feature_extractor):
+        raise SettingsError(f"model.encoder {encoder} hears other features than the model it is to go into.")
+    try:
+        source = load_speech_model(encoder)
+        if getattr(source, "phoneme_head", None) is None:
+            raise ValueError("it has no phoneme head.")
+        source = EntropyASRForCTC.from_encoder(source, model.config.phoneme_vocab_size)
+        for part, place in PARTS.items():
+            model.get_submodule(place).load_state_dict(source.get_submodule(part).state_dict())
+    except (RuntimeError, ValueError) as error:
+        raise SettingsError(f"model.encoder {encoder} does not fit into the model: {error}") from error
+
+
+def features_heard(extractor: FeatureExtractionMixin) -> dict[str, Any]:
+    """Settings of a feature extractor, without how and with what it was saved."""
+    apart = ("auto_map", "processor_class", "feature_extractor_type")
+    return {name: value for name, value in extractor.to_dict().items() if name not in apart}
 
 
 def join_components(

@@ -11,16 +11,24 @@ from training_helpers import (
     GradientRecorder,
     make_rows,
     relative_difference,
+    same_tensors,
+    small_encoder,
     stage_section,
     trainer_arguments,
 )
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRPipeline, EntropyASRProcessor
+from entropy_asr.modeling import (
+    EntropyASRFeatureExtractor,
+    EntropyASRForConditionalGeneration,
+    EntropyASRPipeline,
+    EntropyASRProcessor,
+)
 from entropy_asr.trainers import AlignmentConfig, AlignmentTrainer, JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.augmentation import AugmentationConfig, SpeechAugmenter
 from entropy_asr.trainers.collation import TranscriptionCollator
 from entropy_asr.trainers.evaluation import evaluate_recognition
 from entropy_asr.trainers.recipe import run_section
+from entropy_asr.trainers.settings import SettingsError
 from entropy_asr.trainers.sft import SFTModelSection
 
 
@@ -65,6 +73,40 @@ def changed_modules(model, before: dict[str, torch.Tensor]) -> set[str]:
     after = model.state_dict()
     names = {name for name in before if not torch.equal(before[name], after[name])}
     return {".".join(name.split(".")[: 2 if name.startswith("model.") else 1]) for name in names}
+
+
+# What a stage starts from
+
+
+def save_newer_encoder(folder, seed: int = 5, **features):
+    encoder = small_encoder()
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    encoder.save_pretrained(folder)
+    EntropyASRFeatureExtractor(**features).save_pretrained(folder)
+    return encoder
+
+
+def test_a_full_model_goes_on_with_a_newer_encoder(components, tmp_path):
+    encoder = save_newer_encoder(tmp_path / "encoder")
+    model, _ = SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / "encoder")).build()
+    assert same_tensors(model.model.audio_tower.state_dict(), encoder.audio_tower.state_dict())
+    assert same_tensors(model.phoneme_head.state_dict(), encoder.phoneme_head.state_dict())
+    before, _ = load(components)
+    assert changed_modules(model, before.state_dict()) == {"model.audio_tower", "phoneme_head"}
+
+
+def test_an_encoder_that_does_not_fit_is_refused(components, tmp_path):
+    save_newer_encoder(tmp_path / "other_features", cmvn_mean=[1.0] * 80, cmvn_std=[2.0] * 80)
+    with pytest.raises(SettingsError, match="other_features hears other features"):
+        SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / "other_features")).build()
+    headless = small_encoder().audio_tower
+    headless.save_pretrained(tmp_path / "headless")
+    EntropyASRFeatureExtractor().save_pretrained(tmp_path / "headless")
+    with pytest.raises(SettingsError, match="no phoneme head"):
+        SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / "headless")).build()
 
 
 # What is trained
