@@ -40,7 +40,7 @@ class PlannedStage:
         stage: Which stage it is, one of `recipe.STAGES`.
         section: Its settings.
         output_dir: Its folder.
-        seed: Seed of the recipe.
+        seed: Its own seed, or that of the recipe.
         background: Whether the stages below do not wait for it.
         after: Background stages that it waits for.
         launch: How it is started. None: in the recipe's own process, where nothing runs beside it.
@@ -77,7 +77,9 @@ def plan_stages(recipe: dict[str, Any]) -> list[PlannedStage]:
             after, [plan.name for plan in plans if plan.background], f"{where}: after: background stages above"
         )
         launch = None if launch is None else from_mapping(LaunchSettings, launch, f"{where}: launch")
-        output_dir, seed = Path(recipe["output_dir"]) / name, recipe.get("seed", 0)
+        output_dir, seed = Path(recipe["output_dir"]) / name, section.pop("seed", recipe.get("seed", 0))
+        if not isinstance(seed, int):
+            raise SettingsError(f"{where}: seed is a whole number, not {seed!r}.")
         plans.append(PlannedStage(name, stage, section, output_dir, seed, background, after, launch))
     return plans
 

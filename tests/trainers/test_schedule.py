@@ -17,7 +17,7 @@ import pytest
 from entropy_asr.trainers import schedule
 from entropy_asr.trainers.launch import LaunchSettings
 from entropy_asr.trainers.schedule import PlannedStage, Schedule, plan_stages
-from entropy_asr.trainers.settings import StageFailed
+from entropy_asr.trainers.settings import SettingsError, StageFailed
 from entropy_asr.trainers.stage import locked, write_record
 
 
@@ -79,6 +79,13 @@ def test_stages_run_one_after_another_in_this_process(run):
     here = []
     assert run({"a": {}, "b": {}}, here=lambda plan: plan.output_dir.mkdir() or here.append(plan.name)) == ["a", "b"]
     assert here == ["a", "b"]
+
+
+def test_a_stage_has_the_recipes_seed_or_its_own():
+    plans = plan_stages({"output_dir": "run", "seed": 3, "stages": {"encoder": {"seed": 5}, "sft": {}}})
+    assert [(plan.seed, plan.section) for plan in plans] == [(5, {}), (3, {})]
+    with pytest.raises(SettingsError, match=r"stages\.sft: seed is a whole number, not 'x'"):
+        plan_stages({"output_dir": "run", "stages": {"sft": {"seed": "x"}}})
 
 
 def test_background_stage_runs_beside_the_ones_below_it(run, tmp_path):
