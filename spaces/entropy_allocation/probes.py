@@ -24,8 +24,13 @@ TEST_SHARE = 0.25
 # Fewer groups than this are cut into runs of neighbouring rows, so that any data can be split.
 MIN_GROUPS = 8
 RUNS = 40
-# The optimum of a convex loss is first looked for on a part of the rows, where steps are cheap.
-WARM_START_ROWS = 16384
+# Rows from which a first guess is judged and curvature is estimated, and rows of a block of the loss.
+SAMPLE_ROWS = 16384
+BLOCK_ROWS = 4096
+# Share of the classes' covariance that counts as noise within them: it keeps their difference invertible.
+DISCRIMINANT_SHRINKAGE = 1e-3
+# Smallest curvature among classes, as a share of the largest.
+CURVATURE_FLOOR = 1e-3
 MAX_ITERATIONS = 100
 # Fewer training rows a dimension than this, and the penalty is chosen among these factors of scikit-learn's default.
 ROWS_PER_DIMENSION = 100
@@ -212,46 +217,104 @@ def fit_linear(
     """Multinomial logistic regression: weight `(D, K)` and bias `(K,)`.
 
     Minimises the sum over rows of cross-entropy plus penalty |weight|^2 / 2: scikit-learn's `LogisticRegression` with
-    C the inverse penalty. Runs in the principal directions of the inputs, scaled to variance 1, in which L-BFGS needs
-    few steps; the penalty stays that of the weights in the original ones.
+    C the inverse penalty. The loss is convex, so where the search begins and in which coordinates it runs decide its
+    length and not its end: L-BFGS begins at the linear discriminant and runs where the curvature, taken for a
+    Kronecker product of one among inputs and one among classes, is 1 in all directions.
+
+    Args:
+        inputs: `(N, D)` float32, of mean 0 in every dimension.
+        labels: Numbers below `num_classes`, `(N,)`.
+        num_classes: K.
+        penalty: See above.
     """
-    values, directions = torch.linalg.eigh((inputs.T @ inputs).double() / len(inputs))
-    kept = values > 1e-7 * values.max()
-    scales = values[kept].clamp(min=1e-12).rsqrt()
-    basis = (directions[:, kept] * scales).to(inputs.dtype)  # (D, R)
-    penalties = (penalty / 2 * scales.square()).to(inputs.dtype)[:, None]
-    white = inputs @ basis
-    # Bias in the last row.
-    parameters = torch.zeros(white.shape[1] + 1, num_classes, dtype=inputs.dtype, device=inputs.device)
-    if len(white) > 2 * WARM_START_ROWS:
-        rows = torch.linspace(0, len(white) - 1, WARM_START_ROWS, device=inputs.device).long()
-        parameters = _minimize(parameters, white[rows], labels[rows], penalties)
-    parameters = _minimize(parameters, white, labels, penalties)
-    return basis @ parameters[:-1], parameters[-1]
+    decay = penalty / len(labels)
+    variances, directions = torch.linalg.eigh((inputs.T @ inputs).double() / len(inputs))
+    kept = variances > 1e-7 * variances.max()
+    variances, directions = variances[kept].clamp(min=1e-12), directions[:, kept].to(inputs.dtype)  # (R,), (D, R)
+    start, start_bias = _discriminant(inputs, labels, num_classes, variances, directions, decay)
+    curvatures, mixing = _class_curvature(inputs, start, start_bias)  # (K,), (K, K)
+    scales = torch.cat([torch.outer(variances, curvatures) + decay, curvatures[None]]).rsqrt().to(inputs.dtype)
+    # What is added to the discriminant, `(R + 1, K)`; the bias in the last row.
+    change = torch.zeros_like(scales)
 
+    def current() -> tuple[torch.Tensor, torch.Tensor]:
+        mixed = (scales * change) @ mixing.T
+        return start + directions @ mixed[:-1], start_bias + mixed[-1]
 
-def _minimize(start: torch.Tensor, inputs: torch.Tensor, labels: torch.Tensor, penalty: torch.Tensor) -> torch.Tensor:
-    parameters = start.clone().requires_grad_(True)
+    def closure() -> torch.Tensor:
+        weight, bias = current()
+        loss, gradient, bias_gradient = _loss_and_gradient(inputs, labels, weight, bias)
+        gradient += decay * weight
+        change.grad = scales * (torch.cat([directions.T @ gradient, bias_gradient[None]]) @ mixing)
+        return loss + decay / 2 * weight.double().square().sum()
+
     optimizer = torch.optim.LBFGS(
-        [parameters],
+        [change],
         max_iter=MAX_ITERATIONS,
         history_size=20,
         tolerance_grad=1e-7,
         tolerance_change=LOSS_TOLERANCE,
         line_search_fn="strong_wolfe",
     )
+    optimizer.step(closure)
+    return current()
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        logits = inputs @ parameters[:-1] + parameters[-1]
-        penalized = (penalty * parameters[:-1].square()).sum() / len(labels)
-        loss = nn.functional.cross_entropy(logits, labels) + penalized
-        loss.backward()
-        return loss
 
-    with torch.enable_grad():
-        optimizer.step(closure)
-    return parameters.detach()
+def _discriminant(inputs, labels, num_classes: int, variances, directions, decay: float):
+    """Weight and bias of Gaussian classes of one covariance: near the optimum for many frames, and no iterations.
+
+    Of this and of class shares alone, what has the lower loss.
+
+    Args:
+        inputs, labels, num_classes: As for [`fit_linear`].
+        variances, directions: Of the inputs' principal directions, `(R,)` and `(D, R)`.
+        decay: Penalty a row.
+    """
+    counts = torch.bincount(labels, minlength=num_classes)
+    shares = (counts + 1).double() / (len(labels) + num_classes)
+    sums = inputs.new_zeros(num_classes, inputs.shape[1]).index_add_(0, labels, inputs)
+    means = (sums @ directions).double() / counts.clamp(min=1)[:, None]  # (K, R)
+    # Means of few rows are noise, and so is the loss' curvature taken for that of the covariance within classes.
+    means *= (counts / (counts + means.shape[1]))[:, None]
+    between = (means * shares[:, None]).T @ means
+    curvature = float((1 - shares.square().sum()) / num_classes)
+    within = variances.diag() - (1 - DISCRIMINANT_SHRINKAGE) * between
+    within.diagonal().add_(decay / curvature)
+    weights = torch.linalg.solve(within, means.T)  # (R, K)
+    bias = shares.log() - (means.T * weights).sum(0) / 2
+    pairs = [(directions.double() @ weights, bias), (sums.T.double() * 0, shares.log())]
+    pairs = [(weight.to(inputs.dtype), bias.to(inputs.dtype)) for weight, bias in pairs]
+    rows = _some_rows(inputs)
+    losses = [float(nn.functional.cross_entropy(inputs[rows] @ weight + bias, labels[rows])) for weight, bias in pairs]
+    return pairs[int(np.argmin(losses))]
+
+
+def _class_curvature(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor):
+    """Eigenvalues `(K,)` (float64) and eigenvectors `(K, K)` of the mean of diag(p) - p p^T."""
+    probabilities = (inputs[_some_rows(inputs)] @ weight + bias).softmax(-1).double()
+    curvature = probabilities.mean(0).diag() - probabilities.T @ probabilities / len(probabilities)
+    values, directions = torch.linalg.eigh(curvature)
+    # There is none in one direction: the same change for all classes.
+    return values.clamp(min=float(values.max()) * CURVATURE_FLOOR + 1e-12), directions.to(inputs.dtype)
+
+
+def _some_rows(inputs: torch.Tensor) -> torch.Tensor:
+    return torch.linspace(0, len(inputs) - 1, min(len(inputs), SAMPLE_ROWS), device=inputs.device).long()
+
+
+def _loss_and_gradient(
+    inputs: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean cross-entropy (float64) and its gradients, `(D, K)` and `(K,)`; in blocks that stay in the cache."""
+    loss = torch.zeros((), dtype=torch.float64, device=inputs.device)
+    gradient, bias_gradient = torch.zeros_like(weight), torch.zeros_like(bias)
+    for rows, targets in zip(inputs.split(BLOCK_ROWS), labels[:, None].split(BLOCK_ROWS), strict=True):
+        scores = torch.addmm(bias, rows, weight).log_softmax(-1)
+        loss -= scores.gather(1, targets).sum(dtype=torch.float64)
+        residual = scores.exp_().scatter_add_(1, targets, targets.new_full(targets.shape, -1).to(scores))
+        gradient.addmm_(rows.T, residual)
+        bias_gradient += residual.sum(0)
+    return loss / len(labels), gradient / len(labels), bias_gradient / len(labels)
 
 
 def fit_mlp(inputs: torch.Tensor, labels: torch.Tensor, num_classes: int, groups: np.ndarray, seed: int):
