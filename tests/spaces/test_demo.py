@@ -5,6 +5,7 @@
 import json
 import re
 import threading
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from huggingface_hub import RepoCard
 
 
 gr = pytest.importorskip("gradio")
+gradio_client = pytest.importorskip("gradio_client")
 pytest.importorskip("espeakng_loader")
 
 from entropy_asr.spaces.demo import page as demo_page  # noqa: E402
@@ -243,6 +245,35 @@ def test_stereo_is_mixed():
 
 
 # page
+
+
+class SlowRecognizer:
+    """Hears one sentence in everything, and takes its time."""
+
+    def __init__(self, settings: DemoSettings):
+        self.settings = settings
+
+    def transcribe(self, path: str, *others) -> dict:
+        time.sleep(0.3)
+        return {"text": "hello", "chunks": [], "confidence": 1.0, "flags": [], "duration": 1.0}
+
+
+def test_users_beyond_the_queue_are_told_and_the_others_answered(monkeypatch, recording):
+    monkeypatch.setattr(demo_page, "Recognizer", SlowRecognizer)
+    settings = DemoSettings(max_queue=3)
+    page = demo_page.build_page(settings)
+    options = demo_page.launch_options(settings)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, inbrowser=False, **options)
+    try:
+        client = gradio_client.Client(url, verbose=False, httpx_kwargs={"timeout": 60}, download_files=False)
+        asked = (gradio_client.handle_file(recording), "en", "", None)
+        jobs = [client.submit(*asked, api_name="/transcribe") for _ in range(12)]
+        errors = [str(error) for error in (job.exception(60) for job in jobs) if error]
+        assert 4 <= len(jobs) - len(errors) < 12
+        assert all("Queue is full" in error for error in errors)
+        assert client.predict(*asked, api_name="/transcribe")[0] == "hello"
+    finally:
+        page.close()
 
 
 def test_page_builds_with_named_endpoints_and_a_report(tmp_path):
