@@ -274,16 +274,16 @@ def _discriminant(inputs, labels, num_classes: int, variances, directions, decay
     shares = (counts + 1).double() / (len(labels) + num_classes)
     sums = inputs.new_zeros(num_classes, inputs.shape[1]).index_add_(0, labels, inputs)
     means = (sums @ directions).double() / counts.clamp(min=1)[:, None]  # (K, R)
-    # Means of few rows are noise, and so is the loss' curvature taken for that of the covariance within classes.
+    # Means of few rows are mostly noise.
     means *= (counts / (counts + means.shape[1]))[:, None]
     between = (means * shares[:, None]).T @ means
     curvature = float((1 - shares.square().sum()) / num_classes)
     within = variances.diag() - (1 - DISCRIMINANT_SHRINKAGE) * between
-    within.diagonal().add_(decay / curvature)
+    within.diagonal().add_(decay / curvature)  # what the penalty is worth in variance
     weights = torch.linalg.solve(within, means.T)  # (R, K)
     bias = shares.log() - (means.T * weights).sum(0) / 2
-    pairs = [(directions.double() @ weights, bias), (sums.T.double() * 0, shares.log())]
-    pairs = [(weight.to(inputs.dtype), bias.to(inputs.dtype)) for weight, bias in pairs]
+    pairs = [(directions @ weights.to(inputs.dtype), bias), (torch.zeros_like(sums.T), shares.log())]
+    pairs = [(weight, bias.to(inputs.dtype)) for weight, bias in pairs]
     rows = _some_rows(inputs)
     losses = [float(nn.functional.cross_entropy(inputs[rows] @ weight + bias, labels[rows])) for weight, bias in pairs]
     return pairs[int(np.argmin(losses))]
