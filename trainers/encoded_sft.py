@@ -3,7 +3,7 @@
 """Supervised fine-tuning under a frozen encoder on what it heard before: no encoder runs, and text is heard too.
 
 In the place of alignment and the first supervised stage where an encoder stays as it is and computing is dear; see
-[`~encoded_speech`]. Not in the paper.
+[`~encoded_speech`]. With a section `context` prompts have hints, as in [`~context_sft`]. Not in the paper.
 """
 
 import hashlib
@@ -23,8 +23,10 @@ from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASREncoderO
 
 from .augmentation import AugmentationConfig
 from .collation import FeatureCollator, TranscriptionCollator
+from .context_sft import ContextCollator
 from .encoded_speech import EncodedSpeech, UnitInventory, encode_speech, encoded_or_loaded
 from .encoder_pretraining import add_phoneme_ids
+from .keywords import ContextConfig, KeywordChooser, add_keywords
 from .lm_pretraining import TextSource
 from .settings import SettingsError, from_mapping, read_sections
 from .sft import ASRSFTConfig, ASRSFTTrainer, SFTModelSection, save_trained
@@ -132,6 +134,11 @@ class EncodedCollator(TranscriptionCollator):
         }
 
 
+@dataclass
+class EncodedContextCollator(EncodedCollator, ContextCollator):
+    """The same with hints in the prompts, drawn for each row and epoch; rows of [`with_keywords`]."""
+
+
 class FrameInput(nn.Module):
     """Takes the encoder's place: gives back the frames it is given as features."""
 
@@ -179,6 +186,7 @@ SECTIONS = {
     "data": EncodedDataSection,
     "augmentation": AugmentationConfig,
     "model": SFTModelSection,
+    "context": ContextConfig,
     "training": EncodedSFTConfig,
 }
 # Of a phoneme in joined frames, to batch texts by length before they are joined.
@@ -202,6 +210,13 @@ def encoded_rows(
     return EncodedRows(Dataset.from_dict(columns), speech, inventory)
 
 
+def with_keywords(encoded: EncodedRows, context: ContextConfig, processor: EntropyASRProcessor) -> EncodedRows:
+    """The same rows with the columns that hints are drawn from."""
+    rows = encoded.rows.with_format(None)
+    chooser = KeywordChooser(rows, context, processor.phoneme_tokenizer)
+    return EncodedRows(add_keywords(rows, chooser), encoded.speech, encoded.inventory)
+
+
 def _speakable(pieces: list[tuple[str, str]], inventory: UnitInventory, processor: EntropyASRProcessor):
     """Pieces with their phonemes, without those that no recording has all phonemes of."""
     tokenizer = processor.phoneme_tokenizer
@@ -219,14 +234,18 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     model, processor = settings.model.build(output_dir)
     if model.config.audio_config.model_type != "entropy_asr_encoder":
         raise SettingsError("encoded_sft: only the encoder of this project has phonemes to cut frames by.")
+    collator = EncodedCollator(processor.feature_extractor)
     with settings.training.main_process_first(desc="data"):
         encoded = _prepare_rows(settings, model, processor)
+        if "context" in section:
+            encoded = with_keywords(encoded, settings.context, processor)
+            collator = EncodedContextCollator(processor.feature_extractor, context=settings.context)
     trainer = EncodedSFTTrainer(
         model,
         settings.training,
         encoded,
         processing_class=processor,
-        data_collator=EncodedCollator(processor.feature_extractor),
+        data_collator=collator,
         train_dataset=encoded.rows.with_format(None),
     )
     results = run_trainer(trainer, output_dir)

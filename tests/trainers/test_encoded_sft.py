@@ -13,13 +13,16 @@ from entropy_asr.modeling import EntropyASRForConditionalGeneration
 from entropy_asr.trainers.collation import FeatureCollator, TranscriptionCollator
 from entropy_asr.trainers.encoded_sft import (
     EncodedCollator,
+    EncodedContextCollator,
     EncodedDataSection,
     EncodedSFTConfig,
     FrameInput,
     encoded_rows,
+    with_keywords,
 )
 from entropy_asr.trainers.encoded_speech import EncodedSpeech, UnitInventory, encode_speech, encoded_or_loaded
 from entropy_asr.trainers.encoder_pretraining import add_phoneme_ids
+from entropy_asr.trainers.keywords import ContextConfig, draw_hints
 from entropy_asr.trainers.recipe import run_section
 from entropy_asr.trainers.sft import SFTModelSection
 from entropy_asr.trainers.sources import SpeechDataset
@@ -123,6 +126,23 @@ def test_encoding_is_kept(encoded, tmp_path):
         assert np.array_equal(one.frames, speech.frames) and np.array_equal(one.units, speech.units)
 
 
+def test_context_puts_hints_into_prompts_of_recordings_and_texts(encoded, tmp_path):
+    _, processor, rows, speech = encoded
+    (tmp_path / "text.txt").write_text("open the red door\n", encoding="utf-8")
+    text = {"path": str(tmp_path / "text.txt"), "language": "en"}
+    data = EncodedDataSection(train=[{"path": "not read"}], text=[text])
+    context = ContextConfig(no_hint_probability=0.3)
+    hinted = with_keywords(encoded_rows(data, rows, speech, processor), context, processor)
+    items = [hinted[(index, 5 * index)] for index in range(len(hinted))]
+    batch = EncodedContextCollator(processor.feature_extractor, processor=processor, context=context)(items)
+    given = [draw_hints(item, context, np.random.default_rng([item["draw"], 2])) for item in items]
+    assert any(given[: len(speech)]) and given[-1] and not all(given)
+    for item, hints, ids, labels in zip(items, given, batch["input_ids"], batch["labels"], strict=True):
+        prompt = processor.tokenizer.decode(ids[labels == -100])
+        assert (f"<|audio|>\nContextual hints: {', '.join(hints)}.<|im_end|>" in prompt) == bool(hints)
+        assert processor.tokenizer.decode(labels[labels != -100]) == item["text"] + "<|im_end|>"
+
+
 def stage_settings(components, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("we open the red door\nthe dog\n" * 3, encoding="utf-8")
@@ -134,6 +154,7 @@ def stage_settings(components, tmp_path):
         },
         "augmentation": {"speed_factors": [0.9, 1.1]},
         "model": {"path": str(components / "full")},
+        "context": {"max_keywords": 1, "no_hint_probability": 0.5},
         "training": {
             "max_batch_duration": 4.0,
             "num_buckets": 3,
