@@ -25,7 +25,7 @@ from transformers.generation import StoppingCriteriaList
 from .audio import load_audio
 from .configuration_entropy_asr import output_length
 from .feature_extraction_entropy_asr import EntropyASRFeatureStream
-from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent
+from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
 from .hotwords_entropy_asr import HotwordIndex
 from .hotwords_tolerant_entropy_asr import check_tolerance
 from .modeling_entropy_asr_encoder import EntropyASREncoderCache
@@ -50,7 +50,9 @@ class StreamingUpdate:
         phonemes: what the phoneme head heard so far, separated by spaces.
         text: the transcript; of a partial update the look-ahead decode's, or `None` where there was none.
         heard: of a final update, second of the stream at which its end was known; else `end`.
-        flags: of a final update, what the pipeline's `return_flags` gives: "no_speech", "length_limit".
+        flags: of a final update, what the pipeline's `return_flags` gives: "no_speech", "length_limit", and, where
+            confidence is asked for, "low_agreement".
+        confidence: of a final update, what the pipeline's `return_confidence` gives, where it was asked for.
     """
 
     is_final: bool
@@ -61,6 +63,7 @@ class StreamingUpdate:
     text: str | None
     heard: float
     flags: tuple[str, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(eq=False)
@@ -79,7 +82,8 @@ class _Segment:
     last_phoneme: int = -1
     phonemes: list[int] = field(default_factory=list)
     flags: tuple[str, ...] = ()
-    # For the guard at its end.
+    confidence: float | None = None
+    # For the guards at its end.
     samples: list[np.ndarray] = field(default_factory=list)
     log_probs: list[torch.Tensor] = field(default_factory=list)
 
@@ -183,7 +187,9 @@ class StreamingBatch:
         endpoints ([`EndpointSettings`], *optional*): when segments begin and end.
         preview_chunks (`int`, *optional*, defaults to 0): decode a preview of the text every so many chunks, from a
             copy of the state; 0 for none.
-        guards (`bool`, `dict` or [`GuardSettings`], *optional*, defaults to `True`): as the pipeline's.
+        guards (`bool`, `dict` or [`GuardSettings`], *optional*): as the pipeline's, whose own setting is the default.
+        return_confidence (`bool`, *optional*): whether final updates have a confidence, as the pipeline's, whose own
+            setting is the default. Needs the extra `g2p`.
         generate_kwargs (`dict`, *optional*): arguments of `generate`, such as `num_beams`.
 
     Attributes:
@@ -204,6 +210,7 @@ class StreamingBatch:
         endpoints: EndpointSettings | None = None,
         preview_chunks: int = 0,
         guards: GuardSettings | dict | bool | None = None,
+        return_confidence: bool | None = None,
         generate_kwargs: dict[str, Any] | None = None,
     ):
         self.pipeline, self.model, self.processor = pipeline, pipeline.model, pipeline.processor
@@ -217,7 +224,12 @@ class StreamingBatch:
         self.use_vad = use_vad
         self.endpoints = endpoints or EndpointSettings()
         self.preview_chunks = preview_chunks
-        self.guards = GuardSettings.of(guards)
+        defaults = pipeline._postprocess_params
+        self.guards = GuardSettings.of(defaults.get("guards") if guards is None else guards)
+        if return_confidence is None:
+            return_confidence = defaults.get("return_confidence", False)
+        self.return_confidence = return_confidence
+        self.pipeline._check_wanted(None, return_confidence)
         self.generate_kwargs = dict(generate_kwargs or {})
         self.pipeline._generation_config(self.generate_kwargs)  # what it refuses is told now
         self.clock: Callable[[], float] = time.perf_counter
@@ -374,6 +386,8 @@ class StreamingBatch:
         ended = [stream for stream in due if self._has_ended(stream)]
         previewed = [stream for stream in due if stream not in ended and self._wants_preview(stream)]
         texts = self._decode(ended + previewed)
+        for stream in ended:
+            self._judge(stream, texts[stream])
         updates = [(stream, self._update(stream, texts.get(stream))) for stream in due]
         for stream in ended:
             stream.segments.popleft()
@@ -410,6 +424,7 @@ class StreamingBatch:
             text=text,
             heard=(segment.heard if is_final else end) / SAMPLING_RATE,
             flags=segment.flags if is_final else (),
+            confidence=segment.confidence if is_final else None,
         )
 
     @contextmanager
@@ -505,6 +520,16 @@ class StreamingBatch:
         blank = self.model.config.phoneme_blank_token_id
         log_probs, samples = torch.cat(segment.log_probs), np.concatenate(segment.samples)
         return is_speech_absent(log_probs, samples, SAMPLING_RATE, self.guards, blank)
+
+    def _judge(self, stream: Stream, text: str) -> None:
+        """Confidence of the first segment's transcript, and the flag of a low one."""
+        segment = stream.segments[0]
+        if self.return_confidence and NO_SPEECH in segment.flags:
+            segment.confidence = 1.0
+        elif self.return_confidence:
+            log_probs, tokenizer = torch.cat(segment.log_probs), self.processor.phoneme_tokenizer
+            confidence, found = judge_transcript(log_probs, text, tokenizer, self.guards, stream.language)
+            segment.confidence, segment.flags = confidence, (*segment.flags, *found)
 
     def _hints(self, stream: Stream) -> list[str] | None:
         """Hotwords that were heard in the first segment."""

@@ -168,6 +168,7 @@ def _add_streaming_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min_silence", type=float, default=0.5, metavar="S", help="silence that ends a segment; default: %(default)s"
     )
+    parser.add_argument("--confidence", action="store_true", help="confidence of texts (extra: g2p)")
     parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
@@ -356,7 +357,7 @@ def run_serve(args: argparse.Namespace) -> int:
         raise CommandError(f'{error}: install the extra with pip install "entropy-asr[serve]"') from error
     try:
         batch = make_batch(pipeline, args)
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         raise CommandError(str(error)) from error
     serve(batch, args.host, args.port)
     return 0

@@ -9,7 +9,7 @@ Protocol, at `ws://HOST:PORT/v1/stream`; messages of text are JSON objects:
 2. The server sends `{"type": "ready", "chunk_ms": 640, "sampling_rate": 16000}`.
 3. The client sends binary messages of raw mono PCM (16 bit, little endian), of any length up to 1 MiB.
 4. The server sends `{"type": "partial" or "final", "segment", "start", "end", "phonemes", "text", "flags"}`, times in
-   seconds of the stream, as segments are heard and when they end.
+   seconds of the stream, as segments are heard and when they end; with `--confidence`, final ones have "confidence".
 5. The client sends `{"type": "finish"}`; the server sends what is left, then `{"type": "done", "seconds"}`, and
    closes.
 
@@ -266,6 +266,7 @@ async def _watch(session: Session) -> None:
 
 def describe(update: StreamingUpdate) -> dict[str, Any]:
     """An update as it is sent."""
+    confidence = {} if update.confidence is None else {"confidence": round(update.confidence, 4)}
     return {
         "type": "final" if update.is_final else "partial",
         "segment": update.segment,
@@ -274,6 +275,7 @@ def describe(update: StreamingUpdate) -> dict[str, Any]:
         "phonemes": update.phonemes,
         "text": update.text,
         "flags": list(update.flags),
+        **confidence,
     }
 
 
@@ -347,10 +349,11 @@ def build_app(batch: StreamingBatch) -> Starlette:
 
 
 def make_batch(pipeline: Any, args: argparse.Namespace) -> StreamingBatch:
-    """The batch of a command's options: `chunk_ms`, `left_chunks`, `max_streams` and `min_silence`.
+    """The batch of a command's options: `chunk_ms`, `left_chunks`, `max_streams`, `min_silence`, `confidence`.
 
     Raises:
         ValueError: settings that do not fit.
+        ImportError: confidence without the extra `g2p`.
     """
     endpoints = EndpointSettings(min_silence=args.min_silence, padding=min(0.3, args.min_silence))
     return StreamingBatch(
@@ -359,6 +362,7 @@ def make_batch(pipeline: Any, args: argparse.Namespace) -> StreamingBatch:
         left_chunks=args.left_chunks,
         max_streams=args.max_streams,
         endpoints=endpoints,
+        return_confidence=args.confidence or None,
     )
 
 

@@ -72,6 +72,8 @@ class UpdatePrinter:
             print(f"{update.start:.2f}\t{update.end:.2f}\t{text}", file=self.output, flush=True)
             if self.terminal is not None:
                 known = f"  end known at {update.heard:.2f} s, text {1000 * latency:.0f} ms later"
+                known += "" if update.confidence is None else f", confidence {update.confidence:.2f}"
+                known += f", {', '.join(update.flags)}" if update.flags else ""
                 print(known, file=self.terminal, flush=True)
         else:
             self._show_partial(f"{update.start:.2f} /{update.phonemes}/ {update.text or ''}")
@@ -86,9 +88,9 @@ def run(pipeline: Any, args: argparse.Namespace) -> int:
 
     Args:
         pipeline: from `load_pipeline`.
-        args: `file`, `sampling_rate`, `language`, `hotwords`, `hotword_tolerance`, `no_guards`, `chunk_ms`,
-            `left_chunks`, `no_vad`, `min_silence`, `max_segment`, `preview_chunks`, `real_time`, `quiet` and
-            `num_beams`.
+        args: `file`, `sampling_rate`, `language`, `hotwords`, `hotword_tolerance`, `no_guards`, `confidence`,
+            `chunk_ms`, `left_chunks`, `no_vad`, `min_silence`, `max_segment`, `preview_chunks`, `real_time`, `quiet`
+            and `num_beams`.
 
     Returns:
         Exit status.
@@ -96,6 +98,8 @@ def run(pipeline: Any, args: argparse.Namespace) -> int:
     Raises:
         ValueError: settings that do not fit (an [`AudioError`] for what cannot be read).
     """
+    if args.hotword_tolerance is not None and args.hotwords is None:
+        raise ValueError("--hotword_tolerance needs --hotwords")
     from_stdin = args.file == "-"
     rate = args.sampling_rate if from_stdin else 16000
     stream = StreamingTranscriber(
@@ -104,7 +108,8 @@ def run(pipeline: Any, args: argparse.Namespace) -> int:
         hotwords=None if args.hotwords is None else read_hotwords(args.hotwords),
         hotword_tolerance=args.hotword_tolerance or 0.0,
         sampling_rate=rate,
-        guards=not args.no_guards,
+        guards=False if args.no_guards else None,
+        return_confidence=args.confidence or None,
         chunk_ms=args.chunk_ms,
         left_chunks=args.left_chunks,
         use_vad=not args.no_vad,

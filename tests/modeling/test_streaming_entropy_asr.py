@@ -14,6 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from entropy_asr.modeling import AudioError, HotwordIndex, StreamingBatch, StreamingTranscriber
 from entropy_asr.modeling import vad_entropy_asr as vad
+from entropy_asr.modeling.guards_entropy_asr import GuardSettings
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 from entropy_asr.modeling.streaming_cache_entropy_asr import grouped_attention_forward
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
@@ -150,9 +151,29 @@ def test_guards_are_the_pipelines(pipe, sound, monkeypatch):
     monkeypatch.setattr("entropy_asr.modeling.streaming_entropy_asr.is_speech_absent", lambda *args: True)
     guarded, _ = transcribe(pipe, [sound])
     assert (guarded[-1].text, guarded[-1].flags) == ("", ("no_speech",))
+    assert transcribe(pipe, [sound], return_confidence=True)[0][-1].confidence == 1.0  # as offline
     assert transcribe(pipe, [sound], guards=False)[0][-1].text == offline(pipe, sound, guards=False) != ""
     with pytest.raises(ValueError, match="guards"):
         StreamingBatch(pipe, guards={"volume": 11})
+
+
+def test_confidence_and_flags_are_those_of_the_pipeline_and_its_defaults_hold(pipe, sound):
+    certain = copy.deepcopy(pipe.model)
+    certain.phoneme_head.output.weight.data *= 20  # a flat head finds any text as good as another
+    pipe = EntropyASRPipeline(model=certain, processor=pipe.processor)
+    expected = pipe(sound, return_confidence=True, **LIMITS)
+    update = transcribe(pipe, portions(sound, 6, 12), return_confidence=True)[0][-1]
+    assert update.confidence == pytest.approx(expected["confidence"], rel=1e-2) and update.confidence < 0.1
+    assert list(update.flags) == expected["flags"] == ["length_limit", "low_agreement"]
+    assert transcribe(pipe, [sound])[0][-1].confidence is None
+    guards = {"no_speech": False, "min_confidence": 0.0}
+    made = EntropyASRPipeline(model=certain, processor=pipe.processor, return_confidence=True, guards=guards)
+    update = transcribe(made, [sound])[0][-1]
+    assert update.confidence == pytest.approx(expected["confidence"], rel=1e-2)
+    assert list(update.flags) == made(sound, **LIMITS)["flags"] == ["length_limit"]
+    update = transcribe(made, [sound], guards=True, return_confidence=False)[0][-1]
+    assert (update.confidence, update.flags) == (None, ("length_limit",))
+    assert StreamingBatch(made, guards=True).guards == GuardSettings() != StreamingBatch(made).guards
 
 
 def test_generation_arguments_equal_the_pipelines(pipe, sound):

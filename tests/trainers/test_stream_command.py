@@ -17,6 +17,7 @@ from entropy_asr.modeling import (
     EndpointSettings,
     EntropyASRFeatureExtractor,
     EntropyASRProcessor,
+    HotwordIndex,
     StreamingTranscriber,
     load_pipeline,
 )
@@ -129,11 +130,28 @@ def test_hotwords_and_guards_are_passed_on(capsys, checkpoint, samples, tmp_path
     options = ["--hotwords", str(tmp_path / "words.txt"), "--hotword_tolerance", "0.2", "--no_guards"]
     assert stream(capsys, checkpoint, str(tmp_path / "tone.wav"), *options)[0] == 0
     assert stream(capsys, checkpoint, str(tmp_path / "tone.wav"), "--hotwords", "Kaldi", "WeNet")[0] == 0
-    wanted = ("hotwords", "hotword_tolerance", "guards")
+    wanted = ("hotwords", "hotword_tolerance", "guards", "return_confidence")
     assert [[call[name] for name in wanted] for call in calls] == [
-        [["Kaldi", "ice fall"], 0.2, False],
-        [["Kaldi", "WeNet"], 0.0, True],
+        [["Kaldi", "ice fall"], 0.2, False, None],
+        [["Kaldi", "WeNet"], 0.0, None, None],
     ]
+
+
+def test_an_index_file_of_hotwords_is_taken_as_by_transcribe(capsys, checkpoint, samples, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(stream_command, "StreamingTranscriber", lambda *args, **kwargs: calls.append(kwargs) or Deaf())
+    soundfile.write(tmp_path / "tone.wav", samples, 16000)
+    HotwordIndex({"Kaldi": ["k", "æ", "l"]}).save(tmp_path / "places.npz")
+    arguments = [str(tmp_path / "tone.wav"), "--hotwords", str(tmp_path / "places.npz")]
+    assert stream(capsys, checkpoint, *arguments)[0] == 0
+    assert calls[0]["hotwords"].search(["k", "æ", "l"])
+    assert stream(capsys, checkpoint, *arguments[:-1], str(tmp_path / "missing.txt"))[0] == 2
+
+
+def test_confidence_and_flags_are_shown(capsys, checkpoint, samples, tmp_path):
+    soundfile.write(tmp_path / "tone.wav", samples, 16000)
+    _, out, err = stream(capsys, checkpoint, str(tmp_path / "tone.wav"), "--confidence", *OPTIONS)
+    assert err.count("ms later, confidence ") == err.count(", length_limit") == out.count("\n") == 2
 
 
 class Deaf:
@@ -154,6 +172,7 @@ class Deaf:
         (["-", "--left_chunks", "-2"], "left_chunks"),
         (["-", "--max_segment", "0.1"], "max_segment"),
         (["-", "--min_silence", "-1"], "must be a number of seconds"),
+        (["-", "--hotword_tolerance", "0.1"], "--hotword_tolerance needs --hotwords"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_status_2(capsys, checkpoint, arguments, reason):
