@@ -257,6 +257,9 @@ class EntropyASRConfig(PreTrainedConfig):
         Size of the phoneme CTC head, blank included; the built-in phoneme vocabulary's by default.
     phoneme_blank_token_id (`int`, *optional*, defaults to 0):
         The CTC blank of the phoneme head.
+    phoneme_head_trained (`bool`, *optional*, defaults to `True`):
+        Whether the phoneme head has been trained. Joined from an encoder that brings none, it has not, and what rests
+        on it (hotwords, times, confidence) is refused. Checkpoints without this field are taken to be trained.
     audio_token_id (`int`, *optional*, defaults to 151669):
         Placeholder that stands for one audio token in `input_ids`.
     auto_map (`dict`, *optional*):
@@ -295,6 +298,7 @@ class EntropyASRConfig(PreTrainedConfig):
     adaptor_hidden_act: str = "relu"
     phoneme_vocab_size: int = 269
     phoneme_blank_token_id: int = 0
+    phoneme_head_trained: bool = True
     audio_token_id: int = 151669
     initializer_range: float = 0.02
     tie_word_embeddings: bool = True

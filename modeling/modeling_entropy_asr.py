@@ -250,6 +250,16 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         self.post_init()
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, output_loading_info: bool = False, **kwargs):
+        """As in transformers; a phoneme head whose weights the checkpoint lacks is known to be untrained."""
+        model, info = super().from_pretrained(
+            pretrained_model_name_or_path, *model_args, output_loading_info=True, **kwargs
+        )
+        if any(name.startswith("phoneme_head.") for name in info["missing_keys"]):
+            model.config.phoneme_head_trained = False
+        return (model, info) if output_loading_info else model
+
+    @classmethod
     def from_components(
         cls,
         encoder: str | PreTrainedModel,
@@ -283,7 +293,7 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
             text_config=_part_of_model(language_model.config),
             audio_token_id=audio_token_id,
             tie_word_embeddings=language_model.config.tie_word_embeddings,
-            **config_kwargs,
+            **{"phoneme_head_trained": phoneme_head is not None, **config_kwargs},
         )
         model = cls(config)
         model.model.audio_tower.load_state_dict(audio_tower.state_dict())

@@ -265,6 +265,7 @@ class EntropyASRPipeline(Pipeline):
 
     def _as_index(self, hotwords: list[str] | HotwordIndex) -> HotwordIndex:
         """Index of hotwords; that of a list is kept for the next call with the same list."""
+        self._check_phoneme_head("`hotwords`")
         if is_index(hotwords):
             return hotwords
         if not isinstance(hotwords, (list, tuple)) or not all(isinstance(word, str) for word in hotwords):
@@ -281,7 +282,16 @@ class EntropyASRPipeline(Pipeline):
             units = ", ".join(map(repr, TIMED_UNITS))
             raise ValueError(f"`return_timestamps` must be one of {units}, not {return_timestamps!r}.")
         if return_timestamps or return_confidence:
+            self._check_phoneme_head("`return_timestamps`" if return_timestamps else "`return_confidence`")
             self.processor.phoneme_tokenizer.phonemize("a 一")  # an ImportError that names the extra, before the work
+
+    def _check_phoneme_head(self, argument: str) -> None:
+        if not self.model.config.phoneme_head_trained:
+            raise ValueError(
+                f"{argument} needs the phoneme head, and that of this model was never trained "
+                "(`phoneme_head_trained` in its configuration): the encoder came without one. Train it with "
+                "`entropy-asr train phoneme_head`."
+            )
 
     def get_iterator(
         self,
@@ -383,7 +393,8 @@ class EntropyASRPipeline(Pipeline):
         rows = []
         for number, waveform in enumerate(model_inputs["waveforms"]):
             heard = log_probs[number][frame_mask[number]]
-            absent = guards.no_speech and is_speech_absent(heard, waveform, rate, guards, blank)
+            witness = heard if self.model.config.phoneme_head_trained else None
+            absent = guards.no_speech and is_speech_absent(witness, waveform, rate, guards, blank)
             row = {"name": model_inputs["names"][number], "seconds": model_inputs["seconds"][number]}
             rows.append({**row, "log_probs": heard, "flags": [NO_SPEECH] if absent else []})
         return rows

@@ -11,6 +11,7 @@ the one that the pipeline gives for the segment under the same chunk mask.
 """
 
 import time
+import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ class StreamingUpdate:
         segment: number of the segment in its stream, from 0.
         start: second of the stream at which the segment begins.
         end: second up to which it was encoded; of a final update, its end.
-        phonemes: what the phoneme head heard so far, separated by spaces.
+        phonemes: what the phoneme head heard so far, separated by spaces; "" where it was never trained.
         text: the transcript; of a partial update the look-ahead decode's, or `None` where there was none.
         heard: of a final update, second of the stream at which its end was known; else `end`.
         flags: of a final update, what the pipeline's `return_flags` gives: "no_speech", "length_limit", and, where
@@ -251,6 +252,11 @@ class StreamingBatch:
                 f"Streaming works at {SAMPLING_RATE} Hz, the processor at {self.processor.sampling_rate}."
             )
         check_language_model(self.model.model.language_model.config)
+        if not self.model.config.phoneme_head_trained:
+            warnings.warn(
+                "The phoneme head was never trained: updates have no `phonemes`, and only voice activity "
+                "detection guards against silence."
+            )
 
     @property
     def _features_per_frame(self) -> int:
@@ -420,12 +426,16 @@ class StreamingBatch:
             segment=segment.number,
             start=segment.start / SAMPLING_RATE,
             end=end / SAMPLING_RATE,
-            phonemes=self.processor.phoneme_tokenizer.decode(segment.phonemes),
+            phonemes=self._phonemes(segment),
             text=text,
             heard=(segment.heard if is_final else end) / SAMPLING_RATE,
             flags=segment.flags if is_final else (),
             confidence=segment.confidence if is_final else None,
         )
+
+    def _phonemes(self, segment: _Segment) -> str:
+        trained = self.model.config.phoneme_head_trained
+        return self.processor.phoneme_tokenizer.decode(segment.phonemes) if trained else ""
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -517,8 +527,9 @@ class StreamingBatch:
         return texts
 
     def _is_speech_absent(self, segment: _Segment) -> bool:
-        blank = self.model.config.phoneme_blank_token_id
-        log_probs, samples = torch.cat(segment.log_probs), np.concatenate(segment.samples)
+        config, samples = self.model.config, np.concatenate(segment.samples)
+        blank = config.phoneme_blank_token_id
+        log_probs = torch.cat(segment.log_probs) if config.phoneme_head_trained else None
         return is_speech_absent(log_probs, samples, SAMPLING_RATE, self.guards, blank)
 
     def _judge(self, stream: Stream, text: str) -> None:

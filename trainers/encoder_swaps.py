@@ -270,6 +270,7 @@ class EncoderSwapper(TrainerCallback):
                 write_state(model, model.get_submodule(place), tensors)
             except ValueError as error:
                 raise ValueError(f"{folder} does not fit into the model's {place}: {error}") from error
+        model.config.phoneme_head_trained = True  # a snapshot brings its own
         self._finished = swap.is_final
         logger.warning(f"Step {swap.step}: encoder {swap.snapshot} came in.")
         return snapshot

@@ -118,7 +118,7 @@ def load_speech_encoder(path: str, device: str | None = None, name: str | None =
         audio_tower=full.model.audio_tower if full else model.audio_tower,
         feature_extractor=extractor,
         length_stages=model.config.audio_length_stages,
-        phoneme_head=model.phoneme_head,
+        phoneme_head=model.phoneme_head if full is None or full.config.phoneme_head_trained else None,
         blank=model.config.phoneme_blank_token_id if full else model.config.pad_token_id,
         full_model=full,
         processor=processor,

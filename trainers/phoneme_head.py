@@ -49,7 +49,10 @@ class PhonemeHeadTrainer(EncoderPretrainingTrainer):
 
 
 def phoneme_model(model: EntropyASRForConditionalGeneration) -> EntropyASRForCTC:
-    """Encoder and phoneme head of a full model, as a CTC model of the very same modules."""
+    """Encoder and phoneme head of a full model, as a CTC model of the very same modules.
+
+    Who has trained it says so in the full model: `model.config.phoneme_head_trained = True`.
+    """
     config = EntropyASRCTCConfig(
         audio_config=model.config.audio_config.to_dict(),
         audio_length_stages=model.config.audio_length_stages,
@@ -125,6 +128,7 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
         model = EntropyASRForConditionalGeneration.from_pretrained(path)
         head = {name.removeprefix(HEAD): tensor for name, tensor in trained.items() if name.startswith(HEAD)}
         model.phoneme_head.load_state_dict(head)
+        model.config.phoneme_head_trained = True
         model.save_pretrained(output_dir)
         processor.save_pretrained(output_dir)
         write_record(output_dir, "phoneme_head", section, {"seed": seed, **results})

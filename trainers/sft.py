@@ -150,6 +150,7 @@ def exchange_encoder(model: EntropyASRForConditionalGeneration, processor: Entro
         source = EntropyASRForCTC.from_encoder(source, model.config.phoneme_vocab_size)
         for part, place in PARTS.items():
             model.get_submodule(place).load_state_dict(source.get_submodule(part).state_dict())
+        model.config.phoneme_head_trained = True
     except (RuntimeError, ValueError) as error:
         raise SettingsError(f"model.encoder {encoder} does not fit into the model: {error}") from error
 

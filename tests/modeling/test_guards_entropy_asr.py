@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from entropy_asr.modeling import vad_entropy_asr
+from entropy_asr.modeling import EndpointSettings, HotwordIndex, StreamingTranscriber, vad_entropy_asr
 from entropy_asr.modeling.guards_entropy_asr import (
     GuardSettings,
     blank_mass,
@@ -63,7 +63,7 @@ def test_head_and_detector_decide_together(vad, phonemes, segments, expected, ca
     assert vad["calls"] == calls
 
 
-def test_untrained_head_is_no_witness_of_silence(vad):
+def test_head_that_is_certain_of_nothing_is_no_witness_of_silence(vad):
     """Its blank may be the best symbol by chance."""
     log_probs = emission_of([0] * 25, certainty=0.1)
     assert blank_mass(log_probs) == pytest.approx(0.1)
@@ -76,6 +76,28 @@ def test_thresholds_are_honoured(vad):
     assert is_speech_absent(log_probs, SECOND, 16000, GuardSettings(max_phonemes_per_second=4))
     assert not is_speech_absent(log_probs, SECOND, 16000, GuardSettings(max_phonemes_per_second=3))
     assert not is_speech_absent(log_probs, SECOND, 16000, GuardSettings(min_blank_mass=0.9))
+
+
+def test_few_phonemes_are_no_speech_where_none_is_certain(vad):
+    vad["segments"] = [(0.0, 1.0)]
+    log_probs = emission_of([5, 0, 6] + [0] * 30)
+    log_probs[:3] = emission_of([5, 0, 6], certainty=0.4)
+    assert is_speech_absent(log_probs, SECOND, 16000, GuardSettings(min_phoneme_probability=0.5))
+    assert not is_speech_absent(log_probs, SECOND, 16000, GuardSettings(min_phoneme_probability=0.3))
+
+
+def test_certainty_of_the_detector_is_honoured(monkeypatch):
+    """Probabilities of 0.8 for a second."""
+    monkeypatch.setattr(vad_entropy_asr, "SileroVAD", lambda: lambda samples: np.full(len(samples) // 512, 0.8))
+    log_probs = emission_of([5] + [0] * 30)
+    assert not is_speech_absent(log_probs, SECOND, 16000, GuardSettings(vad_threshold=0.7))
+    assert is_speech_absent(log_probs, SECOND, 16000, GuardSettings(vad_threshold=0.9))
+
+
+def test_without_a_trained_head_the_detector_decides_alone(vad):
+    assert is_speech_absent(None, SECOND, 16000, GuardSettings())
+    vad["segments"] = [(0.0, 1.0)]
+    assert not is_speech_absent(None, SECOND, 16000, GuardSettings())
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "tones"])
@@ -189,6 +211,44 @@ def test_audio_without_speech_gives_no_text_and_is_not_decoded(deaf_pipe, wavefo
     assert deaf_pipe(waveforms[0], guards={"no_speech": False})["text"]
     assert deaf_pipe(waveforms[0], guards=False)["text"]
     assert len(calls) == 2
+
+
+@pytest.fixture
+def untrained_pipe(model, processor) -> EntropyASRPipeline:
+    """As joined from an encoder without a phoneme head."""
+    model = copy.deepcopy(model)
+    model.config.phoneme_head_trained = False
+    return EntropyASRPipeline(model=model, processor=processor, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"return_timestamps": "word"},
+        {"return_confidence": True},
+        {"hotwords": ["Kaldi"]},
+        {"hotwords": HotwordIndex({"Kaldi": ["k", "æ"]})},
+    ],
+)
+def test_what_rests_on_an_untrained_phoneme_head_is_refused(untrained_pipe, waveforms, arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))}.*never trained.*train phoneme_head"):
+        untrained_pipe(waveforms[0], **arguments)
+
+
+def test_with_an_untrained_phoneme_head_the_detector_is_the_guard(untrained_pipe, waveforms, vad):
+    assert untrained_pipe(waveforms[0], return_flags=True) == {"text": "", "flags": ["no_speech"]}
+    vad["segments"] = [(0.0, 1.0)]
+    assert untrained_pipe(waveforms[0])["text"]
+
+
+def test_streams_say_that_the_phoneme_head_is_untrained(untrained_pipe, waveforms, vad):
+    vad["segments"] = [(0.0, 1.0)]
+    with pytest.warns(UserWarning, match="never trained"):
+        stream = StreamingTranscriber(untrained_pipe, use_vad=False, endpoints=EndpointSettings(max_segment=2))
+    update = (stream.push(waveforms[0]) + stream.finish())[-1]
+    assert update.text and update.phonemes == ""
+    with pytest.raises(ValueError, match=r"hotwords.*never trained"):
+        stream.batch.pipeline._as_index(["Kaldi"])
 
 
 def test_silence_in_a_batch_leaves_the_others_as_they_are(model, processor, waveforms, monkeypatch):

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from small_models import build_model, build_tokenizer, small_config, small_encoder_config
 from transformers import AutoModel, AutoModelForMultimodalLM, AutoModelForSpeechSeq2Seq, Qwen3ForCausalLM
 
@@ -286,3 +287,16 @@ def test_full_model_gives_its_encoder_and_phoneme_head_back_for_more_pretraining
         assert state and all(torch.equal(tensor, state[name]) for name, tensor in ours.state_dict().items())
     with pytest.raises(ValueError, match="phonemes"):
         EntropyASRForCTC.from_encoder(model, vocab_size=vocab_size + 1)
+
+
+def test_checkpoint_without_a_phoneme_head_is_known_to_have_an_untrained_one(tmp_path):
+    for name in ("whole", "headless"):
+        build_model(small_config()).save_pretrained(tmp_path / name)
+    weights = load_file(tmp_path / "whole" / "model.safetensors")
+    weights = {name: tensor for name, tensor in weights.items() if not name.startswith("phoneme_head.")}
+    save_file(weights, tmp_path / "headless" / "model.safetensors", metadata={"format": "pt"})
+    assert EntropyASRForConditionalGeneration.from_pretrained(tmp_path / "whole").config.phoneme_head_trained
+    loaded, info = EntropyASRForConditionalGeneration.from_pretrained(tmp_path / "headless", output_loading_info=True)
+    assert not loaded.config.phoneme_head_trained and info["missing_keys"]
+    loaded.save_pretrained(tmp_path / "again")
+    assert not EntropyASRForConditionalGeneration.from_pretrained(tmp_path / "again").config.phoneme_head_trained

@@ -150,6 +150,7 @@ def test_saved_checkpoints_are_joined(encoder, language_model, waveforms, tmp_pa
     source |= {name.split(".", 1)[-1]: value for name, value in source.items() if name.startswith("encoder.")}
     weights = model.model.audio_tower.state_dict()
     assert len(weights) > 10
+    assert not model.config.phoneme_head_trained
     assert all(torch.equal(value, source[name]) for name, value in weights.items())
     assert generate(model, processor(waveforms[:2])).shape[0] == 2
 
@@ -168,6 +169,7 @@ def test_ctc_model_on_another_encoder_trains_and_is_joined_with_its_head(encoder
     with torch.no_grad():
         logits, mask = model.get_phoneme_logits(inputs["input_features"], inputs["attention_mask"])
     assert torch.allclose(logits[mask], output.logits[mask], atol=1e-6)
+    assert model.config.phoneme_head_trained
 
 
 def test_wrong_length_stages_are_named(waveforms):

@@ -3,6 +3,7 @@
 """The phoneme head after reinforcement: it alone changes, from the pretrained one, by the objective of stage 1."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -36,7 +37,11 @@ def changed(before: dict, after: dict) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def test_stage_changes_nothing_but_the_head(components, tmp_path):
+def test_stage_changes_nothing_but_the_head_and_calls_it_trained(components, tmp_path):
+    untrained = EntropyASRForConditionalGeneration.from_pretrained(components / "full")
+    untrained.config.phoneme_head_trained = False
+    shutil.copytree(components / "full", tmp_path / "before")
+    untrained.save_pretrained(tmp_path / "before")
     section = stage_section("phoneme_head", components, max_steps=3)
     section["training"] |= {
         "consistency_weight": 0.2,
@@ -45,11 +50,11 @@ def test_stage_changes_nothing_but_the_head(components, tmp_path):
         "eval_steps": 3,
     }
     section["data"]["eval"] = section["data"]["train"]
+    section["model"] = {"path": str(tmp_path / "before")}
     run_section("phoneme_head", section, tmp_path, 7)
-    before, after = (
-        EntropyASRForConditionalGeneration.from_pretrained(path).state_dict()
-        for path in (components / "full", tmp_path)
-    )
+    models = [EntropyASRForConditionalGeneration.from_pretrained(path) for path in (tmp_path / "before", tmp_path)]
+    assert [model.config.phoneme_head_trained for model in models] == [False, True]
+    before, after = (model.state_dict() for model in models)
     assert changed(before, after) == {name for name in before if name.startswith("phoneme_head.")}
     history = json.loads((tmp_path / "stage.json").read_text())["history"]
     assert any("consistency_loss" in entry for entry in history) and any("eval_per" in entry for entry in history)
