@@ -8,6 +8,7 @@ metrics are those of `spaces/entropy_allocation`, loaded with `evaluate` like an
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -140,9 +141,10 @@ def write_report(
 
 def _named(models: list[str]) -> list[tuple[str, str]]:
     """Names of models: the last part of their paths, with the folder before where that is not enough."""
-    last = [Path(path).resolve().name for path in models]
+    # Not resolved: a link may give a folder a better name.
+    last = [Path(os.path.abspath(path)).name for path in models]
     names = [
-        name if last.count(name) == 1 else f"{Path(path).resolve().parent.name}/{name}"
+        name if last.count(name) == 1 else f"{Path(os.path.abspath(path)).parent.name}/{name}"
         for path, name in zip(models, last, strict=True)
     ]
     if len(set(names)) < len(names):
@@ -170,7 +172,8 @@ def measure_dataset(
     result: dict[str, Any] = {"data": facts, "models": {}}
     kept: dict[str, list[torch.Tensor]] = {}
     for encoder in encoders:
-        figures, kept[encoder.name] = measure_encoder(encoder, utterances, options)
+        earlier = {name: (result["models"][name], frames) for name, frames in kept.items()}
+        figures, kept[encoder.name] = measure_encoder(encoder, utterances, options, earlier)
         if encoder.full_model is not None and options.ledger_rows:
             figures["ledger"] = measure_ledger(encoder, utterances[: options.ledger_rows])
         result["models"][encoder.name] = figures
@@ -226,9 +229,20 @@ def _batches(utterances: list[TimedUtterance], size: int) -> Iterator[list[Timed
 
 
 def measure_encoder(
-    encoder: SpeechEncoder, utterances: list[TimedUtterance], options: ReportOptions
+    encoder: SpeechEncoder,
+    utterances: list[TimedUtterance],
+    options: ReportOptions,
+    earlier: dict[str, tuple[dict[str, Any], list[torch.Tensor]]] | None = None,
 ) -> tuple[dict[str, Any], list[torch.Tensor]]:
-    """NSE, PAI and CSAI of an encoder's output and of its layers; and the output, for comparisons."""
+    """NSE, PAI and CSAI of an encoder's output and of its layers; and the output, for comparisons.
+
+    Args:
+        encoder: What is measured.
+        utterances: The audio with its phoneme times.
+        options: What is measured and how.
+        earlier: What this gave for other models. Where one has the very same frames (the encoder was frozen in
+            between), its figures hold for this one too, and `same_frames_as` says so.
+    """
     output = evaluate.load(_metric_folder(), max_probe_frames=options.max_probe_frames, device=options.device)
     layers, kept = [], []
     phonemes: dict = {}
@@ -249,13 +263,24 @@ def measure_encoder(
             for metric, frames in zip(layers, item.layers, strict=True):
                 metric.add(prediction=frames, **labels)
             kept.append(item.frames)
+    for name, (figures, frames) in (earlier or {}).items():
+        if all(torch.equal(*pair) for pair in zip(frames, kept, strict=True)):
+            shared = {key: value for key, value in figures.items() if key != "ledger"}
+            return {"same_frames_as": name, **shared}, kept
     figures = output.compute(probes=options.probes, num_seeds=options.num_seeds)
     figures["frames_per_second"] = sum(map(len, kept)) / sum(utterance.seconds for utterance in utterances)
     figures["layers"] = []
     for metric in tqdm(layers, desc=f"{encoder.name}: layers", unit="layer"):
         layer = metric.compute(probes=["linear"], num_seeds=1, control=False)
-        figures["layers"].append({name: layer.get(name) for name in ("nse", "pai", "csai")})
+        found = {name: layer.get(name) for name in ("nse", "pai", "csai")}
+        figures["layers"].append(found | {"num_rows": _row_counts(layer["details"])})
     return figures, kept
+
+
+def _row_counts(details: dict[str, Any]) -> dict[str, int]:
+    """N of each metric: frames, of CSAI words."""
+    counts = {name: found.get("num_frames", found.get("num_words")) for name, found in details.items()}
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def compare_encoders(kept: dict[str, list[torch.Tensor]]) -> dict[str, Any]:

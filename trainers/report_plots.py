@@ -10,6 +10,9 @@ import numpy as np
 
 
 LABELS = {"nse": "NSE (0 to 1)", "pai": "PAI (nats)", "csai": "CSAI (nats)"}
+FAMILY_NAMES = {"linear": "linear probe", "mlp": "MLP probe (one hidden layer)"}
+# Curves of equal checkpoints lie on each other: all of them can still be seen.
+STYLES = (("-", 3.5), ("--", 2.4), ("-.", 1.6), (":", 1.2))
 
 
 def require_matplotlib() -> None:
@@ -78,7 +81,7 @@ def _allocation(figure, result: dict[str, Any]) -> None:
                 continue
             values = [np.nan if value is None else value for value, _ in found]
             errors = [error or 0 for _, error in found]
-            shown = None if metric == "nse" else f"{family} probe"
+            shown = None if metric == "nse" else FAMILY_NAMES[family]
             axis.errorbar(range(len(names)), values, errors, marker=marker, capsize=3, label=shown)
             for x, value in enumerate(values):
                 if np.isfinite(value):
@@ -87,12 +90,24 @@ def _allocation(figure, result: dict[str, Any]) -> None:
                 break
         axis.set_title(f"{label}\n{_rows(models[names[0]], metric)}", fontsize=9)
         axis.set_ylabel(label)
-        axis.margins(x=0.25, y=0.25)
+        axis.margins(x=0.25, y=0.3)
+        _zero_line(axis, metric)
         _names(axis, names)
         axis.grid(alpha=0.3)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=8)
     figure.suptitle("Entropy allocation of the encoder (error bars: standard error over splits)")
+
+
+def _zero_line(axis, metric: str) -> None:
+    """Information is counted from 0, where a probe has found nothing."""
+    if metric != "nse":
+        axis.axhline(0, color="0.3", linewidth=0.8)
+
+
+def _style(number: int) -> dict[str, Any]:
+    style, width = STYLES[min(number, len(STYLES) - 1)]
+    return {"linestyle": style, "linewidth": width}
 
 
 def _value(figures: dict[str, Any], metric: str, family: str) -> tuple[float | None, float | None]:
@@ -113,28 +128,35 @@ def _rows(figures: dict[str, Any], metric: str) -> str:
 
 
 def _layers(figure, result: dict[str, Any]) -> None:
-    figure.set_size_inches(3.4 * 3, 3.6)
+    figure.set_size_inches(3.4 * 3, 3.9)
+    first = next(figures["layers"] for figures in result["models"].values() if figures["layers"])
     for axis, (metric, label) in zip(figure.subplots(1, 3), LABELS.items(), strict=True):
-        for name, figures in result["models"].items():
+        for number, (name, figures) in enumerate(result["models"].items()):
             values = [np.nan if layer[metric] is None else layer[metric] for layer in figures["layers"]]
-            axis.plot(range(1, len(values) + 1), values, marker=".", label=name)
+            axis.plot(range(1, len(values) + 1), values, marker=".", label=name, **_style(number))
+        count, unit = first[-1]["num_rows"].get(metric), "words" if metric == "csai" else "frames"
+        axis.set_title(f"{label}\n" + (f"N = {count} {unit}" if count else "not measured"), fontsize=9)
         axis.set_xlabel("layer (output of, from the input on)")
         axis.set_ylabel(label if metric == "nse" else f"{label}, linear probe")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
+        _zero_line(axis, metric)
     axis.legend(fontsize=8)
-    figure.suptitle("Metrics by layer (one split; a tenth of the frames)")
+    figure.suptitle("Metrics by layer (linear probe, one split)")
 
 
 def _spectrum(figure, result: dict[str, Any]) -> None:
     figure.set_size_inches(6.4, 4.2)
     axis = figure.subplots()
-    for name, figures in result["models"].items():
+    for number, (name, figures) in enumerate(result["models"].items()):
         details = figures["details"]["nse"]
         # Directions without variance (LayerNorm leaves one) have no place on a logarithmic axis.
         spectrum = np.where(np.array(details["spectrum"]) > 1e-10, details["spectrum"], np.nan)
         label = f"{name}: NSE {figures['nse']:.2f}, effective rank {details['effective_rank']:.0f} of {len(spectrum)}"
-        axis.plot(np.arange(1, len(spectrum) + 1), spectrum, label=f"{label}, N = {details['num_frames']}")
-    axis.set(xscale="log", yscale="log", xlabel="principal direction (rank)", ylabel="share of variance (1)")
+        axis.plot(
+            np.arange(1, len(spectrum) + 1), spectrum, label=f"{label}, N = {details['num_frames']}", **_style(number)
+        )
+    axis.set(xscale="log", yscale="log", xlabel="principal direction (rank)", ylabel="share of all variance (0 to 1)")
     axis.grid(alpha=0.3, which="both")
     axis.legend(fontsize=8)
     figure.suptitle("Eigenvalue spectrum of encoder frames")
@@ -161,9 +183,13 @@ def _ledger(figure, result: dict[str, Any]) -> None:
     models = {
         name: f["ledger"] for name, f in result["models"].items() if "nats_per_token_left" in f.get("ledger", {})
     }
-    figure.set_size_inches(max(6.4, 5.2 * len(models)), 4.4)
-    axes = np.atleast_1d(figure.subplots(1, len(models), sharey=True))
-    for axis, (name, ledger) in zip(axes, models.items(), strict=True):
+    columns = min(2, len(models))
+    rows = -(-len(models) // columns)
+    figure.set_size_inches(max(6.4, 5.2 * columns), 0.6 + 3.8 * rows)
+    axes = np.atleast_1d(figure.subplots(rows, columns, sharey=True)).reshape(-1)
+    for axis in axes[len(models) :]:
+        axis.set_visible(False)
+    for axis, (name, ledger) in zip(axes, models.items(), strict=False):
         left = ledger["nats_per_token_left"]
         start, llm, encoder, full = (left[key] for key in ("uniform", "llm_alone", "encoder_alone", "full"))
         steps = [
@@ -183,6 +209,13 @@ def _ledger(figure, result: dict[str, Any]) -> None:
         axis.set_xticks(range(len(steps)), [step[0] for step in steps], fontsize=8)
         axis.set_title(f"{name}: {ledger['num_utterances']} utterances, {ledger['num_tokens']} tokens", fontsize=9)
         axis.grid(alpha=0.3, axis="y")
-        axis.margins(y=0.12)
-    axes[0].set_ylabel("nats a token of the transcript")
-    figure.suptitle("Ledger: who removes how many nats (encoder alone: phonemes by CTC, not their spelling)")
+        for x, text in ((1.5, "language model first"), (3.5, "encoder first")):
+            axis.text(x, 0.99, text, transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=8)
+    highest = max(max(f["nats_per_token_left"].values()) for f in models.values())
+    axes[0].set_ylim(0, 1.18 * highest)
+    for axis in axes[::columns]:
+        axis.set_ylabel("nats a token of the transcript")
+    figure.suptitle(
+        "Ledger: what each removes, in nats a token; hatched: it adds some\n"
+        "(encoder alone: phonemes by CTC, not their spelling; LLM alone: without audio, after its own training)"
+    )

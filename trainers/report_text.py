@@ -7,6 +7,11 @@ from typing import Any
 from .report_plots import plot_files
 
 
+READING = (
+    "N x D: frames and their dimension. PAI and CSAI: nats that a probe of the named family reads from frames of "
+    "held-out speakers or utterances, mean ± standard error over splits; not above 0: nothing is accessible, or rows "
+    "are too few. Control: PAI with frames shuffled among rows, the probe's own error."
+)
 # Mean posterior of aligned phonemes below which their times are doubtful.
 POOR_ALIGNMENT = 0.3
 
@@ -56,7 +61,14 @@ def _metric_table(models: dict[str, Any]) -> list[str]:
             cells = [name, shape, f"{figures['frames_per_second']:.1f}", f"{figures['nse']:.3f}", family]
             cells += [_with_error(pai), f"{share:.2f}", f"{pai['shuffled_control']:.3f}"]
             rows.append([*cells, _with_error(details.get("csai", {}).get(family))])
-    return [*_table(header, rows), "", *_left_out(models)]
+    return [*_table(header, rows), "", READING, "", *_equal_frames(models), *_left_out(models)]
+
+
+def _equal_frames(models: dict[str, Any]) -> list[str]:
+    """Which checkpoints share an encoder: their figures are equal because it was frozen, not by chance."""
+    pairs = [(name, figures["same_frames_as"]) for name, figures in models.items() if "same_frames_as" in figures]
+    same = [f"`{name}` has the frames of `{other}` bit for bit (a frozen encoder)" for name, other in pairs]
+    return [f"{'; '.join(same)}: NSE, PAI and CSAI were measured once.", ""] if same else []
 
 
 def _left_out(models: dict[str, Any]) -> list[str]:

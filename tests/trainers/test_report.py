@@ -93,12 +93,16 @@ def test_report_of_two_stages_of_ours(components, tmp_path):
         assert 0 < figures["nse"] < 1
         assert figures["frames_per_second"] == pytest.approx(25, rel=0.05)
         assert len(figures["layers"]) >= 1
-    # Alignment left the encoder alone: the same frames.
+        assert figures["layers"][0]["num_rows"]["pai"] == figures["details"]["pai"]["num_frames"]
+    # Alignment left the encoder alone: the same frames, measured once.
+    assert result["models"]["full"]["same_frames_as"] == "encoder"
+    assert result["models"]["full"]["pai"] == result["models"]["encoder"]["pai"]
     assert result["cka"]["biased"][0][1] == pytest.approx(1, abs=1e-6)
     assert "ledger" not in result["models"]["encoder"]
     assert result["models"]["full"]["ledger"]["num_tokens"] > 3
     text = (tmp_path / "report.md").read_text()
     assert "operational definitions" in text
+    assert "`full` has the frames of `encoder` bit for bit" in text
     plots = sorted(path.name for path in tmp_path.glob("*.png"))
     kinds = ("allocation", "cka", "layers", "ledger", "spectrum")
     assert plots == [f"rows-{kind}.png" for kind in kinds]
@@ -125,6 +129,7 @@ def test_report_of_any_speech_encoder_with_the_data_sets_own_alignment(component
         assert figures["details"]["pai"]["num_classes"] == 3
         assert figures["details"]["csai"]["num_classes"] == 2
         assert math.isfinite(figures["pai"] + figures["csai"])
+        assert "same_frames_as" not in figures
     matrix = np.array(result["cka"]["biased"])
     assert matrix.diagonal() == pytest.approx(np.ones(4), abs=1e-9)
     assert matrix == pytest.approx(matrix.T)
