@@ -287,7 +287,7 @@ def _discriminant(inputs, labels, num_classes: int, variances, directions, decay
     pairs = [(weight, bias.to(inputs.dtype)) for weight, bias in pairs]
     rows = _some_rows(inputs)
     losses = [float(nn.functional.cross_entropy(inputs[rows] @ weight + bias, labels[rows])) for weight, bias in pairs]
-    return pairs[int(np.argmin(losses))]
+    return pairs[int(np.argmin(np.nan_to_num(losses, nan=np.inf)))]
 
 
 def _class_curvature(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor):
