@@ -2,10 +2,11 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """A recording of hours, joined from known utterances: memory, error rate against its parts, what is lost or doubled.
 
-Run by hand: `python tests/benchmarks/benchmark_long_form.py DATA_DIR [--minutes 120] [--model M]`. English test
-utterances of fsdd_digits, speechocean762 and librispeech_subset are laid out with gaps of 0.8 to 2.5 s in noise, and
-transcribed in processes of their own: a minute of them, and all. Then each utterance is transcribed alone, as cut from
-the recording with 0.3 s on both sides.
+Run by hand: `python tests/benchmarks/benchmark_long_form.py DATA_DIR [--minutes 120] [--model M] [--work_dir D]`.
+English test utterances of fsdd_digits, speechocean762 and librispeech_subset are laid out with gaps of 0.8 to 2.5 s in
+noise, and transcribed in processes of their own: a minute of them, and all. Then (not with `--only_memory`) each
+utterance is transcribed alone, as cut from the recording with 0.3 s on both sides. What is done is kept in
+`--work_dir`: a run that was stopped goes on there.
 """
 
 import argparse
@@ -15,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -96,23 +99,45 @@ def coverage(chunks: list[dict], places: list[tuple[int, int, str]]) -> tuple[in
     return lost, doubled
 
 
+def once(path: Path, make: Callable[[], Any]) -> Any:
+    """What `make` gives, from the file of an earlier run where there is one."""
+    if not path.is_file():
+        result = make()
+        path.write_text(json.dumps(result))
+    return json.loads(path.read_text())
+
+
+def transcribe_alone(model: str, recording: Path, places: list[tuple[int, int, str]], kept: Path) -> list[str]:
+    """Texts of the utterances, cut out of the recording; each is kept as soon as it is there."""
+    texts = [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
+    pipe = load_pipeline(model, device="cpu")
+    samples = np.memmap(recording, dtype="<i2", mode="r", offset=44)  # behind the header of a WAV file
+    parts = (samples[max(0, start - MARGIN) : end + MARGIN] for start, end, _ in places[len(texts) :])
+    with kept.open("a") as file:
+        for result in pipe((np.array(part) for part in parts), batch_size=8, language="en"):
+            texts.append(result["text"])
+            print(json.dumps(result["text"]), file=file, flush=True)
+    return texts
+
+
 def report(args: argparse.Namespace, folder: Path) -> None:
-    write_recording(args.data_dir, 60, folder / "minute.wav")
-    places = write_recording(args.data_dir, 60 * args.minutes, folder / "long.wav")
-    minute, long = (run_child(args.model, folder / name) for name in ("minute.wav", "long.wav"))
-    hours = places[-1][1] / RATE / 3600
+    recording = folder / "long.wav"
+    once(folder / "minute_places.json", lambda: write_recording(args.data_dir, 60, folder / "minute.wav"))
+    places = once(folder / "places.json", lambda: write_recording(args.data_dir, 60 * args.minutes, recording))
+    minute = once(folder / "minute.json", lambda: run_child(args.model, folder / "minute.wav"))
+    long = once(folder / "long.json", lambda: run_child(args.model, recording))
+    hours, growth = places[-1][1] / RATE / 3600, long["peak_mib"] - minute["peak_mib"]
     print(f"{hours:.2f} h, {len(places)} utterances, {len(long['chunks'])} segments, {long['seconds']:.0f} s")
-    print(f"peak memory: a minute {minute['peak_mib']:.0f} MiB, all {long['peak_mib']:.0f} MiB")
+    print(f"peak memory: a minute {minute['peak_mib']:.0f} MiB, all {long['peak_mib']:.0f} MiB, {growth:.0f} more")
     lost, doubled = coverage(long["chunks"], places)
     texts, extra = assign(long["chunks"], places)
     print(
         f"utterances without a segment {lost}, segments without an utterance {extra}, audio in two segments {doubled}"
     )
-    pipe = load_pipeline(args.model, device="cpu")
-    samples, _ = soundfile.read(folder / "long.wav", dtype="float32")
-    parts = (samples[max(0, start - MARGIN) : end + MARGIN] for start, end, _ in places)
-    alone = [result["text"] for result in pipe(parts, batch_size=8, language="en")]
-    print(f"WER: of the recording {error_rate(texts, places):.2f}, of its parts {error_rate(alone, places):.2f}")
+    if not args.only_memory:
+        alone = transcribe_alone(args.model, recording, places, folder / "alone.jsonl")
+        whole, parts = error_rate(texts, places), error_rate(alone, places)
+        print(f"WER: of the recording {whole:.2f}, of its parts {parts:.2f}, {whole - parts:+.2f} points")
 
 
 def main() -> None:
@@ -123,10 +148,14 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--work_dir", type=Path, help="keep what is done here; of one model and length")
+    parser.add_argument("--only_memory", action="store_true")
     parser.add_argument("--model", default=str(Path(__file__).parents[2] / "spaces" / "demo" / "checkpoint"))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report(args, Path(folder))
+        folder = args.work_dir or Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        report(args, folder)
 
 
 if __name__ == "__main__":
