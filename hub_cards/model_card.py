@@ -220,7 +220,9 @@ def _allocation(directory: Path) -> str:
     report = _read(path)
     lines = ["## Entropy allocation", "", report["definitions"], "", f"Measured by `{report['command']}`.", ""]
     for name, result in report["datasets"].items():
-        lines += [f"### {name}", "", *_metrics_table(result["models"]), "", *_ledger_table(result["models"])]
+        data = result["data"]
+        lines += [f"### {name}", "", f"{data['num_utterances']} utterances, {data['seconds']:.0f} s.", ""]
+        lines += [*_metrics_table(result["models"]), "", *_ledger_table(result["models"])]
     plots = sorted(file.name for file in path.parent.glob("*-allocation.png"))
     plots += sorted(file.name for file in path.parent.glob("*-ledger.png"))
     lines += [f"![{Path(file).stem}](report/{file})\n" for file in plots]
@@ -229,13 +231,18 @@ def _allocation(directory: Path) -> str:
 
 def _metrics_table(models: dict[str, dict[str, Any]]) -> list[str]:
     lines = [
-        "| checkpoint | NSE | PAI (nats, linear probe) | CSAI (nats, linear probe) |",
-        "| --- | --- | --- | --- |",
+        "| checkpoint | N: frames / labelled / words | NSE | PAI (nats, linear probe) | CSAI (nats, linear probe) |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for name, figures in models.items():
         values = (figures.get(metric) for metric in ("nse", "pai", "csai"))
         cells = ("-" if value is None else f"{value:.3f}" for value in values)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        found = figures["details"]
+        counts = (found.get(metric, {}) for metric in ("nse", "pai", "csai"))
+        rows = " / ".join(str(count.get("num_frames", count.get("num_words", "-"))) for count in counts)
+        # A frozen encoder, measured once.
+        same = f" (frames of {figures['same_frames_as']})" if "same_frames_as" in figures else ""
+        lines.append(f"| {name}{same} | {rows} | {' | '.join(cells)} |")
     return lines
 
 

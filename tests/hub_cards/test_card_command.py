@@ -17,8 +17,11 @@ ALLOCATION = {
     "command": "entropy-asr report --models tiny",
     "datasets": {
         "digits": {
+            "data": {"num_utterances": 40, "seconds": 61.7},
             "models": {
                 "tiny": {
+                    "same_frames_as": "tinier",
+                    "details": {"nse": {"num_frames": 1542}, "pai": {"num_frames": 900}, "csai": {"left_out": "few"}},
                     "nse": 0.4321,
                     "pai": 1.25,
                     "csai": None,
@@ -26,7 +29,7 @@ ALLOCATION = {
                         "nats_per_token_left": {"uniform": 8.3, "llm_alone": 6.5, "encoder_alone": 3.2, "full": 1.1}
                     },
                 }
-            }
+            },
         }
     },
 }
@@ -45,7 +48,8 @@ def test_report_goes_into_the_card_with_its_plot(tmp_path):
     write_report(checkpoint)
     assert cli.main(["card", str(checkpoint), "--report", str(tmp_path / "report-elsewhere")]) == 0
     text = ModelCard.load(checkpoint / "README.md").text
-    assert "| tiny | 0.432 | 1.250 | - |" in text
+    assert "40 utterances, 62 s." in text
+    assert "| tiny (frames of tinier) | 1542 / 900 / - | 0.432 | 1.250 | - |" in text
     assert "| tiny | 8.30 | 6.50 | 3.20 | 1.10 |" in text
     assert "(report/digits-allocation.png)" in text
     assert (checkpoint / "report" / "digits-allocation.png").is_file()
