@@ -26,7 +26,7 @@ HERTZ_TICKS = (0, 500, 1000, 2000, 4000, 8000)
 DYNAMIC_RANGE_DB = 70
 MAX_TOKENS = 80
 SOURCES = {
-    "llm_alone": ("LLM alone", "guesses the text without hearing anything"),
+    "llm_alone": ("Language model alone", "guesses the text without hearing anything"),
     "encoder_alone": ("Encoder alone", "phonemes of the text, no language model; spelling costs it nothing"),
     "full": ("Both", "the language model with the audio"),
 }
@@ -50,8 +50,8 @@ def _summary(explanation: Explanation) -> str:
     return (
         f'<section><h3>How uncertain is the text?</h3><p>{whose}: <b class="text">{html.escape(explanation.text)}</b>'
         f'</p><p class="verdict">{_verdict(totals)}</p><div class="totals">{rows}</div>'
-        '<p class="caption">Surprisal of the whole text, in nats (natural logarithm): the shorter the bar, the '
-        "surer.</p></section>"
+        '<p class="caption">How surprising the whole text is to each (its surprisal), in nats: the shorter the bar, '
+        "the surer.</p></section>"
     )
 
 
@@ -100,10 +100,10 @@ def _time_plots(explanation: Explanation) -> str:
         "<section><h3>What the encoder hears</h3>"
         f'<div class="scroll"><svg role="img" aria-label="Spectrogram, phonemes and frame entropy over time" '
         f'width="{size[0]}" height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}">{"".join(parts)}</svg></div>'
-        '<p class="caption">Above: the sound. Middle: the phonemes that the encoder hears. Below: the entropy of its '
-        "phoneme posterior in each frame. Near zero it is sure (often of silence between phonemes: the CTC blank); "
-        f"at the dashed line, ln {explanation.log_probs.shape[-1]} = {explanation.max_entropy:.1f} nats, it knows "
-        "nothing.</p></section>"
+        '<p class="caption">Above: the sound. Middle: the phonemes that the encoder hears. Below: how unsure it is of '
+        "them from moment to moment (the entropy of its guess). Near zero it is sure, often that nothing new began; "
+        f"at the dashed line, {explanation.max_entropy:.1f} nats, its {explanation.log_probs.shape[-1]} symbols are "
+        "all the same to it.</p></section>"
     )
 
 
@@ -201,7 +201,7 @@ def _time_axis(duration: float, x: Callable[[float], float], y: float) -> str:
         place = x(index * step)
         parts.append(f'<line class="axis" x1="{place:.1f}" x2="{place:.1f}" y1="{y}" y2="{y + 4}"/>')
         parts.append(f'<text class="tick" x="{place:.1f}" y="{y + 17}" text-anchor="middle">{index * step:g}</text>')
-    parts.append(f'<text class="title" x="{x(0) + min(310, x(duration) / 2):.1f}" y="{y + 35}">Time (s)</text>')
+    parts.append(f'<text class="title" x="{x(0) + min(140, x(duration) / 2):.1f}" y="{y + 35}">Time (s)</text>')
     return "".join(parts)
 
 
@@ -227,9 +227,9 @@ def _token_bars(explanation: Explanation) -> str:
     return (
         f'<section><h3>Token by token</h3><p class="legend">{legend}</p><div class="tokens">'
         f'<div class="label head">Token</div>{_scale(scale)}{rows}</div>{more}'
-        '<p class="caption">Surprisal of each token of the text given the ones before it, in nats: long bars are '
-        'surprises. Where "LLM alone" is long and "both" is short, the sound decided; where "encoder alone" is long '
-        'and "both" is short, the language model did. ⏎ is the end of the text.</p></section>'
+        '<p class="caption">Tokens are the pieces in which the language model writes. Long bars are surprises, after '
+        'the tokens before. Where "language model alone" is long and "both" is short, the sound decided; where '
+        '"encoder alone" is long and "both" is short, the language model did. ⏎ is the end of the text.</p></section>'
     )
 
 

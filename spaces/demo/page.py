@@ -19,7 +19,7 @@ from .entropy_view import explanation_html
 from .live import LiveSessions
 from .recognizer import LANGUAGES, DemoError, Recognizer
 from .settings import DemoSettings
-from .transcript_view import PLAYER_SCRIPT, live_html, transcript_html
+from .transcript_view import PLAYER_SCRIPT, hint_html, live_html, transcript_html
 
 
 FOLDER = Path(__file__).resolve().parent
@@ -43,7 +43,10 @@ NO_REPORT = """Training decides whether the encoder or the language model does m
 for checkpoints, or for the stages of one training run, and this tab shows it:
 
 ```bash
-entropy-asr report --model runs/mine/encoder --model runs/mine/joint_sft --dataset DATA --output_dir my-report
+entropy-asr report \\
+  --model runs/mine/encoder \\
+  --model runs/mine/joint_sft \\
+  --dataset DATA --output_dir my-report
 entropy-asr demo --report my-report
 ```
 
@@ -211,7 +214,9 @@ def _add_transcribe(handlers: Handlers) -> None:
                 file = gr.File(label="Or a text file, one a line", file_types=[".txt"], type="filepath", height=120)
             button = gr.Button("Transcribe", variant="primary")
         with gr.Column(min_width=300):
-            view = gr.HTML(label="Transcript", js_on_load=PLAYER_SCRIPT, min_height=80, container=True)
+            waiting = hint_html("transcript", "The transcript appears here: its words light up while the audio plays.")
+            view = gr.HTML(waiting, label="Transcript", js_on_load=PLAYER_SCRIPT, min_height=80, container=True)
+            gr.HTML(hint_html("transcript", "Download as text, subtitles, or all details:"))
             with gr.Row():
                 downloads = [gr.DownloadButton(name.upper(), size="sm", min_width=50) for name in DOWNLOADS]
             with gr.Accordion("Text and details", open=False):
@@ -242,7 +247,8 @@ def _add_live(handlers: Handlers) -> None:
             language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language")
             hotwords = gr.Textbox(label="Words to listen for", placeholder="names and terms, separated by commas")
         with gr.Column(min_width=300):
-            view = gr.HTML(label="Live transcript", min_height=80, container=True, elem_id="live")
+            waiting = hint_html("live", "What you say appears here.")
+            view = gr.HTML(waiting, label="Live transcript", min_height=80, container=True, elem_id="live")
     quick = {"concurrency_id": "live", "concurrency_limit": settings.max_live, "show_progress": "hidden"}
     audio.start_recording(handlers.begin, [key], [key, view], api_visibility="private", **quick)
     audio.stream(

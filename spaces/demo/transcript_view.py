@@ -58,7 +58,7 @@ def transcript_html(result: dict[str, Any], path: str) -> str:
     text = f'<p class="words">{words}</p>{LEGEND}' if words else ""
     facts = [f"{result['duration']:.1f} s of audio"]
     if result["text"]:
-        facts.insert(0, f"confidence <b>{100 * result['confidence']:.0f} %</b>")
+        facts.insert(0, f"confidence <b>{100 * result['confidence']:.0f} %</b> (how far the sound supports the text)")
     # Relative to the page: it works behind any proxy.
     player = f'<audio controls preload="metadata" src="gradio_api/file={quote(path)}"></audio>'
     return f'<div class="transcript">{flags}{player}{text}<p class="facts">{" · ".join(facts)}</p></div>'
@@ -77,6 +77,11 @@ def _word(chunk: dict[str, Any]) -> str:
         times = f' data-start="{start}" data-end="{end}" tabindex="0"'
     leading = text[: len(text) - len(text.lstrip())]
     return f'{leading}<span class="{" ".join(names)}"{times} title="{", ".join(title)}">{text.lstrip()}</span>'
+
+
+def hint_html(view: str, text: str) -> str:
+    """Small print where a view ("transcript", "live") has nothing to show yet."""
+    return f'<div class="{view}"><p class="hint">{html.escape(text)}</p></div>'
 
 
 def live_html(updates: "Iterable[StreamingUpdate]", is_open: bool) -> str:
