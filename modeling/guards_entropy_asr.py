@@ -21,6 +21,7 @@ import torch
 from .alignment_entropy_asr import frames_needed, greedy_phonemes
 from .audio import load_audio
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+from .vad_entropy_asr import HYSTERESIS
 
 
 NO_SPEECH, LENGTH_LIMIT, LOW_AGREEMENT = "no_speech", "length_limit", "low_agreement"
@@ -57,9 +58,11 @@ class GuardSettings:
     min_confidence: float = 0.1
 
     def __post_init__(self):
-        for name in ("min_blank_mass", "min_phoneme_probability", "vad_threshold", "min_confidence"):
+        for name in ("min_blank_mass", "min_phoneme_probability", "min_confidence"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be between 0 and 1, not {getattr(self, name)}.")
+        if not HYSTERESIS < self.vad_threshold < 1:
+            raise ValueError(f"`vad_threshold` must be between {HYSTERESIS} and 1, not {self.vad_threshold}.")
         if not self.max_phonemes_per_second >= 0:
             raise ValueError(f"`max_phonemes_per_second` must not be negative: {self.max_phonemes_per_second}.")
 

@@ -215,10 +215,23 @@ class EntropyASRPipeline(Pipeline):
         preprocess_params, forward_params, postprocess_params = params
         for batch in batch_segments(segments, batch_size):
             items = [self.preprocess(segment) for segment in batch]
-            outputs = self.forward(self.collate(items, **preprocess_params), **forward_params)
+            model_inputs = self.collate(items, **preprocess_params)
+            self._pad_to_whole_seconds(model_inputs["inputs"])
+            outputs = self.forward(model_inputs, **forward_params)
             for number, row in enumerate(outputs["rows"]):
                 output = {"sequences": outputs["sequences"][number : number + 1], "rows": row}
                 yield self.postprocess(output, **postprocess_params)
+
+    def _pad_to_whole_seconds(self, inputs: dict[str, torch.Tensor]) -> None:
+        """Let batches of hours have few shapes: for each new one oneDNN keeps kernels, up to a thousand of them.
+
+        Padding changes nothing in our encoder; others get what their feature extractor gives.
+        """
+        if self.model.config.audio_config.model_type != "entropy_asr_encoder":
+            return
+        missing = -inputs["input_features"].shape[1] % round(1000 / self.processor.feature_extractor.frame_shift)
+        for name, sides in (("input_features", (0, 0, 0, missing)), ("input_features_mask", (0, missing))):
+            inputs[name] = torch.nn.functional.pad(inputs[name], sides)
 
     def save_pretrained(self, save_directory, **kwargs):
         """Save the model and its processor."""

@@ -179,10 +179,11 @@ def test_guards_are_switched_off_together_or_one_by_one():
 
 
 @pytest.mark.parametrize(
-    "guards", ["off", 1.5, {"speech": True}, {"min_blank_mass": 1.5}, {"max_phonemes_per_second": -1}]
+    "guards",
+    ["off", 1.5, {"speech": True}, {"min_blank_mass": 1.5}, {"max_phonemes_per_second": -1}, {"vad_threshold": 0.1}],
 )
 def test_wrong_guards_are_refused(guards):
-    with pytest.raises(ValueError, match=r"guards|min_blank_mass|max_phonemes_per_second"):
+    with pytest.raises(ValueError, match=r"guards|min_blank_mass|max_phonemes_per_second|vad_threshold"):
         GuardSettings.of(guards)
 
 
