@@ -3,6 +3,7 @@
 """Plots of the entropy allocation report, with matplotlib (extra `report`)."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _allocation(figure, result: dict[str, Any]) -> None:
                     axis.annotate(f"{value:.2f}", (x, value), (4, 5), textcoords="offset points", fontsize=8)
             if metric == "nse":
                 break
-        axis.set_title(f"{label}\n{_rows(models[names[0]], metric)}", fontsize=9)
+        axis.set_title(f"{label}\n{_rows(models, metric)}", fontsize=9)
         axis.set_ylabel(label)
         axis.margins(x=0.25, y=0.3)
         _zero_line(axis, metric)
@@ -117,25 +118,33 @@ def _value(figures: dict[str, Any], metric: str, family: str) -> tuple[float | N
     return (None, None) if found is None else (found["information"], found["standard_error"])
 
 
-def _rows(figures: dict[str, Any], metric: str) -> str:
-    details = figures["details"].get(metric, {})
-    if "left_out" in details or not details:
+def _rows(models: dict[str, Any], metric: str) -> str:
+    """N, D and number of classes of a metric, over all models."""
+    found = [details for figures in models.values() if (details := figures["details"].get(metric))]
+    found = [details for details in found if "left_out" not in details]
+    if not found:
         return "not measured"
-    count = details.get("num_frames", details.get("num_words"))
-    unit = "words" if "num_words" in details else "frames"
-    classes = f", {details['num_classes']} classes" if "num_classes" in details else ""
-    return f"N = {count} {unit}, D = {details['dimension']}{classes}"
+    unit = "words" if "num_words" in found[0] else "frames"
+    count = _range(details.get("num_frames", details.get("num_words")) for details in found)
+    classes = f", {_range(details['num_classes'] for details in found)} classes" if "num_classes" in found[0] else ""
+    return f"N = {count} {unit}, D = {_range(details['dimension'] for details in found)}{classes}"
+
+
+def _range(values: Iterable[int]) -> str:
+    """One number, or the least and the greatest: encoders differ in frame rate and width."""
+    values = sorted(values)
+    return str(values[0]) if values[0] == values[-1] else f"{values[0]} to {values[-1]}"
 
 
 def _layers(figure, result: dict[str, Any]) -> None:
     figure.set_size_inches(3.4 * 3, 3.9)
-    first = next(figures["layers"] for figures in result["models"].values() if figures["layers"])
+    last = [figures["layers"][-1]["num_rows"] for figures in result["models"].values() if figures["layers"]]
     for axis, (metric, label) in zip(figure.subplots(1, 3), LABELS.items(), strict=True):
         for number, (name, figures) in enumerate(result["models"].items()):
             values = [np.nan if layer[metric] is None else layer[metric] for layer in figures["layers"]]
             axis.plot(range(1, len(values) + 1), values, marker=".", label=name, **_style(number))
-        count, unit = first[-1]["num_rows"].get(metric), "words" if metric == "csai" else "frames"
-        axis.set_title(f"{label}\n" + (f"N = {count} {unit}" if count else "not measured"), fontsize=9)
+        counts, unit = [rows[metric] for rows in last if metric in rows], "words" if metric == "csai" else "frames"
+        axis.set_title(f"{label}\n" + (f"N = {_range(counts)} {unit}" if counts else "not measured"), fontsize=9)
         axis.set_xlabel("layer (output of, from the input on)")
         axis.set_ylabel(label if metric == "nse" else f"{label}, linear probe")
         axis.xaxis.get_major_locator().set_params(integer=True)
