@@ -217,6 +217,7 @@ def _add_evaluate(commands: Any) -> None:
         "--dataset", nargs="+", required=True, metavar="D", help="Hub id, folder or parquet file; several are allowed"
     )
     parser.add_argument("--split", default="test", help="default: %(default)s")
+    parser.add_argument("--language", choices=LANGUAGES, help="of all rows (default: the data set's column)")
     parser.add_argument("--max_rows", type=_positive, metavar="N", help="evaluate the first N rows of each data set")
     parser.add_argument("--output", type=Path, metavar="F", help="write the results to this JSON file")
     parser.add_argument("--save_transcripts", type=Path, metavar="F", help="write every transcript to this JSONL file")
@@ -235,6 +236,7 @@ def _add_report(commands: Any) -> None:
     )
     parser.add_argument("--dataset", action="append", required=True, metavar="D", help="as for evaluate; repeat it")
     parser.add_argument("--split", default="test", help="default: %(default)s")
+    parser.add_argument("--language", choices=LANGUAGES, help="of all rows (default: the data set's column)")
     parser.add_argument("--output_dir", type=Path, default=Path("report"), metavar="D", help="default: %(default)s")
     parser.add_argument("--max_rows", type=_positive, default=400, metavar="N", help="default: %(default)s")
     parser.add_argument("--aligner", metavar="M", help="checkpoint that times phonemes (default: the first that can)")
@@ -467,7 +469,7 @@ def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
 
     datasets: dict[str, Any] = {}
     for path in args.dataset:
-        source = DataSource(path=path, split=args.split, max_rows=args.max_rows)
+        source = DataSource(path=path, split=args.split, language=args.language, max_rows=args.max_rows)
         if source.name in datasets:
             raise CommandError(f"two data sets are named {source.name}: evaluate them in two runs")
         try:

@@ -49,6 +49,7 @@ class ReportOptions:
 
     Args:
         split: Split of the data sets.
+        language: Language of all rows. None: the data sets' `language` column.
         max_rows: Utterances of each data set, evenly spaced. None: all.
         aligner: Checkpoint of this project whose phoneme head times the phonemes. None: the first of the models that
             has one. Not needed where the data set has a column `alignment`.
@@ -62,6 +63,7 @@ class ReportOptions:
     """
 
     split: str = "test"
+    language: str | None = None
     max_rows: int | None = 400
     aligner: str | None = None
     probes: list[str] = field(default_factory=lambda: ["linear", "mlp"])
@@ -116,7 +118,10 @@ def write_report(
     options = options or ReportOptions()
     require_matplotlib()
     encoders = [load_speech_encoder(path, options.device, name) for path, name in _named(models)]
-    sources = [DataSource(path, options.split, extra_columns=["speaker_id", "alignment"]) for path in dataset_paths]
+    extra = ["speaker_id", "alignment"]
+    sources = [
+        DataSource(path, options.split, language=options.language, extra_columns=extra) for path in dataset_paths
+    ]
     loaded = {source.name: load_source(source) for source in sources}
     if len(loaded) < len(sources):
         raise ValueError(f"Several data sets have one name: {[source.name for source in sources]}.")
