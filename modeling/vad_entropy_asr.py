@@ -29,9 +29,9 @@ LEAD_IN_WINDOWS = 4
 LEAD_IN_LEVEL = 0.0003
 # Silero misses quiet speech, above all after loud speech, so it hears an amplified copy of what is quiet: the loudest
 # window of late (half of it forgotten in a third of a second) is brought to this level, by no more than this gain. Of
-# digits and sentences at 40 to 50 dB below full scale it missed 54 of 280 without and 1 with it, and took 20 and 21 of
-# 100 everyday sounds for speech (training splits, tests/benchmarks/benchmark_vad.py). A constant gain would not do:
-# four times took 66 of the 100 for speech.
+# digits and sentences at 40 to 50 dB below full scale it missed 55 of 280 without and 7 with it, and took 16 and 24 of
+# 100 everyday sounds for speech (training splits, tests/benchmarks/benchmark_vad.py); ten times were 4 and 28. A
+# constant gain would not do: four times took 66 of the 100 for speech.
 LEVEL = 10 ** (-30 / 20)
 MAX_GAIN = 5.0
 LEVEL_HALF_LIFE = 0.3
