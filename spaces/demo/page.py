@@ -216,7 +216,7 @@ def _add_transcribe(handlers: Handlers) -> None:
         with gr.Column(min_width=300):
             waiting = hint_html("transcript", "The transcript appears here: its words light up while the audio plays.")
             view = gr.HTML(waiting, label="Transcript", js_on_load=PLAYER_SCRIPT, min_height=80, container=True)
-            gr.HTML(hint_html("transcript", "Download as text, subtitles, or all details:"), padding=False)
+            gr.HTML(hint_html("transcript", "Download as text, subtitles, or all details:"))
             with gr.Row():
                 downloads = [gr.DownloadButton(name.upper(), size="sm", min_width=50) for name in DOWNLOADS]
             with gr.Accordion("Text and details", open=False):
