@@ -66,8 +66,8 @@ def _data(name: str, report: dict[str, Any], result: dict[str, Any]) -> str:
 
 
 def _names(axis, names: list[str]) -> None:
-    many = len(names) > 2
-    axis.set_xticks(range(len(names)), names, rotation=20 if many else 0, ha="right" if many else "center")
+    turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len(names) > 2 else {}
+    axis.set_xticks(range(len(names)), names, **turned)
 
 
 def _allocation(figure, result: dict[str, Any]) -> None:
@@ -86,7 +86,8 @@ def _allocation(figure, result: dict[str, Any]) -> None:
             axis.errorbar(range(len(names)), values, errors, marker=marker, capsize=3, label=shown)
             for x, value in enumerate(values):
                 if np.isfinite(value):
-                    axis.annotate(f"{value:.2f}", (x, value), (4, 5), textcoords="offset points", fontsize=8)
+                    offset = (4, 5) if marker == "o" else (4, -12)  # the probes' values lie close together
+                    axis.annotate(f"{value:.2f}", (x, value), offset, textcoords="offset points", fontsize=8)
             if metric == "nse":
                 break
         axis.set_title(f"{label}\n{_rows(models, metric)}", fontsize=9)
