@@ -78,7 +78,7 @@ def plan_stages(recipe: dict[str, Any]) -> list[PlannedStage]:
         )
         launch = None if launch is None else from_mapping(LaunchSettings, launch, f"{where}: launch")
         output_dir, seed = Path(recipe["output_dir"]) / name, section.pop("seed", recipe.get("seed", 0))
-        if not isinstance(seed, int):
+        if not isinstance(seed, int) or isinstance(seed, bool):
             raise SettingsError(f"{where}: seed is a whole number, not {seed!r}.")
         plans.append(PlannedStage(name, stage, section, output_dir, seed, background, after, launch))
     return plans

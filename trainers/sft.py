@@ -145,8 +145,8 @@ def exchange_encoder(model: EntropyASRForConditionalGeneration, processor: Entro
         raise SettingsError(f"model.encoder {encoder} hears other features than the model it is to go into.")
     try:
         source = load_speech_model(encoder)
-        if getattr(source, "phoneme_head", None) is None:
-            raise ValueError("it has no phoneme head.")
+        if getattr(source, "phoneme_head", None) is None or not getattr(source.config, "phoneme_head_trained", True):
+            raise ValueError("it has no trained phoneme head.")
         source = EntropyASRForCTC.from_encoder(source, model.config.phoneme_vocab_size)
         for part, place in PARTS.items():
             model.get_submodule(place).load_state_dict(source.get_submodule(part).state_dict())

@@ -84,8 +84,9 @@ def test_stages_run_one_after_another_in_this_process(run):
 def test_a_stage_has_the_recipes_seed_or_its_own():
     plans = plan_stages({"output_dir": "run", "seed": 3, "stages": {"encoder": {"seed": 5}, "sft": {}}})
     assert [(plan.seed, plan.section) for plan in plans] == [(5, {}), (3, {})]
-    with pytest.raises(SettingsError, match=r"stages\.sft: seed is a whole number, not 'x'"):
-        plan_stages({"output_dir": "run", "stages": {"sft": {"seed": "x"}}})
+    for wrong in ("x", True):
+        with pytest.raises(SettingsError, match=rf"stages\.sft: seed is a whole number, not {wrong!r}"):
+            plan_stages({"output_dir": "run", "stages": {"sft": {"seed": wrong}}})
 
 
 def test_background_stage_runs_beside_the_ones_below_it(run, tmp_path):

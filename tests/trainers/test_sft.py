@@ -105,8 +105,13 @@ def test_an_encoder_that_does_not_fit_is_refused(components, tmp_path):
     headless = small_encoder().audio_tower
     headless.save_pretrained(tmp_path / "headless")
     EntropyASRFeatureExtractor().save_pretrained(tmp_path / "headless")
-    with pytest.raises(SettingsError, match="no phoneme head"):
-        SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / "headless")).build()
+    model, processor = load(components)
+    model.config.phoneme_head_trained = False
+    model.save_pretrained(tmp_path / "untrained")
+    processor.save_pretrained(tmp_path / "untrained")
+    for folder in ("headless", "untrained"):
+        with pytest.raises(SettingsError, match="no trained phoneme head"):
+            SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / folder)).build()
 
 
 # What is trained
