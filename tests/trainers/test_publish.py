@@ -101,8 +101,7 @@ def test_demo_requirements_are_the_packages(tmp_path):
 
 
 def test_examples_of_the_card_load_the_repository(tmp_path):
-    for name in ("README.md", "results.json", "config.json"):
-        shutil.copyfile(CHECKPOINT / name, tmp_path / name)
+    shutil.copytree(CHECKPOINT, tmp_path, dirs_exist_ok=True)
     publish.address_card(tmp_path, "me/tiny")
     card = (tmp_path / "README.md").read_text()
     assert 'load_pipeline("me/tiny")' in card and "stands for this folder" not in card
