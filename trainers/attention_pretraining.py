@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch import nn
 from transformers import (
     BartConfig,
     BartForCausalLM,
@@ -22,7 +23,6 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
-from transformers.loss.loss_utils import ForMaskedLMLoss
 from trl.models import unwrap_model_for_generation
 
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, encoder_length_stages, output_length
@@ -105,8 +105,14 @@ class AttentionPretrainingTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin
         decoder_input_ids = labels.masked_fill(labels == -100, pad).roll(1, dims=-1)
         decoder_input_ids[:, 0] = start
         outputs = model(**inputs, decoder_input_ids=decoder_input_ids, use_cache=False)
-        vocab_size = outputs.logits.shape[-1]
-        loss = ForMaskedLMLoss(outputs.logits, labels, vocab_size, num_items_in_batch)
+        loss = nn.functional.cross_entropy(
+            outputs.logits.float().flatten(0, 1),
+            labels.flatten(),
+            ignore_index=-100,
+            reduction="sum",
+            label_smoothing=self.args.label_smoothing_factor,
+        )
+        loss = loss / ((labels != -100).sum() if num_items_in_batch is None else num_items_in_batch)
         # DDP averages gradients over processes, and every process divides by the characters of all of them.
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes

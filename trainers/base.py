@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_utils import seed_worker
 
-from .batching import DurationBatchSampler, SamplerEpochCallback
+from .batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
 from .muon import build_muon
 from .sources import SpeechDataset
+from .stage_records import is_evaluation
 
 
 # Arguments of transformers that nothing here would honour, and the values that they must keep.
@@ -90,6 +91,11 @@ class SpeechTrainerMixin:
     _tag_names = ["entropy-asr"]
 
     def __init__(self, model, args, *positional, callbacks=None, **kwargs):
+        if args.n_gpu > 1:
+            raise ValueError(
+                f"one process would share its batches among {args.n_gpu} GPUs (torch.nn.DataParallel), and the losses "
+                "here are not made for that: give --accelerate_config ddp, or one GPU by CUDA_VISIBLE_DEVICES=0."
+            )
         frozen = freeze_modules(model, args.freeze)
         super().__init__(model, args, *positional, callbacks=[*(callbacks or []), SamplerEpochCallback()], **kwargs)
         for name, module in frozen.items():
@@ -114,6 +120,8 @@ class SpeechTrainerMixin:
     def create_optimizer(self, *args, **kwargs):
         """The optimizer that `args.optim` names, or Muon."""
         if self.args.muon and self.optimizer is None:
+            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+                raise ValueError("muon needs whole matrices, and FSDP and DeepSpeed cut them up: leave muon out.")
             self.optimizer = build_muon(self.model, self.args)
         return super().create_optimizer(*args, **kwargs)
 
@@ -139,19 +147,21 @@ class SpeechTrainerMixin:
         if isinstance(eval_dataset, str):
             eval_dataset = self.eval_dataset[eval_dataset]
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
-        sampler = DurationBatchSampler(
+        # Metrics compare with their texts, and tell them from rows repeated to have even batches.
+        self._evaluated_rows = rows
+        sampler = EvaluationBatchSampler(
             rows["duration"][:],
             max_batch_duration=self.args.max_batch_duration,
             max_batch_size=self.args.per_device_eval_batch_size,
-            shuffle=False,
+            num_processes=self.accelerator.num_processes,
         )
         return self.accelerator.prepare(self._speech_loader(rows, sampler, self.data_collator.evaluation()))
 
     def _row_dataset(self, rows) -> torch.utils.data.Dataset:
         """What the collator gets its rows from, by `(index, draw)`."""
-        return SpeechDataset(rows)
+        return SpeechDataset(rows, replace_unreadable=True)
 
-    def _speech_loader(self, rows, sampler: DurationBatchSampler, collator) -> DataLoader:
+    def _speech_loader(self, rows, sampler: EpochBatchSampler, collator) -> DataLoader:
         workers = self.args.dataloader_num_workers
         return DataLoader(
             self._row_dataset(rows),
@@ -222,7 +232,7 @@ def model_card(trainer: SpeechTrainerMixin, model_name: str) -> str:
         language=sorted(set(trainer.train_dataset["language"][:]) & {"en", "zh"}),
     )
     sources = sorted(set(trainer.train_dataset["source"][:]))
-    evaluations = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
+    evaluations = [entry for entry in trainer.state.log_history if is_evaluation(entry)]
     metrics = {
         name.removeprefix("eval_"): value
         for name, value in (evaluations[-1] if evaluations else {}).items()

@@ -209,6 +209,52 @@ class DurationBatchSampler(EpochBatchSampler):
             )
 
 
+class EvaluationBatchSampler(DurationBatchSampler):
+    """Batches from short to long, the same every time; under several processes those of a step are equally large.
+
+    `Trainer` gathers the outputs of a step, which works for equal sizes alone. Rows are given in the order of their
+    durations; the last batches are filled up with the last row, so outputs gathered beyond the number of rows are
+    repeats.
+
+    Args:
+        durations: Duration of each utterance in seconds, of shape `(num_utterances,)`.
+        max_batch_duration: Bound, in seconds, on longest duration * number of utterances of a batch.
+        max_batch_size: Largest number of utterances in a batch. None: no bound.
+        num_processes: Number of processes; their batches follow one another.
+
+    Raises:
+        ValueError: A duration is not a positive finite number, or a bound is not positive.
+    """
+
+    def __init__(
+        self,
+        durations: Sequence[float] | np.ndarray,
+        max_batch_duration: float,
+        max_batch_size: int | None = None,
+        num_processes: int = 1,
+    ):
+        durations = np.asarray(durations, dtype=np.float64)
+        _check_bounds(durations, max_batch_duration, max_batch_size, 1, 0)
+        by_duration = np.argsort(durations, kind="stable")
+        filled = np.append(by_duration, np.repeat(by_duration[-1], -len(durations) % num_processes))
+        # One row of each process: the sampler above decides how many of these make a step.
+        self._rows_of_steps = filled.reshape(-1, num_processes)
+        self.num_processes = num_processes
+        super().__init__(durations[self._rows_of_steps[:, -1]], max_batch_duration, max_batch_size, shuffle=False)
+
+    def __len__(self) -> int:
+        """Number of batches of all processes."""
+        return super().__len__() * self.num_processes
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in self._batches(self.epoch):
+            for batch in self._rows_of_steps[step].reshape(self.num_processes, -1).tolist():
+                yield [(index, 0) for index in batch]
+
+    def _warn_about_long_utterances(self) -> None:
+        """Nothing to say: a long utterance is evaluated in a batch of its own."""
+
+
 def _check_bounds(
     durations: np.ndarray,
     max_batch_duration: float,

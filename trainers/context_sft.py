@@ -122,14 +122,14 @@ def with_hints(rows: Dataset, kind: str) -> Dataset:
 
 def context_data(settings: SimpleNamespace, processor: EntropyASRProcessor) -> SFTData:
     """Rows with keywords and distractors; the evaluation rows three times: without, with right, with wrong hints."""
-    data = transcription_data(settings, processor)
+    data, num_proc = transcription_data(settings, processor), settings.data.num_proc
     chooser = KeywordChooser(data.train_rows, settings.context, processor.phoneme_tokenizer)
     eval_rows = None
     if data.eval_rows is not None:
-        rows = add_keywords(data.eval_rows, chooser)
+        rows = add_keywords(data.eval_rows, chooser, num_proc)
         eval_rows = {f"{kind}_hints": with_hints(rows, kind) for kind in ("none", "right", "wrong")}
     collator = ContextCollator(data.collator.feature_extractor, data.collator.augmenter, context=settings.context)
-    train_rows = add_keywords(settings.long_utterances.repeated(data.train_rows), chooser)
+    train_rows = add_keywords(settings.long_utterances.repeated(data.train_rows), chooser, num_proc)
     return replace(data, train_rows=train_rows, eval_rows=eval_rows, collator=collator)
 
 

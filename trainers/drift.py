@@ -64,7 +64,7 @@ class DriftProbe:
         rows = rows.select(np.unique(np.linspace(0, len(rows) - 1, min(max_rows, len(rows))).astype(int)))
         sampler = DurationBatchSampler(rows["duration"][:], max_batch_duration=max_duration, shuffle=False)
         rank, world_size = accelerator.process_index, accelerator.num_processes
-        dataset, collate = SpeechDataset(rows), collator.evaluation()
+        dataset, collate = SpeechDataset(rows, replace_unreadable=True), collator.evaluation()
         batches = [collate([dataset[index] for index, _ in batch]) for batch in list(sampler)[rank::world_size]]
         names = ("input_features", "attention_mask")
         return cls([{name: batch[name] for name in names} for batch in batches], accelerator)

@@ -210,11 +210,13 @@ def encoded_rows(
     return EncodedRows(Dataset.from_dict(columns), speech, inventory)
 
 
-def with_keywords(encoded: EncodedRows, context: ContextConfig, processor: EntropyASRProcessor) -> EncodedRows:
-    """The same rows with the columns that hints are drawn from."""
+def with_keywords(
+    encoded: EncodedRows, context: ContextConfig, processor: EntropyASRProcessor, num_proc: int = 1
+) -> EncodedRows:
+    """The same rows with the columns that hints are drawn from, chosen in `num_proc` processes."""
     rows = encoded.rows.with_format(None)
     chooser = KeywordChooser(rows, context, processor.phoneme_tokenizer)
-    return EncodedRows(add_keywords(rows, chooser), encoded.speech, encoded.inventory)
+    return EncodedRows(add_keywords(rows, chooser, num_proc), encoded.speech, encoded.inventory)
 
 
 def _speakable(pieces: list[tuple[str, str]], inventory: UnitInventory, processor: EntropyASRProcessor):
@@ -238,7 +240,7 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     with settings.training.main_process_first(desc="data"):
         encoded = _prepare_rows(settings, model, processor)
         if "context" in section:
-            encoded = with_keywords(encoded, settings.context, processor)
+            encoded = with_keywords(encoded, settings.context, processor, settings.data.num_proc)
             collator = EncodedContextCollator(processor.feature_extractor, context=settings.context)
     trainer = EncodedSFTTrainer(
         model,
@@ -258,12 +260,14 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
 
 def _prepare_rows(settings: SimpleNamespace, model: EntropyASRForConditionalGeneration, processor) -> EncodedRows:
     data = settings.data
-    rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer)
+    rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc)
     collator = FeatureCollator(processor.feature_extractor, data.augmenter(settings.augmentation))
     name = fingerprint([_without_text(data), asdict(settings.augmentation), encoder_fingerprint(model)])[:16]
     speech = encoded_or_loaded(
         Path(data.cache_dir) / f"encoded-{name}",
-        lambda: encode_speech(model, rows, collator, data.passes, data.seed, data.encoding_batch_duration),
+        lambda: encode_speech(
+            model.to(settings.training.device), rows, collator, data.passes, data.seed, data.encoding_batch_duration
+        ),
     )
     return encoded_rows(data, rows, speech, processor)
 

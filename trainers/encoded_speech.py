@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -109,19 +110,24 @@ def encode_speech(
     """
     dataset = SpeechDataset(rows)
     sampler = DurationBatchSampler(rows["duration"][:], max_batch_duration, shuffle=False, seed=seed)
-    frames, row_numbers, units = [], [], []
+    lengths, row_numbers, units = [], [], []
     model.eval()
-    for epoch in range(passes):
-        sampler.set_epoch(epoch)
-        for batch in tqdm(sampler, desc=f"Encoding speech, pass {epoch + 1} of {passes}"):
-            items = [dataset[key] for key in batch]
-            for item, (encoded, log_probs) in zip(items, _encode_batch(model, collator, items), strict=True):
-                units += _units(len(frames), log_probs, item["phoneme_ids"])
-                frames.append(encoded.half().numpy())
-                row_numbers.append(item["index"])
-    lengths = [len(recording) for recording in frames]
+    # Not in memory: an hour of frames of a large encoder takes 200 MB.
+    with tempfile.TemporaryFile() as file:
+        for epoch in range(passes):
+            sampler.set_epoch(epoch)
+            for batch in tqdm(sampler, desc=f"Encoding speech, pass {epoch + 1} of {passes}"):
+                items = [dataset[key] for key in batch]
+                for item, (encoded, log_probs) in zip(items, _encode_batch(model, collator, items), strict=True):
+                    units += _units(len(lengths), log_probs, item["phoneme_ids"])
+                    file.write(encoded.half().numpy().tobytes())
+                    lengths.append(len(encoded))
+                    row_numbers.append(item["index"])
+        file.flush()
+        shape = (sum(lengths), model.config.audio_config.hidden_size)
+        frames = np.memmap(file, np.float16, "r", shape=shape)
     return EncodedSpeech(
-        frames=np.concatenate(frames),
+        frames=frames,
         ends=np.cumsum(lengths),
         rows=np.array(row_numbers),
         units=np.array(units, dtype=np.int64).reshape(-1, len(UNIT_COLUMNS)),

@@ -104,7 +104,7 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         **kwargs,
     ):
         model.config.ctc_loss_reduction = "sum"
-        kwargs.setdefault("compute_metrics", phoneme_error_metrics)
+        kwargs.setdefault("compute_metrics", self._phoneme_error_metrics)
         kwargs.setdefault("preprocess_logits_for_metrics", greedy_phonemes)
         collator = configure_collator(data_collator, model, args)
         super().__init__(model, args, collator, *positional, **kwargs)
@@ -153,6 +153,10 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and self.drift_monitor is not None:
             self.drift_monitor.load_state(Path(checkpoint))
+
+    def _phoneme_error_metrics(self, prediction) -> dict[str, float]:
+        num_rows = len(self._evaluated_rows)
+        return phoneme_error_metrics(prediction.predictions[:num_rows], prediction.label_ids[:num_rows])
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the consistency term's part of the loss (of this process) since the last log."""
@@ -203,16 +207,25 @@ def configure_collator(collator: CTCCollator, model: EntropyASRForCTC, args: Enc
     return replace(collator, views=views, chunk_sizes=args.chunk_sizes, left_chunks=args.left_chunks)
 
 
-def add_phoneme_ids(rows: Dataset, tokenizer: EntropyASRPhonemeTokenizer) -> Dataset:
-    """Adds the CTC labels `phoneme_ids` of each row's text."""
+def add_phoneme_ids(rows: Dataset, tokenizer: EntropyASRPhonemeTokenizer, num_proc: int = 1) -> Dataset:
+    """Adds the CTC labels `phoneme_ids` of each row's text, found in `num_proc` processes."""
 
     def phonemize(batch):
         languages = [None if language == NON_SPEECH else language for language in batch["language"]]
         phonemes = tokenizer.phonemize_batch(batch["text"], languages)
         return {"phoneme_ids": [tokenizer.convert_tokens_to_ids(row) for row in phonemes]}
 
-    labels = rows.select_columns(["text", "language"]).map(phonemize, batched=True, batch_size=1000, desc="Phonemes")
-    return rows.add_column("phoneme_ids", labels.with_format("arrow")["phoneme_ids"][:].combine_chunks())
+    texts = rows.select_columns(["text", "language"])
+    labels = texts.map(
+        phonemize,
+        batched=True,
+        batch_size=1000,
+        remove_columns=texts.column_names,
+        num_proc=num_proc if num_proc > 1 else None,
+        desc="Phonemes",
+    )
+    # Beside each other, not added: both stay on disk.
+    return concatenate_datasets([rows, labels], axis=1)
 
 
 def greedy_phonemes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -227,11 +240,16 @@ def collapse(ids: np.ndarray, blank: int = 0) -> list[int]:
     return ids[~repeats & (ids != blank) & (ids >= 0)].tolist()
 
 
-def phoneme_error_metrics(prediction) -> dict[str, float]:
-    """`per`: edit distance over reference length, summed over utterances, in [0, inf)."""
+def phoneme_error_metrics(frames: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """`per`: edit distance over reference length, summed over utterances, in [0, inf).
+
+    Args:
+        frames: Best phoneme of each frame `(N, T)`, -100 or blank where padded.
+        labels: Phonemes `(N, L)`, -100 where padded.
+    """
     pairs = [
         (reference[reference >= 0].tolist(), collapse(hypothesis))
-        for reference, hypothesis in zip(prediction.label_ids, prediction.predictions, strict=True)
+        for reference, hypothesis in zip(labels, frames, strict=True)
     ]
     errors = sum(Levenshtein.distance(reference, hypothesis) for reference, hypothesis in pairs)
     return {"per": errors / max(1, sum(len(reference) for reference, _ in pairs))}
@@ -273,7 +291,7 @@ class EncoderModelSection:
 
 def measure_cmvn(extractor: EntropyASRFeatureExtractor, rows: Dataset, max_rows: int = 3000):
     """Feature extractor with the global mean and variance of (evenly spaced) rows."""
-    dataset = SpeechDataset(rows)
+    dataset = SpeechDataset(rows, replace_unreadable=True)
     count, total, squares = 0, torch.zeros(extractor.feature_size, dtype=torch.float64), 0.0
     for index in np.linspace(0, len(dataset) - 1, min(max_rows, len(dataset))).astype(int):
         frames = extractor.filterbank(torch.from_numpy(dataset[int(index)]["samples"])).double()
@@ -301,9 +319,9 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
 
     tokenizer = EntropyASRPhonemeTokenizer()
     with args.main_process_first(desc="data"):
-        rows = add_phoneme_ids(data.train_rows(), tokenizer)
+        rows = add_phoneme_ids(data.train_rows(), tokenizer, data.num_proc)
         eval_rows = data.eval_rows()
-        eval_rows = None if eval_rows is None else add_phoneme_ids(eval_rows, tokenizer)
+        eval_rows = None if eval_rows is None else add_phoneme_ids(eval_rows, tokenizer, data.num_proc)
         augmenter = data.augmenter(settings.augmentation)
     extractor = settings.model.build_feature_extractor(rows)
     trainer = EncoderPretrainingTrainer(

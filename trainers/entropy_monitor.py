@@ -125,7 +125,8 @@ class EntropyMonitor(TrainerCallback):
     def _frames(self) -> torch.Tensor:
         """Encoder frames of the fixed rows, `(N, D)` float32 on the CPU."""
         if self._batches is None:
-            dataset, collator = SpeechDataset(self._rows), self.trainer.data_collator.evaluation()
+            dataset = SpeechDataset(self._rows, replace_unreadable=True)
+            collator = self.trainer.data_collator.evaluation()
             chosen = self._chosen(self.config.max_rows, self.config.max_seconds)
             rows = sorted((dataset[int(number)] for number in chosen), key=lambda row: len(row["samples"]))
             batches = [collator.features(rows[start : start + 8]) for start in range(0, len(rows), 8)]

@@ -38,7 +38,7 @@ from trl.trainer.utils import selective_log_softmax_and_entropy, split_tensor_di
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel, EntropyASRProcessor
 
 from .base import SpeechTrainerMixin, StageArguments, keep_in_evaluation
-from .batching import DurationBatchSampler, GroupBatchSampler
+from .batching import EvaluationBatchSampler, GroupBatchSampler
 from .context_sft import ContextCollator, keyword_recall
 from .keywords import ContextConfig, KeywordChooser, add_keywords, draw_hints
 from .recognition import RecognitionEvaluationMixin
@@ -320,11 +320,11 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         rows = self.eval_dataset[rows] if isinstance(rows, str) else rows
         self._evaluated_rows = rows
-        sampler = DurationBatchSampler(
+        sampler = EvaluationBatchSampler(
             rows["duration"][:],
             max_batch_duration=math.inf,
             max_batch_size=self.args.per_device_eval_batch_size,
-            shuffle=False,
+            num_processes=self.accelerator.num_processes,
         )
         return self.accelerator.prepare(self._speech_loader(rows, sampler, self.data_collator))
 
@@ -488,7 +488,7 @@ def with_context_columns(rows: Dataset) -> Dataset:
     return rows
 
 
-def add_hints(rows: Dataset, chooser: KeywordChooser, config: ContextConfig) -> Dataset:
+def add_hints(rows: Dataset, chooser: KeywordChooser, config: ContextConfig, num_proc: int = 1) -> Dataset:
     """Adds the columns `hints`, those of each row's prompt, and `keywords`, what is rewarded.
 
     Rewarded are the row's own keywords among the hints, and the important ones that are spoken.
@@ -498,7 +498,7 @@ def add_hints(rows: Dataset, chooser: KeywordChooser, config: ContextConfig) -> 
         chooser: Chooses keywords and distractors.
         config: How hints are drawn.
     """
-    rows = add_keywords(rows, chooser)
+    rows = add_keywords(rows, chooser, num_proc)
     hints, wanted = [], []
     for number, row in enumerate(rows.select_columns(["keywords", "distractors", "important"])):
         hints.append(draw_hints(row, config, np.random.default_rng([config.seed, 3, number])))
@@ -533,12 +533,13 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     settings = read_sections(section, SECTIONS, output_dir, seed, "grpo")
     start_stage(output_dir, seed)
 
-    model, processor = settings.model.build()
+    model, processor = settings.model.build(output_dir)
     with settings.training.main_process_first(desc="data"):
         rows, eval_rows = settings.data.train_rows(), settings.data.eval_rows()
         chooser = KeywordChooser(rows, settings.context, processor.phoneme_tokenizer)
-        rows = add_hints(rows, chooser, settings.context)
-        eval_rows = None if eval_rows is None else add_hints(eval_rows, chooser, settings.context)
+        num_proc = settings.data.num_proc
+        rows = add_hints(rows, chooser, settings.context, num_proc)
+        eval_rows = None if eval_rows is None else add_hints(eval_rows, chooser, settings.context, num_proc)
     trainer = ASRGRPOTrainer(
         model,
         settings.training,

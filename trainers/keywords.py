@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import datasets
 import numpy as np
 from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
@@ -231,8 +232,11 @@ def _count_spans(rows: Dataset, max_rows: int) -> dict[str, Counter]:
     return counts
 
 
-def add_keywords(rows: Dataset, chooser: KeywordChooser) -> Dataset:
-    """Adds the columns of [`KeywordChooser.choose`]; the rows need not be those the chooser was built from."""
+def add_keywords(rows: Dataset, chooser: KeywordChooser, num_proc: int = 1) -> Dataset:
+    """Adds the columns of [`KeywordChooser.choose`], chosen in `num_proc` processes.
+
+    The rows need not be those the chooser was built from.
+    """
     texts = rows.select_columns(["text", "language"])
     chosen = texts.map(
         lambda batch, numbers: chooser.choose(batch["text"], batch["language"], numbers),
@@ -242,11 +246,10 @@ def add_keywords(rows: Dataset, chooser: KeywordChooser) -> Dataset:
         features=Features({name: List(Value("string")) for name in COLUMNS}),
         # By default it would be a hash of the whole vocabulary, and different for equal ones.
         new_fingerprint=Hasher.hash((texts._fingerprint, chooser.fingerprint)),
+        num_proc=num_proc if num_proc > 1 else None,
         desc="Keywords",
-    ).with_format("arrow")
-    for name in COLUMNS:
-        rows = rows.add_column(name, chosen[name][:].combine_chunks())
-    return rows
+    )
+    return datasets.concatenate_datasets([rows, chosen], axis=1)
 
 
 def draw_hints(row: dict, config: ContextConfig, rng: np.random.Generator) -> list[str]:

@@ -81,8 +81,8 @@ class TextSection:
         text: Fields of [`TextSource`], one entry a file.
         transcripts: Fields of [`~sources.DataSource`]: the rows' texts are learnt, plain and from phonemes.
         synthetic: Fields of [`~stage.SynthesisSource`]: the same for sentences that later stages hear synthesised.
-        copies: Number of blocks in which spans of random tokens are said twice, the second time in another order and to
-            be learnt: hints are used by copying, and little text teaches it late or never.
+        copies: Number of blocks in which spans of random tokens are said twice, the second time in another order and
+            to be learnt: hints are used by copying, and little text teaches it late or never.
         block_size: Tokens of one training sequence.
         phoneme_errors: Share of phonemes that are dropped, doubled or exchanged in the input, as an encoder errs.
         seed: Seed of pieces and errors.
@@ -249,9 +249,8 @@ def copy_block(size: int, vocab_size: int, rng: np.random.Generator) -> tuple[li
     ids: list[int] = []
     labels: list[int] = []
     while len(ids) < size:
-        spans = [
-            rng.integers(len(SPECIAL_TOKENS), vocab_size, rng.integers(2, 9)).tolist() for _ in range(rng.integers(1, 7))
-        ]
+        lengths = rng.integers(2, 9, rng.integers(1, 7))
+        spans = [rng.integers(len(SPECIAL_TOKENS), vocab_size, length).tolist() for length in lengths]
         for span in spans:
             ids += span
             labels += [-100] * len(span)

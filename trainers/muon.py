@@ -128,11 +128,8 @@ class MuonWithAdamW(torch.optim.AdamW):
 def build_muon(model: nn.Module, args: TrainingArguments) -> MuonWithAdamW:
     """Optimizer of all trainable parameters of a model; biases and norms are not decayed.
 
-    Raises:
-        ValueError: the model is to be split over devices: Newton-Schulz needs whole matrices.
+    The model must not be split over devices, as FSDP and DeepSpeed do: Newton-Schulz needs whole matrices.
     """
-    if args.fsdp or args.deepspeed:
-        raise ValueError("muon needs whole matrices on every device: leave it out with FSDP and DeepSpeed.")
     matrices = layer_matrices(model)
     others = {n: p for n, p in model.named_parameters() if p.requires_grad and n not in matrices}
     groups = [

@@ -109,9 +109,10 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
 
     processor = EntropyASRProcessor.from_pretrained(path)
     with settings.training.main_process_first(desc="data"):
-        rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer)
+        rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc)
         eval_rows = data.eval_rows()
-        eval_rows = None if eval_rows is None else add_phoneme_ids(eval_rows, processor.phoneme_tokenizer)
+        if eval_rows is not None:
+            eval_rows = add_phoneme_ids(eval_rows, processor.phoneme_tokenizer, data.num_proc)
         augmenter = data.augmenter(settings.augmentation)
     trainer = PhonemeHeadTrainer(
         phoneme_model(settings.model.build()),

@@ -22,13 +22,6 @@ class RecognitionEvaluationMixin:
     # The part of a batch that `generate` takes besides the prompt.
     _speech_inputs = ("input_features", "input_features_mask")
 
-    def get_eval_dataloader(self, eval_dataset=None):
-        """As in [`~base.SpeechTrainerMixin`]; remembers the rows, whose texts the metrics compare with."""
-        named = isinstance(eval_dataset, str)
-        rows = self.eval_dataset[eval_dataset] if named else eval_dataset
-        self._evaluated_rows = self.eval_dataset if rows is None else rows
-        return super().get_eval_dataloader(eval_dataset)
-
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """Loss and greedy transcription of a batch: `(loss, generated ids, row numbers)`."""
         row_numbers = inputs.pop("row_numbers")

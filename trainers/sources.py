@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 SAMPLING_RATE = 16000
 NON_SPEECH = "none"
 ENCODED_AUDIO = {"bytes": Value("binary"), "path": Value("string")}
+# Rows that are looked at for one to take an unreadable one's place.
+MAX_REPLACEMENTS = 1000
 # Part of the cache key of decoded audio: raise it when decoding changes.
 _DECODER_VERSION = 1
 
@@ -53,7 +55,8 @@ class DataSource:
         max_rows: Largest number of rows, the first ones after filtering by duration. None: all.
         min_duration: Shortest duration in seconds.
         max_duration: Longest duration in seconds. None: no bound.
-        streaming: Read a Hub data set while training instead of downloading it first.
+        streaming: Read a Hub data set row by row instead of downloading it first, for loops of your own: the stages
+            refuse it, since their batches are formed by the durations of all rows.
         extra_columns: Further columns that are kept where the data set has them, such as "speaker_id".
     """
 
@@ -226,10 +229,16 @@ class SpeechDataset(torch.utils.data.Dataset):
 
     Args:
         rows: Rows of [`load_source`], [`load_sources`] or [`decode_ahead`].
+        replace_unreadable: In the place of a row whose audio cannot be decoded give the next one that can be and is no
+            longer, with a warning: the damaged file of a large corpus must not end a run. False: raise.
+
+    Raises:
+        AudioError: when indexed, where the audio cannot be decoded and is not to be replaced.
     """
 
-    def __init__(self, rows: Dataset):
+    def __init__(self, rows: Dataset, replace_unreadable: bool = False):
         self.rows = rows
+        self.replace_unreadable = replace_unreadable
         self._table = rows.with_format("arrow")
         self._samples = self._table.select_columns("samples") if "samples" in rows.column_names else None
         self._other_columns = [name for name in rows.column_names if name != "samples"]
@@ -239,6 +248,31 @@ class SpeechDataset(torch.utils.data.Dataset):
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         index, draw = key if isinstance(key, tuple) else (key, 0)
+        try:
+            return self._row(index, draw)
+        except AudioError as error:
+            if not self.replace_unreadable:
+                raise
+            logger.warning(f"Row {index} is replaced by another one: {error}")
+            return self._row_in_place_of(index, draw, error)
+
+    def _row_in_place_of(self, index: int, draw: int, error: AudioError) -> dict[str, Any]:
+        """The next row, in the order of indices, that is readable and no longer: the batch keeps its bounds."""
+        longest = self._duration(index)
+        for step in range(1, min(len(self), MAX_REPLACEMENTS)):
+            other = (index + step) % len(self)
+            if self._duration(other) > longest:
+                continue
+            try:
+                return self._row(other, draw)
+            except AudioError:
+                continue
+        raise error
+
+    def _duration(self, index: int) -> float:
+        return self._table.select_columns("duration")[index].column(0)[0].as_py()
+
+    def _row(self, index: int, draw: int) -> dict[str, Any]:
         table: pa.Table = self._table[index]
         row = {name: table.column(name)[0].as_py() for name in self._other_columns}
         samples = read_samples(row) if self._samples is None else read_samples({"samples": _row_samples(table)})

@@ -75,7 +75,7 @@ class DataSection:
         max_duration: Longest utterance trained on, in seconds.
         decode_ahead: Decode all audio once, to 115 MB an hour. False: decode in the data loader's workers, each time.
         cache_dir: Where decoded and synthetic audio is kept.
-        num_proc: Number of processes that decode and synthesise.
+        num_proc: Number of processes that decode, synthesise, spell phonemes and choose keywords.
     """
 
     train: list[dict] = field(default_factory=list)
@@ -96,7 +96,11 @@ class DataSection:
         # All of them before any is loaded: loading takes minutes.
         for name in ("train", "eval", "noise"):
             for source in getattr(self, name):
-                from_mapping(DataSource, source, f"data.{name}")
+                if from_mapping(DataSource, source, f"data.{name}").streaming:
+                    raise ValueError(
+                        f"data.{name}: {source['path']}: batches are formed by the durations of all rows, which a "
+                        "stream does not tell; leave `streaming` out."
+                    )
         for name in ("synthetic", "synthetic_eval"):
             for source in getattr(self, name):
                 from_mapping(SynthesisSource, source, f"data.{name}")

@@ -59,13 +59,22 @@ def summarize_training(records: dict[str, dict[str, Any]]) -> dict[str, dict[str
             "seconds": record["seconds"],
             "loss": [[entry["step"], entry["loss"]] for entry in record["history"] if "loss" in entry],
             "development": [
-                {key: value for key, value in entry.items() if key in ("step", "eval_per", "eval_wer", "eval_cer")}
+                {key: value for key, value in entry.items() if key == "step" or _is_error_rate(key)}
                 for entry in record["history"]
-                if "eval_loss" in entry
+                if is_evaluation(entry)
             ],
         }
         for name, record in records.items()
     }
+
+
+def is_evaluation(entry: dict[str, float]) -> bool:
+    """Whether an entry of a log history is an evaluation, of one set (`eval_loss`) or a named one (`eval_x_loss`)."""
+    return any(name.startswith("eval_") and name.endswith("_loss") for name in entry)
+
+
+def _is_error_rate(name: str) -> bool:
+    return name.startswith("eval_") and name.endswith(("_per", "_wer", "_cer"))
 
 
 def training_data(records: dict[str, dict[str, Any]]) -> list[str]:

@@ -99,6 +99,18 @@ def test_loss_of_a_batch_is_that_of_its_rows_alone(rows, tmp_path):
     assert whole == pytest.approx(losses / count, rel=1e-5)
 
 
+def test_label_smoothing_is_honoured(rows, tmp_path):
+    plain, smooth = (build(rows, tmp_path / str(share), label_smoothing_factor=share) for share in (0.0, 0.1))
+    plain.model.eval()
+    with torch.no_grad():
+        batch = batch_of(plain, rows)
+        labels = batch["labels"]
+        expected, outputs = plain.compute_loss(plain.model, dict(batch), return_outputs=True)
+        uniform = -outputs.logits.log_softmax(-1).mean(-1)[labels != -100].mean()
+        loss = smooth.compute_loss(plain.model, dict(batch))
+    assert loss.item() == pytest.approx(0.9 * expected.item() + 0.1 * uniform.item(), rel=1e-5)
+
+
 def test_decoder_sees_no_later_character_and_hears_the_audio(rows, tmp_path):
     trainer = build(rows, tmp_path)
     model = trainer.model.eval()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from training_helpers import make_rows, small_encoder, stage_section, trainer_arguments
-from transformers import HfArgumentParser
+from transformers import HfArgumentParser, TrainingArguments
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
 from entropy_asr.trainers import (
@@ -163,11 +163,11 @@ run_section(name, json.loads(settings), Path(folder), 7)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["encoder", "alignment"])
 def test_two_processes_end_with_one_model(name, components, tmp_path):
-    """With evaluation, whose rows are spread over the processes, and an odd number of batches."""
+    """With evaluation, whose odd number of rows is spread over the processes, and an odd number of batches."""
     section = stage_section(name, components, max_steps=3, eval_strategy="steps", eval_steps=3, max_batch_size=3)
     section["training"] |= {"ddp_backend": "gloo", "per_device_eval_batch_size": 2}
     section["training"] |= {} if name == "encoder" else {"max_new_tokens": 5}
-    section["data"]["eval"] = section["data"]["train"]
+    section["data"]["eval"] = [{**source, "max_rows": 7} for source in section["data"]["train"]]
     script = tmp_path / "script.py"
     script.write_text(TWO_PROCESSES)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -187,3 +187,18 @@ def test_two_processes_end_with_one_model(name, components, tmp_path):
     metric = "eval_per" if name == "encoder" else "eval_wer"
     assert any(metric in entry for entry in record["history"])
     assert (folder / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", ["is_fsdp_enabled", "is_deepspeed_enabled"])
+def test_muon_is_refused_where_matrices_are_cut_up(name, tmp_path):
+    """Accelerate's configuration arrives by environment: the arguments say nothing of it."""
+    trainer = encoder_trainer(tmp_path, muon=True)
+    setattr(trainer, name, True)
+    with pytest.raises(ValueError, match="leave muon out"):
+        trainer.create_optimizer()
+
+
+def test_several_gpus_of_one_process_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
+    with pytest.raises(ValueError, match="--accelerate_config ddp"):
+        encoder_trainer(tmp_path)

@@ -13,6 +13,7 @@ from transformers import TrainerState
 
 from entropy_asr.trainers.batching import (
     DurationBatchSampler,
+    EvaluationBatchSampler,
     SamplerEpochCallback,
     padding_share,
     set_sampler_epoch,
@@ -253,6 +254,23 @@ def test_resuming_on_two_processes_gives_the_rest_of_the_epoch():
     # The epoch that training has reached when a checkpoint of epoch 3 is loaded.
     SamplerEpochCallback().on_epoch_begin(None, TrainerState(epoch=3.4), None, train_dataloader=loader)
     assert list(loader)[: len(remaining)] == remaining
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [1, 7, 80, 500])
+def test_evaluation_batches_of_a_step_are_equally_large(count, num_processes):
+    durations = dummy_durations(count)
+    sampler = EvaluationBatchSampler(durations, 60.0, max_batch_size=10, num_processes=num_processes)
+    batches = [[index for index, _ in batch] for batch in sampler]
+    assert len(batches) == len(sampler) and len(batches) % num_processes == 0
+    for start in range(0, len(batches), num_processes):
+        assert len({len(batch) for batch in batches[start : start + num_processes]}) == 1
+    for batch in batches:
+        assert len(batch) == 1 or (len(batch) <= 10 and durations[batch].max() * len(batch) <= 60.0)
+    given = [index for batch in batches for index in batch]
+    # Each row once, and what comes beyond is a repeat.
+    assert sorted(given[:count]) == list(range(count))
+    assert len(given) < count + num_processes
 
 
 def test_setting_the_epoch_of_another_sampler_is_refused():

@@ -231,6 +231,13 @@ def test_bad_audio_is_left_out_with_its_name_each_time(tmp_path, load, caplog):
         assert decoded["text"][:] == ["text 0", "text 3"]
     with pytest.raises(AudioError, match="cut.ogg"):
         SpeechDataset(dataset)[1]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        in_place = SpeechDataset(dataset, replace_unreadable=True)[1]
+    assert in_place["text"] == "text 0", "text 3 is longer, and the next one unreadable too"
+    assert "Row 1 is replaced" in caplog.text and "cut.ogg" in caplog.text
+    with pytest.raises(AudioError, match="cut.ogg"):
+        SpeechDataset(dataset.select([1, 2]), replace_unreadable=True)[0]
     with pytest.raises(ValueError, match="None of the 2 rows has readable audio; the first: cut.ogg"):
         decode_ahead(dataset.select([1, 2]), tmp_path / "decoded")
 

@@ -109,6 +109,12 @@ def test_wrong_fields_of_sources_are_told_before_anything_is_loaded(name):
         DataSection(**{name: [{"languag": "en"}]})
 
 
+@pytest.mark.parametrize("name", ["train", "eval", "noise"])
+def test_streams_are_refused_by_their_names(name):
+    with pytest.raises(ValueError, match=rf"data\.{name}: my-org/speech: .* leave `streaming` out"):
+        DataSection(**{name: [{"path": "my-org/speech", "streaming": True}]})
+
+
 def test_texts_of_files_are_cut_drawn_by_seed_and_counted(tmp_path):
     (tmp_path / "a.txt").write_text("one two three four five six\nseven eight nine\n")
     source = SynthesisSource(texts=str(tmp_path / "a.txt"), language="en", num_texts=2, max_units=2)

@@ -47,6 +47,14 @@ def test_records_tell_stages_in_order_with_their_curves_and_all_data(tmp_path):
     }
 
 
+def test_evaluations_of_several_sets_are_part_of_the_curves():
+    entry = {"step": 4, "eval_none_loss": 1.0, "eval_none_wer": 0.5, "eval_right_wer": 0.25, "eval_right_loss": 0.9}
+    summary = summarize_training(
+        {"context_sft": {"steps": 4, "seconds": 1.0, "history": [entry, {"step": 4, "loss": 2}]}}
+    )
+    assert summary["context_sft"]["development"] == [{"step": 4, "eval_none_wer": 0.5, "eval_right_wer": 0.25}]
+
+
 def test_the_command_does_not_tell_where_output_went(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/bin/entropy-asr", "recipe", "tiny", "--output_dir", "/home/me", "--seed", "3"])
     assert command_line() == "entropy-asr recipe tiny --seed 3"
