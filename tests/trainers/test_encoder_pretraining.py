@@ -94,6 +94,8 @@ def test_labels_are_phonemes_and_none_for_rows_without_speech(rows, tokenizer):
         language = None if row["language"] == "none" else row["language"]
         assert row["phoneme_ids"] == tokenizer.convert_tokens_to_ids(tokenizer.phonemize(row["text"], language))
         assert bool(row["phoneme_ids"]) == (row["language"] != "none")
+    in_two_processes = add_phoneme_ids(rows.remove_columns("phoneme_ids"), tokenizer, num_proc=2)
+    assert in_two_processes["phoneme_ids"][:] == rows["phoneme_ids"][:]
 
 
 def test_evaluation_reports_the_phoneme_error_rate_of_greedy_decoding(rows, tmp_path):

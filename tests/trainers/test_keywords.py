@@ -133,6 +133,9 @@ def test_choice_depends_on_seed_and_row_alone(rows, chosen, tokenizer):
     assert one == {name: [chosen[3][name]] for name in keywords.COLUMNS}
     other = KeywordChooser(rows, ContextConfig(seed=1), tokenizer)
     assert add_keywords(rows, other)["keywords"][:] != chosen["keywords"][:]
+    in_two_processes = add_keywords(rows, chooser, num_proc=2)
+    for name in keywords.COLUMNS:
+        assert in_two_processes[name][:] == chosen[name][:]
 
 
 def test_important_keywords_are_found_where_they_are_spoken(rows, tokenizer, tmp_path):
