@@ -363,7 +363,7 @@ class HotwordIndex:
                 if header["daachorse"] == _daachorse_version():
                     automaton_class = import_daachorse().CharwiseDoubleArrayAhoCorasick
                     automaton = automaton_class.deserialize(arrays["automaton"].tobytes())
-        except (ValueError, KeyError, EOFError, OSError, BadZipFile) as error:
+        except (ValueError, TypeError, KeyError, EOFError, OSError, BadZipFile) as error:
             if isinstance(error, FileNotFoundError):
                 raise
             raise ValueError(f"{path}: not a hotword index: {error}") from error
@@ -388,6 +388,8 @@ class HotwordIndex:
 
 def as_index(hotwords: Iterable[str] | HotwordIndex, phoneme_tokenizer: EntropyASRPhonemeTokenizer) -> HotwordIndex:
     """An index as it is; words as an index of them, with the errors of [`HotwordIndex.build`]."""
+    if isinstance(hotwords, str):
+        raise ValueError(f"`hotwords` is a list of words, not the one string {hotwords!r}.")
     return hotwords if is_index(hotwords) else HotwordIndex.build(hotwords, phoneme_tokenizer)
 
 

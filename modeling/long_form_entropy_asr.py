@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .audio import AudioError, audio_blocks, audio_duration, load_audio
+from .guards_entropy_asr import NO_SPEECH
 from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
 
 
@@ -81,9 +82,14 @@ def needs_segments(inputs: Any, chunk_length_s: float | None, return_timestamps:
     """Whether a call of the pipeline goes through segments: asked to, or because an item is that long.
 
     Generators and data sets are not looked into: they need `chunk_length_s`.
+
+    Raises:
+        ValueError: times of segments are asked for, and that there are none.
     """
+    if chunk_length_s == 0 and return_timestamps is True:
+        raise ValueError("`return_timestamps=True` gives the times of segments, and `chunk_length_s=0` cuts none.")
     if chunk_length_s is not None or return_timestamps is True:
-        return chunk_length_s != 0 or return_timestamps is True
+        return chunk_length_s != 0
     items = inputs if isinstance(inputs, list) else [inputs]
     return any(_is_long(item, SEGMENT_SECONDS) for item in items)
 
@@ -193,8 +199,10 @@ class LongFormTranscriber:
 
 
 def _merge_verdicts(results: list[tuple[float, float, dict[str, Any]]]) -> dict[str, Any]:
-    """Confidence of an item, the mean over its seconds, and the flags of any of its segments, where they have them."""
+    """Confidence of an item, the mean over its speech, and the flags of any of its segments, where they have them."""
     merged: dict[str, Any] = {}
+    # Pauses say nothing of an item in which somebody speaks elsewhere.
+    results = [item for item in results if NO_SPEECH not in item[2].get("flags", [])] or results
     if any("confidence" in result for *_, result in results):
         seconds = sum(end - start for start, end, _ in results)
         merged["confidence"] = sum((end - start) * result["confidence"] for start, end, result in results) / seconds

@@ -55,6 +55,8 @@ NEW_TOKENS_PER_AUDIO_TOKEN = 4
 MIN_NEW_TOKENS = 8
 # Arguments of the stock pipeline that have no meaning here.
 UNSUPPORTED = ("stride_length_s",)
+# Arguments of the pipeline that decide on the prompt and what is generated at all.
+OWN_ARGUMENTS = ("language", "hotwords", "hotword_tolerance", "guards")
 TIMED_UNITS = ("word", "phoneme")
 DEFAULT_GUARDS = GuardSettings()
 
@@ -153,7 +155,8 @@ class EntropyASRPipeline(Pipeline):
                 whose phonemes are heard are hints to the model. A list needs the extra `g2p`.
             hotword_tolerance (`float`, *optional*, defaults to 0): also takes words that are nearly heard, see
                 [`HotwordIndex.search`].
-            return_timestamps (`str`, *optional*): "word" or "phoneme" adds `chunks`; needs the extra `g2p`.
+            return_timestamps (`str` or `bool`, *optional*): "word" or "phoneme" adds `chunks`; needs the extra `g2p`.
+                `True` adds those of segments, however long the item is.
             return_confidence (`bool`, *optional*, defaults to `False`): adds `confidence`, how far the phoneme head
                 supports the text, and `flags`; to chunks, `confidence`. Needs the extra `g2p`.
             return_flags (`bool`, *optional*, defaults to `False`): adds `flags`: "no_speech", "length_limit" (the text
@@ -255,6 +258,8 @@ class EntropyASRPipeline(Pipeline):
         _refuse(others)
         self.processor.prompt(language)  # an unknown language is told before any audio is read
         forward_params = dict(generate_kwargs or {})
+        if misplaced := [name for name in OWN_ARGUMENTS if name in forward_params]:
+            raise ValueError(f"`{misplaced[0]}` is no argument of `generate`: give it beside `generate_kwargs`.")
         for name, value in (("num_beams", num_beams), ("max_new_tokens", max_new_tokens)):
             if value is not None and forward_params.setdefault(name, value) != value:
                 raise ValueError(f"`{name}` is {value}, but {forward_params[name]} in `generate_kwargs`.")
@@ -455,7 +460,9 @@ class EntropyASRPipeline(Pipeline):
         sequences = self.model.generate(**inputs, generation_config=config, stopping_criteria=criteria, **others)
         sequences = sequences[:, prompt_length:]
         ends = torch.tensor(config.eos_token_id, device=sequences.device).reshape(-1)
-        return sequences, (~torch.isin(sequences, ends).any(-1)).tolist()
+        # Behind its bound a row is padded, with a token that may be an end as well.
+        within_bound = torch.arange(sequences.shape[1], device=sequences.device) < new_tokens[:, None]
+        return sequences, (~(torch.isin(sequences, ends) & within_bound).any(-1)).tolist()
 
     def _max_new_tokens(
         self, inputs: dict[str, torch.Tensor], max_new_tokens: int | None, guards: GuardSettings
@@ -501,6 +508,8 @@ class EntropyASRPipeline(Pipeline):
         lengths = zip(audio_tokens.tolist(), text_tokens.tolist(), strict=True)
         rows = zip(model_inputs["names"], model_inputs["seconds"], lengths, strict=True)
         for name, seconds, (num_audio, num_text) in rows:
+            if num_audio < 1:
+                raise AudioError(f"{name}: lasts {1000 * seconds:.1f} ms, and the encoder hears nothing so short")
             max_audio = self._max_audio_tokens(num_text, max_new_tokens)
             max_seconds = min(window, seconds * max_audio / num_audio)
             if seconds > max_seconds:

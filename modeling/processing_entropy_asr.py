@@ -218,13 +218,8 @@ class EntropyASRProcessor(ProcessorMixin):
         return images, None if text is None else list(text), videos, audio
 
     def _process_audio(self, audio, **kwargs):
-        extracted = self.feature_extractor(
-            audio, sampling_rate=self.sampling_rate, return_attention_mask=True, return_tensors="pt"
-        )
-        inputs = {
-            "input_features": extracted[self.feature_extractor.model_input_names[0]],
-            "input_features_mask": extracted["attention_mask"],
-        }
+        features, mask = extract_features(self.feature_extractor, audio)
+        inputs = {"input_features": features, "input_features_mask": mask}
         counts = self.num_audio_tokens(inputs["input_features_mask"].long().sum(-1)).tolist()
         return inputs, [self.audio_token * count for count in counts]
 
@@ -259,6 +254,8 @@ class EntropyASRProcessor(ProcessorMixin):
 
     def _check_hints(self, hotwords: list[str] | tuple[str, ...]) -> None:
         """Special tokens in a hint would end the user's turn, or ask for audio that is not there."""
+        if isinstance(hotwords, str):
+            raise ValueError(f"`hotwords` is a list of words, not the one string {hotwords!r}.")
         for word in hotwords:
             token = next((token for token in self.tokenizer.all_special_tokens if token in word), None)
             if token is not None or "\n" in word:
@@ -335,6 +332,8 @@ class EntropyASRProcessor(ProcessorMixin):
                 "A prompt takes the words of an index that were heard: `processor.find_hints(speech.phoneme_logits, "
                 "speech.frame_mask, index)` with `speech = model.encode_speech(...)`; the pipeline does both."
             )
+        if isinstance(hotwords, str):
+            self._check_hints(hotwords)
         items = _as_items(audio)
         languages = language if isinstance(language, (list, tuple)) else [language] * len(items)
         nested = bool(hotwords) and not isinstance(hotwords[0], str)
@@ -380,6 +379,31 @@ class EntropyASRProcessor(ProcessorMixin):
         starts = [i for i in range(len(token_ids) - len(marker) + 1) if token_ids[i : i + len(marker)] == marker]
         answer = token_ids[starts[-1] + len(marker) :] if starts else token_ids
         return answer[: answer.index(self.end_of_text_id)] if self.end_of_text_id in answer else answer
+
+
+def extract_features(
+    feature_extractor: SequenceFeatureExtractor, waveforms: list[np.ndarray]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of a batch, padded, by any feature extractor of transformers.
+
+    Args:
+        feature_extractor: the extractor.
+        waveforms: float32 samples `(num_samples,)` of each utterance, at the extractor's rate.
+
+    Returns:
+        Features `(batch_size, num_frames, num_mel_bins)`, or what else the extractor gives, and their mask
+        `(batch_size, num_frames)`.
+    """
+    # Extractors of waveforms do not pad by default; those of a fixed window (Whisper's) pad to it.
+    padding = {} if hasattr(feature_extractor, "chunk_length") else {"padding": True}
+    extracted = feature_extractor(
+        waveforms,
+        sampling_rate=feature_extractor.sampling_rate,
+        return_attention_mask=True,
+        return_tensors="pt",
+        **padding,
+    )
+    return extracted[feature_extractor.model_input_names[0]], extracted["attention_mask"]
 
 
 def _as_items(audio) -> list:

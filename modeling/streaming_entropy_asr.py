@@ -30,13 +30,27 @@ from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speec
 from .hotwords_entropy_asr import HotwordIndex
 from .hotwords_tolerant_entropy_asr import check_tolerance
 from .modeling_entropy_asr_encoder import EntropyASREncoderCache
-from .pipeline_entropy_asr import MIN_NEW_TOKENS, NEW_TOKENS_PER_AUDIO_TOKEN, EntropyASRPipeline, RowLengthCriteria
+from .pipeline_entropy_asr import (
+    MIN_NEW_TOKENS,
+    NEW_TOKENS_PER_AUDIO_TOKEN,
+    OWN_ARGUMENTS,
+    EntropyASRPipeline,
+    RowLengthCriteria,
+)
 from .streaming_cache_entropy_asr import StreamSlots, check_language_model
 from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
 
 
 # Room in the language model's positions for hints that are found in an index only when a segment has ended.
 HINT_TOKENS = 256
+# Settings of `generate` under which it would not go on from the keys and values that a stream has.
+UNSTREAMABLE = (
+    "cache_implementation",
+    "past_key_values",
+    "assistant_model",
+    "assistant_early_exit",
+    "prompt_lookup_num_tokens",
+)
 
 
 @dataclass(frozen=True)
@@ -177,8 +191,11 @@ class StreamingBatch:
     Streams join and leave at any time; what one says, and how it is portioned, changes nothing in another's
     transcript. The object is not to be used from several threads at a time.
 
+    What the pipeline was made with (language, hotwords, generation settings, guards) holds for streams as well where
+    nothing else is given here or to `join`; only its times are for recordings.
+
     Args:
-        pipeline ([`EntropyASRPipeline`]): model, processor and device.
+        pipeline ([`EntropyASRPipeline`]): model, processor and device, and default settings.
         chunk_ms (`int`, *optional*, defaults to 640): audio encoded together; it must be a multiple of the 160 ms of
             an audio token. Smaller chunks answer sooner, larger ones hear more context.
         left_chunks (`int`, *optional*, defaults to 4): earlier chunks a chunk sees in the encoder, -1 for all.
@@ -191,7 +208,7 @@ class StreamingBatch:
         guards (`bool`, `dict` or [`GuardSettings`], *optional*): as the pipeline's, whose own setting is the default.
         return_confidence (`bool`, *optional*): whether final updates have a confidence, as the pipeline's, whose own
             setting is the default. Needs the extra `g2p`.
-        generate_kwargs (`dict`, *optional*): arguments of `generate`, such as `num_beams`.
+        generate_kwargs (`dict`, *optional*): arguments of `generate`, such as `num_beams`, over the pipeline's own.
 
     Attributes:
         seconds (`dict[str, float]`): time spent so far in "vad", "features", "encoder", "prefill" and "decode".
@@ -231,8 +248,8 @@ class StreamingBatch:
             return_confidence = defaults.get("return_confidence", False)
         self.return_confidence = return_confidence
         self.pipeline._check_wanted(None, return_confidence)
-        self.generate_kwargs = dict(generate_kwargs or {})
-        self.pipeline._generation_config(self.generate_kwargs)  # what it refuses is told now
+        self.generate_kwargs = self._merge_generate_kwargs(generate_kwargs or {})
+        self._check_generation()
         self.clock: Callable[[], float] = time.perf_counter
         self.seconds: dict[str, float] = defaultdict(float)
         self.streams: list[Stream] = []
@@ -256,6 +273,25 @@ class StreamingBatch:
             warnings.warn(
                 "The phoneme head was never trained: updates have no `phonemes`, and only voice activity "
                 "detection guards against silence."
+            )
+
+    def _merge_generate_kwargs(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of `generate` that were given, and the pipeline's where none was."""
+        if misplaced := [name for name in OWN_ARGUMENTS if name in given]:
+            raise ValueError(
+                f"`{misplaced[0]}` is no argument of `generate`: give it beside `generate_kwargs`, or to `join`."
+            )
+        defaults = self.pipeline._forward_params
+        return {name: value for name, value in defaults.items() if name not in OWN_ARGUMENTS} | given
+
+    def _check_generation(self) -> None:
+        """Tell now, and not when the first segment ends, what the pipeline refuses and what a stream cannot honour."""
+        config, others = self.pipeline._generation_config(self.generate_kwargs)
+        refused = [name for name in UNSTREAMABLE if name in others or getattr(config, name, None) is not None]
+        refused += ["use_cache=False"] if config.use_cache is False else []
+        if refused:
+            raise ValueError(
+                f"`{refused[0]}` cannot be honoured in streams: they decode from the state that they have gathered."
             )
 
     @property
@@ -294,21 +330,24 @@ class StreamingBatch:
         self,
         language: str | None = None,
         hotwords: list[str] | HotwordIndex | None = None,
-        hotword_tolerance: float = 0.0,
+        hotword_tolerance: float | None = None,
         sampling_rate: int = SAMPLING_RATE,
     ) -> Stream:
         """Add a stream.
 
         Args:
-            language: "en" or "zh"; the model decides by default.
+            language: "en" or "zh"; by default the pipeline's setting, and without one the model decides.
             hotwords: words to listen for, or an index of them: those that the phoneme head heard in a segment are
-                hints to the model when it is decoded. A list needs the extra `g2p`.
-            hotword_tolerance: also takes words that are nearly heard, see [`HotwordIndex.search`].
+                hints to the model when it is decoded. By default the pipeline's; `[]` for none. A list needs the
+                extra `g2p`.
+            hotword_tolerance: also takes words that are nearly heard, see [`HotwordIndex.search`]; by default the
+                pipeline's setting, and 0 without one.
             sampling_rate: of its samples, in Hz.
 
         Raises:
             RuntimeError: `max_streams` are there already.
             ValueError: an unknown language, an impossible rate, or segments longer than the model can take.
+            ImportError: a list of hotwords without the extra `g2p`.
         """
         taken = {stream.slot for stream in self.streams}
         free = [slot for slot in range(self._slots.num_slots) if slot not in taken]
@@ -320,16 +359,26 @@ class StreamingBatch:
             or not 1000 <= sampling_rate <= 768000
         ):
             raise ValueError(f"`sampling_rate` must be between 1000 and 768000 Hz, not {sampling_rate!r}.")
+        defaults = self.pipeline._forward_params
+        language = defaults.get("language") if language is None else language
+        hotwords = defaults.get("hotwords") if hotwords is None else hotwords
+        if hotword_tolerance is None:
+            hotword_tolerance = defaults.get("hotword_tolerance", 0.0)
         check_tolerance(hotword_tolerance)
-        index = self.pipeline._as_index(hotwords) if hotwords is not None else None
+        index = self._find_index(hotwords)
         room = 0 if index is None else HINT_TOKENS
         self._check_length(sum(map(len, self._prompt_ids(language, None))) + room)
         segmenter = SpeechSegmenter(self.endpoints, self.use_vad)
         stream = Stream(free[0], segmenter, language, index, sampling_rate)
         stream.hotword_tolerance = hotword_tolerance
-        self.streams.append(stream)
-        self.streams.sort(key=lambda stream: stream.slot)
+        # A new list: one that is being sorted looks empty to another thread, which may push meanwhile.
+        self.streams = sorted([*self.streams, stream], key=lambda stream: stream.slot)
         return stream
+
+    def _find_index(self, hotwords: list[str] | HotwordIndex | None) -> HotwordIndex | None:
+        """Index of hotwords, or `None` where there is no word to listen for."""
+        index = None if hotwords is None else self.pipeline._as_index(hotwords)
+        return None if index is None or len(index) == 0 else index
 
     def _check_length(self, num_text: int) -> None:
         config, _ = self.pipeline._generation_config(self.generate_kwargs)
@@ -342,9 +391,18 @@ class StreamingBatch:
             )
 
     def leave(self, stream: Stream) -> None:
-        """Remove a stream; what it had not said to the end is dropped."""
+        """Remove a stream; what it had not said to the end is dropped.
+
+        Raises:
+            ValueError: the stream is not in the batch.
+        """
+        self._check_joined(stream)
         self.streams.remove(stream)
         self._slots.clear(stream.slot)
+
+    def _check_joined(self, stream: Stream) -> None:
+        if stream not in self.streams:
+            raise ValueError("The stream is not in this batch: it has left it, or it is another's.")
 
     def push(self, stream: Stream, samples: Any) -> None:
         """Queue audio of a stream; `step` works on it.
@@ -355,8 +413,9 @@ class StreamingBatch:
 
         Raises:
             AudioError: not audio, or not finite; the stream stays as it was.
-            ValueError: the stream was finished.
+            ValueError: the stream was finished, or is not in the batch; it stays as it was.
         """
+        self._check_joined(stream)
         if stream.is_finished:
             raise ValueError("The stream is finished: nothing can be pushed to it any more.")
         if len(samples):
@@ -365,7 +424,12 @@ class StreamingBatch:
             stream.push(load_audio(samples))
 
     def finish(self, stream: Stream) -> None:
-        """No more audio will come: what was said last ends now."""
+        """No more audio will come: what was said last ends now.
+
+        Raises:
+            ValueError: the stream is not in the batch.
+        """
+        self._check_joined(stream)
         stream.finish()
 
     @property
@@ -575,8 +639,9 @@ class StreamingBatch:
         )
         ends = set(torch.tensor(config.eos_token_id).reshape(-1).tolist())
         new = sequences[:, length:].tolist()
-        for stream, row in zip(streams, new, strict=True):
-            stream.segments[0].flags = () if ends.intersection(row) else (LENGTH_LIMIT,)
+        for stream, row, bound in zip(streams, new, new_tokens.tolist(), strict=True):
+            # Behind its bound a row is padded, with a token that may be an end as well.
+            stream.segments[0].flags = () if ends.intersection(row[:bound]) else (LENGTH_LIMIT,)
         return [self.processor.decode(row).strip() for row in new]
 
     def _max_new_tokens(
@@ -599,9 +664,9 @@ class StreamingTranscriber:
 
     Args:
         pipeline ([`EntropyASRPipeline`]): from [`load_pipeline`] or `transformers.pipeline`.
-        language (`str`, *optional*): "en" or "zh"; the model decides by default.
+        language (`str`, *optional*): "en" or "zh"; by default the pipeline's setting, see [`StreamingBatch.join`].
         hotwords (`list[str]` or [`HotwordIndex`], *optional*): words to listen for, see [`StreamingBatch.join`].
-        hotword_tolerance (`float`, *optional*, defaults to 0): see [`StreamingBatch.join`].
+        hotword_tolerance (`float`, *optional*): see [`StreamingBatch.join`].
         sampling_rate (`int`, *optional*, defaults to 16000): of the samples, in Hz.
         kwargs: settings of [`StreamingBatch`]: `chunk_ms`, `left_chunks`, `use_vad`, `endpoints`, ...
 
@@ -622,7 +687,7 @@ class StreamingTranscriber:
         pipeline: EntropyASRPipeline,
         language: str | None = None,
         hotwords: list[str] | HotwordIndex | None = None,
-        hotword_tolerance: float = 0.0,
+        hotword_tolerance: float | None = None,
         sampling_rate: int = SAMPLING_RATE,
         **kwargs,
     ):

@@ -45,12 +45,16 @@ class EndpointSettings:
 
     Args:
         threshold: probability of speech from which a window counts as speech.
-        min_speech: seconds of speech that open a segment; shorter sounds are passed over.
+        min_speech: seconds of speech that open a segment; shorter sounds are passed over. With `padding`, and the
+            window of 32 ms in which it is reached, it must fit into `max_segment`.
         min_silence: seconds without speech that end a segment.
         padding: seconds of audio kept before and after the speech of a segment; at most `min_silence`.
         max_segment: longest segment in seconds. In its last fifth a pause of `short_silence` ends a segment; where
             there is none it is cut, and the next segment begins with the very next sample.
         short_silence: seconds of silence that end a long segment.
+
+    Raises:
+        ValueError: settings out of range, or that do not fit each other.
     """
 
     threshold: float = 0.5
@@ -70,6 +74,12 @@ class EndpointSettings:
             raise ValueError(f"`padding` ({self.padding} s) must not exceed `min_silence` ({self.min_silence} s).")
         if self.max_segment < 1:
             raise ValueError(f"`max_segment` must be at least 1 second, not {self.max_segment}.")
+        if self.padding + self.min_speech + WINDOW / SAMPLING_RATE > self.max_segment:
+            raise ValueError(
+                f"`min_speech` ({self.min_speech} s), `padding` ({self.padding} s) and a window of "
+                f"{WINDOW / SAMPLING_RATE} s must not exceed `max_segment` ({self.max_segment} s): a segment is "
+                "that long when it opens."
+            )
 
 
 @dataclass(frozen=True)
@@ -226,8 +236,9 @@ class EndpointDetector:
             return self._close()
         if length >= self.samples("max_segment"):
             segment = (self.start, self.end)
-            # In the middle of speech: the next segment is open already.
+            # In the middle of speech: the next segment is open already, and what is heard behind the cut is its own.
             self.start = self.end if self._silence is None else None
+            self.end = self.end if self.start is None else self._position
             return segment
         return None
 
@@ -324,7 +335,7 @@ def detect_speech(
     """Segments of speech in a recording.
 
     Args:
-        waveform: `(num_samples,)` floats in [-1, 1].
+        waveform: `(num_samples,)` finite floats in [-1, 1].
         sampling_rate: in Hz; 16000 is what the detector takes.
         settings: when segments begin and end.
 
@@ -332,13 +343,15 @@ def detect_speech(
         Start and end of each segment in seconds, in order and without overlap, padding included.
 
     Raises:
-        AudioError: another sampling rate, or not one axis of floats.
+        AudioError: another sampling rate, not one axis of floats, or samples that are NaN or infinite.
     """
     if sampling_rate != SAMPLING_RATE:
         raise AudioError(f"voice activity detection works at {SAMPLING_RATE} Hz, not at {sampling_rate} Hz")
     waveform = np.asarray(waveform)
     if waveform.ndim != 1 or waveform.dtype.kind != "f":
         raise AudioError(f"expected one axis of floats, got {waveform.dtype} of shape {waveform.shape}")
+    if invalid := np.count_nonzero(~np.isfinite(waveform)):
+        raise AudioError(f"{invalid} of {waveform.size} samples are NaN or infinite")
     segmenter = SpeechSegmenter(settings)
     segments: dict[int, int] = {}
     for piece in segmenter.push(waveform.astype(np.float32, copy=False)) + segmenter.finish():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 
-from entropy_asr.modeling.processing_entropy_asr import EntropyASRProcessor
+from entropy_asr.modeling.processing_entropy_asr import EntropyASRProcessor, extract_features
 
 from .augmentation import SpeechAugmenter
 from .base import frames_in_time_order
@@ -47,13 +47,7 @@ class FeatureCollator:
         if self.augmenter is not None:
             waveforms = [self.augmenter.waveform(w, rng) for w, rng in zip(waveforms, generators, strict=True)]
         rate = self.feature_extractor.sampling_rate
-        extracted = self.feature_extractor(
-            [waveform.numpy() for waveform in waveforms],
-            sampling_rate=rate,
-            return_attention_mask=True,
-            return_tensors="pt",
-        )
-        features, mask = extracted[self.feature_extractor.model_input_names[0]], extracted["attention_mask"]
+        features, mask = extract_features(self.feature_extractor, [waveform.numpy() for waveform in waveforms])
         if views > 1:
             features, mask = torch.cat([features] * views), torch.cat([mask] * views)
         if self.augmenter is not None:

@@ -13,6 +13,7 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
 from entropy_asr.modeling.configuration_entropy_asr import encoder_length_stages
 from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRPhonemeHead, encode_audio, encoder_half
+from entropy_asr.modeling.processing_entropy_asr import extract_features
 
 
 @dataclass
@@ -54,14 +55,8 @@ class SpeechEncoder:
     @torch.no_grad()
     def encode(self, waveforms: list[np.ndarray], layers: bool = False) -> list[EncodedUtterance]:
         """Frames of a batch of 16 kHz mono waveforms, each `(num_samples,)` float32."""
-        extracted = self.feature_extractor(
-            waveforms,
-            sampling_rate=self.feature_extractor.sampling_rate,
-            return_attention_mask=True,
-            return_tensors="pt",
-        )
-        features = extracted[self.feature_extractor.model_input_names[0]].to(self.audio_tower.device)
-        mask = extracted["attention_mask"].to(self.audio_tower.device)
+        device = self.audio_tower.device
+        features, mask = (tensor.to(device) for tensor in extract_features(self.feature_extractor, waveforms))
         options = {"output_hidden_states": True} if layers else {}
         encoded = encode_audio(self.audio_tower, self.length_stages, features, mask, **options)
         hidden_states = encoded.hidden_states if layers else ()

@@ -56,6 +56,11 @@ from entropy_asr.spaces.demo.recognizer import Recognizer
 Recognizer(DemoSettings()).pipeline
 app.build_page(DemoSettings())
 """
+# What loaded is whole by then; a thread of some library that outlives Python's own end would abort the process.
+LEAVE = """
+import os
+os._exit(0)
+"""
 METRIC_CHECK = """
 import sys, runpy
 folder = sys.argv[1]
@@ -186,7 +191,7 @@ def check(script: str, folder: Path) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         environment |= {"HF_HOME": home, "HF_MODULES_CACHE": f"{home}/modules", "HF_HUB_OFFLINE": "1"}
         finished = subprocess.run(
-            [sys.executable, "-c", script, str(folder)],
+            [sys.executable, "-c", script + LEAVE, str(folder)],
             cwd=home,
             env=environment,
             capture_output=True,

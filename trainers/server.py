@@ -148,7 +148,8 @@ class Engine:
         """Remove a stream, whatever state it is in."""
         async with self._stepping:
             del self.sessions[session.stream]
-            self.batch.leave(session.stream)
+            if session.stream in self.batch.streams:
+                self.batch.leave(session.stream)
 
     def notify(self) -> None:
         """Tell the engine that a session has brought something."""
@@ -179,12 +180,15 @@ class Engine:
         """Pass to the batch what came in; whether anything did."""
         any_audio = False
         for session in self.sessions.values():
-            for samples in session.audio:
-                self.batch.push(session.stream, samples)
-                any_audio = True
-            session.audio.clear()
-            if session.is_finished and not session.stream.is_finished:
-                self.batch.finish(session.stream)
+            arrived, session.audio = session.audio, []
+            try:
+                for samples in arrived:
+                    self.batch.push(session.stream, samples)
+                    any_audio = True
+                if session.is_finished and not session.stream.is_finished:
+                    self.batch.finish(session.stream)
+            except ValueError as error:  # such as a stream that has left: it costs its client alone
+                session.fail(ProtocolError(str(error), REFUSED))
         return any_audio
 
     def _distribute(self, updates: list[tuple[Stream, StreamingUpdate]]) -> None:

@@ -274,6 +274,15 @@ def test_loop_is_stopped_by_the_bound_flagged_and_left_as_it_is(model, processor
     assert pipe(waveforms[0], generate_kwargs=ends, return_flags=True)["flags"] == []
 
 
+def test_loops_of_a_batch_are_flagged_though_padding_is_an_end_too(model, processor, waveforms):
+    pipe = EntropyASRPipeline(model=model, processor=processor, device="cpu", guards={"no_speech": False})
+    end, pad = processor.end_of_text_id, processor.tokenizer.pad_token_id
+    endless = {"eos_token_id": [end, pad], "pad_token_id": pad, "suppress_tokens": [end, pad]}
+    by_length = sorted(waveforms, key=len)
+    results = pipe([by_length[0], by_length[-1]], batch_size=2, return_flags=True, generate_kwargs=endless)
+    assert [result["flags"] for result in results] == [["length_limit"]] * 2
+
+
 def test_guards_need_no_text_phonemes_unless_confidence_is_asked_for(model, processor, waveforms, monkeypatch):
     pipe = EntropyASRPipeline(model=model, processor=processor, device="cpu")
     tokenizer_class = type(processor.phoneme_tokenizer)

@@ -288,8 +288,9 @@ def test_files_that_hold_no_index_are_named(tmp_path):
         HotwordIndex.load(tmp_path / "gone.npz")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     (tmp_path / "text.npz").write_text("no index")
+    np.save(tmp_path / "array.npy", np.zeros(3))
     index_of("k æ t").save(tmp_path / "whole.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-300])
-    for name in ("other.npz", "text.npz", "cut.npz"):
+    for name in ("other.npz", "text.npz", "cut.npz", "array.npy"):
         with pytest.raises(ValueError, match=f"{name}: not a hotword index"):
             HotwordIndex.load(tmp_path / name)

@@ -11,7 +11,7 @@ from small_models import build_model, small_config
 from entropy_asr.modeling import AudioError, load_audio
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.audio import audio_blocks, audio_duration
-from entropy_asr.modeling.long_form_entropy_asr import batch_segments, join_texts, speech_segments
+from entropy_asr.modeling.long_form_entropy_asr import _merge_verdicts, batch_segments, join_texts, speech_segments
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
@@ -142,6 +142,14 @@ def test_flags_of_recordings_with_and_without_speech(pipe, recording):
     assert [result["flags"] for result in results] == [["length_limit"], ["no_speech"]]
     result = pipe(silent, return_confidence=True, return_timestamps="word", **LIMIT)
     assert result == {"text": "", "chunks": [], "confidence": 1.0, "flags": ["no_speech"]}
+    # A segment without speech says nothing of the others.
+    verdicts = [
+        (0.0, 4.0, {"confidence": 0.4, "flags": ["low_agreement"]}),
+        (4.0, 9.0, {"confidence": 1.0, "flags": ["no_speech"]}),
+        (9.0, 10.0, {"confidence": 0.9, "flags": []}),
+    ]
+    assert _merge_verdicts(verdicts) == {"confidence": pytest.approx(0.5), "flags": ["low_agreement"]}
+    assert _merge_verdicts(verdicts[1:2]) == {"confidence": 1.0, "flags": ["no_speech"]}
     # The same keys with and without speech, also where the pipeline was made to give them.
     made = EntropyASRPipeline(
         model=pipe.model, processor=pipe.processor, return_timestamps="word", return_confidence=True

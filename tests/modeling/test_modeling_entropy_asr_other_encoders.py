@@ -1,16 +1,19 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Speech encoders of transformers in the encoder's place: Parakeet, Whisper, wav2vec2-BERT."""
+"""Speech encoders of transformers in the encoder's place: Parakeet, Whisper, wav2vec2-BERT, wav2vec2."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from small_models import build_model, build_tokenizer, small_config, small_text_config
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
+from entropy_asr.modeling import AudioError, EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
+from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
+from entropy_asr.modeling.processing_entropy_asr import extract_features
 
 
 @dataclass
@@ -69,6 +72,25 @@ ENCODERS = {
         ),
         lambda: transformers.SeamlessM4TFeatureExtractor(feature_size=80),
         lambda: transformers.Wav2Vec2BertForCTC(ENCODERS["wav2vec2-bert"].config),
+    ),
+    # Hears waveforms, and its feature extractor does not pad by itself.
+    "wav2vec2": Encoder(
+        transformers.Wav2Vec2Config(
+            **SIZES,
+            conv_dim=[16] * 7,
+            num_conv_pos_embeddings=16,
+            num_conv_pos_embedding_groups=4,
+            feat_extract_norm="layer",
+            do_stable_layer_norm=True,
+            hidden_dropout=0.0,
+            attention_dropout=0.0,
+            feat_proj_dropout=0.0,
+            layerdrop=0.0,
+            apply_spec_augment=False,
+            vocab_size=20,
+        ),
+        lambda: transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True),
+        lambda: transformers.Wav2Vec2ForCTC(ENCODERS["wav2vec2"].config),
     ),
 }
 
@@ -158,18 +180,26 @@ def test_saved_checkpoints_are_joined(encoder, language_model, waveforms, tmp_pa
 def test_ctc_model_on_another_encoder_trains_and_is_joined_with_its_head(encoder, waveforms, tmp_path):
     torch.manual_seed(4)
     ctc = EntropyASRForCTC.from_encoder(encoder.build_model(), vocab_size=269).eval()
-    inputs = encoder.extractor()(waveforms[:2], sampling_rate=16000, return_attention_mask=True, return_tensors="pt")
+    features, mask = extract_features(encoder.extractor(), waveforms[:2])
     labels = torch.tensor([[1, 2, 3], [4, -100, -100]])
-    output = ctc(inputs["input_features"], attention_mask=inputs["attention_mask"], labels=labels)
+    output = ctc(features, attention_mask=mask, labels=labels)
     output.loss.backward()
     assert output.loss > 0
     assert any(p.grad is not None and p.grad.any() for p in ctc.audio_tower.parameters())
     language_model = transformers.Qwen3ForCausalLM(small_text_config())
     model = EntropyASRForConditionalGeneration.from_components(ctc, language_model, audio_token_id=3).eval()
     with torch.no_grad():
-        logits, mask = model.get_phoneme_logits(inputs["input_features"], inputs["attention_mask"])
+        logits, mask = model.get_phoneme_logits(features, mask)
     assert torch.allclose(logits[mask], output.logits[mask], atol=1e-6)
     assert model.config.phoneme_head_trained
+
+
+def test_audio_too_short_for_an_encoder_is_named(tokenizer):
+    model = build_model(small_config(ENCODERS["wav2vec2"].config))
+    processor = EntropyASRProcessor.from_components(ENCODERS["wav2vec2"].extractor(), tokenizer, model.config)
+    pipe = EntropyASRPipeline(model=model, processor=processor)
+    with pytest.raises(AudioError, match=r"item 1: audio: lasts 18.8 ms"):
+        pipe([np.ones(16000, dtype=np.float32) / 9, np.ones(300, dtype=np.float32) / 9], batch_size=2)
 
 
 def test_wrong_length_stages_are_named(waveforms):

@@ -75,6 +75,7 @@ def test_language_and_hotwords_are_written_into_the_prompt(processor, waveforms)
         ({"language": "fr"}, "'fr' is not one of en, zh"),
         ({"language": ["en"]}, "`language` has 1 entries for 2"),
         ({"hotwords": [["a"]]}, "`hotwords` has 1 entries for 2"),
+        ({"hotwords": "Kaldi"}, "a list of words, not the one string 'Kaldi'"),
     ],
 )
 def test_requests_that_cannot_be_honoured_are_refused(processor, waveforms, request_kwargs, message):

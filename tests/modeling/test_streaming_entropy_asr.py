@@ -183,6 +183,48 @@ def test_generation_arguments_equal_the_pipelines(pipe, sound):
     assert default[-1].text == pipe(sound[:9000])["text"]
 
 
+def test_what_the_pipeline_was_made_with_holds_and_arguments_win(pipe, sound):
+    made = {"language": "zh", "max_new_tokens": 7, "num_beams": 3, "generate_kwargs": {"repetition_penalty": 1.5}}
+    made = EntropyASRPipeline(model=pipe.model, processor=pipe.processor, **made)
+    expected = made(sound)["text"]
+    assert transcribe(made, [sound], generate_kwargs=None)[0][-1].text == expected
+    others = {"max_new_tokens": 12, "num_beams": 1, "repetition_penalty": 1.0}
+    for request in ({}, {"language": "en"}):
+        text = transcribe(made, [sound], generate_kwargs=others, **request)[0][-1].text
+        assert text == offline(pipe, sound, **{"language": "zh", **request}) != expected
+
+
+def test_the_pipelines_hotwords_are_listened_for(pipe, sound):
+    heard = transcribe(pipe, [sound])[0][-1].phonemes.split()
+    near = HotwordIndex({"nearly": [*heard[1:5], "aɪ"]})
+    made = EntropyASRPipeline(model=pipe.model, processor=pipe.processor, hotwords=near, hotword_tolerance=0.3)
+    expected, without = made(sound, **LIMITS)["text"], offline(pipe, sound)
+    limits = {"endpoints": EndpointSettings(max_segment=10)}
+    assert transcribe(made, [sound], **limits)[0][-1].text == expected != without
+    assert transcribe(made, [sound], hotwords=[], **limits)[0][-1].text == without
+    assert transcribe(made, [sound], hotword_tolerance=0.0, **limits)[0][-1].text == without
+
+
+def test_the_flag_of_a_bound_does_not_depend_on_the_batch(pipe, sound):
+    """A row at its bound is padded until the others end; here the padding is an end token as well."""
+    pad, end = pipe.model.generation_config.pad_token_id, pipe.processor.end_of_text_id
+    unending = {"eos_token_id": [pad, end], "suppress_tokens": [pipe.processor.audio_token_id, pad, end]}
+    endpoints = EndpointSettings(max_segment=2)
+    settings = {"chunk_ms": 160, "use_vad": False, "endpoints": endpoints, "generate_kwargs": unending}
+    batch = StreamingBatch(pipe, **settings)
+    long, short = batch.join(), batch.join()
+    batch.push(long, sound[: 6 * batch.chunk_samples])
+    while batch.has_work:
+        batch.step()
+    batch.push(short, sound[:2500])
+    batch.finish(long)
+    batch.finish(short)
+    updates = dict(batch.step())
+    assert updates[long].is_final and updates[short].is_final
+    assert len(updates[long].text) > len(updates[short].text)
+    assert updates[long].flags == updates[short].flags == ("length_limit",)
+
+
 def test_eager_attention(pipe, sound):
     eager = EntropyASRPipeline(model=copy.deepcopy(pipe.model), processor=pipe.processor)
     eager.model.set_attn_implementation("eager")
@@ -283,6 +325,26 @@ def test_leaving_in_the_middle_frees_a_clean_slot(pipe, sound, waveforms):
     assert updates[-1][1].text == offline(pipe, waveforms[2], language="en")
 
 
+def test_a_stream_that_has_left_takes_nothing_more(pipe, sound):
+    batch = StreamingBatch(pipe, use_vad=False, max_streams=2, **STREAM)
+    gone, other = batch.join(sampling_rate=8000), batch.join()
+    batch.push(gone, sound)
+    batch.leave(gone)
+    waiting = gone.seconds_waiting
+    for call in (lambda: batch.push(gone, sound), lambda: batch.finish(gone), lambda: batch.leave(gone)):
+        with pytest.raises(ValueError, match="not in this batch"):
+            call()
+    assert gone.seconds_waiting == waiting and not gone.is_finished
+    with pytest.raises(ValueError, match="not in this batch"):
+        StreamingBatch(pipe, use_vad=False, **STREAM).push(other, sound)
+    batch.push(other, sound)
+    batch.finish(other)
+    updates = []
+    while batch.has_work:
+        updates += batch.step()
+    assert updates[-1][1].text == offline(pipe, sound)
+
+
 def test_segments_are_transcribed_like_separate_recordings(pipe, waveforms, loudness_vad):
     gap = np.zeros(16000, dtype=np.float32)
     parts = [waveforms[0], waveforms[2], waveforms[7]]
@@ -309,6 +371,9 @@ def test_long_speech_is_cut_without_loss(pipe, sound):
     final = [update for update in updates if update.is_final]
     assert [(update.start, update.end) for update in final] == [(0.0, 1.0), (1.0, 2.0), (2.0, 2.375)]
     assert final[1].text == offline(pipe, sound[16000:32000])
+    # The end of the stream lies in the window in which it was cut: what is behind the cut is a segment of its own.
+    updates, _ = transcribe(pipe, [sound[:16200]], endpoints=EndpointSettings(max_segment=1.0))
+    assert [(update.start, update.end) for update in updates if update.is_final] == [(0.0, 1.0), (1.0, 1.0125)]
 
 
 def test_integer_pcm_and_other_rates(pipe, sound):
@@ -350,11 +415,32 @@ def test_what_is_no_audio_is_refused_and_the_stream_goes_on(pipe, sound):
         ({"max_streams": 0}, "max_streams"),
         ({"preview_chunks": -1}, "preview_chunks"),
         ({"generate_kwargs": {"max_length": 5}}, "max_new_tokens"),
+        ({"generate_kwargs": {"language": "en"}}, "`language` .* give it beside"),
+        ({"generate_kwargs": {"hotwords": ["cat"]}}, "`hotwords` .* give it beside"),
+        ({"generate_kwargs": {"hotword_tolerance": 0.1}}, "`hotword_tolerance` .* give it beside"),
+        ({"generate_kwargs": {"guards": False}}, "`guards` .* give it beside"),
     ],
 )
 def test_settings_that_cannot_be_honoured(pipe, kwargs, reason):
     with pytest.raises(ValueError, match=reason):
         StreamingBatch(pipe, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"use_cache": False},
+        {"cache_implementation": "static"},
+        {"prompt_lookup_num_tokens": 2},
+        {"assistant_model": None},
+        {"past_key_values": None},
+    ],
+)
+def test_generation_from_another_state_than_the_streams_is_refused(pipe, setting):
+    made = EntropyASRPipeline(model=pipe.model, processor=pipe.processor, generate_kwargs=setting)
+    for make in (lambda: StreamingTranscriber(pipe, generate_kwargs=setting), lambda: StreamingTranscriber(made)):
+        with pytest.raises(ValueError, match=next(iter(setting))):
+            make()
 
 
 def test_requests_that_cannot_be_honoured(pipe):

@@ -3,6 +3,7 @@
 """Where speech begins and ends: the endpoint rules on written-down probabilities, and Silero VAD on real sounds."""
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -61,11 +62,37 @@ def test_no_padding_where_none_is_asked_for():
 
 @pytest.mark.parametrize(
     "setting",
-    [{"threshold": 0.1}, {"threshold": 1.0}, {"padding": 0.6}, {"min_speech": -1}, {"max_segment": 0.5}],
+    [
+        {"threshold": 0.1},
+        {"threshold": 1.0},
+        {"padding": 0.6},
+        {"min_speech": -1},
+        {"max_segment": 0.5},
+        {"max_segment": 1, "min_speech": 1.5},
+        {"max_segment": 1, "padding": 1.5, "min_silence": 2},
+        {"max_segment": 1, "padding": 0.3, "min_speech": 0.7},  # 22 windows of speech are 0.704 seconds
+    ],
 )
 def test_settings_without_sense_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         EndpointSettings(**setting)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_segment_is_longer_than_asked_for(seed):
+    rng = np.random.default_rng(seed)
+    longest = rng.uniform(1, 2)
+    padding = rng.uniform(0, longest - 0.04)
+    min_speech = longest - 0.033 - padding if seed % 2 else rng.uniform(0, longest - 0.04 - padding)
+    silence = padding + rng.uniform(0, 1)
+    settings = EndpointSettings(
+        max_segment=longest, padding=padding, min_speech=min_speech, min_silence=silence, short_silence=silence / 3
+    )
+    turns = rng.geometric(0.03, 60)
+    levels = "".join("#."[turn % 2] * count for turn, count in enumerate(turns))
+    segments = segments_of(levels, settings)
+    assert segments and max(end - start for start, end in segments) * WINDOW <= round(longest * 16000)
+    assert all(before[1] <= after[0] for before, after in pairwise(segments))
 
 
 def segment_audio(segmenter: SpeechSegmenter, portions: list[np.ndarray]) -> dict[int, np.ndarray]:
@@ -111,6 +138,17 @@ def test_without_vad_every_sample_is_in_one_segment(length):
     audio = segment_audio(SpeechSegmenter(SETTINGS, use_vad=False), [SAMPLES[:length]])
     assert np.array_equal(np.concatenate([audio[start] for start in sorted(audio)]), SAMPLES[:length])
     assert max(map(len, audio.values())) <= 25600  # max_segment
+
+
+@pytest.mark.parametrize("length", [16000, 16001, 16100, 16383, 16384, 16385, 32000, 32100, 48001])
+@pytest.mark.parametrize("portions", [1, 97])
+def test_what_is_heard_behind_a_cut_inside_a_window_is_the_next_segments(length, portions):
+    samples = np.tile(SAMPLES, 2)[:length]
+    segmenter = SpeechSegmenter(EndpointSettings(max_segment=1), use_vad=False)
+    audio = segment_audio(segmenter, np.array_split(samples, portions))
+    assert sorted(audio) == list(range(0, length, 16000))  # the first cut leaves 384 samples of its window
+    assert np.array_equal(np.concatenate([audio[start] for start in sorted(audio)]), samples)
+    assert max(map(len, audio.values())) <= 16000
 
 
 def test_speech_is_told_as_soon_as_it_is_certain(written_vad):
@@ -194,6 +232,16 @@ def test_only_16_khz_floats(monkeypatch):
         detect_speech(np.zeros(100, dtype=np.float32), sampling_rate=8000)
     with pytest.raises(AudioError, match="int16"):
         detect_speech(np.zeros(100, dtype=np.int16))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_are_no_silence(bad):
+    samples = np.zeros(16000, dtype=np.float32)
+    samples[700:703] = bad
+    with pytest.raises(AudioError, match="3 of 16000 samples are NaN or infinite"):
+        detect_speech(samples)
+    with pytest.raises(AudioError, match="16000 of 16000"):
+        detect_speech(np.full(16000, bad))
 
 
 def test_torch_keeps_its_threads():

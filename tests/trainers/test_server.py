@@ -265,3 +265,31 @@ def test_a_client_that_reads_nothing_is_disconnected(running, monkeypatch):
     message, code = asyncio.run(answer_to(running, sound(9).tobytes()))
     assert (message, code) == ("full", 1008)
     running.wait_until_empty()
+
+
+def test_audio_for_a_stream_that_has_left_costs_only_its_client(running, pipe, monkeypatch):
+    push = StreamingBatch.push
+    removed = []
+
+    def push_late(batch, stream, samples):
+        if len(batch.streams) == 2 and not removed:
+            removed.append(stream)
+            batch.leave(stream)
+        push(batch, stream, samples)
+
+    async def beside_another():
+        async with running.connect() as honest:
+            await honest.send(sound(2)[:16000].tobytes())
+            assert json.loads(await honest.recv())["type"] == "ready"
+            assert json.loads(await honest.recv())["type"] == "partial"  # nothing of it is on its way
+            monkeypatch.setattr(StreamingBatch, "push", push_late)
+            refused = await answer_to(running, sound(3).tobytes())
+            await honest.send(sound(2)[16000:].tobytes())
+            await honest.send(json.dumps({"type": "finish"}))
+            return refused, [json.loads(message) async for message in honest]
+
+    (message, code), messages = asyncio.run(beside_another())
+    assert removed and "not in this batch" in message and code == 1008
+    assert messages[:-1] == expected(pipe, sound(2))[1:]
+    running.wait_until_empty()
+    assert asyncio.run(talk(running, sound(2)))[1:-1] == expected(pipe, sound(2))
