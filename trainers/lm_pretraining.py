@@ -81,8 +81,6 @@ class TextSection:
         text: Fields of [`TextSource`], one entry a file.
         transcripts: Fields of [`~sources.DataSource`]: the rows' texts are learnt, plain and from phonemes.
         synthetic: Fields of [`~stage.SynthesisSource`]: the same for sentences that later stages hear synthesised.
-        copies: Number of blocks in which spans of random tokens are said twice, the second time in another order and
-            to be learnt: hints are used by copying, and little text teaches it late or never.
         block_size: Tokens of one training sequence.
         phoneme_errors: Share of phonemes that are dropped, doubled or exchanged in the input, as an encoder errs.
         seed: Seed of pieces and errors.
@@ -91,7 +89,6 @@ class TextSection:
     text: list[dict] = field(default_factory=list)
     transcripts: list[dict] = field(default_factory=list)
     synthetic: list[dict] = field(default_factory=list)
-    copies: int = 0
     block_size: int = 256
     phoneme_errors: float = 0.1
     seed: int = 0
@@ -102,8 +99,6 @@ class TextSection:
                 from_mapping(cls, source, f"data.{name}")
         if not 0 <= self.phoneme_errors <= 1:
             raise ValueError(f"phoneme_errors is a share, got {self.phoneme_errors}.")
-        if self.copies < 0:
-            raise ValueError(f"copies is a number of blocks, got {self.copies}.")
 
     def pieces(self) -> Iterator[tuple[str, str, bool]]:
         """All material as (text, language, whether from phonemes)."""
@@ -240,28 +235,8 @@ def prompt_texts() -> list[str]:
     return [SYSTEM_PROMPT, *instructions, HINTS, "system\nuser\nassistant\n"]
 
 
-def copy_block(size: int, vocab_size: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-    """Spans of random tokens twice, the second time in another order.
-
-    Returns:
-        `size` token ids, and labels: -100 where nothing says which token comes, in first copies and where spans begin.
-    """
-    ids: list[int] = []
-    labels: list[int] = []
-    while len(ids) < size:
-        lengths = rng.integers(2, 9, rng.integers(1, 7))
-        spans = [rng.integers(len(SPECIAL_TOKENS), vocab_size, length).tolist() for length in lengths]
-        for span in spans:
-            ids += span
-            labels += [-100] * len(span)
-        for index in rng.permutation(len(spans)):
-            ids += spans[index]
-            labels += [-100, *spans[index][1:]]
-    return ids[:size], labels[:size]
-
-
 def build_blocks(section: TextSection, pieces: list, tokenizer: PreTrainedTokenizerFast) -> Dataset:
-    """Training sequences of `block_size` tokens: examples one after another, in a random order, and copies.
+    """Training sequences of `block_size` tokens: examples one after another, in a random order.
 
     Columns: `input_ids`, and `labels` with -100 on phonemes.
     """
@@ -287,9 +262,9 @@ def build_blocks(section: TextSection, pieces: list, tokenizer: PreTrainedTokeni
     starts = range(0, len(ids) - size + 1, size)
     if not starts:
         raise ValueError(f"data: {len(ids)} tokens of text do not fill one block of {size}.")
-    blocks = [(ids[i : i + size], labels[i : i + size]) for i in starts]
-    blocks += [copy_block(size, len(tokenizer), rng) for _ in range(section.copies)]
-    return Dataset.from_dict(dict(zip(("input_ids", "labels"), map(list, zip(*blocks, strict=True)), strict=True)))
+    return Dataset.from_dict(
+        {"input_ids": [ids[i : i + size] for i in starts], "labels": [labels[i : i + size] for i in starts]}
+    )
 
 
 def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:

@@ -2,8 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The small language model: its tokenizer, its material, what of it is learnt."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from training_helpers import make_rows
@@ -78,21 +76,6 @@ def test_texts_are_learnt_and_phonemes_are_not(tokenizer):
     assert f"<|im_start|>user\n{phonemes}<|im_end|>\n<|im_start|>assistant\n" in unlearnt
 
 
-def test_copies_are_learnt_from_their_first_copy(tokenizer):
-    section = TextSection(block_size=64, copies=5)
-    pieces = [("the red dog runs", "en", False)] * 40
-    blocks = build_blocks(section, pieces, tokenizer)
-    assert len(blocks) == len(build_blocks(TextSection(block_size=64), pieces, tokenizer)) + 5
-    for ids, labels in zip(blocks["input_ids"][-5:], blocks["labels"][-5:], strict=True):
-        assert len(ids) == len(labels) == 64
-        learnt = [place for place, label in enumerate(labels) if label != -100]
-        assert 10 < len(learnt) < 32
-        pairs = list(pairwise(ids))
-        for place in learnt:
-            assert labels[place] == ids[place]
-            assert (ids[place - 1], ids[place]) in pairs[: place - 1]
-
-
 def test_too_little_text_is_an_error(tokenizer):
     with pytest.raises(ValueError, match="do not fill one block of 256"):
         build_blocks(TextSection(), [("one", "en", False)], tokenizer)
@@ -112,7 +95,6 @@ def test_disturbed_phonemes():
     [
         ({"text": [{"path": "x", "langage": "en"}]}, "data.text: unknown langage"),
         ({"phoneme_errors": 1.5}, "phoneme_errors"),
-        ({"copies": -1}, "copies"),
     ],
 )
 def test_wrong_fields_are_refused(fields, message):
