@@ -3,6 +3,7 @@
 """The card of a trained checkpoint, filled from the results that lie beside it and from nothing else."""
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 
+# Licences of data sources, as data_sources.yaml spells them, that ask nothing of what is trained on the data.
+PERMISSIVE = ("Apache-2.0", "MIT", "CC0", "public domain", "output of a GPL-3 program, itself not covered by it")
 CARD = """---
 {header}
 ---
@@ -154,10 +157,16 @@ def _header(report: dict[str, Any], known: dict[str, dict[str, str]]) -> str:
 
 
 def _licence(licences: list[str]) -> str:
-    """The Hub's name of the licence that suits data under these: share-alike data asks for the same."""
-    if any(licence.startswith("CC BY-SA") for licence in licences):
+    """The Hub's name of the licence that suits data under these: share-alike data asks for the same.
+
+    "other" where one of them is not known here: what it allows (CC BY-NC, for one) is not for a program to guess.
+    """
+    attribution = {licence for licence in licences if re.fullmatch(r"CC BY(-SA)?( \d\.\d)?", licence)}
+    if not all(licence.startswith(PERMISSIVE) for licence in set(licences) - attribution):
+        return "other"
+    if any("-SA" in licence for licence in attribution):
         return "cc-by-sa-4.0"
-    return "cc-by-4.0" if any(licence.startswith("CC BY") for licence in licences) else "apache-2.0"
+    return "cc-by-4.0" if attribution else "apache-2.0"
 
 
 def _usage(report: dict[str, Any], config: Path, address: str | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from entropy_asr.hub_cards.model_card import write_model_card
+from entropy_asr.hub_cards.model_card import _licence, write_model_card
 
 
 REPORT = {
@@ -50,6 +50,22 @@ def test_a_card_says_first_where_most_of_the_text_is_wrong(tmp_path):
         write_model_card(tmp_path)
         opening = ModelCard.load(tmp_path / "README.md").text.partition("##")[0]
         assert ("Most of what it writes is wrong on Free Spoken Digit Dataset" in opening) == is_warned
+
+
+@pytest.mark.parametrize(
+    ("licences", "licence"),
+    [
+        (["MIT (the works are public domain)", "CC0"], "apache-2.0"),
+        (["CC BY 3.0", "MIT"], "cc-by-4.0"),
+        (["CC BY 4.0", "CC BY-SA"], "cc-by-sa-4.0"),
+        (["CC BY-NC 4.0", "MIT"], "other"),
+        (["CC BY-NC-SA 4.0", "CC BY-SA 4.0"], "other"),
+        (["GPL-3.0"], "other"),
+        (["proprietary, internal only"], "other"),
+    ],
+)
+def test_licence_of_the_card_allows_no_more_than_that_of_the_data(licences, licence):
+    assert _licence(licences) == licence
 
 
 def test_an_undocumented_data_source_is_an_error_that_names_it(tmp_path):
