@@ -30,6 +30,7 @@ SOURCES = {
     "encoder_alone": ("Encoder alone", "phonemes of the text, no language model; spelling costs it nothing"),
     "full": ("Both", "the language model with the audio"),
 }
+TOTALS = {"uniform": ("Nothing known", "every token of the vocabulary is as likely"), **SOURCES}
 
 
 def explanation_html(explanation: Explanation) -> str:
@@ -42,7 +43,7 @@ def explanation_html(explanation: Explanation) -> str:
 
 def _summary(explanation: Explanation) -> str:
     """Nats of the whole transcript that each leaves, as bars on one scale, and the sentence that they say."""
-    totals = {name: explanation.ledger.totals()[name] for name in SOURCES}
+    totals = {name: explanation.ledger.totals()[name] for name in TOTALS}
     finite = [total for total in totals.values() if math.isfinite(total)]
     scale = max([*finite, 1e-9])
     rows = "".join(_total_row(name, total, scale) for name, total in totals.items())
@@ -56,9 +57,15 @@ def _summary(explanation: Explanation) -> str:
 
 
 def _verdict(totals: dict[str, float]) -> str:
-    alone, both = totals["llm_alone"], totals["full"]
-    if both < alone:
-        share = 100 * (1 - both / alone)
+    # Trained to be told something, a language model may guess worse than one that knows nothing.
+    least, both = min(totals["uniform"], totals["llm_alone"]), totals["full"]
+    if both < least:
+        share = 100 * (1 - both / least)
+        if totals["llm_alone"] > totals["uniform"]:
+            return (
+                f"Hearing the audio takes away {share:.0f} % of the uncertainty about this text. Without audio this "
+                "language model guesses worse than one that knows nothing."
+            )
         return f"Hearing the audio takes away {share:.0f} % of the language model's uncertainty about this text."
     return (
         "Hearing the audio makes the language model no surer of this text: it does not come from the sound, or the "
@@ -67,7 +74,7 @@ def _verdict(totals: dict[str, float]) -> str:
 
 
 def _total_row(name: str, total: float, scale: float) -> str:
-    label, meaning = SOURCES[name]
+    label, meaning = TOTALS[name]
     width = 100 * min(1.0, total / scale)
     shown = f"{total:.1f} nats" if math.isfinite(total) else "impossible: too few frames"
     return (

@@ -74,7 +74,10 @@ class LiveSessions:
             batch = self._get_batch()
             if len(batch.streams) >= most:
                 raise DemoError(f"All {most} live places are taken at the moment: try again in a minute.")
-            stream = batch.join(language_code(language), index, sampling_rate=rate)
+            try:
+                stream = batch.join(language_code(language), index, sampling_rate=rate)
+            except ValueError as error:
+                raise DemoError(f"This stream cannot begin: {error}") from error
         key = uuid.uuid4().hex
         self.sessions[key] = LiveSession(stream, rate)
         return key
@@ -89,15 +92,17 @@ class LiveSessions:
             DemoError: the session has ended or lasts too long, or the machine cannot keep up.
         """
         session = self._session(key)
-        with self._inboxes:
-            session.inbox.append(samples)
-            session.seconds += len(samples) / session.rate
-            waiting = sum(map(len, session.inbox)) / session.rate
         most = self.recognizer.settings.max_live_seconds
-        if session.seconds > most:
-            raise DemoError(f"A live stream lasts at most {most:g} s here: stop and start again.")
-        if waiting > MAX_WAITING_SECONDS:
-            raise DemoError("The machine cannot keep up with so many live streams: stop and try again later.")
+        with self._inboxes:
+            seconds = session.seconds + len(samples) / session.rate
+            waiting = (sum(map(len, session.inbox)) + len(samples)) / session.rate
+            # What is refused is not kept: it would be worked on in another visitor's time.
+            if seconds > most:
+                raise DemoError(f"A live stream lasts at most {most:g} s here: stop and start again.")
+            if waiting > MAX_WAITING_SECONDS:
+                raise DemoError("The machine cannot keep up with so many live streams: stop and try again later.")
+            session.inbox.append(samples)
+            session.seconds = seconds
         self._work()
         return self.transcript(key)
 
@@ -149,7 +154,8 @@ class LiveSessions:
                     by_stream[session.stream] = session
                     arrived[session], session.inbox = session.inbox, []
             for session, pieces in arrived.items():
-                for samples in pieces:
+                # A piece may overtake its visitor's stop, in whoever's call this is: it comes too late.
+                for samples in pieces if not session.stream.is_finished else ():
                     batch.push(session.stream, samples)
             while batch.has_work:
                 for stream, update in batch.step():

@@ -20,7 +20,7 @@ gradio_client = pytest.importorskip("gradio_client")
 pytest.importorskip("espeakng_loader")
 
 from entropy_asr.spaces.demo import page as demo_page  # noqa: E402
-from entropy_asr.spaces.demo.entropy_view import explanation_html, spectrogram_png  # noqa: E402
+from entropy_asr.spaces.demo.entropy_view import _verdict, explanation_html, spectrogram_png  # noqa: E402
 from entropy_asr.spaces.demo.live import LiveSessions  # noqa: E402
 from entropy_asr.spaces.demo.recognizer import DemoError, Recognizer  # noqa: E402
 from entropy_asr.spaces.demo.settings import BUNDLED_CHECKPOINT, DemoSettings  # noqa: E402
@@ -149,7 +149,7 @@ def test_ledger_and_picture_agree(recognizer, recording):
     explanation = recognizer.explain(recording, "en", "one two three four five six seven")
     totals = explanation.ledger.totals()
     picture = explanation_html(explanation)
-    for name in ("llm_alone", "encoder_alone", "full"):
+    for name in ("uniform", "llm_alone", "encoder_alone", "full"):
         assert f"{totals[name]:.1f} nats" in picture
     assert picture.count('class="bars"') == len(explanation.ledger.tokens)
     svg = ElementTree.fromstring(re.search(r"<svg.*?</svg>", picture, re.DOTALL).group())
@@ -157,6 +157,13 @@ def test_ledger_and_picture_agree(recognizer, recording):
     assert {"Frequency (kHz)", "Entropy (nats)", "Time (s)"} <= set(texts)
     assert len(explanation.frame_entropies) == len(explanation.log_probs)
     assert 0 <= explanation.frame_entropies.min() <= explanation.frame_entropies.max() <= explanation.max_entropy
+
+
+def test_verdict_compares_with_the_better_guess():
+    assert "50 % of the language model's" in _verdict({"uniform": 100.0, "llm_alone": 60.0, "full": 30.0})
+    worse = _verdict({"uniform": 100.0, "llm_alone": 200.0, "full": 50.0})
+    assert "50 % of the uncertainty" in worse and "worse than one that knows nothing" in worse
+    assert "does not support it" in _verdict({"uniform": 119.6, "llm_alone": 221.0, "full": 129.1})
 
 
 def test_text_of_the_audio_is_less_surprising_than_another(recognizer, recording):
@@ -235,6 +242,12 @@ def test_live_limits_are_told_and_places_come_free(recognizer, digits):
         sessions.push(again, np.zeros(48000 * 5, dtype=np.int16))
     with pytest.raises(DemoError, match="at most 20 s"):
         sessions.push(again, np.zeros(48000 * 5, dtype=np.int16))
+    assert not sessions.sessions[again].inbox, "what was refused is not worked on later"
+    sessions.sessions[again].stream.finish()
+    sessions.sessions[again].inbox.append(np.zeros(4800, dtype=np.int16))
+    assert sessions.push(keys[1], np.zeros(1600, dtype=np.int16)) == [], "a piece after its stop costs nobody else"
+    with pytest.raises(DemoError, match="cannot begin"):
+        LiveSessions(recognizer).start(500)
     with pytest.raises(DemoError, match="has ended"):
         sessions.push(keys[0], pieces(digits)[0])
 
