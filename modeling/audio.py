@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,7 +70,10 @@ def audio_duration(source: Any, sampling_rate: float | None = None) -> float | N
     if isinstance(source, Mapping):
         for key in ("array", "raw", "samples"):
             if source.get(key) is not None:
-                return audio_duration(np.asarray(source[key]), source.get("sampling_rate"))
+                samples, rate = source[key], source.get("sampling_rate")
+                is_array = key == "samples" or isinstance(samples, np.ndarray | torch.Tensor)
+                # What cannot be read has no duration: reading it tells why.
+                return audio_duration(np.asarray(samples), rate) if is_array and isinstance(rate, Real) else None
         return audio_duration(next((source[key] for key in ("bytes", "path") if source.get(key) is not None), None))
     if isinstance(source, np.ndarray | torch.Tensor):
         return max(source.shape, default=0) / sampling_rate if sampling_rate else None
@@ -175,6 +179,8 @@ def _read_mapping(source: Mapping, sampling_rate: float | None, name: str) -> tu
                 raise AudioError(f"{name}: `{key}` needs a `sampling_rate` beside it")
             rate = _check_rate(sampling_rate, source["sampling_rate"], name)
             samples = _int16_samples(source[key], name) if key == "samples" else source[key]
+            if not isinstance(samples, np.ndarray | torch.Tensor):
+                raise AudioError(f"{name}: `{key}` takes an array or a tensor; a file goes under `bytes` or `path`")
             return _read(samples, None, name)[0], rate
     for key in ("bytes", "path"):
         if source.get(key) is not None:

@@ -239,6 +239,12 @@ def test_durations_need_no_decoding(tmp_path):
     assert audio_duration((tmp_path / "a.flac").read_bytes()) == 3
     assert audio_duration({"bytes": None, "path": str(tmp_path / "a.flac")}) == 3
     assert audio_duration(torch.zeros(2, 8000), 8000) == 1
+    for unusable in ({"array": np.zeros(9), "sampling_rate": "16000"}, {"array": [[1.0], [1.0, 2.0]]}):
+        assert audio_duration(unusable) is None
+        with pytest.raises(AudioError):
+            load_audio(unusable)
+    with pytest.raises(AudioError, match="`raw` takes an array or a tensor; a file goes under `bytes` or `path`"):
+        load_audio({"raw": (tmp_path / "a.flac").read_bytes(), "sampling_rate": 16000})
     assert audio_duration({"array": np.zeros(100), "sampling_rate": 50}) == 2
     assert audio_duration(str(tmp_path / "none.wav")) is None
     assert audio_duration(np.zeros(100)) is None
