@@ -47,11 +47,13 @@ The figures above are all that was measured: on other recordings, speakers, topi
 
 {stages}
 
-| data | licence | attribution |
+| data or model | licence | attribution |
 | --- | --- | --- |
 {sources}
 """
 SOURCE_KEYS = {"title", "licence", "attribution"}
+# What its test split is: optional.
+TEST = "test"
 LANGUAGE_NAMES = {"en": "English", "zh": "Mandarin"}
 # Where more than this share is wrong, a transcript cannot be read for its content.
 MOSTLY_WRONG = 0.5
@@ -103,7 +105,7 @@ def model_card(directory: Path, address: str | None = None) -> str:
         earlier=_earlier(report.get("started_from")),
         minutes=sum(stage["seconds"] for stage in stages.values()) / 60,
         stages=_stages_table(stages),
-        sources="\n".join("| {title} | {licence} | {attribution} |".format(**known[name]) for name in report["data"]),
+        sources="\n".join("| {title} | {licence} | {attribution} |".format(**row) for row in _sources(report, known)),
     )
 
 
@@ -126,9 +128,16 @@ def data_sources(directory: Path) -> dict[str, dict[str, str]]:
     if own.is_file():
         known |= yaml.safe_load(own.read_text(encoding="utf-8"))
     for name, source in known.items():
-        if set(source) != SOURCE_KEYS:
+        if set(source) - {TEST} != SOURCE_KEYS:
             raise ValueError(f"data_sources.yaml: {name} needs {', '.join(sorted(SOURCE_KEYS))}, has {list(source)}")
     return known
+
+
+def _sources(report: dict[str, Any], known: dict[str, dict[str, str]]) -> list[dict[str, str]]:
+    """What is said of everything that training used: data, then the models it started from, known here or not."""
+    bases = report.get("base_models", [])
+    unknown = {name: {"title": name, "licence": "see its own card", "attribution": "its authors"} for name in bases}
+    return [known[name] for name in report["data"]] + [{**unknown, **known}[name] for name in bases]
 
 
 def _header(report: dict[str, Any], known: dict[str, dict[str, str]]) -> str:
@@ -137,6 +146,7 @@ def _header(report: dict[str, Any], known: dict[str, dict[str, str]]) -> str:
             task_type="automatic-speech-recognition",
             dataset_type=name,
             dataset_name=_title(name, known),
+            dataset_args={TEST: note} if (note := known.get(name, {}).get(TEST)) else None,
             metric_type=metric,
             metric_value=round(100 * score[metric], 2),
         )
@@ -146,7 +156,8 @@ def _header(report: dict[str, Any], known: dict[str, dict[str, str]]) -> str:
     ]
     data = ModelCardData(
         language=report["languages"],
-        license=_licence([known[name]["licence"] for name in report["data"]]),
+        license=_licence([source["licence"] for source in _sources(report, known)]),
+        base_model=report.get("base_models") or None,
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
         tags=["entropy-asr"],
@@ -218,7 +229,8 @@ def _results_table(results: dict[str, dict[str, Any]], known: dict[str, dict[str
         rates = (score["wer"], score["cer"], score["nonempty_share"])
         cells = ("-" if rate is None else f"{100 * rate:.1f}" for rate in rates)
         lines.append(f"| {_title(name, known)} | {score['utterances']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    notes = [f"- {_title(name, known)}: {known[name][TEST]}." for name in results if TEST in known.get(name, {})]
+    return "\n".join([*lines, *(["", "What the test sets are:", "", *notes] if notes else [])])
 
 
 def _allocation(directory: Path) -> str:
@@ -272,10 +284,13 @@ def _ledger_table(models: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _earlier(start: dict[str, Any] | None) -> str:
-    """Sentence about the checkpoint that training went on with."""
-    if start is None:
-        return ""
-    return f" It went on with an earlier checkpoint, {start['name']}, trained by `{start['command']}` (`earlier/...`)."
+    """Sentences about the checkpoint that training went on with, and the one which that went on with."""
+    sentences, stages = "", "earlier/"
+    while start is not None:
+        named = f"{start['name']}, trained by `{start['command']}` (`{stages}...`)"
+        sentences += f" It went on with an earlier checkpoint, {named}." if not sentences else f" Before it: {named}."
+        start, stages = start.get("started_from"), stages + "earlier/"
+    return sentences
 
 
 def _stages_table(stages: dict[str, dict[str, Any]]) -> str:

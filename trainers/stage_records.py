@@ -3,6 +3,7 @@
 """What the records of finished stages say together: how a checkpoint came about."""
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from typing import Any
 from .stage import RECORD
 
 
+# Fields of a stage's section `model` that name a checkpoint.
+MODEL_PATHS = ("path", "encoder", "language_model", "head")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 PACKAGES = ("entropy-asr", "torch", "torchaudio", "transformers", "trl", "datasets")
 
 
@@ -37,17 +41,19 @@ def training_history(records: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `training`, as [`summarize_training`] gives it, earlier stages first and named `earlier/...`; `data`, names as
-        in [`training_data`]; `started_from`, name and command of the earlier checkpoint, or None.
+        in [`training_data`]; `base_models`, ids as in [`base_models`]; `started_from`, name and command of the
+        earlier checkpoint, and its own `started_from`; None for a fresh start.
     """
-    training, data = summarize_training(records), training_data(records)
+    training, data, bases = summarize_training(records), training_data(records), base_models(records)
     earlier = earlier_report(records)
     if earlier is None:
-        return {"training": training, "data": data, "started_from": None}
+        return {"training": training, "data": data, "base_models": bases, "started_from": None}
     before = {f"earlier/{name}": stage for name, stage in earlier["training"].items()}
     return {
         "training": before | training,
         "data": sorted({*earlier["data"], *data}),
-        "started_from": {"name": earlier["name"], "command": earlier["command"]},
+        "base_models": sorted({*earlier.get("base_models", []), *bases}),
+        "started_from": {key: earlier.get(key) for key in ("name", "command", "started_from")},
     }
 
 
@@ -80,6 +86,17 @@ def _is_error_rate(name: str) -> bool:
 def training_data(records: dict[str, dict[str, Any]]) -> list[str]:
     """Names of everything that was trained on: data sources, text files, synthetic speech."""
     return sorted({name for record in records.values() for name in _data_names(record["settings"]["data"])})
+
+
+def base_models(records: dict[str, dict[str, Any]]) -> list[str]:
+    """Ids on the Hub of the encoders and language models that training started from; folders are nobody's base."""
+    paths = [
+        path
+        for record in records.values()
+        for key, path in record["settings"].get("model", {}).items()
+        if key in MODEL_PATHS and path and not Path(path).exists()
+    ]
+    return sorted({path for path in paths if HUB_ID.fullmatch(path)})
 
 
 def _data_names(data: dict[str, Any]) -> Iterator[str]:

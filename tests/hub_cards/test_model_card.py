@@ -68,6 +68,32 @@ def test_licence_of_the_card_allows_no_more_than_that_of_the_data(licences, lice
     assert _licence(licences) == licence
 
 
+def test_a_card_says_what_its_test_sets_are_and_the_metadata_too(tmp_path):
+    write_report(tmp_path)
+    write_model_card(tmp_path)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert "- Free Spoken Digit Dataset: one speaker, who was not trained on" in card.text
+    assert "one speaker" in card.data.eval_results[0].dataset_args["test"]
+
+
+def test_models_that_training_started_from_are_in_the_metadata_and_bind_the_licence(tmp_path):
+    for base, licence in (("Qwen/Qwen3-0.6B", "cc-by-sa-4.0"), ("my-org/my-llm", "other")):
+        write_report(tmp_path, base_models=[base])
+        write_model_card(tmp_path)
+        card = ModelCard.load(tmp_path / "README.md")
+        assert card.data.base_model == [base]
+        assert card.data.license == licence
+        assert f"| {base} |" in card.text
+
+
+def test_every_checkpoint_that_training_went_on_with_is_named_with_its_command(tmp_path):
+    first = {"name": "first", "command": "recipe a", "started_from": None}
+    write_report(tmp_path, started_from={"name": "second", "command": "recipe b", "started_from": first})
+    write_model_card(tmp_path)
+    text = ModelCard.load(tmp_path / "README.md").text
+    assert "second, trained by `recipe b` (`earlier/...`). Before it: first, trained by `recipe a`" in text
+
+
 def test_an_undocumented_data_source_is_an_error_that_names_it(tmp_path):
     write_report(tmp_path, data=["fsdd_digits", "my_secret_corpus"])
     with pytest.raises(KeyError, match="my_secret_corpus"):

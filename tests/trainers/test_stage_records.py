@@ -76,4 +76,14 @@ def test_a_checkpoint_that_was_gone_on_with_is_part_of_the_history(tmp_path):
     history = training_history(read_records(runs))
     assert list(history["training"]) == ["earlier/a", "a"] and history["training"]["earlier/a"] == stage
     assert history["data"] == ["novel", "speech", "zebra"]
-    assert history["started_from"] == {"name": "first", "command": "recipe first"}
+    assert history["started_from"] == {"name": "first", "command": "recipe first", "started_from": None}
+    (start / "results.json").write_text(json.dumps({**earlier, "name": "second", **history}))
+    assert training_history(read_records(runs))["started_from"]["started_from"] == history["started_from"]
+
+
+def test_models_of_the_hub_that_training_started_from_are_named_and_folders_are_not(tmp_path):
+    write_record(tmp_path, "encoder", 1, {"train": []}, steps=2, seconds=3.0, history=[])
+    record = json.loads((tmp_path / "encoder" / "stage.json").read_text())
+    record["settings"]["model"] = {"encoder": str(tmp_path / "encoder"), "language_model": "Qwen/Qwen3-0.6B"}
+    (tmp_path / "encoder" / "stage.json").write_text(json.dumps(record))
+    assert training_history(read_records(tmp_path))["base_models"] == ["Qwen/Qwen3-0.6B"]
