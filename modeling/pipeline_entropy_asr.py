@@ -58,6 +58,14 @@ UNSUPPORTED = ("stride_length_s",)
 # Arguments of the pipeline that decide on the prompt and what is generated at all.
 OWN_ARGUMENTS = ("language", "hotwords", "hotword_tolerance", "guards")
 TIMED_UNITS = ("word", "phoneme")
+# Ways of `generate` to be faster that look at token ids, where a prompt with speech has embeddings: some of them give
+# another text than greedy search, some fail.
+UNSUPPORTED_GENERATION = (
+    "assistant_model",
+    "assistant_early_exit",
+    "prompt_lookup_num_tokens",
+    "prefill_chunk_size",
+)
 DEFAULT_GUARDS = GuardSettings()
 
 
@@ -130,6 +138,8 @@ class EntropyASRPipeline(Pipeline):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"{type(self).__name__} takes no `{name}`: it uses the processor's parts.")
         self._chunk_length_s = kwargs.pop("chunk_length_s", None)
+        # Times of segments are asked for before there are segments, whose own parameters know words and phonemes.
+        self._times_segments = kwargs.get("return_timestamps") is True and kwargs.pop("return_timestamps")
         self._last_hotwords: tuple[tuple[str, ...], HotwordIndex] | None = None
         super().__init__(model=model, processor=processor, task=task, **kwargs)
 
@@ -181,6 +191,8 @@ class EntropyASRPipeline(Pipeline):
         if isinstance(inputs, list) and not inputs:
             return []
         chunk_length_s = self._chunk_length_s if chunk_length_s is None else chunk_length_s
+        if self._times_segments and kwargs.get("return_timestamps") is None:
+            kwargs["return_timestamps"] = True
         if needs_segments(inputs, chunk_length_s, kwargs.get("return_timestamps")):
             return self._transcribe_segments(inputs, chunk_length_s or SEGMENT_SECONDS, progress, **kwargs)
         return super().__call__(inputs, **kwargs)
@@ -486,6 +498,9 @@ class EntropyASRPipeline(Pipeline):
             config = copy.deepcopy(self.model.generation_config)
             config.do_sample, config.max_new_tokens, config.max_length = False, None, None
         others = config.update(**settings)
+        for name in UNSUPPORTED_GENERATION:
+            if name in others or getattr(config, name, None) is not None:
+                raise ValueError(f"`{name}` is not supported: it looks at token ids, and speech has none.")
         if config.max_length is not None:
             raise ValueError("`max_length` counts the prompt and its padding: use `max_new_tokens`.")
         if config.num_return_sequences not in (None, 1) or config.return_dict_in_generate:

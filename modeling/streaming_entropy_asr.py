@@ -44,13 +44,7 @@ from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, Speec
 # Room in the language model's positions for hints that are found in an index only when a segment has ended.
 HINT_TOKENS = 256
 # Settings of `generate` under which it would not go on from the keys and values that a stream has.
-UNSTREAMABLE = (
-    "cache_implementation",
-    "past_key_values",
-    "assistant_model",
-    "assistant_early_exit",
-    "prompt_lookup_num_tokens",
-)
+UNSTREAMABLE = ("cache_implementation", "past_key_values")
 
 
 @dataclass(frozen=True)

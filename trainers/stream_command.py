@@ -106,7 +106,7 @@ def run(pipeline: Any, args: argparse.Namespace) -> int:
         pipeline,
         language=args.language,
         hotwords=None if args.hotwords is None else read_hotwords(args.hotwords),
-        hotword_tolerance=args.hotword_tolerance or 0.0,
+        hotword_tolerance=args.hotword_tolerance,
         sampling_rate=rate,
         guards=False if args.no_guards else None,
         return_confidence=args.confidence or None,

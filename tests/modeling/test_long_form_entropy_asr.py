@@ -192,6 +192,9 @@ def test_short_audio_with_times_of_segments(pipe, waveforms):
     text = pipe(waveforms[0], **LIMIT)["text"]
     chunks = [{"text": text, "timestamp": (0.0, 1.0)}]
     assert pipe(waveforms[0], return_timestamps=True, **LIMIT) == {"text": text, "chunks": chunks}
+    made = EntropyASRPipeline(model=pipe.model, processor=pipe.processor, return_timestamps=True)
+    assert made(waveforms[0], **LIMIT) == {"text": text, "chunks": chunks}
+    assert made(waveforms[0], return_timestamps=False, **LIMIT) == {"text": text}
 
 
 def test_errors_name_the_item(pipe, recording, tmp_path):

@@ -329,6 +329,9 @@ def test_decoding_is_greedy_and_bounded_whatever_the_checkpoint_says(model, proc
         ({"return_timestamps": True, "chunk_length_s": 0}, "return_timestamps=True"),
         ({"generate_kwargs": {"num_beams": 2, "num_return_sequences": 2}}, "num_return_sequences"),
         ({"generate_kwargs": {"return_dict_in_generate": True}}, "return_dict_in_generate"),
+        ({"generate_kwargs": {"prompt_lookup_num_tokens": 3}}, "prompt_lookup_num_tokens"),
+        ({"generate_kwargs": {"assistant_model": object()}}, "assistant_model"),
+        ({"generate_kwargs": {"prefill_chunk_size": 2}}, "prefill_chunk_size"),
         ({"generate_kwargs": {"no_such_argument": 1}}, "no_such_argument"),
     ],
 )
