@@ -2,20 +2,14 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Signs of hallucination in one transcript: text out of nothing, unsupported text, inserted bursts, loops.
 
-Texts are compared without case and punctuation (NFKC), and nothing else is repaired: loops stay. Units are words, and
-single characters of scripts without spaces (Chinese, Japanese kana), so mixed text needs no language.
+What is compared, and what makes no difference, is in `units`. Nothing else is repaired: loops stay.
 """
 
-import re
-import unicodedata
 from dataclasses import dataclass, field
 
-from rapidfuzz.distance import Indel, Levenshtein
+from rapidfuzz.distance import Editops, Indel, Levenshtein
 
-
-_CHARACTER = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# Words of letters, marks and digits with inner apostrophes; or one character.
-_UNIT = re.compile(rf"[{_CHARACTER}]|[^\W_{_CHARACTER}]+(?:['’][^\W_{_CHARACTER}]+)*")
+from .units import Units, is_character, join_spelled, split_units
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class Detection:
         spans: For each reason the `start` and `end` (exclusive) in the raw hypothesis of the worst stretch.
         unsupported: Share of characters that the reference does not support, in [0, 1]; 0 for an empty hypothesis.
         nim4: Whether the papers' rule applies.
-        nonspeech: Whether the reference is empty.
+        nonspeech: Whether the reference has no words.
     """
 
     reasons: list[str] = field(default_factory=list)
@@ -71,32 +65,17 @@ class Detection:
     nonspeech: bool = False
 
 
-@dataclass(frozen=True)
-class Units:
-    """Words and characters of a text, with their places in it."""
-
-    texts: tuple[str, ...]
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
-
-    def span(self, first: int, end: int) -> tuple[int, int]:
-        """Place in the text of units `first` to `end` (exclusive)."""
-        return self.starts[first], self.ends[end - 1]
-
-
-def split_units(text: str) -> Units:
-    """Units of a text, lower case and NFKC."""
-    found = list(_UNIT.finditer(text))
-    texts = (unicodedata.normalize("NFKC", match.group()).casefold().replace("’", "'") for match in found)
-    return Units(tuple(texts), tuple(match.start() for match in found), tuple(match.end() for match in found))
-
-
 def detect(reference: str, hypothesis: str, thresholds: Thresholds | None = None) -> Detection:
-    """Look for all signs of hallucination in one transcript."""
+    """Look for all signs of hallucination in one transcript.
+
+    Symbols without any word ("♪♪♪", "!!!!") are no transcript: as a reference they say that nobody speaks; as a
+    hypothesis they are output, which no speech supports. Pauses alone ("...", "。") are an empty hypothesis.
+    """
     limits = thresholds or Thresholds()
-    said, written = split_units(reference), split_units(hypothesis)
-    found = Detection(nonspeech=not said.texts)
-    if not written.texts:
+    said = split_units(reference)
+    written = join_spelled(split_units(hypothesis), said)
+    found = Detection(nonspeech=not said.is_speech)
+    if not written.texts or written.texts == said.texts:
         return found
     found.unsupported, unsupported_span = unsupported_share(said, written)
     found.nim4 = is_long_and_unrelated(said, written, limits)
@@ -131,14 +110,26 @@ def unsupported_share(said: Units, written: Units) -> tuple[float, tuple[int, in
 def find_burst(said: Units, written: Units, limits: Thresholds) -> tuple[int, int] | None:
     """Place of the first long run of inserted units in the Levenshtein alignment; words and characters add up."""
     operations = Levenshtein.editops(said.texts, written.texts)
-    inserted = [operation.dest_pos for operation in operations if operation.tag == "insert"]
-    for run in _stretches(inserted):
-        weights = (limits.burst_characters if _is_character(written.texts[i]) else limits.burst_words for i in run)
+    respelled = _respelled(said, written, operations)
+    positions = (operation.dest_pos for operation in operations if operation.tag == "insert")
+    for run in _stretches([position for position in positions if position not in respelled]):
+        weights = (limits.burst_characters if is_character(written.texts[i]) else limits.burst_words for i in run)
         # In whole numbers: a sum of shares such as 4 / 4 must not miss 1 by rounding.
         whole = limits.burst_characters * limits.burst_words
         if sum(whole // weight for weight in weights) >= whole:
             return written.span(run[0], run[-1] + 1)
     return None
+
+
+def _respelled(said: Units, written: Units, operations: Editops) -> set[int]:
+    """Positions in the hypothesis between agreeing units where both have the same characters, cut differently."""
+    same, said_end, written_end = set(), 0, 0
+    for block in operations.as_matching_blocks():  # the last one is empty, at both ends
+        between = range(written_end, block.b)
+        if "".join(said.texts[said_end : block.a]) == "".join(written.texts[written_end : block.b]):
+            same.update(between)
+        said_end, written_end = block.a + block.size, block.b + block.size
+    return same
 
 
 def find_loop(said: Units, written: Units, limits: Thresholds) -> tuple[int, int] | None:
@@ -179,10 +170,6 @@ def is_long_and_unrelated(said: Units, written: Units, limits: Thresholds) -> bo
             left.remove(unit)
             shared += 1
     return shared / len(written.texts) < limits.overlap
-
-
-def _is_character(unit: str) -> bool:
-    return re.match(f"[{_CHARACTER}]", unit) is not None
 
 
 def _stretches(positions: list[int]) -> list[list[int]]:

@@ -2,12 +2,15 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Hallucination rate of transcripts as an `evaluate` metric."""
 
+import warnings
 from dataclasses import fields
 
 import datasets
 import evaluate
 
+# `evaluate.load` copies the modules that are named here, not those that they name in turn.
 from .detection import Detection, Thresholds, detect
+from .units import can_simplify, has_ideographs
 
 
 REASONS = ("empty_reference", "unsupported", "burst", "loop")
@@ -15,13 +18,14 @@ REASONS = ("empty_reference", "unsupported", "burst", "loop")
 _DESCRIPTION = """\
 Share of transcripts with text that nobody said: any text where the reference is empty, more than 35 % of characters
 that the reference does not support, a burst of inserted words, or a loop. English, Chinese and mixtures. Scores raw
-output: do not collapse loops before. An operational definition of the entropy-asr project.
+output: do not collapse loops before. An output of symbols alone ("♪♪♪") is text that nobody said; one of pauses alone
+("...") is empty. An operational definition of the entropy-asr project.
 """
 
 _INPUTS = """
 Args:
     predictions: transcripts, strings.
-    references: what was said, strings; empty for audio without speech.
+    references: what was said, strings; empty (or without any word) for audio without speech.
     return_utterances: also return, for each utterance, its reasons, the spans in the raw transcript and its scores.
     unsupported (0.35), burst_words (2), burst_characters (4), loop_repeats (3), long_loop_repeats (2),
     long_loop_units (4), loop_units (8), length_ratio (1.5), overlap (0.1): thresholds, see `detection.Thresholds`.
@@ -30,6 +34,8 @@ Returns:
     all utterances; `nim4_rate`, the papers' rule; `nonspeech_rate`, share of non-empty transcripts among utterances
     with an empty reference (None if there are none); `mean_unsupported`; counts `num_utterances`, `num_hallucinated`,
     `num_nonspeech`; on request `utterances`.
+Raises:
+    ValueError: an unknown or impossible threshold, or no transcripts.
 Examples:
     >>> metric = evaluate.load("spaces/hallucination_rate")
     >>> metric.compute(predictions=["thanks for watching"], references=[""])["hallucination_rate"]
@@ -56,11 +62,21 @@ class HallucinationRate(evaluate.Metric):
         if unknown := sorted(set(thresholds) - known):
             raise ValueError(f"Unknown arguments {', '.join(unknown)}; thresholds are {', '.join(sorted(known))}.")
         limits = Thresholds(**thresholds)
+        warn_of_scripts(references, predictions)
         found = [detect(*pair, limits) for pair in zip(references, predictions, strict=True)]
         result = summarize(found)
         if return_utterances:
             result["utterances"] = [describe(*item) for item in zip(found, predictions, strict=True)]
         return result
+
+
+def warn_of_scripts(references: list[str], predictions: list[str]) -> None:
+    """Say so where the script in which Chinese is written may cause flags: the result depends on a package."""
+    if not can_simplify() and any(map(has_ideographs, references)) and any(map(has_ideographs, predictions)):
+        warnings.warn(
+            "Traditional and simplified characters count as different here. `pip install opencc-python-reimplemented` "
+            "makes them the same."
+        )
 
 
 def summarize(found: list[Detection]) -> dict:

@@ -29,7 +29,7 @@ from entropy_asr.modeling import load_audio, load_pipeline
 
 
 SETS = ("fsdd_digits", "speechocean762", "librispeech_subset")
-RATE, MARGIN = 16000, 4800
+RATE, MARGIN, WINDOW = 16000, 4800, 512
 NOISE = 0.001  # 60 dB below full scale
 
 
@@ -91,12 +91,23 @@ def error_rate(texts: list[str], places: list[tuple[int, int, str]]) -> float:
     return 100 * sum(Levenshtein.distance(*pair) for pair in pairs) / sum(len(reference) for _, reference in pairs)
 
 
-def coverage(chunks: list[dict], places: list[tuple[int, int, str]]) -> tuple[int, float]:
-    """Utterances that no segment touches, and the share of the segments' audio that two of them have."""
+def coverage(chunks: list[dict], places: list[tuple[int, int, str]]) -> tuple[list[int], float]:
+    """Utterances, by number, that no segment touches, and the share of the segments' audio that two of them have."""
     bounds = np.array([[round(time * RATE) for time in chunk["timestamp"]] for chunk in chunks])
-    lost = sum(not ((bounds[:, 0] < end) & (bounds[:, 1] > start)).any() for start, end, _ in places)
+    touched = [((bounds[:, 0] < end) & (bounds[:, 1] > start)).any() for start, end, _ in places]
+    lost = np.flatnonzero(~np.array(touched)).tolist()
     doubled = np.maximum(0, bounds[:-1, 1] - bounds[1:, 0]).sum() / (bounds[:, 1] - bounds[:, 0]).sum()
     return lost, doubled
+
+
+def level_above_noise(recording: Path, start: int, end: int) -> float:
+    """Level of half of an utterance's windows over that of the noise that was added to everything, in dB.
+
+    The median, since clicks are loud and no speech.
+    """
+    samples, _ = soundfile.read(recording, start=start, stop=end)
+    powers = np.square(samples[: len(samples) // WINDOW * WINDOW]).reshape(-1, WINDOW).mean(-1)
+    return 10 * np.log10(max(np.median(powers) / NOISE**2 - 1, 1e-3))
 
 
 def once(path: Path, make: Callable[[], Any]) -> Any:
@@ -132,8 +143,17 @@ def report(args: argparse.Namespace, folder: Path) -> None:
     lost, doubled = coverage(long["chunks"], places)
     texts, extra = assign(long["chunks"], places)
     print(
-        f"utterances without a segment {lost}, segments without an utterance {extra}, audio in two segments {doubled}"
+        f"utterances without a segment {len(lost)}, segments without an utterance {extra}, "
+        f"audio in two segments {doubled}"
     )
+    levels = [level_above_noise(recording, *places[number][:2]) for number in range(len(places))]
+    for number in lost:
+        start, _, text = places[number]
+        softer = sum(level < levels[number] for level in levels)
+        print(
+            f"  {text!r} at {start / RATE:.1f} s: {levels[number]:.1f} dB above the noise that was added; "
+            f"{softer} of {len(levels)} utterances stand out less"
+        )
     if not args.only_memory:
         alone = transcribe_alone(args.model, recording, places, folder / "alone.jsonl")
         whole, parts = error_rate(texts, places), error_rate(alone, places)
