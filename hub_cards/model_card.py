@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from .report_tables import dataset_tables, report_head
+
 
 # Licences of data sources, as data_sources.yaml spells them, that ask nothing of what is trained on the data.
 PERMISSIVE = ("Apache-2.0", "MIT", "CC0", "public domain", "output of a GPL-3 program, itself not covered by it")
@@ -239,48 +241,13 @@ def _allocation(directory: Path) -> str:
     if not path.is_file():
         return ""
     report = _read(path)
-    lines = ["## Entropy allocation", "", report["definitions"], "", f"Measured by `{report['command']}`.", ""]
+    lines = ["## Entropy allocation", "", *report_head(report)]
     for name, result in report["datasets"].items():
-        data = result["data"]
-        lines += [f"### {name}", "", f"{data['num_utterances']} utterances, {data['seconds']:.0f} s.", ""]
-        lines += [*_metrics_table(result["models"]), "", *_ledger_table(result["models"])]
+        lines += [f"### {name}", "", *dataset_tables(result)]
     plots = sorted(file.name for file in path.parent.glob("*-allocation.png"))
     plots += sorted(file.name for file in path.parent.glob("*-ledger.png"))
     lines += [f"![{Path(file).stem}](report/{file})\n" for file in plots]
     return "\n".join(lines).rstrip() + "\n\n"
-
-
-def _metrics_table(models: dict[str, dict[str, Any]]) -> list[str]:
-    lines = [
-        "| checkpoint | N: frames / labelled / words | NSE | PAI (nats, linear probe) | CSAI (nats, linear probe) |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, figures in models.items():
-        values = (figures.get(metric) for metric in ("nse", "pai", "csai"))
-        cells = ("-" if value is None else f"{value:.3f}" for value in values)
-        found = figures["details"]
-        counts = (found.get(metric, {}) for metric in ("nse", "pai", "csai"))
-        rows = " / ".join(str(count.get("num_frames", count.get("num_words", "-"))) for count in counts)
-        # A frozen encoder, measured once.
-        same = f" (frames of {figures['same_frames_as']})" if "same_frames_as" in figures else ""
-        lines.append(f"| {name}{same} | {rows} | {' | '.join(cells)} |")
-    return lines
-
-
-def _ledger_table(models: dict[str, dict[str, Any]]) -> list[str]:
-    """Nats a token that are left when nothing, the language model, the encoder and both are known."""
-    left = {name: figures.get("ledger", {}).get("nats_per_token_left") for name, figures in models.items()}
-    left = {name: values for name, values in left.items() if values}
-    if not left:
-        return []
-    lines = [
-        "| nats a token left | nothing known | LLM alone | encoder alone | both |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, values in left.items():
-        cells = (f"{values[key]:.2f}" for key in ("uniform", "llm_alone", "encoder_alone", "full"))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return [*lines, ""]
 
 
 def _earlier(start: dict[str, Any] | None) -> str:

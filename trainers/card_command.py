@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def copy_report(source: Path, target: Path) -> None:
-    """Copy a report's figures and plots.
+    """Copy a report: its figures, text and plots.
 
     Raises:
         ValueError: it is no report.
@@ -44,5 +44,6 @@ def copy_report(source: Path, target: Path) -> None:
     if not (source / "report.json").is_file():
         raise ValueError(f"{source} has no report.json: `entropy-asr report --output_dir {source}` writes it")
     target.mkdir(exist_ok=True)
-    for path in [source / "report.json", *sorted(source.glob("*.png"))]:
+    texts = [source / name for name in ("report.json", "report.md") if (source / name).is_file()]
+    for path in [*texts, *sorted(source.glob("*.png"))]:
         shutil.copyfile(path, target / path.name)

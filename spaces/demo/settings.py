@@ -20,7 +20,8 @@ class DemoSettings:
         model: Folder or Hub id; by default the small checkpoint that is bundled.
         device: "cpu", "cuda", ...; by default a GPU if there is one.
         dtype: Of the weights; by default as [`load_pipeline`] chooses.
-        report: Folder that `entropy-asr report` wrote, for the tab that compares checkpoints.
+        report: Folder that `entropy-asr report` wrote, for the tab that compares checkpoints; by default the one that
+            lies in the model's folder.
         max_seconds: Longest recording.
         max_explained_seconds: Longest recording of the entropy tab.
         max_megabytes: Largest upload.
@@ -69,6 +70,14 @@ class DemoSettings:
             return "the small bundled checkpoint"
         path = Path(self.model)
         return path.resolve().name if path.is_dir() else self.model
+
+    @property
+    def report_folder(self) -> Path | None:
+        """Folder of the report to show; None where there is none to be expected."""
+        if self.report:
+            return Path(self.report)
+        folder = Path(self.model) / "report"
+        return folder if folder.is_dir() else None
 
     @property
     def is_bundled(self) -> bool:

@@ -12,24 +12,41 @@ from test_model_card import REPORT, write_report
 from entropy_asr.trainers import cli
 
 
+PROBE = {"information": 1.25, "standard_error": 0.02, "entropy": 2.5, "shuffled_control": -0.05}
+FIGURES = {
+    "details": {
+        "nse": {"num_frames": 1542, "dimension": 192},
+        "pai": {"num_frames": 900, "linear": PROBE},
+        "csai": {"left_out": "too few words"},
+    },
+    "frames_per_second": 25.0,
+    "nse": 0.4321,
+    "pai": 1.25,
+    "csai": None,
+    "ledger": {
+        "num_utterances": 10,
+        "num_tokens": 321,
+        "nats_per_token_left": {"uniform": 8.3, "llm_alone": 6.5, "encoder_alone": 3.2, "full": 1.1},
+        "nats_per_token_removed": {"llm_alone": 1.8, "encoder_alone": 5.1, "full": 7.2},
+    },
+}
 ALLOCATION = {
     "definitions": "Definitions of this project.",
     "command": "entropy-asr report --models tiny",
+    "aligner": "tinier",
     "datasets": {
         "digits": {
-            "data": {"num_utterances": 40, "seconds": 61.7},
-            "models": {
-                "tiny": {
-                    "same_frames_as": "tinier",
-                    "details": {"nse": {"num_frames": 1542}, "pai": {"num_frames": 900}, "csai": {"left_out": "few"}},
-                    "nse": 0.4321,
-                    "pai": 1.25,
-                    "csai": None,
-                    "ledger": {
-                        "nats_per_token_left": {"uniform": 8.3, "llm_alone": 6.5, "encoder_alone": 3.2, "full": 1.1}
-                    },
-                }
+            "data": {
+                "num_utterances": 40,
+                "seconds": 61.7,
+                "num_speakers": 5,
+                "languages": ["en"],
+                "left_out": 0,
+                "rows_split_by": "speaker",
+                "mean_alignment_score": 0.2,
             },
+            "models": {"tinier": FIGURES, "tiny": {**FIGURES, "same_frames_as": "tinier"}},
+            "cka": {"names": ["tinier", "tiny"], "num_frames": 1542, "biased": [[1, 1]] * 2, "debiased": [[1, 1]] * 2},
         }
     },
 }
@@ -38,6 +55,7 @@ ALLOCATION = {
 def write_allocation(directory: Path) -> None:
     directory.mkdir()
     (directory / "report.json").write_text(json.dumps(ALLOCATION), encoding="utf-8")
+    (directory / "report.md").write_text("# Report\n", encoding="utf-8")
     (directory / "digits-allocation.png").write_bytes(b"\x89PNG")
 
 
@@ -48,11 +66,13 @@ def test_report_goes_into_the_card_with_its_plot(tmp_path):
     write_report(checkpoint)
     assert cli.main(["card", str(checkpoint), "--report", str(tmp_path / "report-elsewhere")]) == 0
     text = ModelCard.load(checkpoint / "README.md").text
-    assert "40 utterances, 62 s." in text
-    assert "| tiny (frames of tinier) | 1542 / 900 / - | 0.432 | 1.250 | - |" in text
-    assert "| tiny | 8.30 | 6.50 | 3.20 | 1.10 |" in text
+    assert "40 utterances, 62 s, 5 speakers" in text and "phoneme head of `tinier`" in text
+    assert "| tinier | 1542 / 900 / - | 192 | 25.0 | 0.432 | linear | 1.250 ± 0.020 | 0.50 | -0.050 | - |" in text
+    assert "`tiny` has the frames of `tinier`" in text and "CSAI was left out: too few words" in text
+    assert "| tiny | 10 | 321 | 8.30 | 6.50 | 3.20 | 1.10 | 1.80 | 5.10 | 7.20 |" in text
+    assert "The alignment is poor" in text
     assert "(report/digits-allocation.png)" in text
-    assert (checkpoint / "report" / "digits-allocation.png").is_file()
+    assert all((checkpoint / "report" / name).is_file() for name in ("digits-allocation.png", "report.md"))
 
 
 def test_own_data_is_described_beside_the_checkpoint(tmp_path, capsys):
