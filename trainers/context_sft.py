@@ -13,13 +13,13 @@ from typing import Any
 
 import datasets
 import numpy as np
-from datasets import Dataset, List, Value
+from datasets import Dataset
 
 from entropy_asr.modeling import EntropyASRProcessor
 
 from .collation import TranscriptionCollator
 from .joint_sft import JointSFTConfig, JointSFTTrainer
-from .keywords import ContextConfig, KeywordChooser, add_keywords, draw_hints
+from .keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
 from .rewards import contains
 from .sft import SFTData, run_sft, sft_sections, transcription_data
 
@@ -117,7 +117,7 @@ def with_hints(rows: Dataset, kind: str) -> Dataset:
         raise ValueError(f"hints are one of {', '.join(names)}, not {kind!r}.")
     columns = [rows[name][:] for name in names[kind]] or [[[]] * len(rows)]
     hints = [sum(lists, []) for lists in zip(*columns, strict=True)]
-    return rows.add_column("hints", hints, feature=List(Value("string")))
+    return add_words(rows, hints=hints)
 
 
 def context_data(settings: SimpleNamespace, processor: EntropyASRProcessor) -> SFTData:

@@ -25,7 +25,7 @@ from .collation import CTCCollator
 from .consistency import cr_ctc_loss
 from .drift import DriftMonitor
 from .settings import read_sections
-from .sources import NON_SPEECH, SpeechDataset
+from .sources import NON_SPEECH, SpeechDataset, add_beside
 from .stage import DataSection, run_trainer, start_stage, write_record
 
 
@@ -224,8 +224,7 @@ def add_phoneme_ids(rows: Dataset, tokenizer: EntropyASRPhonemeTokenizer, num_pr
         num_proc=num_proc if num_proc > 1 else None,
         desc="Phonemes",
     )
-    # Beside each other, not added: both stay on disk.
-    return concatenate_datasets([rows, labels], axis=1)
+    return add_beside(rows, labels)
 
 
 def greedy_phonemes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, List, Value
+from datasets import Dataset
 from peft import LoraConfig
 from torch import nn
 from torch.utils.data import DataLoader
@@ -40,7 +40,7 @@ from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRM
 from .base import SpeechTrainerMixin, StageArguments, keep_in_evaluation
 from .batching import EvaluationBatchSampler, GroupBatchSampler
 from .context_sft import ContextCollator, keyword_recall
-from .keywords import ContextConfig, KeywordChooser, add_keywords, draw_hints
+from .keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
 from .recognition import RecognitionEvaluationMixin
 from .rewards import REWARDS
 from .settings import read_sections
@@ -482,10 +482,8 @@ def silence_dropout(model: EntropyASRForConditionalGeneration) -> None:
 
 def with_context_columns(rows: Dataset) -> Dataset:
     """Rows with columns `hints` and `keywords`, empty where there were none."""
-    for name in ("hints", "keywords"):
-        if name not in rows.column_names:
-            rows = rows.add_column(name, [[]] * len(rows), feature=List(Value("string")))
-    return rows
+    missing = [name for name in ("hints", "keywords") if name not in rows.column_names]
+    return add_words(rows, **dict.fromkeys(missing, [[]] * len(rows))) if missing else rows
 
 
 def add_hints(rows: Dataset, chooser: KeywordChooser, config: ContextConfig, num_proc: int = 1) -> Dataset:
@@ -505,8 +503,7 @@ def add_hints(rows: Dataset, chooser: KeywordChooser, config: ContextConfig, num
         prompted = [keyword for keyword in row["keywords"] if keyword in hints[-1]]
         wanted.append(list(dict.fromkeys([*prompted, *row["important"]])))
     rows = rows.remove_columns(["keywords", "distractors", "important"])
-    strings = List(Value("string"))
-    return rows.add_column("hints", hints, feature=strings).add_column("keywords", wanted, feature=strings)
+    return add_words(rows, hints=hints, keywords=wanted)
 
 
 @dataclass

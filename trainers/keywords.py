@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import datasets
 import numpy as np
 from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
@@ -23,6 +22,7 @@ from rapidfuzz.distance import Levenshtein
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from .rewards import comparable, contains
+from .sources import add_beside
 from .text import read_lines
 
 
@@ -249,7 +249,13 @@ def add_keywords(rows: Dataset, chooser: KeywordChooser, num_proc: int = 1) -> D
         num_proc=num_proc if num_proc > 1 else None,
         desc="Keywords",
     )
-    return datasets.concatenate_datasets([rows, chosen], axis=1)
+    return add_beside(rows, chosen)
+
+
+def add_words(rows: Dataset, **columns: list[list[str]]) -> Dataset:
+    """Adds columns of lists of words, a list a row."""
+    features = Features({name: List(Value("string")) for name in columns})
+    return add_beside(rows, Dataset.from_dict(columns, features=features))
 
 
 def draw_hints(row: dict, config: ContextConfig, rng: np.random.Generator) -> list[str]:

@@ -203,6 +203,28 @@ def decode_ahead(dataset: Dataset, cache_dir: str | os.PathLike, num_proc: int =
     return _without_errors(decoded)
 
 
+def add_beside(rows: Dataset, columns: Dataset) -> Dataset:
+    """Rows with further columns that were computed from them; audio stays where it is.
+
+    Rows that were selected from others are a list of places, and `concatenate_datasets` would first write all of them
+    anew, audio and all: hundreds of GB for a thousand hours. So the columns are laid beside everything that was
+    selected from, and the same places are selected again.
+
+    Args:
+        rows: Any rows.
+        columns: As many rows, of small columns.
+    """
+    places = None if rows._indices is None else rows._indices.column(0).to_numpy()
+    # A row that was selected twice may have two values.
+    if places is None or len(np.unique(places)) < len(places):
+        return datasets.concatenate_datasets([rows, columns], axis=1)
+    everything = Dataset(rows.data, info=rows.info.copy(), split=rows.split, fingerprint=rows._fingerprint)
+    spread = np.zeros(len(everything), dtype=np.int64)  # what is not selected gets the columns of any row
+    spread[places] = np.arange(len(places))
+    columns = columns.select(spread).flatten_indices()
+    return datasets.concatenate_datasets([everything, columns], axis=1).select(places)
+
+
 def read_samples(row: dict[str, Any]) -> np.ndarray:
     """Waveform of a row with either audio column.
 
