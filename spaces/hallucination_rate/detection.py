@@ -77,6 +77,8 @@ def detect(reference: str, hypothesis: str, thresholds: Thresholds | None = None
     found = Detection(nonspeech=not said.is_speech)
     if not written.texts or written.texts == said.texts:
         return found
+    if found.nonspeech:
+        said = split_units("")
     found.unsupported, unsupported_span = unsupported_share(said, written)
     found.nim4 = is_long_and_unrelated(said, written, limits)
     signs = {"loop": find_loop(said, written, limits)}

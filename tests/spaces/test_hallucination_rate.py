@@ -3,6 +3,7 @@
 """Hallucination rate: hand-made cases in English and Chinese, properties, jiwer as a second opinion."""
 
 import random
+import sys
 from pathlib import Path
 
 import evaluate
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import entropy_asr.spaces
-from entropy_asr.spaces.hallucination_rate.detection import Thresholds, detect, find_burst, split_units
-from entropy_asr.spaces.hallucination_rate.hallucination_rate import summarize
+from entropy_asr.spaces.hallucination_rate import units
+from entropy_asr.spaces.hallucination_rate.detection import Thresholds, detect, find_burst
+from entropy_asr.spaces.hallucination_rate.hallucination_rate import summarize, warn_of_scripts
+from entropy_asr.spaces.hallucination_rate.units import split_units
 
 
 FOLDER = Path(entropy_asr.spaces.__file__).parent / "hallucination_rate"
@@ -86,6 +89,106 @@ def test_hand_made_hallucinations(reference, hypothesis, reasons, offending):
 )
 def test_errors_that_are_no_hallucinations(reference, hypothesis):
     assert detect(reference, hypothesis).reasons == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [
+        ("USA", "U.S.A."),
+        ("the USA is a country", "The U.S.A. is a country."),
+        ("the USA a day later", "the U S A a day later"),
+        ("777", "7 7 7"),
+        ("dial 777 7 please", "dial 7 7 7 7 please"),
+        ("1000000 people", "1,000,000 people"),
+        ("call 555 1234 now", "call 5 5 5 1 2 3 4 now"),
+        ("call 138 0013 8000 now", "call 13 80 01 38 00 0 now"),  # each cuts the number where the other does not
+        ("ＵＳＡ", "u. s. a."),
+        ("U S A", "USA"),
+        ("我在USA上学", "我在U.S.A.上学"),
+    ],
+)
+def test_where_a_word_is_cut_makes_no_difference(reference, hypothesis):
+    found = detect(reference, hypothesis)
+    assert found.reasons == [] and not found.nim4
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "reason"),
+    [
+        ("USA", "U.S.A. U.S.A. U.S.A.", "burst"),
+        ("the USA is a country", "the U.S.A. my friend is a country", "burst"),
+        (
+            "dial 777 for help in an emergency at any time",
+            "dial 7 7 7 7 7 7 for help in an emergency at any time",
+            "loop",
+        ),
+        ("we met in the USA", "we met in U.S.S.R. and in the U.S.A.", "burst"),
+        ("he got a way to go away", "he got a way to go away a way to go", "burst"),  # nothing is missing to be joined
+        ("call 138 0013 8000 now", "call 13 80 01 38 00 99 now", "burst"),
+        ("国家", "國家謝謝觀看", "burst"),
+        ("国家", "美麗世界", "unsupported"),
+        ("我们爱国家", "我們愛國家國家國家", "loop"),
+    ],
+)
+def test_what_is_said_otherwise_or_too_often_is_still_flagged(reference, hypothesis, reason):
+    pytest.importorskip("opencc")
+    assert reason in detect(reference, hypothesis).reasons
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [("国家", "國家"), ("國家", "国家"), ("后来我们发现头发很长", "後來我們發現頭髮很長")],
+)
+def test_traditional_and_simplified_characters_are_the_same(reference, hypothesis):
+    pytest.importorskip("opencc")
+    found = detect(reference, hypothesis)
+    assert found.reasons == [] and found.unsupported == 0
+
+
+def test_without_opencc_scripts_differ_and_that_is_said(monkeypatch, recwarn):
+    monkeypatch.setitem(sys.modules, "opencc", None)  # an import of it fails
+    units._converter.cache_clear()
+    try:
+        assert detect("国家", "國家").reasons == ["unsupported"]
+        assert detect("打开灯", "打开灯").reasons == [] == detect("USA", "U.S.A.").reasons
+        warn_of_scripts(["turn it on", "打开灯"], ["turn it on", ""])
+        assert not recwarn
+        with pytest.warns(UserWarning, match="pip install opencc"):
+            warn_of_scripts(["国家"], ["國家"])
+    finally:
+        units._converter.cache_clear()
+
+
+@pytest.mark.parametrize("hypothesis", ["!!!!", "♪♪♪", "♪", "[♪]", "?", "👍"])
+def test_symbols_alone_are_output_that_no_speech_supports(hypothesis):
+    silent = detect("", hypothesis)
+    assert "empty_reference" in silent.reasons and silent.nonspeech
+    start, end = silent.spans["empty_reference"]
+    assert hypothesis[start:end] == hypothesis
+    spoken = detect("turn on the light", hypothesis)
+    assert "unsupported" in spoken.reasons and spoken.unsupported == 1
+    assert detect(hypothesis, hypothesis).reasons == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [
+        ("", "。"),
+        ("", "…"),
+        ("", " - "),
+        ("turn on the light", "..."),  # nothing was written: a deletion, and no hallucination
+        ("turn on the light", "♪ Turn on the light! ♪"),
+        ("turn on the light", "turn on the light!!!!"),
+        ("♪♪♪", ""),
+    ],
+)
+def test_pauses_alone_are_an_empty_output_and_symbols_beside_words_punctuation(reference, hypothesis):
+    assert detect(reference, hypothesis).reasons == []
+
+
+def test_symbols_alone_as_reference_say_that_nobody_speaks():
+    found = detect("♪♪♪", "thanks for watching")
+    assert found.nonspeech and found.reasons == ["empty_reference"] and found.unsupported == 1 and found.nim4
 
 
 def test_rates_parts_and_counts(metric):
