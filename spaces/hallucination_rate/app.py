@@ -3,6 +3,8 @@
 """Gradio page of the metric: a table of transcripts is uploaded, rates, a plot and flagged transcripts come back."""
 
 import csv
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import evaluate
@@ -17,8 +19,9 @@ mumbled word cost the same. Here a transcript counts as a hallucination if it ha
 characters that the reference does not support, a burst of inserted words, or a loop.
 
 Upload a `.csv` or `.tsv` file with the columns `reference` (what was said, empty for silence) and `hypothesis` (the
-recogniser's raw output, loops not collapsed). English, Chinese or both. The definition is that of the entropy-asr
-project: see the README of this Space."""
+recogniser's raw output, loops not collapsed), in UTF-8. A text with a comma needs quotes in a `.csv`; in a `.tsv`
+quotes are characters like any other. English, Chinese or both. The definition is that of the entropy-asr project: see
+the README of this Space, which also describes the API (`/compute`)."""
 REASONS = {
     "empty_reference_rate": "text where nobody spoke",
     "unsupported_rate": "unsupported characters",
@@ -28,33 +31,87 @@ REASONS = {
 }
 
 
+class TableError(ValueError):
+    """What is wrong with an uploaded table, in words for the visitor."""
+
+
 def read_table(path: str) -> tuple[list[str], list[str]]:
     """References and hypotheses of a file.
 
+    Args:
+        path: A `.tsv` (tabs, no quoting) or anything else (commas, quotes as in CSV); UTF-8, a header line first.
+
     Raises:
-        ValueError: a column is missing, or there are no rows.
+        TableError: no such text, a column is missing, there are no rows, or a row has more or fewer fields than the
+            header; the message names the file and the line.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t" if path.endswith(".tsv") else ","))
-    if not rows or not {"reference", "hypothesis"} <= set(rows[0]):
-        raise ValueError(
-            f"The file needs columns `reference` and `hypothesis`; it has {list(rows[0]) if rows else []}."
+    name, is_tsv = Path(path).name, path.lower().endswith(".tsv")
+    records = _records(_read_text(path), name, is_tsv)
+    line, header = next(records, (1, []))
+    columns = [column.strip() for column in header]
+    if any(columns.count(column) != 1 for column in ("reference", "hypothesis")):
+        raise TableError(
+            f"{name}, line {line}: the header needs the columns `reference` and `hypothesis`, each once and separated "
+            f"by {'tabs' if is_tsv else 'commas'}; it has {columns}."
         )
-    return [row["reference"] or "" for row in rows], [row["hypothesis"] or "" for row in rows]
+    places = columns.index("reference"), columns.index("hypothesis")
+    rows = []
+    for line, record in records:
+        if len(record) != len(columns):
+            hint = " A text with a comma needs quotes." if len(record) > len(columns) and not is_tsv else ""
+            raise TableError(f"{name}, line {line}: {len(record)} field(s), the header has {len(columns)}.{hint}")
+        rows.append([record[place] for place in places])
+    if not rows:
+        raise TableError(f"{name} has a header and no rows.")
+    return [reference for reference, _ in rows], [hypothesis for _, hypothesis in rows]
+
+
+def _read_text(path: str) -> str:
+    name = Path(path).name
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise TableError(f"{name} cannot be read ({error.strerror}): upload it again.") from error
+    if content.startswith(b"PK"):
+        raise TableError(f"{name} is a spreadsheet or an archive: save the table as CSV (UTF-8).")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise TableError(f"{name}, line {line}: not UTF-8 text. Save the table as CSV (UTF-8).") from error
+
+
+def _records(text: str, name: str, is_tsv: bool) -> Iterator[tuple[int, list[str]]]:
+    """First line (from 1) and fields of each record; empty lines are none."""
+    style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if is_tsv else {"strict": True}
+    # Only these end a line: `splitlines` would also cut texts at rare ones, such as U+2028.
+    reader = csv.reader(io.StringIO(text, newline=""), **style)
+    while True:
+        line = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise TableError(
+                f"{name}: the row that begins in line {line} cannot be read ({error}). A quote may not be closed."
+            ) from error
+        if record:
+            yield line, record
 
 
 def compute(path: str | None, unsupported: float) -> tuple[pd.DataFrame, list[list], list[list]]:
-    """Bars of the reasons, table of rates and table of flagged transcripts."""
+    """Share of transcripts for each reason, all rates and counts, and the flagged transcripts."""
     if path is None:
-        raise gr.Error("Upload a table first.")
+        raise gr.Error("Upload a table first.", print_exception=False)
     try:
         references, hypotheses = read_table(path)
         metric = evaluate.load(str(FOLDER / "hallucination_rate.py"))
         result = metric.compute(
             predictions=hypotheses, references=references, return_utterances=True, unsupported=unsupported
         )
-    except (OSError, ValueError) as error:
-        raise gr.Error(str(error)) from error
+    except ValueError as error:
+        raise gr.Error(str(error), duration=None, print_exception=False) from error
     utterances = result.pop("utterances")
     bars = pd.DataFrame({"reason": list(REASONS.values()), "share": [result[name] for name in REASONS]})
     rates = [[name, "-" if value is None else round(value, 4)] for name, value in result.items()]

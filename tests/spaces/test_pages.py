@@ -4,6 +4,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import gradio as gr
@@ -80,3 +81,66 @@ def test_transcripts_are_scored_as_uploaded(tmp_path):
     file.write_text("a,b\n1,2\n")
     with pytest.raises(gr.Error, match="columns `reference` and `hypothesis`"):
         page.compute(str(file), 0.35)
+
+
+def test_quotes_in_a_tsv_are_characters(tmp_path):
+    """An unbalanced one swallows no rows, and a text is not changed."""
+    file = tmp_path / "table.TSV"
+    rows = ["reference\thypothesis", '"hello there\thello there', "good night\tgood night", "", 'six "feet"\t']
+    file.write_text("\r\n".join(rows), encoding="utf-8-sig", newline="")
+    page = load_page("hallucination_rate")
+    assert page.read_table(str(file)) == (
+        ['"hello there', "good night", 'six "feet"'],
+        ["hello there", "good night", ""],
+    )
+    assert dict(page.compute(str(file), 0.35)[1])["num_utterances"] == 3
+
+
+def test_columns_of_a_csv_may_stand_anywhere_and_quoted_texts_hold_commas_and_lines(tmp_path):
+    file = tmp_path / "table.csv"
+    file.write_text('id,hypothesis , reference\n1,"one, two\nthree","one, ""two"" three"\n', encoding="utf-8")
+    assert load_page("hallucination_rate").read_table(str(file)) == (['one, "two" three'], ["one, two\nthree"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("gone.csv", None, r"^gone\.csv cannot be read"),
+        ("empty.csv", b"", r"^empty\.csv, line 1: the header needs the columns"),
+        ("header.csv", b"reference,hypothesis\n", r"^header\.csv has a header and no rows"),
+        ("twice.csv", b"reference,reference,hypothesis\n", r"^twice\.csv, line 1: .*each once"),
+        ("semicolons.csv", b"reference;hypothesis\na;b\n", r"separated by commas; it has \['reference;hypothesis'\]"),
+        ("tabs.tsv", b"reference,hypothesis\na,b\n", r"separated by tabs"),
+        (
+            "comma.csv",
+            b"reference,hypothesis\na,b\nc, d,e\n",
+            r"^comma\.csv, line 3: 3 field.* has 2.* needs quotes",
+        ),
+        ("short.tsv", b"reference\thypothesis\na\tb\n\nc\n", r"^short\.tsv, line 4: 1 field.* the header has 2\.$"),
+        ("quote.csv", b'reference,hypothesis\na,b\nc,"d\ne,f\n', r"^quote\.csv: the row that begins in line 3 cannot"),
+        ("quotes.csv", b'reference,hypothesis\n"a"b,c\n', r"^quotes\.csv: the row that begins in line 2 cannot"),
+        (
+            "huge.csv",
+            b"reference,hypothesis\na," + b"b" * 200_000,
+            r"^huge\.csv: the row that begins in line 2 .*limit",
+        ),
+        ("latin.csv", "reference,hypothesis\na,b\ncafé,d\n".encode("latin-1"), r"^latin\.csv, line 3: not UTF-8 text"),
+        ("utf16.tsv", "reference\thypothesis\na\tb\n".encode("utf-16"), r"^utf16\.tsv, line 1: not UTF-8 text"),
+        ("excel.csv", b"PK\x03\x04 and so on", r"^excel\.csv is a spreadsheet or an archive: save the table as CSV"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_told_by_file_and_line(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(gr.Error) as error:
+        load_page("hallucination_rate").compute(str(tmp_path / name), 0.35)
+    assert re.search(message, error.value.message)
+    assert not error.value.print_exception and str(tmp_path) not in error.value.message
+
+
+@pytest.mark.parametrize("name", ["entropy_allocation", "hallucination_rate"])
+def test_cards_describe_every_endpoint_with_its_inputs(name):
+    text = (SPACES / name / "README.md").read_text(encoding="utf-8")
+    for endpoint, details in load_page(name).build_page().get_api_info()["named_endpoints"].items():
+        for word in (endpoint, *(parameter["parameter_name"] for parameter in details["parameters"])):
+            assert f"`{word}`" in text
