@@ -1,0 +1,238 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""One forward pass of our encoder against transformers' speech encoders of the same number of parameters.
+
+    python tests/benchmarks/benchmark_encoder.py [--parameters 30] [--rounds 7] [--threads 1]
+
+Weights are random: this is about speed alone. All encoders get the same width, a feed-forward width of four times
+that, heads of 64 channels, and as many layers as come closest to the number of parameters (within 10 %). What else
+they have is their default; the convolutions in front of theirs are narrowed in proportion, ours are left as wide as in
+the largest model. Parakeet is there twice, the second time at our frame rate. Features are given, random, of the kind
+that each one's feature extractor would give for the same seconds; short utterances are padded and masked.
+
+Encoders of fewer frames a second do less work a second of audio, and leave the language model less to read.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from interleaved import cpu_and_wall, interleave, print_conditions, ratio, spread
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from transformers import (
+    FunAsrNanoEncoderConfig,
+    LasrEncoder,
+    LasrEncoderConfig,
+    ParakeetEncoder,
+    ParakeetEncoderConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen3ASREncoderConfig,
+)
+from transformers.models.fun_asr_nano.modeling_fun_asr_nano import FunAsrNanoEncoder
+from transformers.models.qwen3_asr.modeling_qwen3_asr import Qwen3ASREncoder
+
+from entropy_asr.modeling.configuration_entropy_asr import EntropyASREncoderConfig
+from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASREncoder
+
+
+FRAMES_A_SECOND = 100  # of features
+HEAD_DIM = 64
+QWEN_CHUNK = 100  # feature frames; its encoder takes whole chunks
+Inputs = dict[str, torch.Tensor]
+
+
+def entropy_asr_config(width: int, depth: int) -> EntropyASREncoderConfig:
+    return EntropyASREncoderConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=depth,
+        num_attention_heads=width // HEAD_DIM,
+    )
+
+
+def parakeet_config(width: int, depth: int, subsampling_factor: int = 8) -> ParakeetEncoderConfig:
+    return ParakeetEncoderConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=depth,
+        num_attention_heads=width // HEAD_DIM,
+        subsampling_factor=subsampling_factor,
+        subsampling_conv_channels=width * 256 // 1024,
+    )
+
+
+def lasr_config(width: int, depth: int) -> LasrEncoderConfig:
+    return LasrEncoderConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=depth,
+        num_attention_heads=width // HEAD_DIM,
+        subsampling_conv_channels=width * 256 // 512,
+    )
+
+
+def fun_asr_config(width: int, depth: int) -> FunAsrNanoEncoderConfig:
+    return FunAsrNanoEncoderConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=depth,
+        num_attention_heads=width // HEAD_DIM,
+        num_timestamp_prediction_layers=depth * 20 // 70,  # says where norms stand; all layers run
+    )
+
+
+def qwen_config(width: int, depth: int) -> Qwen3ASREncoderConfig:
+    return Qwen3ASREncoderConfig(
+        d_model=width,
+        encoder_ffn_dim=4 * width,
+        encoder_layers=depth,
+        encoder_attention_heads=width // HEAD_DIM,
+        downsample_hidden_size=width * 480 // 1024,
+    )
+
+
+def padded(lengths: list[int], channels: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random features `(batch, length, channels)`, zero where padded, and their mask."""
+    mask = torch.arange(length)[None, :] < torch.tensor(lengths)[:, None]
+    return torch.randn(len(lengths), length, channels) * mask[..., None], mask.long()
+
+
+def frame_inputs(lengths: list[int], channels: int, mask_name: str = "attention_mask") -> Inputs:
+    """A batch for encoders that take frames as they are."""
+    features, mask = padded(lengths, channels, max(lengths))
+    return {"input_features": features, mask_name: mask}
+
+
+def fun_asr_inputs(lengths: list[int]) -> Inputs:
+    """Its feature extractor stacks 7 frames, 6 apart."""
+    return frame_inputs([-(-length // 6) for length in lengths], 7 * 80, "input_features_mask")
+
+
+def qwen_inputs(lengths: list[int]) -> Inputs:
+    """`(batch, channels, frames)`, in whole chunks."""
+    features, mask = padded(lengths, 128, -(-max(lengths) // QWEN_CHUNK) * QWEN_CHUNK)
+    return {"input_features": features.transpose(1, 2).contiguous(), "input_features_mask": mask}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One encoder: configuration by width and depth, class, and a random batch of utterances of feature frames."""
+
+    config: Callable[[int, int], PreTrainedConfig]
+    model_class: type[PreTrainedModel]
+    inputs: Callable[[list[int]], Inputs]
+
+
+OURS = "EntropyASREncoder"
+CANDIDATES = {
+    OURS: Candidate(entropy_asr_config, EntropyASREncoder, lambda lengths: frame_inputs(lengths, 80)),
+    "ParakeetEncoder": Candidate(parakeet_config, ParakeetEncoder, lambda lengths: frame_inputs(lengths, 80)),
+    "ParakeetEncoder, 4x subsampling": Candidate(
+        lambda width, depth: parakeet_config(width, depth, 4),
+        ParakeetEncoder,
+        lambda lengths: frame_inputs(lengths, 80),
+    ),
+    "LasrEncoder": Candidate(lasr_config, LasrEncoder, lambda lengths: frame_inputs(lengths, 128)),
+    "FunAsrNanoEncoder": Candidate(fun_asr_config, FunAsrNanoEncoder, fun_asr_inputs),
+    "Qwen3ASREncoder": Candidate(qwen_config, Qwen3ASREncoder, qwen_inputs),
+}
+
+
+def count(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def width_for(parameters: float) -> int:
+    """Multiple of the head size at which a Conformer of so many parameters has about eight layers of 23 * width²."""
+    return max(1, round((parameters / 8 / 23) ** 0.5 / HEAD_DIM)) * HEAD_DIM
+
+
+def matched_depth(build: Callable[[int], torch.nn.Module], parameters: float) -> int:
+    """Number of layers with which `build(layers)` comes closest to a number of parameters.
+
+    Raises:
+        SystemExit: no number of layers comes within 10 %.
+    """
+    two, three = count(build(2)), count(build(3))
+    depth = max(2, 2 + round((parameters - two) / (three - two)))
+    reached = two + (depth - 2) * (three - two)
+    if abs(reached - parameters) > 0.1 * parameters:
+        raise SystemExit(
+            f"{type(build(2)).__name__}: {depth} layers have {reached / 1e6:.1f}M parameters; ask for more."
+        )
+    return depth
+
+
+def build_matched(candidate: Candidate, parameters: float) -> PreTrainedModel:
+    """The encoder at the common width and the depth that matches, random weights, fp32, eval."""
+    width = width_for(parameters)
+    depth = matched_depth(lambda layers: candidate.model_class(candidate.config(width, layers)), parameters)
+    torch.manual_seed(0)
+    return candidate.model_class(candidate.config(width, depth)).eval()
+
+
+def output_rate(model: PreTrainedModel, candidate: Candidate, seconds: int = 16) -> float:
+    """Output frames a second of audio; also where they are packed without padding."""
+    frames = model(**candidate.inputs([seconds * FRAMES_A_SECOND])).last_hidden_state
+    return frames.numel() / frames.shape[-1] / seconds
+
+
+def attention_operations(query, key, value, *args, **kwargs) -> int:
+    """Of one fused attention, by shapes `(batch, heads, frames, channels)`; padding counts."""
+    return sdpa_flop_count(query, key, value)
+
+
+def operations(model: PreTrainedModel, inputs: Inputs) -> float:
+    """Floating point operations of the matrix products, convolutions and attention of a pass, in units of 1e9."""
+    # torch knows the cost of fused attention on GPUs alone; without this, it would count as none.
+    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_operations}
+    with FlopCounterMode(display=False, custom_mapping=fused) as counter:
+        model(**inputs)
+    return counter.get_total_flops() / 1e9
+
+
+def print_costs(models: dict[str, PreTrainedModel], batches: dict[str, Inputs], audio: float, rounds: int) -> None:
+    """A row for each encoder; times are of the whole batch, which holds `audio` seconds of speech."""
+    steps = {name: cpu_and_wall(lambda m=model, b=batches[name]: m(**b)) for name, model in models.items()}
+    measured = interleave(steps, rounds)
+    print(
+        f"{'':31} {'param. M':>8} {'layers':>6} {'frames/s':>8} {'attention':>9} {'GFLOP':>6} "
+        f"{'CPU s':>14} {'wall s':>14} {'audio s/CPU s':>13} {'ours/theirs':>11}"
+    )
+    for name, model in models.items():
+        cpu, wall = measured[name].T
+        print(
+            f"{name:31} {count(model) / 1e6:8.1f} {model.config.num_hidden_layers:6} "
+            f"{output_rate(model, CANDIDATES[name]):8.2f} {model.config._attn_implementation:>9} "
+            f"{operations(model, batches[name]):6.1f} {spread(cpu, 3):>14} {spread(wall, 3):>14} "
+            f"{audio / np.median(cpu):13.1f} {ratio(measured[OURS][:, 0], cpu):11.2f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parameters", type=float, default=30, help="millions of parameters of each encoder")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[5, 10, 15, 20], help="the batch's utterances")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1, help="the CPU times of several add up")
+    parser.add_argument("--seed", type=int, default=0, help="of the features")
+    args = parser.parse_args()
+    print_conditions(args.threads)
+    parameters = 1e6 * args.parameters
+    models = {name: build_matched(candidate, parameters) for name, candidate in CANDIDATES.items()}
+    torch.manual_seed(args.seed)
+    lengths = [round(FRAMES_A_SECOND * seconds) for seconds in args.seconds]
+    batches = {name: candidate.inputs(lengths) for name, candidate in CANDIDATES.items()}
+    audio, padded_audio = sum(args.seconds), max(args.seconds) * len(args.seconds)
+    print(f"one batch of {', '.join(f'{seconds:g}' for seconds in args.seconds)} s: {audio:g} s, ", end="")
+    print(f"{padded_audio:g} s with padding; fp32, width {width_for(parameters)}, random weights: speed only")
+    with torch.no_grad():
+        print_costs(models, batches, audio, args.rounds)
+
+
+if __name__ == "__main__":
+    main()
