@@ -20,7 +20,7 @@ from .recognizer import SAMPLING_RATE, Explanation
 LEFT, RIGHT, TOP = 64, 16, 8
 SPECTROGRAM_HEIGHT, ROW_HEIGHT, MAX_ROWS, ENTROPY_HEIGHT, AXIS_HEIGHT = 150, 17, 3, 110, 42
 MIN_PLOT_WIDTH, PIXELS_PER_SECOND = 820, 110
-MEL_BANDS, MAX_HERTZ = 80, 8000
+FFT_SIZE, MEL_BANDS, MAX_HERTZ = 512, 80, 8000
 HERTZ_TICKS = (0, 500, 1000, 2000, 4000, 8000)
 # Louder than the loudest band by less than this is drawn.
 DYNAMIC_RANGE_DB = 70
@@ -133,7 +133,11 @@ def spectrogram_png(waveform: np.ndarray) -> bytes:
     from PIL import Image
     from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
-    transform = MelSpectrogram(SAMPLING_RATE, n_fft=512, win_length=400, hop_length=160, n_mels=MEL_BANDS)
+    # The ends are mirrored, half a window wide; what is not longer than that (16 ms) lies between zeros instead.
+    mode = "reflect" if len(waveform) > FFT_SIZE // 2 else "constant"
+    transform = MelSpectrogram(
+        SAMPLING_RATE, n_fft=FFT_SIZE, win_length=400, hop_length=160, n_mels=MEL_BANDS, pad_mode=mode
+    )
     decibels = AmplitudeToDB(top_db=DYNAMIC_RANGE_DB)(transform(torch.from_numpy(waveform))).numpy()
     low, high = decibels.min(), decibels.max()
     scaled = (decibels - low) / max(high - low, 1e-9)

@@ -82,17 +82,22 @@ class LiveSessions:
         self.sessions[key] = LiveSession(stream, rate)
         return key
 
-    def push(self, key: str, samples: np.ndarray) -> "list[StreamingUpdate]":
-        """Hear `(num_samples,)` integer PCM of a session.
+    def push(self, key: str, samples: np.ndarray, rate: int | None = None) -> "list[StreamingUpdate]":
+        """Hear `(num_samples,)` integer PCM of a session, at `rate` Hz (by default, and at best, that of its start).
 
         Returns:
             The last update of each segment so far, in order.
 
         Raises:
-            DemoError: the session has ended or lasts too long, or the machine cannot keep up.
+            DemoError: the session has ended or lasts too long, the piece is too long or has another sampling rate, or
+                the machine cannot keep up.
         """
         session = self._session(key)
         most = self.recognizer.settings.max_live_seconds
+        if rate not in (None, session.rate):
+            raise DemoError(f"This live stream began at {session.rate} Hz: a piece at {rate} Hz cannot follow.")
+        if len(samples) > MAX_WAITING_SECONDS * session.rate:
+            raise DemoError(f"A piece of a live stream lasts at most {MAX_WAITING_SECONDS:g} s.")
         with self._inboxes:
             seconds = session.seconds + len(samples) / session.rate
             waiting = (sum(map(len, session.inbox)) + len(samples)) / session.rate
@@ -107,15 +112,21 @@ class LiveSessions:
         return self.transcript(key)
 
     def finish(self, key: str) -> "list[StreamingUpdate]":
-        """End a session: its last updates."""
-        session = self._session(key)
-        self._work()
-        with self.recognizer.lock:
-            self._get_batch().finish(session.stream)
-        self._work()
-        updates = self.transcript(key)
-        self.leave(key)
-        return updates
+        """End a session: its last updates.
+
+        Raises:
+            DemoError: the session has ended, perhaps just now: its visitor closed the page.
+        """
+        try:
+            self._session(key)
+            self._work()
+            with self.recognizer.lock:
+                # Looked up again: who left while others were computed is in the batch no more.
+                self._get_batch().finish(self._session(key).stream)
+            self._work()
+            return self.transcript(key)
+        finally:
+            self.leave(key)  # whatever happened: nobody would ask again, and the place is needed
 
     def leave(self, key: str | None) -> None:
         """Remove a session in whatever state; one that is not there is no error (a closed browser tab tells late)."""

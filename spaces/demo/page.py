@@ -143,7 +143,7 @@ class Handlers:
         rate, samples = audio
         if key is None:
             key = self.sessions.start(rate, language, hotwords)
-        updates = self.sessions.push(key, to_mono(samples))
+        updates = self.sessions.push(key, to_mono(samples), rate)
         return key, live_html(updates, True)
 
     @told
@@ -257,8 +257,13 @@ def _add_live(handlers: Handlers) -> None:
         [key, view],
         stream_every=0.5,
         time_limit=int(settings.max_live_seconds),
-        api_name="listen",
+        api_name="listen_stream",
+        api_visibility="undocumented",
         **quick,
+    )
+    # The same for programs, a call a piece: gradio_client in Python cannot follow the page's own stream of pieces.
+    gr.Button(visible=False).click(
+        handlers.listen, [audio, key, language, hotwords], [key, view], api_name="listen", **quick
     )
     audio.stop_recording(handlers.stop, [key], [key, view], api_name="stop", **quick)
 

@@ -190,6 +190,17 @@ def test_text_is_escaped(recognizer, recording):
     assert "<b>one" not in explanation_html(explanation)
 
 
+@pytest.mark.parametrize("num_samples", [1, 160, 256, 257, 1600])  # 1600: 100 ms
+def test_clips_shorter_than_a_window_of_the_spectrogram_are_drawn(recognizer, tmp_path, num_samples):
+    clip = 0.1 * np.random.default_rng(0).normal(size=num_samples)
+    soundfile.write(tmp_path / "click.wav", clip, 16000)
+    explanation = recognizer.explain(str(tmp_path / "click.wav"), "en", "hello")
+    assert len(explanation.frame_entropies) == 1 + (num_samples == 1600)
+    picture = explanation_html(explanation)
+    ElementTree.fromstring(re.search(r"<svg.*?</svg>", picture, re.DOTALL).group())
+    assert "impossible: too few frames" in picture  # four phonemes in one or two frames
+
+
 def test_silence_has_nothing_to_explain(recognizer, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(32000), 16000)
     with pytest.raises(DemoError, match="no speech"):
@@ -252,6 +263,48 @@ def test_live_limits_are_told_and_places_come_free(recognizer, digits):
         sessions.push(keys[0], pieces(digits)[0])
 
 
+def test_who_leaves_while_being_stopped_is_told_and_nobody_else_notices(recognizer, digits, monkeypatch):
+    sessions = LiveSessions(recognizer)
+    leaving, staying = (sessions.start(16000, "en") for _ in range(2))
+    for key in (leaving, staying):
+        sessions.push(key, pieces(digits)[0])
+    work = LiveSessions._work
+
+    def work_and_leave(self: LiveSessions) -> None:
+        work(self)
+        self.leave(leaving)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveSessions, "_work", work_and_leave)
+        with pytest.raises(DemoError, match="This live stream has ended"):
+            sessions.finish(leaving)
+    for piece in pieces(digits)[1:]:
+        sessions.push(staying, piece)
+    assert [update.text for update in sessions.finish(staying)] == stream(sessions, digits)[1]
+    assert not sessions.sessions and not sessions._batch.streams
+
+
+def test_a_stream_that_fails_at_its_end_gives_its_place_back(recognizer, monkeypatch):
+    sessions = LiveSessions(recognizer)
+    key = sessions.start(16000)
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions._batch, "finish", lambda stream: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sessions.finish(key)
+    assert not sessions.sessions and not sessions._batch.streams
+
+
+def test_pieces_that_cannot_follow_are_refused(recognizer, digits):
+    sessions = LiveSessions(recognizer)
+    key = sessions.start(16000)
+    with pytest.raises(DemoError, match="began at 16000 Hz: a piece at 8000 Hz"):
+        sessions.push(key, pieces(digits)[0], 8000)
+    with pytest.raises(DemoError, match="a live stream lasts at most 10 s"):
+        sessions.push(key, np.zeros(16000 * 11, dtype=np.int16))
+    assert not sessions.sessions[key].inbox and not sessions.sessions[key].seconds
+    sessions.leave(key)
+
+
 def test_stereo_is_mixed():
     stereo = np.array([[100, 300], [-2, 0]], dtype=np.int16)
     assert demo_page.to_mono(stereo).tolist() == [200, -1]
@@ -287,6 +340,37 @@ def test_users_beyond_the_queue_are_told_and_the_others_answered(monkeypatch, re
         assert client.predict(*asked, api_name="/transcribe")[0] == "hello"
     finally:
         page.close()
+
+
+def test_live_streams_through_the_api_as_the_readme_has_it(monkeypatch, recognizer, digits, tmp_path):
+    monkeypatch.setattr(demo_page, "Recognizer", lambda settings: recognizer)
+    page = demo_page.build_page(SETTINGS)
+    _, url, _ = page.launch(
+        prevent_thread_lock=True, quiet=True, inbrowser=False, **demo_page.launch_options(SETTINGS)
+    )
+    try:
+        client = gradio_client.Client(url, verbose=False, httpx_kwargs={"timeout": 60})
+        for _ in range(2):  # the second is a stream of its own
+            heard = []
+            for piece in pieces(digits):
+                soundfile.write(tmp_path / "piece.wav", piece, 16000)
+                asked = (gradio_client.handle_file(str(tmp_path / "piece.wav")), "en", "")
+                heard.append(client.predict(*asked, api_name="/listen"))
+            assert "partial" in heard[-1]
+            assert "final" in client.predict(api_name="/stop")
+        assert "Nothing was said" in client.predict(api_name="/stop")
+    finally:
+        page.close()
+
+
+def test_readme_describes_every_endpoint_with_its_inputs():
+    text = (BUNDLED_CHECKPOINT.parent / "README.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `/")}
+    endpoints = demo_page.build_page(SETTINGS).get_api_info()["named_endpoints"]
+    assert set(rows) == set(endpoints)
+    for name, endpoint in endpoints.items():
+        for parameter in endpoint["parameters"]:
+            assert f"`{parameter['parameter_name']}`" in rows[name]
 
 
 def test_page_builds_with_named_endpoints_and_a_report(tmp_path):
