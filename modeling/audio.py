@@ -21,6 +21,8 @@ import soundfile
 import soxr
 import torch
 
+from .mpeg_entropy_asr import with_frame_count
+
 
 # Programs that write WAV to a pipe cannot know the length and put a placeholder this large (sox, espeak, ffmpeg).
 STREAMED_SIZE = 0x7FFFF000
@@ -28,11 +30,22 @@ STREAMED_SIZE = 0x7FFFF000
 MAX_FLOAT_PEAK = 16.0
 # An MP3 header states its length; one that the decoder does not know is a huge number.
 UNKNOWN_LENGTH = 2**62
+# libsndfile's "unspecified internal error" is what its MP3 decoder says to data that it cannot find a frame in.
+INTERNAL_ERROR = 29
+# What is decoded together.
+BLOCK_SECONDS = 10.0
 SAMPLE_DTYPES = (np.uint8, np.int8, np.int16, np.int32)
 
 
 class AudioError(ValueError):
     """Audio that cannot be used; the message names the input and the reason."""
+
+
+class _Decoder(soundfile.SoundFile):
+    """Reads without soundfile's seek after each read, which loses what an MP3 frame needs of the frames before."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 def load_audio(source: Any, sampling_rate: float | None = None, target_sampling_rate: int = 16000) -> np.ndarray:
@@ -41,10 +54,11 @@ def load_audio(source: Any, sampling_rate: float | None = None, target_sampling_
     Args:
         source: One of: a path; the bytes of an audio file; a 1-D or 2-D `np.ndarray` or `torch.Tensor` (floats in
             [-1, 1], or integer PCM, which is scaled by its dtype; of two axes the shorter one is the channels, the
-            first one in a tie); or a mapping `{"array", "sampling_rate"}`, `{"raw", "sampling_rate"}`,
-            `{"samples", "sampling_rate"}` (int16) or `{"bytes", "path"}` (of which one may be `None`).
-        sampling_rate: Rate of `source` in Hz. Arrays without one are taken to be at `target_sampling_rate`. Files and
-            mappings carry their own rate; one given beside it must agree.
+            first one in a tie); a mapping `{"array", "sampling_rate"}`, `{"raw", "sampling_rate"}`,
+            `{"samples", "sampling_rate"}` (int16) or `{"bytes", "path"}` (of which one may be `None`); or an
+            `AudioDecoder` of torchcodec, which `datasets` gives for a decoded audio column.
+        sampling_rate: Rate of `source` in Hz. Arrays without one are taken to be at `target_sampling_rate`. Files,
+            mappings and decoders carry their own rate; one given beside it must agree.
         target_sampling_rate: Rate of the result in Hz.
 
     Returns:
@@ -55,9 +69,8 @@ def load_audio(source: Any, sampling_rate: float | None = None, target_sampling_
             NaN or infinite samples.
     """
     name = _describe(source)
-    samples, rate = _read(source, sampling_rate, name)
+    mono, rate = _read(source, sampling_rate, name)
     rate = target_sampling_rate if rate is None else rate
-    mono = _to_mono_float(samples, name)
     if rate != target_sampling_rate:
         mono = soxr.resample(mono, rate, target_sampling_rate)
         if not len(mono):
@@ -77,13 +90,15 @@ def audio_duration(source: Any, sampling_rate: float | None = None) -> float | N
         return audio_duration(next((source[key] for key in ("bytes", "path") if source.get(key) is not None), None))
     if isinstance(source, np.ndarray | torch.Tensor):
         return max(source.shape, default=0) / sampling_rate if sampling_rate else None
-    if isinstance(source, bytes | bytearray | memoryview):
-        source = io.BytesIO(source)
-    elif not isinstance(source, str | os.PathLike):
+    if _is_decoder(source):
+        duration = getattr(getattr(source, "metadata", None), "duration_seconds_from_header", None)
+        return float(duration) if isinstance(duration, Real) else None
+    if not isinstance(source, bytes | bytearray | memoryview | str | os.PathLike):
         return None
     try:
-        info = soundfile.info(source)
-    except (soundfile.LibsndfileError, OSError, TypeError):
+        with Path(source).open("rb") if isinstance(source, str | os.PathLike) else io.BytesIO(source) as file:
+            info = soundfile.info(_rewound(with_frame_count(file)))
+    except (soundfile.LibsndfileError, OSError, TypeError, ValueError):
         return None
     return info.frames / info.samplerate if info.frames < UNKNOWN_LENGTH else None
 
@@ -92,7 +107,7 @@ def audio_blocks(
     source: Any,
     sampling_rate: float | None = None,
     target_sampling_rate: int = 16000,
-    block_seconds: float = 10.0,
+    block_seconds: float = BLOCK_SECONDS,
 ) -> Iterator[np.ndarray]:
     """Read `source` as [`load_audio`] does, but in blocks, so that hours of audio need little memory.
 
@@ -129,19 +144,24 @@ def _decode_blocks(
     with _open_decoder(file, name) as decoder:
         rate = _check_rate(sampling_rate, decoder.samplerate, name)
         resampler = soxr.ResampleStream(rate, target_rate, 1, "float32") if rate != target_rate else None
-        num_frames = 0
-        for block in decoder.blocks(round(block_seconds * rate), dtype="float32", always_2d=True):
-            num_frames += len(block)
-            # The checks are those of whole files; which axis is the channels is known here.
-            mono = _to_mono_float(block.reshape(-1), name).reshape(block.shape).mean(axis=1, dtype=np.float32)
+        for mono in _mono_blocks(decoder, block_seconds, name):
             if resampler is not None:
                 mono = resampler.resample_chunk(mono)
             yield np.clip(mono, -1.0, 1.0)
-        _check_complete(decoder, num_frames, name)
-        if num_frames == 0:
-            raise AudioError(f"{name}: holds no samples")
         if resampler is not None:
             yield np.clip(resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True), -1.0, 1.0)
+
+
+def _mono_blocks(decoder: soundfile.SoundFile, block_seconds: float, name: str) -> Iterator[np.ndarray]:
+    """All that a file holds, `(samples,)` at its own rate, in blocks; that it is truncated is told at its end."""
+    size = max(1, round(block_seconds * decoder.samplerate))
+    num_frames = 0
+    while len(block := decoder.read(size, dtype="float32", always_2d=True)):
+        num_frames += len(block)
+        yield _to_mono_float(block, name, channel_axis=1)
+    _check_complete(decoder, num_frames, name)
+    if num_frames == 0:
+        raise AudioError(f"{name}: holds no samples")
 
 
 def _describe(source: Any) -> str:
@@ -158,7 +178,7 @@ def _describe(source: Any) -> str:
 
 
 def _read(source: Any, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float | None]:
-    """Decode any accepted source to `(samples or samples x channels, sampling rate or None)`."""
+    """Decode any accepted source to mono float32 samples and their sampling rate, `None` where nothing tells it."""
     if isinstance(source, Mapping):
         return _read_mapping(source, sampling_rate, name)
     if isinstance(source, str | os.PathLike):
@@ -166,10 +186,26 @@ def _read(source: Any, sampling_rate: float | None, name: str) -> tuple[np.ndarr
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(io.BytesIO(source), sampling_rate, name)
     if isinstance(source, torch.Tensor):
-        return _tensor_to_array(source), _check_rate(sampling_rate, None, name)
+        source = _tensor_to_array(source)
     if isinstance(source, np.ndarray):
-        return source, _check_rate(sampling_rate, None, name)
-    raise AudioError(f"{name}: expected a path, bytes, an array, a tensor or a mapping")
+        return _to_mono_float(source, name), _check_rate(sampling_rate, None, name)
+    if _is_decoder(source):
+        return _read_decoder(source, sampling_rate, name)
+    raise AudioError(f"{name}: expected a path, bytes, an array, a tensor, a mapping or an audio decoder")
+
+
+def _is_decoder(source: Any) -> bool:
+    """Whether `source` is like torchcodec's `AudioDecoder`, which takes FFmpeg to import."""
+    return callable(getattr(source, "get_all_samples", None))
+
+
+def _read_decoder(decoder: Any, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float]:
+    try:
+        samples = decoder.get_all_samples()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise AudioError(f"{name}: cannot be decoded as audio: {error}") from error
+    mono = _to_mono_float(_tensor_to_array(samples.data), name, channel_axis=0)
+    return mono, _check_rate(sampling_rate, samples.sample_rate, name)
 
 
 def _read_mapping(source: Mapping, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float | None]:
@@ -199,8 +235,7 @@ def _read_path(path: Path, sampling_rate: float | None, name: str) -> tuple[np.n
 def _decode(file: BinaryIO, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float]:
     """Decode an audio file in full, or say why it cannot be."""
     with _open_decoder(file, name) as decoder:
-        samples = decoder.read(dtype="float32")
-        _check_complete(decoder, len(samples), name)
+        samples = np.concatenate(list(_mono_blocks(decoder, BLOCK_SECONDS, name)))
         return samples, _check_rate(sampling_rate, decoder.samplerate, name)
 
 
@@ -215,20 +250,26 @@ def _open_decoder(file: BinaryIO, name: str) -> Iterator[soundfile.SoundFile]:
         raise AudioError(f"{name}: the file is empty (0 bytes)")
     if missing := _missing_end(file, size):
         raise AudioError(f"{name}: the file is truncated ({missing})")
-    file.seek(0)
     try:
-        with soundfile.SoundFile(file) as decoder:
+        with _Decoder(_rewound(with_frame_count(file))) as decoder:
             yield decoder
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"{name}: cannot be decoded as audio: {error.error_string}") from error
+        reason = "its data is damaged" if error.code == INTERNAL_ERROR else error.error_string
+        raise AudioError(f"{name}: cannot be decoded as audio: {reason}") from error
     except TypeError as error:  # soundfile's answer to a headerless file named .raw
         raise AudioError(f"{name}: cannot be decoded as audio: {error}") from error
+
+
+def _rewound(file: BinaryIO) -> BinaryIO:
+    file.seek(0)
+    return file
 
 
 def _check_complete(decoder: soundfile.SoundFile, num_frames: int, name: str) -> None:
     """Refuse a file of which fewer frames could be decoded than it states."""
     if num_frames < decoder.frames < UNKNOWN_LENGTH:
-        raise AudioError(f"{name}: the file is truncated ({num_frames} of {decoder.frames} samples could be decoded)")
+        decoded = f"{num_frames} of {decoder.frames} samples could be decoded"
+        raise AudioError(f"{name}: the file is truncated or damaged ({decoded})")
     if missing := _missing_chunk_data(decoder.extra_info):
         raise AudioError(f"{name}: the file is truncated ({missing})")
 
@@ -316,8 +357,11 @@ def _int16_samples(samples: Any, name: str) -> np.ndarray:
     return array.astype(np.int16)
 
 
-def _to_mono_float(samples: np.ndarray, name: str) -> np.ndarray:
-    """Scale to [-1, 1] floats, refuse what is no audio, average the channels: `(samples,)` float32."""
+def _to_mono_float(samples: np.ndarray, name: str, channel_axis: int | None = None) -> np.ndarray:
+    """Scale to [-1, 1] floats, refuse what is no audio, average the channels: `(samples,)` float32.
+
+    Of an array of two axes the shorter one is the channels, unless `channel_axis` says it.
+    """
     if samples.ndim not in (1, 2):
         raise AudioError(f"{name}: expected 1 or 2 dimensions, got {samples.ndim}")
     if samples.size == 0:
@@ -333,7 +377,8 @@ def _to_mono_float(samples: np.ndarray, name: str) -> np.ndarray:
         )
     if scaled.ndim == 1:
         return scaled
-    channel_axis = 1 if scaled.shape[1] < scaled.shape[0] else 0
+    if channel_axis is None:
+        channel_axis = 1 if scaled.shape[1] < scaled.shape[0] else 0
     return scaled.mean(axis=channel_axis, dtype=np.float32)
 
 
