@@ -52,6 +52,9 @@ entropy-asr demo --report my-report
 
 On a Space, put the report's folder beside `app.py` and name it in the variable `ENTROPY_ASR_REPORT`."""
 
+# Kinds of plots of a report, the others behind them.
+FIRST_PLOTS = ("ledger", "allocation")
+
 assert {value for _, value in LANGUAGE_NAMES} == set(LANGUAGES)
 
 
@@ -286,13 +289,19 @@ def _add_explain(handlers: Handlers) -> None:
     button.click(handlers.explain, [audio, language, transcript], [view, figures], api_name="explain", **MODEL_QUEUE)
 
 
+def _plot_rank(path: Path) -> tuple[int, str]:
+    """What people ask first comes first: who knows how much, then the rest."""
+    data, _, kind = path.stem.rpartition("-")
+    return FIRST_PLOTS.index(kind) if kind in FIRST_PLOTS else len(FIRST_PLOTS), data
+
+
 def _add_report(settings: DemoSettings) -> None:
-    folder = Path(settings.report) if settings.report else None
+    folder = settings.report_folder
     if folder is None or not (folder / "report.md").is_file():
         missing = f"**There is no report in {folder}.**\n\n" if folder else ""
         gr.Markdown(missing + NO_REPORT)
         return
-    plots = sorted(folder.glob("*.png"))
+    plots = sorted(folder.glob("*.png"), key=_plot_rank)
     if plots:
         gr.Gallery([(str(path), path.stem) for path in plots], label="Plots", columns=2, object_fit="contain")
     text = (folder / "report.md").read_text(encoding="utf-8")

@@ -342,6 +342,13 @@ def test_users_beyond_the_queue_are_told_and_the_others_answered(monkeypatch, re
         page.close()
 
 
+def test_the_report_in_the_models_folder_is_shown_by_default(tmp_path):
+    shown = json.dumps(demo_page.build_page(DemoSettings()).get_config_file(), default=str)
+    assert "entropy-asr report" in shown and "librispeech_subset-ledger" in shown
+    assert DemoSettings(model=str(tmp_path)).report_folder is None
+    assert DemoSettings(model=str(tmp_path), report="mine").report_folder == Path("mine")
+
+
 def test_live_streams_through_the_api_as_the_readme_has_it(monkeypatch, recognizer, digits, tmp_path):
     monkeypatch.setattr(demo_page, "Recognizer", lambda settings: recognizer)
     page = demo_page.build_page(SETTINGS)
