@@ -37,6 +37,7 @@ CODE = {
     "long_form_entropy_asr.py",
     "modeling_entropy_asr.py",
     "modeling_entropy_asr_encoder.py",
+    "mpeg_entropy_asr.py",
     "phonetics_entropy_asr.py",
     "pipeline_entropy_asr.py",
     "processing_entropy_asr.py",
@@ -166,6 +167,7 @@ def test_parts_saved_alone_carry_their_code(tmp_path):
     assert {path.name for path in (tmp_path / "extractor").glob("*.py")} == {
         "audio.py",
         "feature_extraction_entropy_asr.py",
+        "mpeg_entropy_asr.py",
     }
     EntropyASRPhonemeTokenizer().save_pretrained(tmp_path / "tokenizer")
     assert (tmp_path / "tokenizer" / "tokenization_entropy_asr_phoneme.py").exists()
