@@ -5,11 +5,12 @@
     python tests/benchmarks/benchmark_training_step.py [--rounds 9] [--threads 1] [--data_dir ../shared/data]
 
 - A step is forward, loss, backward and AdamW of the tiny encoder with its phoneme head on one batch of random
-  features, masked as in training, and random labels. Beside plain CTC and CR-CTC on two views of it, plain CTC on twice
-  as many utterances: what CR-CTC costs more than that is its own loss.
+  features, masked as in training, and random labels. Beside plain CTC and CR-CTC on two views of it, plain CTC on
+  twice as many utterances: what CR-CTC costs more than that is its own loss.
 - Padding: our batches bounded in padded seconds, against a fixed number of utterances (the mean of ours), in random
-  order and by `LengthGroupedSampler`, which is transformers' `train_sampling_strategy="group_by_length"`. Durations are
-  drawn from a lognormal distribution, or are those of a data set. The largest batch decides how much memory is needed.
+  order and by `LengthGroupedSampler`, which is transformers' `train_sampling_strategy="group_by_length"`. Durations
+  are drawn from a lognormal distribution, or are those of a data set. The largest batch decides how much memory is
+  needed.
 """
 
 import argparse
