@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from entropy_asr.modeling.audio import AudioError
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
-from entropy_asr.spaces.entropy_allocation.probes import MIN_GROUPS
+from entropy_asr.spaces.entropy_allocation.splits import MIN_GROUPS
 
 from .frames import SpeechEncoder, at_same_times, load_speech_encoder
 from .ledger import summarize_ledgers, utterance_ledger
@@ -77,12 +77,12 @@ class ReportOptions:
 
 @dataclass
 class TimedUtterance:
-    """An utterance with its phoneme times."""
+    """An utterance with its phoneme times; `speaker` is None where the data set does not name all speakers."""
 
     waveform: np.ndarray
     text: str
     language: str
-    speaker: str
+    speaker: str | None
     times: PhoneTimes
 
     @property
@@ -207,22 +207,23 @@ def timed_utterances(
             logger.warning("Row %d is left out: %s", index, error)
             left_out += 1
             continue
-        # Without speakers, no utterance shares training and test rows with itself at least.
-        speaker = str(row.get("speaker_id") or f"utterance {index}")
+        speaker = row.get("speaker_id")
+        speaker = str(speaker) if speaker not in (None, "") else None
         utterances.append(TimedUtterance(waveform, row["text"], row["language"], speaker, times))
     if not utterances:
         raise ValueError(f"None of {len(rows)} rows has speech that could be aligned.")
-    num_speakers = len({utterance.speaker for utterance in utterances})
-    if num_speakers < MIN_GROUPS:
-        # Too few speakers to keep apart: then at least no utterance is in both training and test rows.
-        utterances = [replace(utterance, speaker=f"utterance {i}") for i, utterance in enumerate(utterances)]
+    speakers = {utterance.speaker for utterance in utterances}
+    if None in speakers:
+        utterances = [replace(utterance, speaker=None) for utterance in utterances]
+    num_speakers = None if None in speakers else len(speakers)
     scores = [utterance.times.score for utterance in utterances if utterance.times.score is not None]
     return utterances, {
         "num_utterances": len(utterances),
         "left_out": left_out,
         "seconds": round(sum(utterance.seconds for utterance in utterances), 1),
         "num_speakers": num_speakers,
-        "rows_split_by": "utterance" if num_speakers < MIN_GROUPS else "speaker",
+        # What is wanted; `split_by` beside each figure says what its rows allowed.
+        "rows_split_by": "utterance" if num_speakers is None or num_speakers < MIN_GROUPS else "speaker",
         "languages": sorted({utterance.language for utterance in utterances}),
         "mean_alignment_score": float(np.mean(scores)) if scores else None,
     }

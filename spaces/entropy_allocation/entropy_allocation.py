@@ -9,8 +9,9 @@ several processes are joined with `torch.distributed` (`compute(distributed=True
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
 import datasets
 import evaluate
@@ -18,7 +19,8 @@ import numpy as np
 import torch
 
 from .moments import FrameMoments
-from .probes import FAMILIES, Examples, accessible_information
+from .probes import FAMILIES, Examples, accessible_information, check_request
+from .splits import MIN_GROUPS
 
 
 METRICS = ("nse", "pai", "csai", "cka")
@@ -33,21 +35,27 @@ PAI (phonetic accessible information), CSAI (conditional semantic accessible inf
 encoders. The names are from arXiv 2604.08003; the formulas are operational definitions of the entropy-asr project.
 """
 
-_INPUTS = """
+_INPUTS = f"""
 Args:
     predictions: encoder frames: one `(T, D)` NumPy array or torch tensor an utterance, valid frames only.
-    references: one phoneme id a frame, `(T,)` integers an utterance; -100 leaves a frame out. Needed for PAI, CSAI.
+    references: one phoneme id a frame, `(T,)` integers an utterance; {IGNORED} leaves a frame out. For PAI and CSAI.
     words: `(M, 3)` integers an utterance: first frame, end (exclusive) and word id of each word. Needed for CSAI.
     other_predictions: frames `(T, D2)` of a second encoder at the same moments. Needed for CKA.
-    speakers: one name an utterance; training and test rows of probes then have no speaker in common.
+    speakers: one name an utterance, for all utterances or for none: {MIN_GROUPS} speakers or more are held apart, none
+        of them in both training and test rows of a probe. Without them, or where the largest leave no test set, the
+        same holds for utterances; with fewer than {MIN_GROUPS} of these, for rows. `details` say which.
     metrics: those of "nse", "pai", "csai", "cka" to compute; by default all that the inputs allow.
     probes: probe families, "linear" and "mlp"; the first one gives the headline figures.
-    num_seeds: random splits of a probe's rows; their standard error is returned.
+    num_seeds: random splits of a probe's rows; 2 or more give a standard error.
     control: also measure with shuffled frames.
     distributed: join the frames of all processes of `torch.distributed`'s default group.
 Returns:
-    `nse`, `pai`, `pai_normalized`, `csai`, `cka`, `cka_debiased`, whichever were computed, and `details` with number
-    of frames and dimension, spectrum, results of each probe family, shuffled control, standard errors, seconds.
+    Whichever were computed, of `nse`, `cka` and `cka_debiased` (0 to 1), `pai` (nats), `pai_normalized` (PAI / H(P)),
+    `csai` and `csai_ceiling` (nats; the words' entropy given their phonemes, which is the most that CSAI can be), and
+    `details` with number of frames and dimension, spectrum, results of each probe family (see
+    `probes.accessible_information`: among them `split_by` and `standard_error`), seconds.
+Raises:
+    ValueError: what cannot be used, in words. It costs nothing else: frames added before stay as they were.
 Examples:
     >>> metric = evaluate.load("spaces/entropy_allocation")
     >>> metric.add_batch(predictions=[frames], references=[phonemes])
@@ -63,7 +71,8 @@ _CITATION = """\
 class Utterance:
     """Labelled frames and words of one utterance: float32 frames on the CPU."""
 
-    group: str
+    name: str
+    speaker: str | None
     frames: torch.Tensor  # (N, D)
     labels: np.ndarray  # (N,)
     word_frames: torch.Tensor  # (M, D), means over the words
@@ -73,6 +82,76 @@ class Utterance:
     @property
     def rows(self) -> int:
         return len(self.frames) + len(self.word_frames)
+
+
+@dataclass
+class Sample:
+    """Utterances for probes: those of the lowest random priorities, as many as there is room for.
+
+    Attributes:
+        max_rows: Largest number of rows (frames and words).
+        utterances: With their priorities, 0 to 1.
+        num_dropped: Utterances there was no room for.
+    """
+
+    max_rows: int
+    utterances: list[tuple[float, Utterance]] = field(default_factory=list)
+    num_dropped: int = 0
+    random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+
+    def __post_init__(self):
+        self._rows = sum(utterance.rows for _, utterance in self.utterances)
+
+    def keep(self, utterance: Utterance) -> None:
+        """Add an utterance, and drop others where there is no room."""
+        self.utterances.append((self.random.random(), utterance))
+        self._rows += utterance.rows
+        self.trim()
+
+    def trim(self) -> None:
+        """Drop utterances of the highest priorities until there is room; the last one stays."""
+        while self._rows > self.max_rows and len(self.utterances) > 1:
+            worst = max(range(len(self.utterances)), key=lambda index: self.utterances[index][0])
+            self._rows -= self.utterances.pop(worst)[1].rows
+            self.num_dropped += 1
+
+    def copy(self) -> "Sample":
+        """A copy that can be added to; the utterances themselves never change and are shared."""
+        return Sample(self.max_rows, list(self.utterances), self.num_dropped, deepcopy(self.random))
+
+    def joined(self) -> "Sample":
+        """Those of all processes of `torch.distributed`; this one stays as it is."""
+        import torch.distributed as dist
+
+        gathered: list = [None] * dist.get_world_size()
+        dist.all_gather_object(gathered, (self.utterances, self.num_dropped))
+        # Each process counts its utterances from 0.
+        utterances = [
+            (priority, replace(utterance, name=f"process {rank} {utterance.name}"))
+            for rank, (own, _) in enumerate(gathered)
+            for priority, utterance in own
+        ]
+        sample = Sample(self.max_rows, utterances, sum(dropped for _, dropped in gathered))
+        sample.trim()
+        return sample
+
+
+@dataclass
+class Added:
+    """All that was added since the last result."""
+
+    sample: Sample
+    moments: FrameMoments = field(default_factory=FrameMoments)
+    num_utterances: int = 0
+    with_speakers: bool | None = None  # None: no labelled utterance yet
+
+    def copy(self) -> "Added":
+        """A copy that can be added to."""
+        return replace(self, sample=self.sample.copy(), moments=deepcopy(self.moments))
+
+    def joined(self) -> "Added":
+        """What all processes of `torch.distributed` added; this one stays as it is."""
+        return replace(self, sample=self.sample.joined(), moments=self.moments.all_reduce())
 
 
 class EntropyAllocation(evaluate.Metric):
@@ -94,7 +173,7 @@ class EntropyAllocation(evaluate.Metric):
             raise ValueError(f"`max_probe_frames` must be at least 1, got {max_probe_frames}.")
         self.max_probe_frames = max_probe_frames
         self.device = device
-        self._reset()
+        self.reset()
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
@@ -111,157 +190,191 @@ class EntropyAllocation(evaluate.Metric):
         )
 
     def __len__(self) -> int:
-        return self._num_utterances
+        return self._added.num_utterances
 
-    def _reset(self) -> None:
-        self._moments = FrameMoments()
-        self._sample: list[tuple[float, Utterance]] = []
-        self._sampled_rows = 0
-        self._num_utterances = 0
-        self._num_dropped = 0
-        self._random = np.random.default_rng(0)
+    def reset(self) -> None:
+        """Forget all that was added."""
+        self._added = Added(Sample(self.max_probe_frames))
 
     def add(self, *, prediction=None, reference=None, words=None, other_prediction=None, speaker=None) -> None:
         """Add one utterance; the arguments are single entries of those of `add_batch`."""
+        if prediction is None:
+            raise ValueError("`prediction` missing: a (T, D) array of encoder frames.")
         one = {"references": reference, "words": words, "other_predictions": other_prediction, "speakers": speaker}
         self.add_batch(predictions=[prediction], **{k: None if v is None else [v] for k, v in one.items()})
 
     def add_batch(
         self, *, predictions=None, references=None, words=None, other_predictions=None, speakers=None
     ) -> None:
-        """Add utterances: moments are summed up at once, labelled frames are kept (or dropped) for probes."""
+        """Add utterances: moments are summed up at once, labelled frames are kept (or dropped) for probes.
+
+        All of them are looked at before the first is added.
+
+        Args:
+            predictions, references, words, other_predictions, speakers: One entry an utterance; what they are says
+                `inputs_description`.
+
+        Raises:
+            ValueError: what cannot be used, in words; then none of the utterances was added. They are counted from 0
+                on since the last result.
+        """
         if predictions is None:
             raise ValueError("`predictions` missing: one (T, D) array of encoder frames for each utterance.")
-        frames = _utterances(predictions, "predictions", 2)
+        if references is None and (words is not None or speakers is not None):
+            raise ValueError("`words` and `speakers` are for probes of phonemes: give `references`.")
+        first = self._added.num_utterances
+        frames = _utterances(predictions, "predictions", 2, first)
         others, labels, spans = (
-            _utterances(value, name, ndim, len(frames))
+            _utterances(value, name, ndim, first, len(frames))
             for value, name, ndim in (
                 (other_predictions, "other_predictions", 2),
                 (references, "references", 1),
                 (words, "words", 2),
             )
         )
-        if speakers is not None and len(speakers) != len(frames):
-            raise ValueError(f"`speakers` has {len(speakers)} entries for {len(frames)} utterances.")
-        if words is not None and references is None:
-            raise ValueError("`words` needs the phonemes of their frames: give `references`.")
-        for index in range(len(frames)):
-            self._add_moments(frames[index], others[index])
-            if labels[index] is not None:
-                group = f"utterance {self._num_utterances}" if speakers is None else str(speakers[index])
-                self._keep(_utterance(group, frames[index], labels[index], spans[index]))
-            self._num_utterances += 1
+        names = self._speakers(speakers, len(frames), references is not None)
+        parts = [[part for part in pair if part is not None] for pair in zip(frames, others, strict=True)]
+        self._check_frames(parts)
+        labelled = [
+            None if labels[i] is None else _utterance(first + i, names[i], frames[i], labels[i], spans[i])
+            for i in range(len(frames))
+        ]
+        for part, utterance in zip(parts, labelled, strict=True):
+            self._added.moments.update(*(x if self.device is None else x.to(self.device) for x in part))
+            if utterance is not None:
+                self._added.sample.keep(utterance)
+                self._added.with_speakers = utterance.speaker is not None
+            self._added.num_utterances += 1
 
-    def _add_moments(self, frames: torch.Tensor, other: torch.Tensor | None) -> None:
-        parts = [frames] if other is None else [frames, other]
-        if self._moments.widths is not None and len(self._moments.widths) != len(parts):
-            raise ValueError("`other_predictions` must be given for all utterances or for none.")
-        try:
-            self._moments.update(*(part if self.device is None else part.to(self.device) for part in parts))
-        except ValueError as error:
-            raise ValueError(f"Utterance {self._num_utterances}: {error}") from error
+    def _speakers(self, speakers, expected: int, labelled: bool) -> list[str | None]:
+        """Name of the speaker of each utterance; Nones where there are none."""
+        if speakers is not None and (isinstance(speakers, str) or not isinstance(speakers, Iterable)):
+            raise ValueError(f"`speakers` must be a list of names, one an utterance, got {speakers!r}.")
+        names = [None] * expected if speakers is None else list(speakers)
+        if len(names) != expected:
+            raise ValueError(f"`speakers` has {len(names)} entries for {expected} utterances.")
+        unknown = sum(name is None for name in names)
+        earlier = self._added.with_speakers
+        if labelled and names and (0 < unknown < expected or earlier not in (None, not unknown)):
+            raise ValueError("`speakers` must be given for all utterances or for none.")
+        return [None if name is None else str(name) for name in names]
 
-    def _keep(self, utterance: Utterance) -> None:
-        """Random priorities: the utterances of the lowest ones stay, as many as there is room for."""
-        self._sample.append((self._random.random(), utterance))
-        self._sampled_rows += utterance.rows
-        self._trim()
-
-    def _trim(self) -> None:
-        while self._sampled_rows > self.max_probe_frames and len(self._sample) > 1:
-            worst = max(range(len(self._sample)), key=lambda index: self._sample[index][0])
-            self._sampled_rows -= self._sample.pop(worst)[1].rows
-            self._num_dropped += 1
+    def _check_frames(self, parts: list[list[torch.Tensor]]) -> None:
+        widths = None
+        for number, part in enumerate(parts, self._added.num_utterances):
+            try:
+                widths = self._added.moments.check(*part, widths=widths)
+            except ValueError as error:
+                raise ValueError(f"Utterance {number}: {error}") from error
 
     def compute(
         self,
         *,
         predictions=None,
         references=None,
+        words=None,
+        other_predictions=None,
+        speakers=None,
         metrics: Sequence[str] | None = None,
         probes: Sequence[str] = FAMILIES,
         num_seeds: int = 3,
         control: bool = True,
         distributed: bool = False,
-        **inputs,
     ) -> dict:
-        """Compute the metrics of all frames added, and forget them."""
-        if predictions is not None:
-            self.add_batch(predictions=predictions, references=references, **inputs)
-        elif references is not None or inputs:
-            raise ValueError(f"Unexpected without `predictions`: {', '.join(['references', *inputs])}.")
-        try:
-            return self._compute(metrics, probes, num_seeds, control, distributed)
-        finally:
-            self._reset()
+        """Compute the metrics of all frames added, and forget them.
 
-    def _compute(self, metrics, probes, num_seeds: int, control: bool, distributed: bool) -> dict:
-        moments = self._joined() if distributed else self._moments
-        asked = self._asked(metrics, moments)
+        After an error all is as it was before: what was added stays, and frames given here are not among it.
+        """
+        metrics = _check_metrics(metrics)
+        probes, num_seeds = check_request(probes, num_seeds)
+        for name, flag in {"control": control, "distributed": distributed}.items():
+            if not isinstance(flag, (bool, np.bool_)):
+                raise ValueError(f"`{name}` must be True or False, got {flag!r}.")
+        inputs = {"references": references, "words": words, "speakers": speakers}
+        inputs["other_predictions"] = other_predictions
+        earlier = self._added
+        if predictions is not None:
+            # What a failure must not touch is copied, if there is any.
+            self._added = earlier.copy() if len(self) else Added(Sample(self.max_probe_frames))
+        try:
+            if predictions is not None:
+                self.add_batch(predictions=predictions, **inputs)
+            elif unused := [name for name, value in inputs.items() if value is not None]:
+                raise ValueError(f"Unexpected without `predictions`: {', '.join(unused)}.")
+            added = self._added.joined() if distributed else self._added
+            result = self._compute(added, metrics, probes, num_seeds, control)
+        except BaseException:
+            self._added = earlier
+            raise
+        self.reset()
+        return result
+
+    def _compute(self, added: Added, metrics, probes: list[str], num_seeds: int, control: bool) -> dict:
+        asked = _asked(metrics, added)
         result, details = {}, {}
         if "nse" in asked:
-            result["nse"], details["nse"] = _nse(moments)
+            result["nse"], details["nse"] = _nse(added.moments)
         if "cka" in asked:
-            result |= {"cka": moments.cka(), "cka_debiased": moments.cka_debiased()}
-            details["cka"] = {"num_frames": moments.count, "dimensions": list(moments.widths)}
-        utterances = [utterance for _, utterance in self._sample]
+            result |= {"cka": added.moments.cka(), "cka_debiased": added.moments.cka_debiased()}
+            details["cka"] = {"num_frames": added.moments.count, "dimensions": list(added.moments.widths)}
+        utterances = [utterance for _, utterance in added.sample.utterances]
         for name, build in (("pai", frame_examples), ("csai", word_examples)):
-            if name in asked:
-                try:
-                    examples, facts = build(utterances)
-                except ValueError as error:
-                    if metrics is not None:
-                        raise
-                    details[name] = {"left_out": str(error)}
-                    continue
-                found = accessible_information(examples.to(self.device), probes, num_seeds, control)
-                headline = found[next(iter(probes))]
-                result[name] = headline["information"]
-                details[name] = {**facts, "num_seeds": num_seeds, "dropped_utterances": self._num_dropped, **found}
-                if name == "pai":
-                    entropy = headline["entropy"]
-                    result["pai_normalized"] = headline["information"] / entropy if entropy > 0 else 0.0
+            if name not in asked:
+                continue
+            try:
+                examples, facts = build(utterances)
+            except ValueError as error:
+                if metrics is not None:
+                    raise
+                details[name] = {"left_out": str(error)}
+                continue
+            found = accessible_information(examples.to(self.device), probes, num_seeds, control)
+            facts |= {"num_seeds": num_seeds, "dropped_utterances": added.sample.num_dropped}
+            details[name] = facts | found
+            result |= _headline(name, found[probes[0]])
         return {**result, "details": details}
 
-    def _asked(self, metrics: Sequence[str] | None, moments: FrameMoments) -> list[str]:
-        if not moments.count:
-            raise ValueError("No frames were added: call `add_batch` or give `predictions`.")
-        possible = {
-            "nse": True,
-            "cka": len(moments.widths) == 2,
-            "pai": bool(self._sample),
-            "csai": any(len(utterance.word_ids) for _, utterance in self._sample),
-        }
-        if metrics is None:
-            return [name for name in METRICS if possible[name]]
-        if unknown := sorted(set(metrics) - set(METRICS)):
-            raise ValueError(f"Unknown metrics {', '.join(unknown)}: there are {', '.join(METRICS)}.")
-        needed = {"cka": "other_predictions", "pai": "references", "csai": "references and words"}
-        for name in metrics:
-            if not possible[name]:
-                raise ValueError(f"`{name}` needs {needed[name]}, which were not given.")
-        return list(metrics)
 
-    def _joined(self) -> FrameMoments:
-        """Moments of all processes; the samples of all are put together here."""
-        import torch.distributed as dist
-
-        gathered: list = [None] * dist.get_world_size()
-        dist.all_gather_object(gathered, (self._sample, self._num_dropped))
-        self._sample = []
-        for rank, (sample, _) in enumerate(gathered):
-            for priority, utterance in sample:
-                if utterance.group.startswith("utterance "):
-                    utterance.group = f"process {rank} {utterance.group}"
-                self._sample.append((priority, utterance))
-        self._sampled_rows = sum(utterance.rows for _, utterance in self._sample)
-        self._num_dropped = sum(dropped for _, dropped in gathered)
-        self._trim()
-        return self._moments.all_reduce()
+def _check_metrics(metrics: Sequence[str] | None) -> list[str] | None:
+    if metrics is None:
+        return None
+    named = [metrics] if isinstance(metrics, str) else list(metrics)
+    if unknown := sorted({str(name) for name in named} - set(METRICS)):
+        raise ValueError(f"Unknown metrics {', '.join(unknown)}: there are {', '.join(METRICS)}.")
+    if isinstance(metrics, str) or not named:
+        raise ValueError(f"`metrics` must be a list of {', '.join(METRICS)}, got {metrics!r}.")
+    return named
 
 
-def _utterances(value, name: str, ndim: int, expected: int | None = None) -> list:
-    """Tensors of `ndim` dimensions, one an utterance; Nones where nothing was given."""
+def _asked(metrics: list[str] | None, added: Added) -> list[str]:
+    """The metrics to compute: those asked for, or all that the inputs allow."""
+    if not added.moments.count:
+        raise ValueError("No frames were added: call `add_batch` or give `predictions`.")
+    possible = {
+        "nse": True,
+        "cka": len(added.moments.widths) == 2,
+        "pai": bool(added.sample.utterances),
+        "csai": any(len(utterance.word_ids) for _, utterance in added.sample.utterances),
+    }
+    if metrics is None:
+        return [name for name in METRICS if possible[name]]
+    needed = {"cka": "other_predictions", "pai": "references", "csai": "references and words"}
+    for name in metrics:
+        if not possible[name]:
+            raise ValueError(f"`{name}` needs {needed[name]}, which were not given.")
+    return metrics
+
+
+def _headline(name: str, found: dict) -> dict[str, float]:
+    """Figures of the first family: PAI and its share of the phonemes' entropy; CSAI and the most that it can be."""
+    information, entropy = found["information"], found["entropy"]
+    if name == "pai":
+        return {"pai": information, "pai_normalized": information / entropy if entropy > 0 else 0.0}
+    return {"csai": information, "csai_ceiling": entropy}
+
+
+def _utterances(value, name: str, ndim: int, first: int, expected: int | None = None) -> list:
+    """Tensors of `ndim` dimensions, one an utterance, counted from `first` on; Nones where nothing was given."""
     if value is None:
         return [None] * expected
     if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == ndim:
@@ -276,31 +389,52 @@ def _utterances(value, name: str, ndim: int, expected: int | None = None) -> lis
             if name == "words" and not tensor.numel():
                 tensors[index] = torch.zeros(0, 3, dtype=torch.long)
                 continue
-            raise ValueError(f"`{name}` of utterance {index} must have {ndim} dimensions, not {tensor.ndim}.")
+            raise ValueError(f"`{name}` of utterance {first + index} must have {ndim} dimensions, not {tensor.ndim}.")
     if expected is not None and len(tensors) != expected:
         raise ValueError(f"`{name}` has {len(tensors)} entries for {expected} utterances.")
     return tensors
 
 
-def _utterance(group: str, frames: torch.Tensor, labels: torch.Tensor, words: torch.Tensor | None) -> Utterance:
+def _utterance(
+    number: int, speaker: str | None, frames: torch.Tensor, labels: torch.Tensor, words: torch.Tensor | None
+) -> Utterance:
     """The part of an utterance that probes need."""
-    frames, labels = frames.detach().float().cpu(), labels.detach().cpu().numpy()
-    if len(labels) != len(frames) or labels.dtype.kind not in "iu":
-        raise ValueError(f"{group}: {len(frames)} frames need as many integer labels, got {labels.shape}.")
-    words = np.zeros((0, 3), int) if words is None else words.cpu().numpy()
-    if len(words) and (words.shape[1] != 3 or (words[:, 0] < 0).any() or (words[:, 1] > len(frames)).any()):
-        raise ValueError(f"{group}: words must be (start, end, id) inside its {len(frames)} frames.")
-    words = words[words[:, 1] > words[:, 0]] if len(words) else words
+    if len(labels) != len(frames) or not _integers(labels):
+        raise ValueError(
+            f"Utterance {number}: {len(frames)} frames need as many integer labels, got {len(labels)} {labels.dtype}."
+        )
+    frames, labels = frames.detach().float().cpu(), labels.cpu().numpy()
+    words = _word_spans(number, words, len(frames))
     means = [frames[start:end].mean(0) for start, end, _ in words]
     kept = labels != IGNORED
     return Utterance(
-        group=group,
+        name=f"utterance {number}",
+        speaker=speaker,
         frames=frames[torch.from_numpy(kept)],
         labels=labels[kept],
         word_frames=torch.stack(means) if means else frames.new_zeros(0, frames.shape[1]),
         word_phonemes=[_runs(labels[start:end]) for start, end, _ in words],
-        word_ids=words[:, 2] if len(words) else np.zeros(0, int),
+        word_ids=words[:, 2],
     )
+
+
+def _word_spans(number: int, words: torch.Tensor | None, num_frames: int) -> np.ndarray:
+    """Words of one frame or more, `(M, 3)`."""
+    if words is None or not len(words):
+        return np.zeros((0, 3), int)
+    if not _integers(words) or words.shape[1] != 3:
+        raise ValueError(
+            f"Utterance {number}: words must be integers (start, end, id), got {words.dtype} {tuple(words.shape)}."
+        )
+    words = words.cpu().numpy()
+    starts, ends = words[:, 0], words[:, 1]
+    if (starts < 0).any() or (ends < starts).any() or (ends > num_frames).any():
+        raise ValueError(f"Utterance {number}: words must be (start, end, id) inside its {num_frames} frames.")
+    return words[ends > starts]
+
+
+def _integers(tensor: torch.Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
 
 def _runs(labels: np.ndarray) -> tuple[int, ...]:
@@ -325,10 +459,9 @@ def _nse(moments: FrameMoments) -> tuple[float, dict]:
 def frame_examples(utterances: list[Utterance]) -> tuple[Examples, dict]:
     """Rows of PAI: frames and their phonemes."""
     labels = np.concatenate([utterance.labels for utterance in utterances])
-    groups = np.repeat([utterance.group for utterance in utterances], [len(u.labels) for u in utterances])
     names, numbers = np.unique(labels, return_inverse=True)
     frames = torch.cat([utterance.frames for utterance in utterances])
-    examples = Examples(frames, torch.from_numpy(numbers), np.unique(groups, return_inverse=True)[1])
+    examples = Examples(frames, torch.from_numpy(numbers), **_groups(utterances, [len(u.labels) for u in utterances]))
     return examples, {"num_frames": len(labels), "dimension": frames.shape[1], "num_classes": len(names)}
 
 
@@ -348,9 +481,22 @@ def word_examples(utterances: list[Utterance]) -> tuple[Examples, dict]:
     context = torch.full((len(rows), max(1, max(len(word) for word in phonemes))), -1)
     for row, word in enumerate(phonemes):
         context[row, : len(word)] = torch.tensor([numbers[phoneme] for phoneme in word], dtype=torch.long)
-    groups = np.repeat([utterance.group for utterance in utterances], [len(u.word_ids) for u in utterances])[rows]
+    groups = _groups(utterances, [len(utterance.word_ids) for utterance in utterances], rows)
     frames = torch.cat([utterance.word_frames for utterance in utterances])[torch.from_numpy(rows)]
     labels = torch.from_numpy(np.unique(ids[rows], return_inverse=True)[1])
-    examples = Examples(frames, labels, np.unique(groups, return_inverse=True)[1], context)
+    examples = Examples(frames, labels, context=context, **groups)
     facts = {"num_words": len(rows), "dimension": frames.shape[1], "num_classes": len(chosen)}
     return examples, {**facts, "phoneme_positions": context.shape[1], "share_of_words": len(rows) / len(ids)}
+
+
+def _groups(utterances: list[Utterance], counts: list[int], chosen: np.ndarray | slice = slice(None)) -> dict:
+    """Arguments of `Examples`: what belongs together among the chosen rows, of which an utterance has so many."""
+
+    def numbers(names: Iterable[str]) -> np.ndarray:
+        return np.unique(np.repeat(list(names), counts)[chosen], return_inverse=True)[1]
+
+    own = numbers(utterance.name for utterance in utterances)
+    if any(utterance.speaker is None for utterance in utterances):
+        return {"groups": own, "group_name": "utterance"}
+    speakers = numbers(utterance.speaker for utterance in utterances)
+    return {"groups": speakers, "group_name": "speaker", "utterances": own}

@@ -64,8 +64,8 @@ class FrameMoments:
         Raises:
             ValueError: shapes that do not fit each other or earlier frames, NaN or infinite values.
         """
+        self.check(*parts)
         parts = [part.detach() for part in parts]
-        self._check(parts)
         if self.widths is None:
             self._start(parts)
         dtype = torch.float64 if any(part.dtype == torch.float64 for part in parts) else torch.float32
@@ -79,19 +79,36 @@ class FrameMoments:
             if self._pending == BLOCK_FRAMES:
                 self._flush()
 
-    def _check(self, parts: list[torch.Tensor]) -> None:
+    def check(self, *parts: torch.Tensor, widths: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Whether `update` would take these frames; adds nothing.
+
+        Args:
+            parts: As for `update`.
+            widths: Widths that the frames must have where there are none yet.
+
+        Returns:
+            Widths of the frames.
+
+        Raises:
+            ValueError: as for `update`.
+        """
         shapes = [tuple(part.shape) for part in parts]
         if not parts or any(len(shape) != 2 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
             raise ValueError(f"Frames must be (N, D) with one N for all encoders, got {shapes}.")
-        widths = tuple(shape[1] for shape in shapes)
-        if self.widths not in (None, widths):
-            raise ValueError(f"Frames of width {widths} were added to frames of width {self.widths}.")
+        if any(shape[1] == 0 for shape in shapes) or any(part.is_complex() for part in parts):
+            raise ValueError(f"Frames must be real numbers of one dimension or more, got {shapes}.")
+        earlier, found = self.widths or widths, tuple(shape[1] for shape in shapes)
+        if earlier is not None and len(earlier) != len(found):
+            raise ValueError(f"Frames of {len(found)} encoders were added to frames of {len(earlier)}.")
+        if earlier not in (None, found):
+            raise ValueError(f"Frames of width {found} were added to frames of width {earlier}.")
         for index, part in enumerate(parts):
             # A finite sum has finite terms, and is far cheaper than looking at each; one of huge values may overflow.
             if not torch.isfinite(part.sum()) and not torch.isfinite(part).all():
                 raise ValueError(
                     f"The frames of encoder {index}, of shape {shapes[index]}, hold NaN or infinite values."
                 )
+        return found
 
     def _start(self, parts: list[torch.Tensor]) -> None:
         self.widths = tuple(part.shape[1] for part in parts)

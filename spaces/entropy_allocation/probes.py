@@ -5,25 +5,27 @@
 I_V(Z -> Y | C) = H_V(Y | C) - H_V(Y | C, Z), each the held-out cross-entropy of a probe of family V; the first one is
 trained with the block of Z zeroed (Hewitt et al. 2021). Without a context C it is the cross-entropy of label shares.
 Families: "linear" is multinomial logistic regression with scikit-learn's objective (sum of cross-entropies + |W|^2 / 2
-on standardised inputs), "mlp" has one hidden layer. Estimates may be slightly negative: they are never clipped. Where
-rows are few for the inputs' dimension, a stronger penalty is chosen on a part of the training rows: the infimum over a
-family is not what its least regularised member makes of little data.
+on standardised inputs), "mlp" has one hidden layer. Estimates may be slightly negative: they are never clipped.
+
+The infimum over a family is not what its least regularised member makes of little data. So the linear probe's penalty
+and the epoch of the other one are chosen on whole groups of training rows. And with a context C, where the ceiling
+H_V(Y | C) may be next to nothing, a probe that C and Z make worse on these rows than C alone is replaced by the one of
+C alone: a family must contain the predictors that ignore Z (Xu et al. 2020, optional ignorance).
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import index
 
 import numpy as np
 import torch
 from torch import nn
 
+from .splits import Splits, split_rows, standard_error, validation_rows
+
 
 FAMILIES = ("linear", "mlp")
-TEST_SHARE = 0.25
-# Fewer groups than this are cut into runs of neighbouring rows, so that any data can be split.
-MIN_GROUPS = 8
-RUNS = 40
 # Rows from which a first guess is judged and curvature is estimated, and rows of a block of the loss.
 SAMPLE_ROWS = 16384
 BLOCK_ROWS = 4096
@@ -32,17 +34,17 @@ DISCRIMINANT_SHRINKAGE = 1e-3
 # Smallest curvature among classes, as a share of the largest.
 CURVATURE_FLOOR = 1e-3
 MAX_ITERATIONS = 100
-# Fewer training rows a dimension than this, and the penalty is chosen among these factors of scikit-learn's default.
-ROWS_PER_DIMENSION = 100
-PENALTIES = (1.0, 10.0, 100.0, 1000.0)
-# Change of the loss, in nats, at which the linear probe is taken as converged: far below the 0.02 that matter.
+# Factors of scikit-learn's default penalty, tried however many rows there are: a thousand rows of one speaker may say
+# no more than a single one, and it takes a thousand times the penalty to weigh as much beside their sum.
+PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
+# Change of the loss, in nats, at which the linear probe is taken as converged: far below the 0.02 that matter. To tell
+# one penalty from ten of it takes less.
 LOSS_TOLERANCE = 1e-6
+CHOICE_TOLERANCE = 1e-4
 HIDDEN_SIZE = 256
 MLP_LEARNING_RATE = 5e-3
 MLP_STEPS = (300, 1500)
 MLP_EPOCHS = 12
-VALIDATION_SHARE = 0.2
-MIN_VALIDATION_GROUPS = 4
 
 
 @dataclass
@@ -52,27 +54,57 @@ class Examples:
     Attributes:
         frames: Z, `(N, D)` float32.
         labels: Y as numbers from 0, `(N,)` int64.
-        groups: Number of the utterance or speaker of each row, `(N,)`; no group is in both training and test rows.
+        groups: Number of the speaker, or of whatever else belongs together, of each row, `(N,)`: no group is in both
+            training and test rows, as far as there are enough of them (see [`~splits.split_rows`]).
         context: C as numbers `(N, L)`, -1 where there is none; None for unconditional information.
+        group_name: What a group is.
+        utterances: Number of the utterance of each row, `(N,)`: what is split by where groups do not allow it. None
+            where groups are utterances already, or nothing is known.
     """
 
     frames: torch.Tensor
     labels: torch.Tensor
     groups: np.ndarray
     context: torch.Tensor | None = None
+    group_name: str = "group"
+    utterances: np.ndarray | None = None
 
     def to(self, device: str | torch.device | None) -> "Examples":
         """The same on a device."""
         if device is None:
             return self
         context = None if self.context is None else self.context.to(device)
-        return Examples(self.frames.to(device), self.labels.to(device), self.groups, context)
+        return replace(self, frames=self.frames.to(device), labels=self.labels.to(device), context=context)
+
+    def groupings(self) -> dict[str, np.ndarray]:
+        """Groups of the rows by name, the coarsest first."""
+        finer = {} if self.utterances is None else {"utterance": self.utterances}
+        return {self.group_name: self.groups, **finer}
+
+
+@dataclass
+class Probe:
+    """What a trained probe is worth: cross-entropies in nats a row, accuracy 0 to 1."""
+
+    validation_loss: float  # on the training rows that chose penalty or epoch
+    cross_entropy: float  # on the test rows
+    accuracy: float
+
+
+@dataclass
+class SplitResult:
+    """Figures of one split, in nats: H_V(Y | C), H_V(Y | C, Z); accuracy; whether the probe of C alone was taken."""
+
+    entropy: float
+    conditional_entropy: float
+    accuracy: float
+    without_frames: bool = False
 
 
 def accessible_information(
     examples: Examples, families: Sequence[str] = FAMILIES, num_seeds: int = 3, control: bool = True
 ) -> dict[str, dict]:
-    """Information of each family of probes, in nats, with the standard error over seeds.
+    """Information of each family of probes, in nats, with its standard error.
 
     Args:
         examples: The rows. A GPU is used where they are on one.
@@ -81,89 +113,94 @@ def accessible_information(
         control: Also measure with frames shuffled among rows: what is then found, about 0, is the probe's own error.
 
     Returns:
-        For each family: `information`, `standard_error`, `entropy` H_V(Y | C), `conditional_entropy` H_V(Y | C, Z),
-        `test_accuracy`, all means over seeds; `shuffled_control` of the first seed; `seconds`.
+        For each family: `information`, `entropy` H_V(Y | C), which is the most that information can be,
+        `conditional_entropy` H_V(Y | C, Z), `test_accuracy`, all means over seeds; `standard_error` of `information`,
+        corrected for the overlap of splits ([`~splits.standard_error`]); `split_by`: what is never in both training
+        and test rows (the groups' name, "utterance", or "row" where only that could be kept), and, unless that is
+        the groups, `split_reason`; with a context `splits_without_frames`: in how many splits the probe of the context
+        alone was taken, since frames made it worse on validation rows (in all of them: information 0, no standard
+        error); `shuffled_control` of the first seed; `seconds`.
 
     Raises:
         ValueError: an unknown family, fewer than two labels, or rows too few to split.
     """
-    _check(examples, families, num_seeds)
-    splits = [split_by_group(examples.groups, seed) for seed in range(num_seeds)]
+    families, num_seeds = check_request(families, num_seeds)
+    _check(examples)
+    splits = split_rows(examples.groupings(), len(examples.labels), num_seeds)
     return {family: _measure(examples, family, splits, control) for family in families}
 
 
-def _check(examples: Examples, families: Sequence[str], num_seeds: int) -> None:
-    unknown = sorted(set(families) - set(FAMILIES))
-    if unknown or not families:
-        raise ValueError(f"Probe families are {', '.join(FAMILIES)}; got {list(families)}.")
-    if num_seeds < 1:
-        raise ValueError(f"`num_seeds` must be at least 1, got {num_seeds}.")
+def check_request(families: Sequence[str], num_seeds: int) -> tuple[list[str], int]:
+    """The same as a list and an integer.
+
+    Raises:
+        ValueError: an unknown family or none, a number of seeds that is no whole number from 1 on.
+    """
+    named = [families] if isinstance(families, str) else list(families)
+    if isinstance(families, str) or not named or [name for name in named if name not in FAMILIES]:
+        raise ValueError(f"Probe families are a list of {', '.join(FAMILIES)}; got {families!r}.")
+    try:
+        number = index(num_seeds)
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(num_seeds, bool):
+        raise ValueError(f"`num_seeds` must be a whole number, at least 1, got {num_seeds!r}.")
+    return named, number
+
+
+def _check(examples: Examples) -> None:
     if len(examples.labels.unique()) < 2:
         raise ValueError(f"All {len(examples.labels)} rows have one label: there is nothing to predict.")
-    if not torch.isfinite(examples.frames.sum()):
+    if not torch.isfinite(examples.frames.sum()) and not torch.isfinite(examples.frames).all():
         raise ValueError("The frames hold NaN or infinite values.")
 
 
-def split_by_group(groups: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and for testing; the test rows are whole groups, a quarter of all rows or little more.
-
-    Raises:
-        ValueError: fewer than `MIN_GROUPS` rows.
-    """
-    if len(groups) < MIN_GROUPS:
-        raise ValueError(f"{len(groups)} rows are too few to train and test a probe.")
-    names, groups = np.unique(groups, return_inverse=True)
-    if len(names) < MIN_GROUPS:
-        groups = np.minimum(np.arange(len(groups)) * min(RUNS, len(groups)) // len(groups), RUNS - 1)
-    order = np.random.default_rng(seed).permutation(groups.max() + 1)
-    sizes = np.bincount(groups)[order]
-    num_test = int(np.searchsorted(np.cumsum(sizes), TEST_SHARE * len(groups))) + 1
-    in_test = np.isin(groups, order[: min(num_test, len(order) - 1)])
-    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
-
-
-def _measure(examples: Examples, family: str, splits: list, control: bool) -> dict:
+def _measure(examples: Examples, family: str, splits: Splits, control: bool) -> dict:
     start = time.perf_counter()
-    runs = [_run(examples, family, split, seed) for seed, split in enumerate(splits)]
-    entropy, conditional, accuracy = (np.array(column) for column in zip(*runs, strict=True))
-    information = entropy - conditional
+    runs = [_run(examples, family, rows, seed) for seed, rows in enumerate(splits.rows)]
+    information = np.array([run.entropy - run.conditional_entropy for run in runs])
+    ignored = sum(run.without_frames for run in runs)
     result = {
         "information": float(information.mean()),
-        "standard_error": float(information.std(ddof=1) / np.sqrt(len(runs))) if len(runs) > 1 else None,
-        "entropy": float(entropy.mean()),
-        "conditional_entropy": float(conditional.mean()),
-        "test_accuracy": float(accuracy.mean()),
+        # Nothing was measured that could vary where no split used the frames.
+        "standard_error": standard_error(information, splits.test_shares) if ignored < len(runs) else None,
+        "entropy": float(np.mean([run.entropy for run in runs])),
+        "conditional_entropy": float(np.mean([run.conditional_entropy for run in runs])),
+        "test_accuracy": float(np.mean([run.accuracy for run in runs])),
+        "split_by": splits.split_by,
     }
+    if splits.reason is not None:
+        result["split_reason"] = splits.reason
+    if examples.context is not None:
+        result["splits_without_frames"] = ignored
     if control:
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(examples.labels)))
-        shuffled = Examples(examples.frames[order.to(examples.frames.device)], *_rest(examples))
-        entropy, conditional, _ = _run(shuffled, family, splits[0], 0)
-        result["shuffled_control"] = entropy - conditional
+        shuffled = replace(examples, frames=examples.frames[order.to(examples.frames.device)])
+        run = _run(shuffled, family, splits.rows[0], 0)
+        result["shuffled_control"] = run.entropy - run.conditional_entropy
     return {**result, "seconds": round(time.perf_counter() - start, 2)}
 
 
-def _rest(examples: Examples) -> tuple:
-    return examples.labels, examples.groups, examples.context
-
-
-def _run(examples: Examples, family: str, split: tuple, seed: int) -> tuple[float, float, float]:
-    """H_V(Y | C), H_V(Y | C, Z) in nats and the accuracy of the latter's probe, on the test rows of one split."""
+def _run(examples: Examples, family: str, split: tuple[np.ndarray, np.ndarray], seed: int) -> SplitResult:
+    """Probes are trained and tested on the rows of one split."""
     device = examples.labels.device
+    held = torch.from_numpy(validation_rows(examples.groupings(), split[0], seed)).to(device)
     train, test = (torch.from_numpy(rows).to(device) for rows in split)
-    num_classes = int(examples.labels.max()) + 1
     labels = examples.labels[train], examples.labels[test]
+    num_classes = int(examples.labels.max()) + 1
     frames = _standardized(examples.frames[train], examples.frames[test])
     if examples.context is None:
-        entropy = prior_cross_entropy(*labels, num_classes)
-        inputs = frames
-    else:
-        # As the frames, the context is standardised: a probe's penalty must not depend on how often a phoneme occurs.
-        context = _standardized(*(_one_hot(examples.context)[rows] for rows in (train, test)))
-        zeroed = tuple(torch.cat([c, torch.zeros_like(z)], 1) for c, z in zip(context, frames, strict=True))
-        entropy, _ = _held_out(family, zeroed, labels, num_classes, split[0], examples.groups, seed)
-        inputs = tuple(torch.cat(pair, 1) for pair in zip(context, frames, strict=True))
-    conditional, accuracy = _held_out(family, inputs, labels, num_classes, split[0], examples.groups, seed)
-    return entropy, conditional, accuracy
+        probe = _probe(family, frames, labels, num_classes, held, seed)
+        return SplitResult(prior_cross_entropy(*labels, num_classes), probe.cross_entropy, probe.accuracy)
+    # As the frames, the context is standardised: a probe's penalty must not depend on how often a phoneme occurs.
+    context = _standardized(*(_one_hot(examples.context)[rows] for rows in (train, test)))
+    zeroed = tuple(torch.cat([c, torch.zeros_like(z)], 1) for c, z in zip(context, frames, strict=True))
+    alone = _probe(family, zeroed, labels, num_classes, held, seed)
+    both = tuple(torch.cat(pair, 1) for pair in zip(context, frames, strict=True))
+    probe = _probe(family, both, labels, num_classes, held, seed)
+    worse = probe.validation_loss >= alone.validation_loss
+    taken = alone if worse else probe
+    return SplitResult(alone.cross_entropy, taken.cross_entropy, taken.accuracy, worse)
 
 
 def _standardized(train: torch.Tensor, test: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -186,34 +223,49 @@ def prior_cross_entropy(train: torch.Tensor, test: torch.Tensor, num_classes: in
     return float(-(counts / counts.sum()).log()[test].mean())
 
 
-def _held_out(family, inputs, labels, num_classes, train_rows, groups, seed) -> tuple[float, float]:
-    """Cross-entropy in nats and accuracy of a probe on the test rows."""
+def _probe(family: str, inputs, labels, num_classes: int, held: torch.Tensor, seed: int) -> Probe:
+    """Train a probe; inputs and labels are those of the training and of the test rows."""
     if family == "linear":
-        penalty = choose_penalty(inputs[0], labels[0], num_classes, groups[train_rows], seed)
+        penalty, loss = choose_penalty(inputs[0], labels[0], num_classes, held)
         weight, bias = fit_linear(inputs[0], labels[0], num_classes, penalty)
         logits = inputs[1] @ weight + bias
     else:
-        logits = fit_mlp(inputs[0], labels[0], num_classes, groups[train_rows], seed)(inputs[1])
+        network, loss = fit_mlp(inputs[0], labels[0], num_classes, held, seed)
+        logits = network(inputs[1])
     cross_entropy = nn.functional.cross_entropy(logits.double(), labels[1])
-    return float(cross_entropy), float((logits.argmax(-1) == labels[1]).double().mean())
+    return Probe(loss, float(cross_entropy), float((logits.argmax(-1) == labels[1]).double().mean()))
 
 
 def choose_penalty(
-    inputs: torch.Tensor, labels: torch.Tensor, num_classes: int, groups: np.ndarray, seed: int
-) -> float:
-    """The penalty with the lowest cross-entropy on a fifth of the training groups; 1 where rows are many."""
-    if len(inputs) >= ROWS_PER_DIMENSION * inputs.shape[1]:
-        return 1.0
-    held = torch.from_numpy(_validation_rows(groups, seed)).to(inputs.device)
-    losses = {}
+    inputs: torch.Tensor, labels: torch.Tensor, num_classes: int, held: torch.Tensor
+) -> tuple[float, float]:
+    """The penalty with the lowest cross-entropy on held-out training rows, and that cross-entropy in nats.
+
+    Penalties are tried from the weakest on, until one is no better than the one before it.
+
+    Args:
+        inputs: `(N, D)` float32.
+        labels: Numbers below `num_classes`, `(N,)`.
+        num_classes: K.
+        held: True for the rows to choose by, `(N,)`: whole groups, of which no other row is trained on.
+    """
+    train, train_labels = inputs[~held], labels[~held]
+    chosen, lowest = PENALTIES[0], float("inf")
     for penalty in PENALTIES:
-        weight, bias = fit_linear(inputs[~held], labels[~held], num_classes, penalty)
-        losses[penalty] = float(nn.functional.cross_entropy(inputs[held] @ weight + bias, labels[held]))
-    return min(losses, key=losses.get)
+        weight, bias = fit_linear(train, train_labels, num_classes, penalty, CHOICE_TOLERANCE)
+        loss = float(nn.functional.cross_entropy(inputs[held] @ weight + bias, labels[held]))
+        if not loss < lowest:
+            break
+        chosen, lowest = penalty, loss
+    return chosen, lowest
 
 
 def fit_linear(
-    inputs: torch.Tensor, labels: torch.Tensor, num_classes: int, penalty: float = 1.0
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    num_classes: int,
+    penalty: float = 1.0,
+    tolerance: float = LOSS_TOLERANCE,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Multinomial logistic regression: weight `(D, K)` and bias `(K,)`.
 
@@ -227,6 +279,7 @@ def fit_linear(
         labels: Numbers below `num_classes`, `(N,)`.
         num_classes: K.
         penalty: See above.
+        tolerance: Change of the loss, in nats a row, at which the search ends.
     """
     decay = penalty / len(labels)
     variances, directions = torch.linalg.eigh((inputs.T @ inputs).double() / len(inputs))
@@ -254,7 +307,7 @@ def fit_linear(
         max_iter=MAX_ITERATIONS,
         history_size=20,
         tolerance_grad=1e-7,
-        tolerance_change=LOSS_TOLERANCE,
+        tolerance_change=tolerance,
         line_search_fn="strong_wolfe",
     )
     optimizer.step(closure)
@@ -318,11 +371,15 @@ def _loss_and_gradient(
     return loss / len(labels), gradient / len(labels), bias_gradient / len(labels)
 
 
-def fit_mlp(inputs: torch.Tensor, labels: torch.Tensor, num_classes: int, groups: np.ndarray, seed: int):
-    """A probe with one hidden layer, at the epoch that was best on a fifth of the training groups.
+def fit_mlp(inputs: torch.Tensor, labels: torch.Tensor, num_classes: int, held: torch.Tensor, seed: int):
+    """A probe with one hidden layer, at the epoch that was best on held-out training rows.
+
+    Args:
+        inputs, labels, num_classes, held: As for [`choose_penalty`].
+        seed: Of the initialisation and the order of rows. The global random state is left as it was.
 
     Returns:
-        Function from inputs `(N, D)` to logits `(N, K)`. The global random state is left as it was.
+        Function from inputs `(N, D)` to logits `(N, K)`; its cross-entropy on the held-out rows in nats.
     """
     devices = [inputs.device] if inputs.device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.enable_grad():
@@ -330,25 +387,13 @@ def fit_mlp(inputs: torch.Tensor, labels: torch.Tensor, num_classes: int, groups
         probe = nn.Sequential(
             nn.Linear(inputs.shape[1], HIDDEN_SIZE), nn.ReLU(), nn.Linear(HIDDEN_SIZE, num_classes)
         ).to(inputs.device)
-        held = _validation_rows(groups, seed)
-        return torch.no_grad()(_train_mlp(probe, inputs, labels, held, seed))
+        loss = _train_mlp(probe, inputs, labels, held, seed)
+        return torch.no_grad()(probe), loss
 
 
-def _validation_rows(groups: np.ndarray, seed: int) -> np.ndarray:
-    """Which training rows choose penalty and epoch: whole groups, as in the test, or else runs of neighbouring rows.
-
-    Single rows among their neighbours would not do: neighbouring frames are alike.
-    """
-    if len(np.unique(groups)) < MIN_VALIDATION_GROUPS:
-        groups = np.arange(len(groups)) * min(RUNS, len(groups)) // len(groups)
-    names = np.unique(groups)
-    chosen = np.random.default_rng([seed, 1]).permutation(names)[: max(1, int(VALIDATION_SHARE * len(names)))]
-    return np.isin(groups, chosen)
-
-
-def _train_mlp(probe: nn.Module, inputs, labels, held: np.ndarray, seed: int) -> nn.Module:
-    rows = torch.from_numpy(np.flatnonzero(~held)).to(inputs.device)
-    held_rows = torch.from_numpy(np.flatnonzero(held)).to(inputs.device)
+def _train_mlp(probe: nn.Module, inputs, labels, held: torch.Tensor, seed: int) -> float:
+    """Trains the probe in place and gives back its lowest cross-entropy on the held-out rows."""
+    rows, held_rows = (~held).nonzero()[:, 0], held.nonzero()[:, 0]
     batch_size = 256 if len(rows) < 50_000 else 1024
     per_epoch = max(1, len(rows) // batch_size)
     steps = min(max(MLP_EPOCHS * per_epoch, MLP_STEPS[0]), MLP_STEPS[1])
@@ -371,4 +416,4 @@ def _train_mlp(probe: nn.Module, inputs, labels, held: np.ndarray, seed: int) ->
             if held_loss < best_loss:
                 best, best_loss = {name: value.clone() for name, value in probe.state_dict().items()}, held_loss
     probe.load_state_dict(best)
-    return probe
+    return best_loss

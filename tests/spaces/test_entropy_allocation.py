@@ -4,6 +4,7 @@
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from sklearn.metrics import log_loss
 import entropy_asr.spaces
 from entropy_asr.spaces.entropy_allocation import probes
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
-from entropy_asr.spaces.entropy_allocation.probes import Examples, accessible_information, split_by_group
+from entropy_asr.spaces.entropy_allocation.probes import Examples, accessible_information
+from entropy_asr.spaces.entropy_allocation.splits import split_by_group, split_rows, standard_error
 
 
 FOLDER = Path(entropy_asr.spaces.__file__).parent / "entropy_allocation"
@@ -294,7 +296,7 @@ def test_pai_agrees_with_scikit_learn():
     frames[:, 1] = frames[:, 0] + 0.05 * frames[:, 1]  # nearly collinear
     frames, groups = torch.from_numpy(frames).float(), np.arange(6000) // 30
     ours = accessible_information(Examples(frames, torch.from_numpy(labels), groups), ["linear"], 1, control=False)
-    train, test = split_by_group(groups, 0)
+    train, test = split_by_group(groups, 1)[0]
     mean, std = frames[train].mean(0), frames[train].std(0, correction=0)
     scaled = ((frames - mean) / std).numpy()
     reference = LogisticRegression(max_iter=5000, tol=1e-8).fit(scaled[train], labels[train])
@@ -305,17 +307,120 @@ def test_pai_agrees_with_scikit_learn():
     assert ours["linear"]["information"] == pytest.approx(pai, abs=0.02)
 
 
-def test_split_keeps_speakers_apart(metric):
-    groups = np.repeat(np.arange(20), 30)
-    for seed in range(3):
-        train, test = split_by_group(groups, seed)
+def test_frames_of_one_speaker_are_not_taken_for_as_many_independent_ones():
+    """24 speakers with voices and habits of their own: 400 rows each look like plenty, and are 24 cases."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(24), 400)
+    habits = rng.dirichlet(np.full(5, 2.0), 24)
+    labels = np.concatenate([rng.choice(5, 400, p=habit) for habit in habits])
+    frames = torch.from_numpy(rng.normal(size=(24, 20))[groups] + rng.normal(size=(9600, 20))).float()
+    assert len(groups) > 100 * frames.shape[1]
+    result = accessible_information(Examples(frames, torch.from_numpy(labels), groups), ["linear"], 3, control=False)
+    # With the penalty of independent rows: -0.08, what a probe loses that takes a voice for a habit.
+    assert -0.02 < result["linear"]["information"] < 0.02
+
+
+# Splits
+
+
+def uneven_speakers(sizes: list[int]) -> np.ndarray:
+    return np.repeat(np.arange(len(sizes)), sizes)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[30] * 20, [30] * 8, [30] * 9, [300, 10, 20, 30, 40, 50, 60, 70, 80], [500, *[40] * 20], [1] * 50 + [20] * 10],
+)
+def test_speakers_are_kept_apart_and_about_a_quarter_of_the_rows_is_tested_on(sizes):
+    groups = uneven_speakers(sizes)
+    for train, test in split_by_group(groups, 5):
         assert not set(groups[train]) & set(groups[test])
-        assert 0.2 < len(test) / len(groups) < 0.35
-    # One utterance alone is cut into runs of neighbours.
-    train, test = split_by_group(np.zeros(1000, int), 0)
-    assert np.count_nonzero(np.diff(test) > 1) < 20
+        assert sorted([*train, *test]) == list(range(len(groups)))
+        assert 0.15 <= len(test) / len(groups) <= 0.35
+
+
+def test_first_splits_test_other_speakers_and_more_of_them_change_none():
+    groups = uneven_speakers([30] * 20)
+    splits = split_by_group(groups, 9)
+    tested = [speaker for _, test in splits[:4] for speaker in set(groups[test])]
+    assert len(tested) == len(set(tested)) == 20
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(splits, split_by_group(groups, 3), strict=False))
+
+
+def test_what_speakers_do_not_allow_is_split_by_utterance_and_then_by_row():
+    utterances = np.repeat(np.arange(50), 20)
+    few, enough = utterances // 10, utterances // 4
+    one_large = np.where(utterances < 43, 0, utterances)
+    cases = [
+        ({"speaker": enough, "utterance": utterances}, "speaker", None),
+        ({"speaker": few, "utterance": utterances}, "utterance", "5 speakers: 8 are needed"),
+        (
+            {"speaker": one_large, "utterance": utterances},
+            "utterance",
+            "The largest of 8 speakers has 86% of the rows",
+        ),
+        ({"utterance": utterances * 0}, "row", "1 utterance: 8 are needed"),
+        ({"speaker": few, "utterance": few}, "row", "5 speakers: 8 are needed.*5 utterances: 8 are needed"),
+    ]
+    for groupings, split_by, reason in cases:
+        splits = split_rows(groupings, 1000, 2)
+        assert splits.split_by == split_by
+        assert splits.reason is None if reason is None else re.search(reason, splits.reason)
+        for train, test in splits.rows:
+            assert 0.15 <= len(test) / 1000 <= 0.35
+            if split_by == "row":
+                assert np.count_nonzero(np.diff(test) > 1) < 20  # runs of neighbours
+            else:
+                assert not set(groupings[split_by][train]) & set(groupings[split_by][test])
     with pytest.raises(ValueError, match="5 rows are too few"):
-        split_by_group(np.zeros(5, int), 0)
+        split_rows({"speaker": np.arange(5)}, 5, 1)
+
+
+def test_details_say_what_rows_were_split_by(metric):
+    frames, labels = torch.randn(20, 50, 3), torch.randint(0, 2, (20, 50))
+    for speakers, split_by in (
+        ([f"s{i // 2}" for i in range(20)], "speaker"),
+        ([f"s{i // 10}" for i in range(20)], "utterance"),
+        (None, "utterance"),
+    ):
+        result = metric.compute(
+            predictions=frames, references=labels, speakers=speakers, probes=["linear"], num_seeds=1, control=False
+        )["details"]["pai"]["linear"]
+        assert result["split_by"] == split_by
+        assert ("split_reason" in result) == (speakers is not None and split_by == "utterance")
+    one = metric.compute(predictions=frames[0], references=labels[0], probes=["linear"], num_seeds=1, control=False)
+    assert one["details"]["pai"]["linear"]["split_by"] == "row"
+
+
+# The standard error
+
+
+@pytest.mark.parametrize("num_splits", [3, 20])
+def test_standard_error_is_that_of_other_speakers_and_not_of_other_splits(num_splits):
+    """The mean of what 30 speakers would say, over and over again with 30 others."""
+    groups = np.repeat(np.arange(30), 10)
+    splits = split_rows({"speaker": groups}, 300, num_splits)
+    rng, means, errors = np.random.default_rng(0), [], []
+    for _ in range(500):
+        rows = rng.normal(size=30)[groups] + 0.1 * rng.normal(size=300)
+        values = np.array([rows[test].mean() for _, test in splits.rows])
+        means.append(values.mean())
+        errors.append(standard_error(values, splits.test_shares))
+    means, errors = np.array(means), np.array(errors)
+    # Of few splits, which test different speakers, it is rather too large.
+    assert 0.85 < np.sqrt((errors**2).mean()) / means.std() < (1.5 if num_splits == 3 else 1.15)
+    assert (np.abs(means) < 2 * errors).mean() > 0.85
+
+
+def test_standard_error_of_a_probe_does_not_go_to_zero_with_the_number_of_splits():
+    rng = np.random.default_rng(0)
+    groups, labels = np.repeat(np.arange(24), 20), rng.integers(0, 2, 480)
+    clear = rng.uniform(0, 2, 24)[groups]  # how clearly each of them speaks
+    frames = torch.from_numpy(clear[:, None] * np.eye(2)[labels] + 0.5 * rng.normal(size=(480, 2))).float()
+    examples = Examples(frames, torch.from_numpy(labels), groups)
+    few, many = (accessible_information(examples, ["linear"], n, control=False)["linear"] for n in (4, 24))
+    assert many["standard_error"] > 0.5 * few["standard_error"] > 0
+    assert accessible_information(examples, ["linear"], 1, control=False)["linear"]["standard_error"] is None
 
 
 # CSAI
@@ -353,6 +458,35 @@ def test_csai_of_an_exclusive_or_depends_on_the_family(metric):
     details = csai(metric, phonemes, phonemes ^ bits, bits[:, None].astype(float), ("linear", "mlp"))["details"]
     assert details["csai"]["linear"]["information"] == pytest.approx(0, abs=NATS)
     assert details["csai"]["mlp"]["information"] == pytest.approx(math.log(2), abs=NATS)
+
+
+@pytest.mark.parametrize("family", ["linear", "mlp"])
+def test_csai_is_not_below_zero_where_phonemes_leave_nothing_to_say(metric, family):
+    """Frames of 64 dimensions would only confuse a probe that knows each of 180 words from its phonemes."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 8, 180)
+    spans = [np.stack([np.arange(6), np.arange(1, 7), part], axis=1) for part in np.split(words, 30)]
+    result = metric.compute(
+        predictions=[rng.normal(size=(6, 64)) for _ in range(30)],
+        references=np.split(words, 30),
+        words=spans,
+        metrics=["csai"],
+        probes=[family],
+        control=False,
+    )
+    details = result["details"]["csai"][family]
+    assert 0 <= result["csai_ceiling"] == details["entropy"] < 0.1
+    assert (result["csai"], details["standard_error"], details["splits_without_frames"]) == (0, None, 3)
+
+
+def test_ceiling_of_csai_is_the_entropy_of_words_given_phonemes(metric):
+    rng = np.random.default_rng(0)
+    phonemes, bits = rng.integers(0, 4, 8000), rng.integers(0, 2, 8000)
+    frames = bits[:, None] + 0.5 * rng.normal(size=(8000, 1))
+    result = csai(metric, phonemes, 2 * phonemes + bits, frames)
+    assert result["csai_ceiling"] == pytest.approx(math.log(2), abs=NATS)
+    assert 0.2 < result["csai"] < result["csai_ceiling"]
+    assert result["details"]["csai"]["linear"]["splits_without_frames"] == 0
 
 
 def test_phonemes_of_a_word_span_it(metric):
@@ -399,25 +533,76 @@ def test_arrays_tensors_and_single_utterances_are_one(metric):
 
 
 def test_bad_input_is_named(metric):
-    frames = torch.randn(100, 4)
+    frames, labels = torch.randn(100, 4), torch.zeros(100).long()
     cases = [
         ({"predictions": frames, "metrics": ["pai"]}, "`pai` needs references"),
         ({"predictions": frames, "metrics": ["nsi"]}, "Unknown metrics nsi"),
+        ({"predictions": frames, "metrics": "nse"}, "must be a list of nse, pai, csai, cka"),
+        ({"predictions": frames, "metrics": []}, "must be a list of nse"),
         ({"predictions": [torch.randn(5)]}, "utterance 0 must have 2 dimensions"),
+        ({"predictions": torch.randn(5, 0)}, "Utterance 0.*one dimension or more"),
         ({"predictions": frames, "references": torch.zeros(99).long()}, "100 frames need as many integer labels"),
-        ({"predictions": [frames, frames], "references": [torch.zeros(100).long()]}, "1 entries for 2 utterances"),
+        ({"predictions": frames, "references": torch.zeros(100)}, "integer labels, got 100 torch.float32"),
+        ({"predictions": [frames, frames], "references": [labels]}, "1 entries for 2 utterances"),
         ({"predictions": [frames, torch.full((3, 4), math.nan)]}, "Utterance 1.*NaN"),
         ({"predictions": [frames, torch.randn(3, 5)]}, "Utterance 1.*width"),
-        ({"predictions": frames, "references": torch.zeros(100).long(), "probes": ["cubic"]}, "linear, mlp.*cubic"),
-        ({"predictions": frames, "references": torch.zeros(100).long()}, "one label"),
+        ({"predictions": frames, "references": labels, "probes": ["cubic"]}, "linear, mlp.*cubic"),
+        ({"predictions": frames, "references": labels}, "one label"),
         ({"predictions": frames, "words": [[(0, 1, 2)]]}, "give `references`"),
+        ({"predictions": frames, "speakers": ["ann"]}, "give `references`"),
+        ({"predictions": frames, "references": labels, "words": [[(0, 1)]]}, r"\(start, end, id\)"),
+        ({"predictions": frames, "references": labels, "words": [[(5, 1, 0)]]}, "inside its 100 frames"),
+        ({"predictions": frames, "references": labels, "words": [[(0, 1.5, 0)]]}, "words must be integers"),
+        ({"predictions": frames, "references": labels, "speakers": "ann"}, "a list of names"),
+        ({"predictions": [frames] * 2, "references": [labels] * 2, "speakers": ["ann", None]}, "all.*or for none"),
+        ({"references": labels}, "Unexpected without `predictions`: references"),
+        # Of no use without references, and refused all the same.
+        ({"predictions": frames, "probes": ["cubic"]}, "linear, mlp.*cubic"),
+        ({"predictions": frames, "probes": "linear"}, "a list of linear, mlp"),
+        ({"predictions": frames, "probes": []}, "a list of linear, mlp"),
+        ({"predictions": frames, "num_seeds": 0}, "whole number, at least 1"),
+        ({"predictions": frames, "num_seeds": 2.5}, "whole number, at least 1"),
+        ({"predictions": frames, "control": "no"}, "`control` must be True or False"),
     ]
     for arguments, message in cases:
         with pytest.raises(ValueError, match=message):
             metric.compute(**arguments)
-        metric._reset()
+        assert len(metric) == 0
     with pytest.raises(ValueError, match="torch.distributed"):
         evaluate.load(str(FOLDER), num_process=2, process_id=0)
+
+
+def test_an_error_costs_nothing_but_its_own_call(metric):
+    frames, labels = torch.randn(20, 60, 3), torch.randint(0, 2, (20, 60))
+    names = [f"s{i}" for i in range(20)]
+    figures = {"probes": ["linear"], "num_seeds": 1, "control": False}
+    expected = metric.compute(predictions=frames, references=labels, speakers=names, **figures)
+    metric.add_batch(predictions=frames[:12], references=labels[:12], speakers=names[:12])
+    rest = {"predictions": frames[12:], "references": labels[12:], "speakers": names[12:]}
+    wrong = [
+        {**rest, "predictions": [*frames[12:19], torch.full((60, 3), math.nan)]},
+        {**rest, "predictions": [*frames[12:19], torch.randn(60, 4)]},
+        {**rest, "references": [*labels[12:19], labels[19][:30]]},
+        {**rest, "speakers": None},
+        {**rest, "other_predictions": frames[12:]},
+    ]
+    for arguments in wrong:
+        with pytest.raises(ValueError):
+            metric.add_batch(**arguments)
+        with pytest.raises(ValueError):
+            metric.compute(**arguments, **figures)
+    for request in ({"metrics": ["cka"]}, {"probes": ["cubic"]}, {"num_seeds": 0}):
+        with pytest.raises(ValueError):
+            metric.compute(**request)
+        with pytest.raises(ValueError):  # frames that were given with it are not added either
+            metric.compute(**rest, **request)
+        assert len(metric) == 12
+    metric.add_batch(**rest)
+    result = metric.compute(**figures)
+    assert (result["nse"], result["pai"]) == (expected["nse"], expected["pai"])
+    metric.add_batch(**rest)
+    metric.reset()
+    assert len(metric) == 0
 
 
 def test_the_sample_for_probes_is_bounded():
