@@ -3,6 +3,8 @@
 """Gradio page of the metric: frames are uploaded as .npz, the figures and the spectrum come back."""
 
 import json
+import zipfile
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +14,15 @@ import numpy as np
 import pandas as pd
 
 
+INTEGERS = "iu"
+# Shape and kinds of number of each array of a file.
+ARRAYS = {
+    "frames": (("N", "D"), "iuf"),
+    "phonemes": (("N",), INTEGERS),
+    "words": (("M", "3"), INTEGERS),
+    "other_frames": (("N", "D2"), "iuf"),
+    "lengths": (("utterances",), INTEGERS),
+}
 FOLDER = Path(__file__).resolve().parent
 HELP = """# Entropy allocation
 In a speech recogniser made of an encoder and a language model, training decides which of them removes how much of a
@@ -28,29 +39,68 @@ def read_arrays(path: str) -> dict:
     """Inputs of the metric from an .npz file, cut into utterances.
 
     Raises:
-        ValueError: no such array, an unknown one, or lengths that do not add up.
+        ValueError: what is wrong with the file, in words.
     """
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
-    known = {"frames", "phonemes", "words", "other_frames", "lengths"}
-    if "frames" not in arrays or set(arrays) - known:
-        raise ValueError(f"The file holds {sorted(arrays)}: `frames` is needed, {sorted(known)} are known.")
-    lengths = arrays.get("lengths", np.array([len(arrays["frames"])]))
-    if lengths.sum() != len(arrays["frames"]):
-        raise ValueError(f"`lengths` add up to {lengths.sum()}, there are {len(arrays['frames'])} frames.")
+    arrays = _load(path)
+    if "frames" not in arrays or set(arrays) - set(ARRAYS):
+        raise ValueError(f"The file holds {sorted(arrays)}: `frames` is needed, {sorted(ARRAYS)} are known.")
+    for name, array in arrays.items():
+        _check_array(name, array)
+    num_frames = len(arrays["frames"])
+    for name in ("phonemes", "other_frames"):
+        if name in arrays and len(arrays[name]) != num_frames:
+            raise ValueError(f"`{name}` has {len(arrays[name])} rows, there are {num_frames} frames.")
+    lengths = arrays.get("lengths", np.array([num_frames]))
+    if (lengths < 0).any() or lengths.sum() != num_frames:
+        raise ValueError(f"`lengths`, 0 or more each, must add up to {num_frames} frames, not {lengths.sum()}")
     cuts = np.cumsum(lengths)[:-1]
     names = {"frames": "predictions", "phonemes": "references", "other_frames": "other_predictions"}
     inputs = {new: np.split(arrays[old], cuts) for old, new in names.items() if old in arrays}
     if "words" in arrays:
+        if "phonemes" not in arrays:
+            raise ValueError("`words` are measured beyond their `phonemes`, which the file lacks.")
         inputs["words"] = _words_of_utterances(arrays["words"], lengths)
     return inputs
 
 
+def _load(path: str) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file, by name."""
+    try:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError("it holds one array without a name")
+        with file:
+            return dict(file)
+    # A damaged archive may fail anywhere between its directory and the numbers.
+    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"This is no .npz file of numbers, as `numpy.savez` writes it: {error}.") from error
+
+
+def _check_array(name: str, array: np.ndarray) -> None:
+    shape, kinds = ARRAYS[name]
+    columns = 3 if name == "words" else None
+    if array.ndim != len(shape) or array.dtype.kind not in kinds or (columns and array.shape[1] != columns):
+        what = "integers" if kinds == INTEGERS else "numbers"
+        raise ValueError(f"`{name}` must be ({', '.join(shape)}) {what}, not {array.dtype} of shape {array.shape}.")
+    if not array.size and name != "words":
+        raise ValueError(f"`{name}` is empty.")
+
+
 def _words_of_utterances(words: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """Words `(M, 3)` of all frames as those of each utterance, counted from its own first frame."""
     ends = np.cumsum(lengths)
     utterance = np.searchsorted(ends, words[:, 0], side="right")
+    outside = (words[:, 0] < 0) | (words[:, 1] < words[:, 0])
+    outside |= words[:, 1] > ends[np.minimum(utterance, len(ends) - 1)]
+    if outside.any():
+        row = int(outside.argmax())
+        raise ValueError(
+            f"Row {row} of `words`, {words[row].tolist()}, is not inside one utterance: first frame, end (not before "
+            f"it, and within the utterance), word id are needed."
+        )
+    utterance = np.minimum(utterance, len(ends) - 1)  # an empty word behind the last frame
     starts = np.concatenate([[0], ends[:-1]])
-    moved = words - np.stack([starts[utterance], starts[utterance], np.zeros_like(utterance)], axis=1)
+    moved = words.astype(np.int64) - np.stack([starts[utterance], starts[utterance], np.zeros_like(utterance)], axis=1)
     return [moved[utterance == index] for index in range(len(lengths))]
 
 

@@ -63,10 +63,59 @@ def test_frames_are_measured_as_uploaded(tmp_path):
     assert table["pai"] == pytest.approx(np.log(3), abs=0.05)
     assert table["cka"] == pytest.approx(1)
     assert json.loads(details)["csai"]["num_words"] == 600
-    np.savez(tmp_path / "wrong.npz", phones=phonemes)
-    for path, message in ((None, "Upload"), (str(tmp_path / "wrong.npz"), "`frames` is needed")):
+    with pytest.raises(gr.Error, match="Upload"):
+        page.compute(None, ["linear"], 1)
+
+
+def test_files_that_are_no_frames_are_refused_in_words(tmp_path):
+    page = load_page("entropy_allocation")
+    path = tmp_path / "frames.npz"
+    frames, phonemes = np.random.default_rng(0).normal(size=(100, 4)), np.arange(100) % 3
+    np.savez(path, frames=frames, phonemes=phonemes)
+    whole = path.read_bytes()
+    np.save(tmp_path / "one.npy", frames)
+    damaged = bytearray(whole)
+    damaged[200:220] = bytes(20)  # within the numbers: their checksum is wrong
+    for content in (
+        b"",
+        b"not a zip file",
+        b"PK\x03\x04 nor this",
+        whole[:-50],
+        damaged,
+        (tmp_path / "one.npy").read_bytes(),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(gr.Error, match="no .npz file of numbers"):
+            page.compute(str(path), ["linear"], 1)
+    cases = [
+        ({"phones": phonemes}, "`frames` is needed"),
+        ({"frames": np.array([{"a": 1}])}, "no .npz file of numbers"),
+        ({"frames": phonemes}, r"`frames` must be \(N, D\) numbers, not int64 of shape \(100,\)"),
+        ({"frames": frames.astype(str)}, "`frames` must be"),
+        ({"frames": frames[:0]}, "`frames` is empty"),
+        ({"frames": frames, "phonemes": phonemes / 2}, r"`phonemes` must be \(N\) integers, not float64"),
+        ({"frames": frames, "phonemes": phonemes[:-1]}, "`phonemes` has 99 rows, there are 100 frames"),
+        ({"frames": frames, "other_frames": frames[:50]}, "`other_frames` has 50 rows"),
+        ({"frames": frames, "lengths": np.array([50, 49])}, "must add up to 100 frames, not 99"),
+        ({"frames": frames, "lengths": np.array([150, -50])}, "0 or more each"),
+        ({"frames": frames, "lengths": np.float64(100)}, r"`lengths` must be \(utterances\) integers"),
+        ({"frames": frames, "words": np.array([[0, 1, 2]])}, "`phonemes`, which the file lacks"),
+        ({"frames": frames, "phonemes": phonemes, "words": np.array([[0, 1]])}, r"`words` must be \(M, 3\) integers"),
+        ({"frames": frames, "phonemes": phonemes, "words": np.array([[0, 2, 7], [200, 201, 7]])}, "Row 1 of `words`"),
+        ({"frames": frames, "phonemes": phonemes, "words": np.array([[-2, 2, 7]])}, "Row 0 of `words`"),
+        (
+            {"frames": frames, "phonemes": phonemes, "words": np.array([[45, 55, 7]]), "lengths": np.array([50, 50])},
+            "not inside one utterance",
+        ),
+        ({"frames": np.where(frames > 2, np.nan, frames)}, "NaN or infinite"),
+    ]
+    for arrays, message in cases:
+        np.savez(path, **arrays)
         with pytest.raises(gr.Error, match=message):
-            page.compute(path, ["linear"], 1)
+            page.compute(str(path), ["linear"], 1)
+    np.savez(path, frames=frames)
+    with pytest.raises(gr.Error, match="Probe families"):
+        page.compute(str(path), [], 1)
 
 
 def test_transcripts_are_scored_as_uploaded(tmp_path):
