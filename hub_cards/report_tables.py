@@ -10,6 +10,11 @@ READING = (
     "family reads from frames of held-out speakers or utterances, mean ± standard error over splits; not above 0: "
     "nothing is accessible, or rows are too few. Control: PAI with frames shuffled among rows, the probe's own error."
 )
+# Of reports whose figures say by what their rows were split; earlier ones have neither ceiling nor correction.
+READING_NOW = (
+    " The standard error is corrected for the overlap of splits. CSAI is given of H(S|P), the most that it can be; 0 "
+    "without an error: with frames words were predicted no better than from their phonemes alone."
+)
 # Mean posterior of aligned phonemes below which their times are doubtful.
 POOR_ALIGNMENT = 0.3
 
@@ -31,8 +36,9 @@ def dataset_tables(result: dict[str, Any]) -> list[str]:
 def _data_lines(data: dict[str, Any]) -> list[str]:
     score = data["mean_alignment_score"]
     aligned = "" if score is None else f" Mean posterior of an aligned phoneme: {score:.2f}."
+    speakers = "unknown" if data["num_speakers"] is None else data["num_speakers"]
     lines = [
-        f"{data['num_utterances']} utterances, {data['seconds']:.0f} s, {data['num_speakers']} speakers, "
+        f"{data['num_utterances']} utterances, {data['seconds']:.0f} s, {speakers} speakers, "
         f"{', '.join(data['languages'])}; {data['left_out']} rows left out; "
         f"probes trained and tested on different {data['rows_split_by']}s.{aligned}"
     ]
@@ -61,8 +67,26 @@ def _metric_table(models: dict[str, Any]) -> list[str]:
             pai = details["pai"][family]
             share = pai["information"] / pai["entropy"]
             cells = [*about, f"{figures['nse']:.3f}", family, _with_error(pai), f"{share:.2f}"]
-            rows.append([*cells, f"{pai['shuffled_control']:.3f}", _with_error(details.get("csai", {}).get(family))])
-    return [*_table(header, rows), "", READING, "", *_equal_frames(models), *_left_out(models)]
+            rows.append([*cells, f"{pai['shuffled_control']:.3f}", _of_ceiling(details.get("csai", {}).get(family))])
+    reading = READING + READING_NOW * any("split_by" in probe for probe in _probes(models, "pai"))
+    return [*_table(header, rows), "", reading, "", *_equal_frames(models), *_finer_splits(models), *_left_out(models)]
+
+
+def _probes(models: dict[str, Any], metric: str) -> list[dict[str, Any]]:
+    """Results of a metric's probes, of all families."""
+    details = [figures["details"].get(metric, {}) for figures in models.values()]
+    return [found[family] for found in details for family in ("linear", "mlp") if family in found]
+
+
+def _finer_splits(models: dict[str, Any]) -> list[str]:
+    """Which figures are from rows that could not be split by speaker, and why."""
+    reasons = {
+        f"{metric.upper()}: rows were split by {probe['split_by']}. {probe['split_reason']}"
+        for metric in ("pai", "csai")
+        for probe in _probes(models, metric)
+        if "split_reason" in probe
+    }
+    return [" ".join(sorted(reasons)), ""] if reasons else []
 
 
 def _counts(details: dict[str, Any]) -> str:
@@ -87,6 +111,12 @@ def _with_error(result: dict[str, Any] | None) -> str:
         return "-"
     error = "" if result["standard_error"] is None else f" ± {result['standard_error']:.3f}"
     return f"{result['information']:.3f}{error}"
+
+
+def _of_ceiling(csai: dict[str, Any] | None) -> str:
+    """CSAI and the most that it could be, where the report is one that shows it."""
+    ceiling = f" of {csai['entropy']:.3f}" if csai is not None and "splits_without_frames" in csai else ""
+    return f"{_with_error(csai)}{ceiling}"
 
 
 def _ledger_table(models: dict[str, Any]) -> list[str]:

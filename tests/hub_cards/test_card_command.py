@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 from test_model_card import REPORT, write_report
 
+from entropy_asr.hub_cards.report_tables import dataset_tables
 from entropy_asr.trainers import cli
 
 
@@ -73,6 +74,20 @@ def test_report_goes_into_the_card_with_its_plot(tmp_path):
     assert "The alignment is poor" in text
     assert "(report/digits-allocation.png)" in text
     assert all((checkpoint / "report" / name).is_file() for name in ("digits-allocation.png", "report.md"))
+
+
+def test_tables_show_the_ceiling_of_csai_and_why_rows_were_split_otherwise():
+    csai = {**PROBE, "information": 0.0, "standard_error": None, "entropy": 0.027, "splits_without_frames": 3}
+    csai |= {"split_by": "utterance", "split_reason": "5 speakers: 8 are needed to split by speaker."}
+    details = {**FIGURES["details"], "pai": {"num_frames": 900, "linear": {**PROBE, "split_by": "speaker"}}}
+    result = ALLOCATION["datasets"]["digits"]
+    data = {**result["data"], "num_speakers": None}
+    now = {**FIGURES, "details": {**details, "csai": {"num_words": 24, "linear": csai}}}
+    text = "\n".join(dataset_tables({**result, "data": data, "models": {"tiny": now}}))
+    assert "| 1.250 ± 0.020 | 0.50 | -0.050 | 0.000 of 0.027 |" in text and "unknown speakers" in text
+    assert "CSAI: rows were split by utterance. 5 speakers: 8 are needed" in text and "corrected for" in text
+    # Reports of before, whose errors were not corrected.
+    assert "corrected for" not in "\n".join(dataset_tables(result))
 
 
 def test_own_data_is_described_beside_the_checkpoint(tmp_path, capsys):
