@@ -5,7 +5,8 @@
 I_V(Z -> Y | C) = H_V(Y | C) - H_V(Y | C, Z), each the held-out cross-entropy of a probe of family V; the first one is
 trained with the block of Z zeroed (Hewitt et al. 2021). Without a context C it is the cross-entropy of label shares.
 Families: "linear" is multinomial logistic regression with scikit-learn's objective (sum of cross-entropies + |W|^2 / 2
-on standardised inputs), "mlp" has one hidden layer. Estimates may be slightly negative: they are never clipped.
+on standardised inputs), "mlp" has one hidden layer; both are trained on one more row of each class, at the inputs' mean.
+Estimates may be slightly negative: they are never clipped.
 
 The infimum over a family is not what its least regularised member makes of little data. So the linear probe's penalty
 and the epoch of the other one are chosen on whole groups of training rows. And with a context C, where the ceiling
@@ -225,15 +226,27 @@ def prior_cross_entropy(train: torch.Tensor, test: torch.Tensor, num_classes: in
 
 def _probe(family: str, inputs, labels, num_classes: int, held: torch.Tensor, seed: int) -> Probe:
     """Train a probe; inputs and labels are those of the training and of the test rows."""
+    train = _one_more_of_each(inputs[0], labels[0], num_classes)
+    held = torch.cat([held, held.new_zeros(num_classes)])
     if family == "linear":
-        penalty, loss = choose_penalty(inputs[0], labels[0], num_classes, held)
-        weight, bias = fit_linear(inputs[0], labels[0], num_classes, penalty)
+        penalty, loss = choose_penalty(*train, num_classes, held)
+        weight, bias = fit_linear(*train, num_classes, penalty)
         logits = inputs[1] @ weight + bias
     else:
-        network, loss = fit_mlp(inputs[0], labels[0], num_classes, held, seed)
+        network, loss = fit_mlp(*train, num_classes, held, seed)
         logits = network(inputs[1])
     cross_entropy = nn.functional.cross_entropy(logits.double(), labels[1])
     return Probe(loss, float(cross_entropy), float((logits.argmax(-1) == labels[1]).double().mean()))
+
+
+def _one_more_of_each(inputs: torch.Tensor, labels: torch.Tensor, num_classes: int) -> tuple:
+    """The rows, and one more of each class at their mean, 0: [`prior_cross_entropy`] counts one more of each, too.
+
+    So the family contains the class shares that information is measured against, and a class that happens to have no
+    training row is improbable, not impossible: a single test row of it would cost more nats than hundreds can save.
+    """
+    classes = torch.arange(num_classes, device=labels.device)
+    return torch.cat([inputs, inputs.new_zeros(num_classes, inputs.shape[1])]), torch.cat([labels, classes])
 
 
 def choose_penalty(

@@ -288,6 +288,18 @@ def test_pai_of_speakers_a_probe_could_learn_by_heart(family):
     assert -0.5 < result[family]["information"] < 0.5
 
 
+def test_classes_that_no_training_row_has_do_not_hide_what_frames_tell():
+    """Few words of many phonemes: some occur in test rows alone, and one could cost more than all others save."""
+    rng = np.random.default_rng(0)
+    shares = 1 / np.arange(1, 58)
+    labels = rng.choice(57, 292, p=shares / shares.sum())
+    frames = 0.5 * rng.normal(size=(57, 64))[labels] + rng.normal(size=(292, 64))
+    examples = Examples(torch.from_numpy(frames).float(), torch.from_numpy(labels), np.arange(292) * 40 // 292)
+    result = accessible_information(examples, ["linear"], 2)["linear"]
+    assert result["information"] > 1.4
+    assert abs(result["shuffled_control"]) < 0.15
+
+
 def test_pai_agrees_with_scikit_learn():
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 8, 6000)
