@@ -5,7 +5,7 @@
 I_V(Z -> Y | C) = H_V(Y | C) - H_V(Y | C, Z), each the held-out cross-entropy of a probe of family V; the first one is
 trained with the block of Z zeroed (Hewitt et al. 2021). Without a context C it is the cross-entropy of label shares.
 Families: "linear" is multinomial logistic regression with scikit-learn's objective (sum of cross-entropies + |W|^2 / 2
-on standardised inputs), "mlp" has one hidden layer; both are trained on one more row of each class, at the inputs' mean.
+on standardised inputs), "mlp" has one hidden layer; both are trained on one more row of each class, at their mean.
 Estimates may be slightly negative: they are never clipped.
 
 The infimum over a family is not what its least regularised member makes of little data. So the linear probe's penalty
