@@ -8,7 +8,7 @@ entropy and entangled with meaning. Only the encoder goes on to the next stage, 
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -248,8 +248,18 @@ class AttentionModelSection(EncoderModelSection):
         return model
 
 
+@dataclass
+class CharacterDataSection(DataSection):
+    """Section `data` of this stage: as of the others, but without streams."""
+
+    no_streams: ClassVar[dict[str, str]] = {
+        **DataSection.no_streams,
+        "train": "the characters to write are those of all rows",
+    }
+
+
 SECTIONS = {
-    "data": DataSection,
+    "data": CharacterDataSection,
     "augmentation": AugmentationConfig,
     "model": AttentionModelSection,
     "training": AttentionPretrainingConfig,

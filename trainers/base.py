@@ -8,16 +8,18 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from huggingface_hub import ModelCardData
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
-from transformers.trainer_utils import seed_worker
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 
 from .batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
 from .muon import build_muon
 from .sources import SpeechDataset
 from .stage_records import is_evaluation
+from .streaming import StreamBatchSampler, StreamedRows, check_stream_arguments, is_stream
 
 
 # Arguments of transformers that nothing here would honour, and the values that they must keep.
@@ -56,6 +58,8 @@ class SpeechArguments(StageArguments):
         max_batch_size: Largest number of utterances in such a batch. None: no bound.
         num_buckets: Number of duration buckets; more of them pad less and mix less.
         curriculum_epochs: Number of first epochs that go from short to long utterances.
+        stream_buffer: Of streamed rows, the number that is read, still encoded, before batches are formed of them.
+            More of them mix better and pad less.
 
     `per_device_eval_batch_size` bounds the number of utterances in an evaluation batch, besides `max_batch_duration`;
     `per_device_train_batch_size` is refused.
@@ -65,6 +69,7 @@ class SpeechArguments(StageArguments):
     max_batch_size: int | None = field(default=None, metadata={"help": "Largest number of utterances in a batch."})
     num_buckets: int = field(default=30, metadata={"help": "Number of duration buckets."})
     curriculum_epochs: int = field(default=0, metadata={"help": "First epochs that go from short to long."})
+    stream_buffer: int = field(default=2000, metadata={"help": "Streamed rows that batches are formed of."})
     # The collator builds the model's inputs itself, from columns no model knows.
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay False: it drops the audio."})
     # Progress of long epochs is shown in steps; the paper's stages are counted in steps too.
@@ -78,6 +83,8 @@ class SpeechArguments(StageArguments):
                     f"{name}={getattr(self, name)} cannot be honoured: max_batch_duration and max_batch_size bound "
                     f"batches, and the collator fills them. Leave it {value}."
                 )
+        if self.stream_buffer < 1:
+            raise ValueError(f"stream_buffer must be at least 1, got {self.stream_buffer}.")
 
 
 class SpeechTrainerMixin:
@@ -96,8 +103,14 @@ class SpeechTrainerMixin:
                 f"one process would share its batches among {args.n_gpu} GPUs (torch.nn.DataParallel), and the losses "
                 "here are not made for that: give --accelerate_config ddp, or one GPU by CUDA_VISIBLE_DEVICES=0."
             )
+        streams = is_stream(kwargs.get("train_dataset"))
+        if streams and isinstance(args, SpeechArguments):
+            check_stream_arguments(args)
+        self._stream_sampler: StreamBatchSampler | None = None
         frozen = freeze_modules(model, args.freeze)
-        super().__init__(model, args, *positional, callbacks=[*(callbacks or []), SamplerEpochCallback()], **kwargs)
+        # A stream has passes, which its sampler counts itself.
+        callbacks = [*(callbacks or []), *([] if streams else [SamplerEpochCallback()])]
+        super().__init__(model, args, *positional, callbacks=callbacks, **kwargs)
         for name, module in frozen.items():
             if any(parameter.requires_grad for parameter in module.parameters()):
                 raise ValueError(f"freeze: {name!r} is frozen, but adapters were put into it.")
@@ -126,21 +139,47 @@ class SpeechTrainerMixin:
         return super().create_optimizer(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader:
-        """Length-bucketed batches limited by duration; see [`~batching.DurationBatchSampler`]."""
+        """Length-bucketed batches limited by duration; see [`~batching.DurationBatchSampler`] and [`~streaming`]."""
         if self.train_dataset is None:
             raise ValueError(f"{type(self).__name__} was built without a train_dataset.")
+        if is_stream(self.train_dataset):
+            return self._stream_dataloader()
         sampler = DurationBatchSampler(
             self.train_dataset["duration"][:],
             max_batch_duration=self.args.max_batch_duration,
             max_batch_size=self.args.max_batch_size,
             num_buckets=self.args.num_buckets,
             curriculum_epochs=self.args.curriculum_epochs,
-            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+            seed=self._data_seed(),
             drop_last=self.args.dataloader_drop_last,
         )
         loader = self._speech_loader(self.train_dataset, sampler, self.data_collator)
         self._start_throughput(time.perf_counter())
         return self.accelerator.prepare(loader)
+
+    def _data_seed(self) -> int:
+        return self.args.data_seed if self.args.data_seed is not None else self.args.seed
+
+    def _stream_dataloader(self) -> DataLoader:
+        args = self.args
+        self._stream_sampler = StreamBatchSampler(
+            self.train_dataset,
+            buffer_size=args.stream_buffer,
+            seed=self._data_seed(),
+            process_index=args.process_index,
+            num_processes=args.world_size,
+            # What workers were given, and the batch that accelerate looks ahead.
+            batches_ahead=args.dataloader_num_workers * (args.dataloader_prefetch_factor or 2) + 1,
+            max_batch_duration=args.max_batch_duration,
+            max_batch_size=args.max_batch_size,
+            num_buckets=args.num_buckets,
+        )
+        loader = self._loader(StreamedRows(), self._stream_sampler, self.data_collator)
+        self._start_throughput(time.perf_counter())
+        # Each process has its own rows already, so as if it were the only one: nothing is dealt out among processes.
+        return prepare_data_loader(
+            loader, self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
+        )
 
     def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
         """Batches of similar length, in the same order every time."""
@@ -162,9 +201,12 @@ class SpeechTrainerMixin:
         return SpeechDataset(rows, replace_unreadable=True)
 
     def _speech_loader(self, rows, sampler: EpochBatchSampler, collator) -> DataLoader:
+        return self._loader(self._row_dataset(rows), sampler, collator)
+
+    def _loader(self, dataset: torch.utils.data.Dataset, sampler: Sampler, collator) -> DataLoader:
         workers = self.args.dataloader_num_workers
         return DataLoader(
-            self._row_dataset(rows),
+            dataset,
             batch_sampler=sampler,
             collate_fn=collator,
             num_workers=workers,
@@ -173,6 +215,20 @@ class SpeechTrainerMixin:
             prefetch_factor=self.args.dataloader_prefetch_factor,
             worker_init_fn=partial(seed_worker, num_workers=workers, rank=self.args.process_index),
         )
+
+    def _save_checkpoint(self, model, trial) -> None:
+        """As in `Trainer`, with the place in the stream; that first: the trainer's state says it is whole."""
+        if self._stream_sampler is not None:
+            step = self.state.global_step
+            checkpoint = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+            checkpoint.mkdir(parents=True, exist_ok=True)
+            self._stream_sampler.save(checkpoint, step * self.args.gradient_accumulation_steps)
+        super()._save_checkpoint(model, trial)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self._stream_sampler is not None:
+            self._stream_sampler.resume(Path(checkpoint))
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
         """As in `Trainer`; the time it takes is no training time."""
@@ -225,13 +281,13 @@ class SpeechTrainerMixin:
 
 def model_card(trainer: SpeechTrainerMixin, model_name: str) -> str:
     """Markdown card of a model in training: what it is, the data it hears, its last evaluation."""
+    sources, languages = _sources_and_languages(trainer)
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
         tags=list(trainer._tag_names),
-        language=sorted(set(trainer.train_dataset["language"][:]) & {"en", "zh"}),
+        language=sorted(languages & {"en", "zh"}),
     )
-    sources = sorted(set(trainer.train_dataset["source"][:]))
     evaluations = [entry for entry in trainer.state.log_history if is_evaluation(entry)]
     metrics = {
         name.removeprefix("eval_"): value
@@ -244,10 +300,18 @@ def model_card(trainer: SpeechTrainerMixin, model_name: str) -> str:
         f"# {model_name}",
         "",
         f"Checkpoints of `{type(trainer).__name__}` of entropy-asr, the last one of step {trainer.state.global_step}.",
-        f"Trained on: {', '.join(sources)}.",
+        f"Trained on: {', '.join(sorted(sources))}.",
         *table,
     ]
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(body) + "\n"
+
+
+def _sources_and_languages(trainer: SpeechTrainerMixin) -> tuple[set[str], set[str]]:
+    """Those of the rows, of a stream as far as it was read."""
+    if not is_stream(trainer.train_dataset):
+        return set(trainer.train_dataset["source"][:]), set(trainer.train_dataset["language"][:])
+    sampler = trainer._stream_sampler
+    return (set(), set()) if sampler is None else (sampler.sources, sampler.languages)
 
 
 def freeze_modules(model: nn.Module, names: list[str]) -> dict[str, nn.Module]:

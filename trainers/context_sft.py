@@ -9,7 +9,7 @@ more often. Everything else is as in joint SFT.
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
@@ -22,6 +22,7 @@ from .joint_sft import JointSFTConfig, JointSFTTrainer
 from .keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
 from .rewards import contains
 from .sft import SFTData, run_sft, sft_sections, transcription_data
+from .stage import DataSection
 
 
 @dataclass
@@ -133,7 +134,22 @@ def context_data(settings: SimpleNamespace, processor: EntropyASRProcessor) -> S
     return replace(data, train_rows=train_rows, eval_rows=eval_rows, collator=collator)
 
 
-SECTIONS = {**sft_sections(ContextSFTConfig), "context": ContextConfig, "long_utterances": LongUtterances}
+@dataclass
+class ContextDataSection(DataSection):
+    """Section `data` of this stage: as of the others, but without streams."""
+
+    no_streams: ClassVar[dict[str, str]] = {
+        **DataSection.no_streams,
+        "train": "keywords and distractors are chosen among the words of all rows",
+    }
+
+
+SECTIONS = {
+    **sft_sections(ContextSFTConfig),
+    "data": ContextDataSection,
+    "context": ContextConfig,
+    "long_utterances": LongUtterances,
+}
 
 
 def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:

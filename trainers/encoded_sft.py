@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -51,6 +51,8 @@ class EncodedDataSection(DataSection):
     encoding_batch_duration: float = 60.0
     recordings_repeat: int = 1
     seed: int = 0
+
+    no_streams: ClassVar[dict[str, str]] = {**DataSection.no_streams, "train": "all rows are encoded ahead"}
 
     def __post_init__(self):
         super().__post_init__()

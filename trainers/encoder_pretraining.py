@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset, Features, IterableDataset, List, Value, concatenate_datasets
 from rapidfuzz.distance import Levenshtein
 from transformers import AutoFeatureExtractor, Trainer, TrainingArguments
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
@@ -27,6 +27,7 @@ from .drift import DriftMonitor
 from .settings import read_sections
 from .sources import NON_SPEECH, SpeechDataset, add_beside
 from .stage import DataSection, run_trainer, start_stage, write_record
+from .streaming import first_rows, is_stream
 
 
 @dataclass
@@ -207,14 +208,25 @@ def configure_collator(collator: CTCCollator, model: EntropyASRForCTC, args: Enc
     return replace(collator, views=views, chunk_sizes=args.chunk_sizes, left_chunks=args.left_chunks)
 
 
-def add_phoneme_ids(rows: Dataset, tokenizer: EntropyASRPhonemeTokenizer, num_proc: int = 1) -> Dataset:
-    """Adds the CTC labels `phoneme_ids` of each row's text, found in `num_proc` processes."""
+def add_phoneme_ids(
+    rows: Dataset | IterableDataset, tokenizer: EntropyASRPhonemeTokenizer, num_proc: int = 1
+) -> Dataset | IterableDataset:
+    """Adds the CTC labels `phoneme_ids` of each row's text, found in `num_proc` processes; streams lazily."""
 
     def phonemize(batch):
         languages = [None if language == NON_SPEECH else language for language in batch["language"]]
         phonemes = tokenizer.phonemize_batch(batch["text"], languages)
         return {"phoneme_ids": [tokenizer.convert_tokens_to_ids(row) for row in phonemes]}
 
+    def phonemize_row(row):
+        try:
+            return {"phoneme_ids": phonemize({name: [row[name]] for name in ("text", "language")})["phoneme_ids"][0]}
+        except (TypeError, ValueError):
+            return {"phoneme_ids": None}  # the row will be left out by name: a stream must not end with it
+
+    if is_stream(rows):
+        features = Features({**rows.features, "phoneme_ids": List(Value("int64"))})
+        return rows.map(phonemize_row, features=features)
     texts = rows.select_columns(["text", "language"])
     labels = texts.map(
         phonemize,
@@ -281,15 +293,16 @@ class EncoderModelSection:
         config = EntropyASRCTCConfig(audio_config=preset.audio_config.to_dict(), vocab_size=phoneme_vocab_size)
         return EntropyASRForCTC(config)
 
-    def build_feature_extractor(self, rows: Dataset) -> SequenceFeatureExtractor:
+    def build_feature_extractor(self, rows: Dataset | IterableDataset) -> SequenceFeatureExtractor:
         """The encoder's own feature extractor; for a preset one whose normalisation is measured on the rows."""
         if self.path is not None:
             return AutoFeatureExtractor.from_pretrained(self.path)
         return measure_cmvn(EntropyASRFeatureExtractor(), rows)
 
 
-def measure_cmvn(extractor: EntropyASRFeatureExtractor, rows: Dataset, max_rows: int = 3000):
-    """Feature extractor with the global mean and variance of (evenly spaced) rows."""
+def measure_cmvn(extractor: EntropyASRFeatureExtractor, rows: Dataset | IterableDataset, max_rows: int = 3000):
+    """Feature extractor with the global mean and variance of evenly spaced rows, of a stream's first ones."""
+    rows = first_rows(rows, max_rows) if is_stream(rows) else rows
     dataset = SpeechDataset(rows, replace_unreadable=True)
     count, total, squares = 0, torch.zeros(extractor.feature_size, dtype=torch.float64), 0.0
     for index in np.linspace(0, len(dataset) - 1, min(max_rows, len(dataset))).astype(int):

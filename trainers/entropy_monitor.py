@@ -20,6 +20,7 @@ from .drift import standalone_encoder
 from .frames import SpeechEncoder
 from .sharding import whole_state
 from .sources import SpeechDataset
+from .streaming import first_rows, is_stream
 
 
 REFERENCE = "entropy_reference.safetensors"
@@ -31,7 +32,8 @@ class EntropyMonitorConfig:
 
     Args:
         every_steps: Steps between two measurements of NSE and CKA; 0 for none.
-        max_rows: Evaluation rows (evenly spaced; training rows where there are none) that are encoded each time.
+        max_rows: Evaluation rows (evenly spaced; training rows where there are none, the
+            first ones of a stream) that are encoded each time.
         max_seconds: Longest total duration of these rows.
         probes: At each evaluation also PAI and CSAI, with linear probes on frames that the model's own phoneme head
             has aligned; needs the extra `g2p`.
@@ -83,7 +85,8 @@ class EntropyMonitor(TrainerCallback):
             raise ValueError("Probes align phonemes with the whole model: under FSDP2 leave entropy_probes false.")
         rows = trainer.eval_dataset if trainer.eval_dataset is not None else trainer.train_dataset
         # Of several evaluation sets the first: the others may be the same audio with other prompts.
-        self._rows = next(iter(rows.values())) if isinstance(rows, dict) else rows
+        rows = next(iter(rows.values())) if isinstance(rows, dict) else rows
+        self._rows = first_rows(rows, self.config.max_rows) if is_stream(rows) else rows
         self._batches: list[dict[str, torch.Tensor]] | None = None
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:

@@ -21,7 +21,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -508,7 +508,12 @@ def add_hints(rows: Dataset, chooser: KeywordChooser, config: ContextConfig, num
 
 @dataclass
 class RolloutDataSection(DataSection):
-    """Section `data` of this stage: as of the others, without `noise`, since nothing is augmented."""
+    """Section `data` of this stage: as of the others, without `noise`, since nothing is augmented, and streams."""
+
+    no_streams: ClassVar[dict[str, str]] = {
+        **DataSection.no_streams,
+        "train": "hints are chosen among the words of all rows",
+    }
 
     def __post_init__(self):
         super().__post_init__()

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PeftModel
 from transformers import AutoFeatureExtractor, AutoTokenizer, FeatureExtractionMixin, Trainer
 from trl import SFTConfig, SFTTrainer
@@ -187,7 +187,7 @@ class SFTData:
         collator: Makes batches of either.
     """
 
-    train_rows: Dataset
+    train_rows: Dataset | IterableDataset
     eval_rows: Dataset | dict[str, Dataset] | None
     collator: TranscriptionCollator
 

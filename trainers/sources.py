@@ -51,12 +51,13 @@ class DataSource:
         config: Configuration of a Hub data set that has several.
         text_column: Column with the transcript. None: the rows hold no speech, noise for one, and get an empty one.
         language: Language of all rows. None: the data set's `language` column.
-        repeat: How often each row occurs in an epoch.
-        max_rows: Largest number of rows, the first ones after filtering by duration. None: all.
+        repeat: How often each row occurs in an epoch, or in a pass over a stream.
+        max_rows: Largest number of rows, the first ones after filtering by duration. None: all. Of a stream that is
+            joined with others or split among processes, the first ones of each of its files.
         min_duration: Shortest duration in seconds.
         max_duration: Longest duration in seconds. None: no bound.
-        streaming: Read a Hub data set row by row instead of downloading it first, for loops of your own: the stages
-            refuse it, since their batches are formed by the durations of all rows.
+        streaming: Read parquet row by row, on the Hub instead of downloading it first: for corpora that exceed the
+            disk (see [`~streaming`]).
         extra_columns: Further columns that are kept where the data set has them, such as "speaker_id".
     """
 
@@ -129,7 +130,8 @@ def load_sources(
         if decode_dir is not None:
             rows = decode_ahead(rows, decode_dir, num_proc)
         parts.append(rows.repeat(source.repeat) if source.repeat > 1 else rows)
-    return datasets.concatenate_datasets(parts)
+    # A stream that is joined takes `max_rows` from each of its files.
+    return parts[0] if streamed and len(parts) == 1 else datasets.concatenate_datasets(parts)
 
 
 def load_source(source: DataSource, cache_dir: str | os.PathLike | None = None) -> Dataset | IterableDataset:
@@ -145,8 +147,8 @@ def load_source(source: DataSource, cache_dir: str | os.PathLike | None = None) 
 
     Raises:
         FileNotFoundError: The path is neither a folder, nor a file, nor a Hub id that can be reached.
-        ValueError: The split or a column is missing, rows lack text or language, no row is left, or single audio files
-            are to be streamed.
+        ValueError: The split or a column is missing, rows lack text or language, no row is left, or something else
+            than parquet is to be streamed.
     """
     rows = _open(source, cache_dir)
     rows = _shared_columns(rows, source)
@@ -348,17 +350,23 @@ def _open(source: DataSource, cache_dir: str | os.PathLike | None) -> Dataset | 
 
 
 def _open_saved(source: DataSource, path: Path) -> Dataset:
+    if source.streaming:
+        raise ValueError(f"{source.path}: a saved data set is read from disk as it is; leave `streaming` out.")
     saved = datasets.load_from_disk(str(path))
     splits = saved if isinstance(saved, datasets.DatasetDict) else {"train": saved}
     _check_split(source, list(splits))
     return splits[source.split]
 
 
-def _open_parquet_file(source: DataSource, path: Path, cache_dir: str | os.PathLike | None) -> Dataset:
+def _open_parquet_file(
+    source: DataSource, path: Path, cache_dir: str | os.PathLike | None
+) -> Dataset | IterableDataset:
     if path.suffix != ".parquet":
         raise ValueError(f"{source.path}: a data source that is a file must be parquet, not '{path.suffix}'.")
     _check_split(source, ["train"])
-    return datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=_text(cache_dir))
+    return datasets.load_dataset(
+        "parquet", data_files=str(path), split="train", cache_dir=_text(cache_dir), streaming=source.streaming
+    )
 
 
 def _text(path: str | os.PathLike | None) -> str | None:
@@ -470,9 +478,31 @@ def _warn_if_error(row: dict[str, Any]) -> bool:
 
 
 def _filter_stream(rows: IterableDataset, source: DataSource) -> IterableDataset:
-    shortest, longest = source.min_duration, source.max_duration or float("inf")
-    rows = rows.filter(lambda duration: shortest <= duration <= longest, input_columns="duration")
+    rows = within_durations(rows, source.min_duration, source.max_duration or float("inf"))
     return rows if source.max_rows is None else rows.take(source.max_rows)
+
+
+def within_durations(rows: IterableDataset, shortest: float, longest: float) -> IterableDataset:
+    """Streamed rows whose `duration` is within these bounds, in seconds, or missing."""
+    return rows.filter(lambda duration: duration is None or shortest <= duration <= longest, input_columns="duration")
+
+
+def row_problem(row: dict[str, Any]) -> str | None:
+    """Why a streamed row cannot be trained on, None where it can be; of loaded rows all are checked at once."""
+    if row["duration"] is None or not 0 < row["duration"] < float("inf"):
+        return f"its duration is {row['duration']}"
+    missing = [name for name in ("text", "language", "phoneme_ids") if name in row and row[name] is None]
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    if row["language"] == NON_SPEECH and row["text"]:
+        return f"language '{NON_SPEECH}' says that it holds no speech, but it has the text {row['text']!r}"
+    return None
+
+
+def row_name(row: dict[str, Any]) -> str:
+    """What warnings call a streamed row: its source, and its file or its text."""
+    path = (row.get("audio") or {}).get("path")
+    return f"{row['source']}, {path or repr(row['text'])}"
 
 
 def _check_text(rows: Dataset, source: DataSource) -> None:

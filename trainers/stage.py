@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import numpy as np
@@ -21,7 +21,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from .augmentation import AugmentationConfig, SpeechAugmenter
 from .settings import SettingsError, from_mapping
-from .sources import DataSource, load_sources
+from .sources import DataSource, load_sources, within_durations
+from .streaming import is_stream
 
 
 try:
@@ -66,14 +67,15 @@ class DataSection:
     """Section `data` of a stage: rows to train on, rows to evaluate on, noise for augmentation.
 
     Args:
-        train: Fields of [`~sources.DataSource`], one entry a source.
+        train: Fields of [`~sources.DataSource`], one entry a source; either all are streamed or none.
         eval: The same for the evaluation rows. None: no evaluation during training.
         synthetic: Fields of [`SynthesisSource`]; trained on besides `train`.
         synthetic_eval: The same for the evaluation rows.
         noise: Fields of [`~sources.DataSource`] for noise that is mixed into speech: a data set or a folder of audio
             files, without transcripts.
         max_duration: Longest utterance trained on, in seconds.
-        decode_ahead: Decode all audio once, to 115 MB an hour. False: decode in the data loader's workers, each time.
+        decode_ahead: Decode all audio once, to 115 MB an hour. False, and always for streamed rows: decode in the data
+            loader's workers, each time.
         cache_dir: Where decoded and synthetic audio is kept.
         num_proc: Number of processes that decode, synthesise, spell phonemes and choose keywords.
     """
@@ -88,6 +90,12 @@ class DataSection:
     cache_dir: str = "cache"
     num_proc: int = 1
 
+    # Why rows cannot be streamed; a stage that needs all rows to train on says so too, under "train".
+    no_streams: ClassVar[dict[str, str]] = {
+        "eval": "metrics are those of all rows",
+        "noise": "each clip is drawn from all rows",
+    }
+
     def __post_init__(self):
         if not self.decode_ahead and (self.synthetic or self.synthetic_eval):
             raise ValueError(
@@ -96,20 +104,29 @@ class DataSection:
         # All of them before any is loaded: loading takes minutes.
         for name in ("train", "eval", "noise"):
             for source in getattr(self, name):
-                if from_mapping(DataSource, source, f"data.{name}").streaming:
+                if from_mapping(DataSource, source, f"data.{name}").streaming and name in self.no_streams:
                     raise ValueError(
-                        f"data.{name}: {source['path']}: batches are formed by the durations of all rows, which a "
-                        "stream does not tell; leave `streaming` out."
+                        f"data.{name}: {source['path']}: {self.no_streams[name]}, which a stream does not give; leave "
+                        "`streaming` out."
                     )
         for name in ("synthetic", "synthetic_eval"):
             for source in getattr(self, name):
                 from_mapping(SynthesisSource, source, f"data.{name}")
+        loaded = [source["path"] for source in self.train if not source.get("streaming")]
+        loaded += [f"synthetic speech in {source['language']!r}" for source in self.synthetic]
+        if loaded and len(loaded) < len(self.train) + len(self.synthetic):
+            raise ValueError(
+                f"data: streamed and loaded rows cannot be mixed: {', '.join(loaded)} would be loaded; stream all or "
+                "none."
+            )
 
-    def train_rows(self) -> datasets.Dataset:
-        """All rows to train on, decoded."""
+    def train_rows(self) -> datasets.Dataset | datasets.IterableDataset:
+        """All rows to train on, decoded; streamed ones are not."""
         rows = self._rows(self.train, self.synthetic)
         if rows is None:
             raise SettingsError("data: no rows to train on; give `train` or `synthetic`.")
+        if is_stream(rows):
+            return rows if self.max_duration is None else within_durations(rows, 0.0, self.max_duration)
         if self.max_duration is not None:
             rows = rows.select(np.flatnonzero(np.asarray(rows["duration"][:]) <= self.max_duration))
         if not len(rows):
@@ -126,7 +143,9 @@ class DataSection:
         rows = load_sources(noise, decode_dir=self.cache_dir, num_proc=self.num_proc) if noise else None
         return SpeechAugmenter(config, rows)
 
-    def _rows(self, sources: list[dict], synthetic: list[dict]) -> datasets.Dataset | None:
+    def _rows(self, sources: list[dict], synthetic: list[dict]) -> datasets.Dataset | datasets.IterableDataset | None:
+        if any(source.get("streaming") for source in sources):
+            return load_sources(sources)
         parts = []
         if sources:
             decode_dir = self.cache_dir if self.decode_ahead else None
