@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -301,6 +303,30 @@ def test_killed_run_ends_with_the_same_weights(stage, components, tmp_path, monk
     if stage == "joint_sft":  # which writes its card with each checkpoint
         card = (tmp_path / "killed" / "checkpoints" / "README.md").read_text()
         assert "Trained on: speech." in card and "- en\n- zh" in card
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_one_model_and_resume_from_their_own_places(components, tmp_path):
+    section = streamed_section("joint_sft", components, tmp_path / "speech", ddp_backend="gloo", eval_strategy="steps")
+    section["data"]["eval"] = [{"path": str(components / "rows")}]
+    section["training"] |= {"eval_steps": 3, "dataloader_num_workers": 1}
+
+    def launch(folder: Path) -> None:
+        file = tmp_path / "stage.yaml"
+        file.write_text(yaml.safe_dump({**section, "output_dir": str(folder), "seed": 7}))
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+        command = [*launcher, "-m", "entropy_asr.trainers.cli", "train", "joint_sft", "--config", str(file)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+        assert result.returncode == 0, result.stderr[-4000:]
+
+    launch(tmp_path / "whole")
+    checkpoint = tmp_path / "whole" / "checkpoints" / "checkpoint-4"
+    places = [json.loads((checkpoint / f"stream-{rank}-of-2.json").read_text()) for rank in range(2)]
+    assert all(place["batch"] > 0 for place in places)
+    shutil.copytree(checkpoint, tmp_path / "resumed" / "checkpoints" / "checkpoint-4")
+    launch(tmp_path / "resumed")
+    assert same_tensors(*(load_file(tmp_path / name / "model.safetensors") for name in ("whole", "resumed")))
+    assert len(losses(tmp_path / "resumed")) == 6
 
 
 # Stages
