@@ -10,6 +10,8 @@ How this differs from iterating a `datasets.IterableDataset` in a `DataLoader`:
   [`~batching.DurationBatchSampler`] shuffles the pool. A buffer inside `datasets` would be lost on resuming, and would
   hold as many rows again.
 - A checkpoint says where its pool begins (`IterableDataset.state_dict`): resuming reads that pool and nothing before.
+
+`datasets` pauses for five seconds where it has read a pass to its end: small corpora are better loaded.
 """
 
 import json
@@ -22,7 +24,6 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
 from datasets import Dataset, IterableDataset
@@ -311,4 +312,4 @@ def check_stream_arguments(args: Any) -> None:
 
 def is_stream(rows: Any) -> bool:
     """Whether rows are streamed."""
-    return isinstance(rows, datasets.IterableDataset)
+    return isinstance(rows, IterableDataset)

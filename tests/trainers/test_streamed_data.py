@@ -288,13 +288,12 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.mark.parametrize("stage", ["encoder", "joint_sft"])
 def test_killed_run_ends_with_the_same_weights(stage, components, tmp_path, monkeypatch):
-    """The second run is killed twice, and decodes in a worker after that; `augmentation` makes draws matter."""
+    """The second run decodes in a worker when it goes on; augmentation makes draws matter."""
     section = streamed_section(stage, components, tmp_path / "speech", gradient_accumulation_steps=2)
     run_section(stage, section, tmp_path / "whole", 7)
-    run_and_kill(stage, section, tmp_path / "killed", monkeypatch, step=3)
-    run_and_kill(stage, section, tmp_path / "killed", monkeypatch, step=4)
+    run_and_kill(stage, section, tmp_path / "killed", monkeypatch, step=5)
     places = sorted((tmp_path / "killed").glob("checkpoints/checkpoint-*/stream-0-of-1.json"))
-    assert [json.loads(place.read_text())["passes"] for place in places] != [0, 0]
+    assert len(places) == 2 and json.loads(places[-1].read_text())["passes"] > 0
     section["training"]["dataloader_num_workers"] = 1
     run_section(stage, section, tmp_path / "killed", 7)
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")]
