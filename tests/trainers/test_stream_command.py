@@ -133,7 +133,7 @@ def test_hotwords_and_guards_are_passed_on(capsys, checkpoint, samples, tmp_path
     wanted = ("hotwords", "hotword_tolerance", "guards", "return_confidence")
     assert [[call[name] for name in wanted] for call in calls] == [
         [["Kaldi", "ice fall"], 0.2, False, None],
-        [["Kaldi", "WeNet"], 0.0, None, None],
+        [["Kaldi", "WeNet"], None, None, None],
     ]
 
 
