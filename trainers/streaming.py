@@ -6,7 +6,7 @@ How this differs from iterating a `datasets.IterableDataset` in a `DataLoader`:
 
 - Rows are read, still encoded, by the sampler of each process; loader workers only decode the batches they are handed.
   So no worker repeats rows, whatever their number, and batches that are skipped are never decoded.
-- The pool is the shuffle buffer: `datasets` shuffles and interleaves the shards, anew in each pass, and the
+- The pool is the shuffle buffer: `datasets` shuffles the shards, anew in each pass, and the
   [`~batching.DurationBatchSampler`] shuffles the pool. A buffer inside `datasets` would be lost on resuming, and would
   hold as many rows again.
 - A checkpoint says where its pool begins (`IterableDataset.state_dict`): resuming reads that pool and nothing before.
@@ -38,8 +38,8 @@ from .sources import read_samples, row_name, row_problem
 
 logger = logging.getLogger(__name__)
 
-# Shards that rows are read from in turn, so that the rows of a pool are not all of one file.
-SHARDS_READ_TOGETHER = 10
+# With fewer files than this their row groups are shuffled instead; from so many parts first rows are taken.
+MIN_SHARDS = 10
 # Rows of a pool that can take the place of a batch none of whose rows can be decoded.
 NUM_STAND_INS = 4
 # More rows in a row that cannot be trained on are no few damaged ones: something is wrong with the source.
@@ -58,25 +58,37 @@ def stream_pass(
         process_index: Process whose part it is; the parts of one pass are disjoint and make up all rows.
         num_processes: Number of processes. With fewer shards than that each process reads all rows and keeps its own.
     """
-    # The pool is the buffer.
-    rows = rows.shuffle(_seed(seed, number), buffer_size=1, max_buffer_input_shards=SHARDS_READ_TOGETHER)
+    # The pool is the buffer. One shard at a time: `datasets` reads several in threads, and which is faster decides the
+    # order of their rows.
+    rows = rows.shuffle(_seed(seed, number), buffer_size=1, max_buffer_input_shards=1)
     # By default `datasets` splits shards only where they divide evenly; here no pass has to end with that of others.
     strategy = "shards" if rows.num_shards >= num_processes else "examples"
     return split_dataset_by_node(rows, process_index, num_processes, strategy) if num_processes > 1 else rows
 
 
 def first_rows(rows: IterableDataset, num_rows: int) -> Dataset:
-    """The first rows of a stream's first pass, loaded: what is measured on a few rows is measured on these.
+    """The first rows of a stream, loaded: what is measured on a few rows is measured on these.
 
-    They come from several shards in turn; rows that cannot be trained on are left out.
+    They come from several files in turn; rows that cannot be trained on are left out.
 
     Raises:
         ValueError: There is none.
     """
-    kept = [row for row in islice(stream_pass(_spread(rows), 0, 0), num_rows) if row_problem(row) is None]
+    shards = _spread(rows).shuffle(0, buffer_size=1, max_buffer_input_shards=1)
+    num_parts = min(shards.num_shards, MIN_SHARDS)
+    parts = [iter(shards.shard(num_parts, index)) for index in range(num_parts)]
+    kept = [row for row in islice(_in_turn(parts), num_rows) if row_problem(row) is None]
     if not kept:
         raise ValueError(f"None of the stream's first {num_rows} rows can be trained on.")
     return Dataset.from_list(kept, features=rows.features)
+
+
+def _in_turn(parts: list[Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """First rows of all parts, then the second ones, and so on."""
+    while parts:
+        rows = [next(part, None) for part in parts]
+        yield from (row for row in rows if row is not None)
+        parts = [part for part, row in zip(parts, rows, strict=True) if row is not None]
 
 
 @dataclass
@@ -270,7 +282,7 @@ def _seed(*numbers: int) -> int:
 
 def _spread(rows: IterableDataset, num_processes: int = 1) -> IterableDataset:
     """Rows of few files by row groups, which can be shuffled and split better; many files are left unopened."""
-    return rows.reshard() if rows.num_shards < max(SHARDS_READ_TOGETHER, num_processes) else rows
+    return rows.reshard() if rows.num_shards < max(MIN_SHARDS, num_processes) else rows
 
 
 def _usable(rows: IterableDataset) -> Iterator[dict[str, Any]]:

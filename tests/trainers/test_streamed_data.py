@@ -286,8 +286,7 @@ def losses(folder: Path) -> list[float]:
     return [entry["loss"] for entry in history if "loss" in entry]
 
 
-# To the bit with OMP_NUM_THREADS=1; with two threads not every time, for a reason yet to be found.
-@pytest.mark.parametrize("stage", [pytest.param("encoder", marks=pytest.mark.slow), "joint_sft"])
+@pytest.mark.parametrize("stage", ["encoder", "joint_sft"])
 def test_killed_run_ends_with_the_same_weights(stage, components, tmp_path, monkeypatch):
     """A worker decodes ahead of what is trained on; augmentation makes draws matter."""
     section = streamed_section(
