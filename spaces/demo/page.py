@@ -260,8 +260,8 @@ def _add_live(handlers: Handlers) -> None:
         [key, view],
         stream_every=0.5,
         time_limit=int(settings.max_live_seconds),
+        # Listed as any other: an "undocumented" stream gets no pieces from the browser.
         api_name="listen_stream",
-        api_visibility="undocumented",
         **quick,
     )
     # The same for programs, a call a piece: gradio_client in Python cannot follow the page's own stream of pieces.

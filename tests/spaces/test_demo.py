@@ -384,7 +384,7 @@ def test_page_builds_with_named_endpoints_and_a_report(tmp_path):
     (tmp_path / "report.md").write_text("# Report\n\n![plot](a.png)\n\nwords of the report\n", encoding="utf-8")
     page = demo_page.build_page(DemoSettings(report=str(tmp_path)))
     names = page.get_api_info()["named_endpoints"]
-    assert set(names) == {"/transcribe", "/explain", "/listen", "/stop"}
+    assert set(names) == {"/transcribe", "/explain", "/listen", "/listen_stream", "/stop"}
     parameters = [parameter["parameter_name"] for parameter in names["/transcribe"]["parameters"]]
     assert parameters == ["audio", "language", "hotwords", "hotword_file"]
     shown = json.dumps(page.get_config_file(), default=str)
