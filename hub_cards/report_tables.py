@@ -68,7 +68,8 @@ def _metric_table(models: dict[str, Any]) -> list[str]:
             share = pai["information"] / pai["entropy"]
             cells = [*about, f"{figures['nse']:.3f}", family, _with_error(pai), f"{share:.2f}"]
             rows.append([*cells, f"{pai['shuffled_control']:.3f}", _of_ceiling(details.get("csai", {}).get(family))])
-    reading = READING + READING_NOW * any("split_by" in probe for probe in _probes(models, "pai"))
+    is_earlier = not any("split_by" in probe for probe in _probes(models, "pai"))
+    reading = READING if is_earlier else READING + READING_NOW
     return [*_table(header, rows), "", reading, "", *_equal_frames(models), *_finer_splits(models), *_left_out(models)]
 
 

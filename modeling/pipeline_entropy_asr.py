@@ -139,7 +139,9 @@ class EntropyASRPipeline(Pipeline):
                 raise ValueError(f"{type(self).__name__} takes no `{name}`: it uses the processor's parts.")
         self._chunk_length_s = kwargs.pop("chunk_length_s", None)
         # Times of segments are asked for before there are segments, whose own parameters know words and phonemes.
-        self._times_segments = kwargs.get("return_timestamps") is True and kwargs.pop("return_timestamps")
+        self._times_segments = kwargs.get("return_timestamps") is True
+        if self._times_segments:
+            del kwargs["return_timestamps"]
         self._last_hotwords: tuple[tuple[str, ...], HotwordIndex] | None = None
         super().__init__(model=model, processor=processor, task=task, **kwargs)
 
