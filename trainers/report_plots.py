@@ -76,6 +76,7 @@ def _allocation(figure, result: dict[str, Any]) -> None:
     names = list(models)
     figure.set_size_inches(3.4 * 3, 3.9)
     for axis, (metric, label) in zip(figure.subplots(1, 3), LABELS.items(), strict=True):
+        drawn = []
         for family, marker in (("linear", "o"), ("mlp", "s")):
             found = [_value(models[name], metric, family) for name in names]
             if all(value is None for value, _ in found):
@@ -84,12 +85,10 @@ def _allocation(figure, result: dict[str, Any]) -> None:
             errors = [error or 0 for _, error in found]
             shown = None if metric == "nse" else FAMILY_NAMES[family]
             axis.errorbar(range(len(names)), values, errors, marker=marker, capsize=3, label=shown)
-            for x, value in enumerate(values):
-                if np.isfinite(value):
-                    offset = (4, 5) if marker == "o" else (4, -12)  # the probes' values lie close together
-                    axis.annotate(f"{value:.2f}", (x, value), offset, textcoords="offset points", fontsize=8)
+            drawn.append(values)
             if metric == "nse":
                 break
+        _write_values(axis, drawn)
         axis.set_title(f"{label}\n{_rows(models, metric)}", fontsize=9)
         axis.set_ylabel(label)
         axis.margins(x=0.25, y=0.3)
@@ -99,6 +98,16 @@ def _allocation(figure, result: dict[str, Any]) -> None:
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=8)
     figure.suptitle("Entropy allocation of the encoder (error bars: standard error over splits)")
+
+
+def _write_values(axis, lines: list[list[float]]) -> None:
+    """Each point's value beside it: the larger of two above, the smaller below, since probes' values lie close together."""
+    for x, values in enumerate(zip(*lines, strict=True)):
+        above = int(np.argmax(np.nan_to_num(values, nan=-np.inf)))
+        for line, value in enumerate(values):
+            if np.isfinite(value):
+                offset = (4, 5) if line == above else (4, -12)
+                axis.annotate(f"{value:.2f}", (x, value), offset, textcoords="offset points", fontsize=8)
 
 
 def _zero_line(axis, metric: str) -> None:
