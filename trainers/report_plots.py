@@ -101,7 +101,7 @@ def _allocation(figure, result: dict[str, Any]) -> None:
 
 
 def _write_values(axis, lines: list[list[float]]) -> None:
-    """Each point's value beside it: the larger of two above, the smaller below, since probes' values lie close together."""
+    """Each point's value: the larger of two above it, the smaller below, since probes' values lie close together."""
     for x, values in enumerate(zip(*lines, strict=True)):
         above = int(np.argmax(np.nan_to_num(values, nan=-np.inf)))
         for line, value in enumerate(values):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 import datasets
 import numpy as np
@@ -301,6 +301,19 @@ def write_record(output_dir: Path, stage: str, section: dict[str, Any], results:
     write_text(output_dir / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
+_locks: set[TextIO] = set()
+
+
+def _drop_locks() -> None:
+    """In a forked process, such as a data loader's worker: it may outlive a killed run and must not hold its folder."""
+    while _locks:
+        _locks.pop().close()
+
+
+if fcntl is not None:
+    os.register_at_fork(after_in_child=_drop_locks)
+
+
 @contextmanager
 def locked(output_dir: Path) -> Iterator[None]:
     """Keep a second run out of a stage's folder; a process that ends in any way gives the lock back.
@@ -324,7 +337,11 @@ def locked(output_dir: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
+        _locks.add(lock)
+        try:
+            yield
+        finally:
+            _locks.discard(lock)
 
 
 def start_stage(output_dir: Path, seed: int) -> None:

@@ -25,10 +25,12 @@ from entropy_asr.trainers.recipe import (
 
 
 # Bound on WER and CER on held-out synthetic sentences; chance is 1.
-MAX_ERROR_RATE = 0.5
+MAX_ERROR_RATE = 0.35
 SHIPPED = Path(recipe.__file__).parent / "recipes"
 FEW_STEPS = {
     "num_texts": 6,
+    "num_lines": 12,
+    "word_steps": 2,
     "encoder_steps": 2,
     "language_model_epochs": 1,
     "alignment_steps": 2,
@@ -157,7 +159,7 @@ def test_overrides_reach_variables_top_level_and_stages(tmp_path):
         ),
         ("stages.encoder.augmentation={gain_bd: 3}", "augmentation: unknown gain_bd; did you mean gain_db"),
         ("stages.encoder.model.prest=tiny", "model: unknown prest; did you mean preset"),
-        ("stages.encoder.model.preset=huge", "'huge'"),
+        ("stages.encoder_words.model.preset=huge", "'huge'"),
         ("stages.language_model.tokenizer.vocab_siz=3", "did you mean vocab_size"),
         ("stages.language_model.data.blocksize=3", "did you mean block_size"),
         ("stages.sft.lora={lora_alfa: 3}", "lora: unknown lora_alfa; did you mean.*lora_alpha"),
@@ -183,7 +185,7 @@ def test_shipped_recipe_is_valid(path, tmp_path, monkeypatch):
     loaded = load_recipe(path, str(tmp_path))
     plans = check_recipe(loaded)
     plan_reports(loaded, plans)
-    assert len(plans) > 2
+    assert len(plans) > 1
     assert {plan.output_dir.parent for plan in plans} == {tmp_path}
 
 

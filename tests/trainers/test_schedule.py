@@ -186,19 +186,23 @@ def test_wrong_plans_are_refused(stages, message):
 
 def hold_lock(folder: Path, held) -> None:
     with locked(folder):
-        held.set()
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        worker.start()
+        held.put(worker.pid)
         time.sleep(60)
 
 
 def test_stage_cannot_run_twice_at_once_and_a_killed_one_gives_the_lock_back(tmp_path):
+    """A data loader's worker, which may outlive a killed run, does not hold the lock."""
     context = multiprocessing.get_context("fork")
-    held = context.Event()
+    held = context.Queue()
     process = context.Process(target=hold_lock, args=(tmp_path, held))
     process.start()
-    assert held.wait(20)
+    worker = held.get(timeout=20)
     with pytest.raises(ValueError, match=f"running already, in process {process.pid}"), locked(tmp_path):
         pass
     process.kill()
     process.join()
     with locked(tmp_path), pytest.raises(ValueError, match=f"in process {os.getpid()}"), locked(tmp_path):
         pass
+    os.kill(worker, signal.SIGKILL)  # fails if it is not alive any more: then it did not outlive the run
