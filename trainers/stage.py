@@ -305,7 +305,7 @@ _locks: set[TextIO] = set()
 
 
 def _drop_locks() -> None:
-    """In a forked process, such as a data loader's worker: it may outlive a killed run and must not hold its folder."""
+    """In a forked process, as a data loader's worker is: it may outlive a killed run and must not hold its folder."""
     while _locks:
         _locks.pop().close()
 
