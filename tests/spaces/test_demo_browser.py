@@ -43,6 +43,7 @@ def folder(tmp_path_factory) -> Path:
     pytest.importorskip("espeakng_loader")
     folder = tmp_path_factory.mktemp("uploads")
     soundfile.write(folder / "digits.wav", speech("one two three four five six seven eight nine zero"), 16000)
+    soundfile.write(folder / "seven.wav", speech("one two three four five six seven"), 16000)
     soundfile.write(folder / "two_hours.flac", np.zeros(2 * 3600 * 8000, dtype=np.int16), 8000)
     (folder / "paper.pdf").write_bytes(b"%PDF-1.7\n" + bytes(range(256)) * 8)
     (folder / "empty.wav").write_bytes(b"")
@@ -152,12 +153,14 @@ def test_upload_gives_a_transcript_whose_words_follow_the_audio(page, folder):
 
 
 def test_hotwords_change_the_result(page, folder):
-    transcribe(page, folder / "digits.wav")
+    transcribe(page, folder / "seven.wav")
     before = page.locator(".transcript .words").inner_text()
+    assert "four" not in before.split()
     page.get_by_role("button", name="Hotwords").click()
     page.get_by_label("Words to listen for").first.fill("one, two, three, four, five, six, seven")
     page.get_by_role("button", name="Transcribe", exact=True).click()
     page.wait_for_function("text => document.querySelector('.transcript .words')?.innerText !== text", arg=before)
+    assert "four" in page.locator(".transcript .words").inner_text().split()
 
 
 def test_downloads_hold_what_the_page_shows(page, folder):
