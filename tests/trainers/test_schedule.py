@@ -205,4 +205,4 @@ def test_stage_cannot_run_twice_at_once_and_a_killed_one_gives_the_lock_back(tmp
     process.join()
     with locked(tmp_path), pytest.raises(ValueError, match=f"in process {os.getpid()}"), locked(tmp_path):
         pass
-    os.kill(worker, signal.SIGKILL)  # fails if it is not alive any more: then it did not outlive the run
+    os.kill(worker, signal.SIGKILL)  # it outlived the run, and is not needed any more
