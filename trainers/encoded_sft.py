@@ -191,8 +191,7 @@ SECTIONS = {
     "context": ContextConfig,
     "training": EncodedSFTConfig,
 }
-# Of a phoneme in joined frames, to batch texts by length before they are joined.
-SECONDS_PER_PHONEME = 0.09
+SECONDS_PER_FRAME = 0.04
 
 
 def encoded_rows(
@@ -202,11 +201,13 @@ def encoded_rows(
     indices = np.tile(np.arange(len(speech)), data.recordings_repeat)
     recordings = rows.select_columns(["text", "language", "source"]).select(speech.rows[indices])
     columns = {name: recordings[name][:] for name in ("text", "language", "source")}
-    columns["duration"] = (speech.lengths[indices] * 0.04).tolist()
+    columns["duration"] = (speech.lengths[indices] * SECONDS_PER_FRAME).tolist()
     columns["recording"], columns["phoneme_ids"] = indices.tolist(), [None] * len(indices)
     inventory = UnitInventory(speech)
     for text, language, phoneme_ids in _speakable(data.pieces(), inventory, processor):
-        values = (text, language, "text", 0.3 + SECONDS_PER_PHONEME * len(phoneme_ids), None, phoneme_ids)
+        # Texts are batched by length before they are joined.
+        duration = SECONDS_PER_FRAME * inventory.expected_length(phoneme_ids)
+        values = (text, language, "text", duration, None, phoneme_ids)
         for name, value in zip(columns, values, strict=True):
             columns[name].append(value)
     return EncodedRows(Dataset.from_dict(columns), speech, inventory)

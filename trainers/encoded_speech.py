@@ -193,6 +193,17 @@ class UnitInventory:
         self._tables = [
             _Table(self._keys(phoneme, before * left, after * right), usable) for left, right in self.CONTEXTS
         ]
+        self._mean_lengths = self._means(phoneme[usable], (end - start)[usable])
+
+    def _means(self, phonemes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Mean length of each phoneme's units, in frames; silence is drawn up to its length, at most `max_silence`."""
+        lengths = np.where(phonemes == 0, np.minimum(lengths, self.max_silence) / 2, lengths)
+        totals = np.bincount(phonemes, lengths, minlength=self._base)
+        return totals / np.maximum(np.bincount(phonemes, minlength=self._base), 1)
+
+    def expected_length(self, phoneme_ids: Sequence[int]) -> float:
+        """Frames that [`frames`] gives on average, silence at both ends counted; its contexts are not."""
+        return float(self._mean_lengths[[0, *phoneme_ids, 0]].sum())
 
     def _keys(self, phoneme, before, after):
         return (phoneme * self._base + before) * self._base + after

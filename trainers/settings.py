@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from transformers import TrainingArguments
 
 
@@ -55,10 +56,15 @@ def from_mapping(cls: type, values: dict[str, Any], where: str):
 
 
 def training_arguments(cls: type, values: dict[str, Any], output_dir: Path, seed: int) -> TrainingArguments:
-    """Arguments of a stage's trainer; checkpoints go to `checkpoints` inside its folder."""
+    """Arguments of a stage's trainer; checkpoints go to `checkpoints` inside its folder.
+
+    `bf16` without an accelerator is the processor's: transformers asks for `use_cpu` then, which is set here.
+    """
     for name in RESERVED_ARGUMENTS:
         if name in values:
             raise SettingsError(f"training: `{name}` is set by the stage itself; leave it out.")
+    if values.get("bf16") and not torch.accelerator.is_available():
+        values = {"use_cpu": True, **values}
     return from_mapping(cls, {**values, "output_dir": str(output_dir / "checkpoints"), "seed": seed}, "training")
 
 

@@ -24,6 +24,7 @@ from .augmentation import AugmentationConfig
 from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import TranscriptionCollator
 from .encoder_swaps import PARTS
+from .label_positions import score_labels_only
 from .recognition import RecognitionEvaluationMixin
 from .settings import SettingsError, read_sections
 from .sharding import whole_state
@@ -83,6 +84,8 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
         if args.ddp_find_unused_parameters is None:
             args.ddp_find_unused_parameters = False
         super().__init__(model, args, processing_class=processing_class, data_collator=collator, **kwargs)
+        inner = self.accelerator.unwrap_model(self.model)
+        score_labels_only(inner.get_base_model() if isinstance(inner, PeftModel) else inner)
 
 
 @dataclass
