@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What all speech stages share: duration-limited batches, throughput logs, frozen modules that stay frozen."""
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +12,7 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from huggingface_hub import ModelCardData
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
@@ -129,6 +131,17 @@ class SpeechTrainerMixin:
         self._audio_seconds = 0.0
         self._padded_seconds = 0.0
         self._audio_clock = now
+
+    def compute_loss_context_manager(self) -> contextlib.ExitStack:
+        """As transformers', and on processors bfloat16 attention in plain products.
+
+        The backward pass of PyTorch's own CPU kernel (2.11) takes six times as long in bfloat16 for short utterances:
+        34 ms against 6 ms for 64 utterances of 38 frames, 4 heads of 48, one thread.
+        """
+        contexts = super().compute_loss_context_manager()
+        if self.args.bf16 and self.args.device.type == "cpu":
+            contexts.enter_context(sdpa_kernel(SDPBackend.MATH))
+        return contexts
 
     def create_optimizer(self, *args, **kwargs):
         """The optimizer that `args.optim` names, or Muon."""

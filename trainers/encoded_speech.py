@@ -196,8 +196,9 @@ class UnitInventory:
         self._mean_lengths = self._means(phoneme[usable], (end - start)[usable])
 
     def _means(self, phonemes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Mean length of each phoneme's units, in frames; silence is drawn up to its length, at most `max_silence`."""
-        lengths = np.where(phonemes == 0, np.minimum(lengths, self.max_silence) / 2, lengths)
+        """Mean length of each phoneme's units, in frames; of silence, of what [`_silence`] takes of it."""
+        taken = np.minimum(lengths[:, None], np.arange(self.max_silence + 1)).mean(1)
+        lengths = np.where(phonemes == 0, taken, lengths)
         totals = np.bincount(phonemes, lengths, minlength=self._base)
         return totals / np.maximum(np.bincount(phonemes, minlength=self._base), 1)
 

@@ -72,6 +72,19 @@ def test_joined_phonemes_come_from_the_same_neighbourhood():
         inventory.frames([5, 4], np.random.default_rng(0))
 
 
+def test_expected_length_is_the_mean_of_what_is_joined(encoded):
+    """Texts are batched by it."""
+    *_, rows, speech = encoded
+    inventory = UnitInventory(speech)
+    phoneme_ids = next(row for row in rows["phoneme_ids"] if len(row) > 3)
+    lengths = [len(inventory.frames(phoneme_ids, np.random.default_rng(seed))) for seed in range(200)]
+    # Contexts decide what is drawn and are left out of the estimate.
+    assert inventory.expected_length(phoneme_ids) == pytest.approx(np.mean(lengths), rel=0.35)
+    alike = inventory_of([[(0, 4), (5, 1), (6, 2), (0, 4)], [(0, 4), (5, 3), (6, 2), (0, 0)]])
+    lengths = [len(alike.frames([5, 6], np.random.default_rng(seed))) for seed in range(2000)]
+    assert alike.expected_length([5, 6]) == pytest.approx(np.mean(lengths), rel=0.03)
+
+
 def test_stored_frames_are_the_encoders(encoded):
     model, processor, rows, speech = encoded
     assert sorted(speech.rows) == list(range(len(rows)))

@@ -16,6 +16,7 @@ from training_helpers import (
     stage_section,
     trainer_arguments,
 )
+from trl.kernels import ChunkedLogProbFunction
 
 from entropy_asr.modeling import (
     EntropyASRFeatureExtractor,
@@ -182,6 +183,34 @@ def test_loss_of_the_trainer_is_the_loss_of_the_model(components, tmp_path, rows
         loss = trainer.compute_loss(trainer.model, dict(inputs))
         own = load(components)[0].eval()(**inputs).loss
     torch.testing.assert_close(loss, own, rtol=1e-6, atol=0)
+
+
+def scored_positions(trainer, inputs, monkeypatch) -> tuple[int, torch.Tensor, dict, dict]:
+    """Positions that the output layer was computed for; loss, gradients and TRL's metrics of one batch."""
+    scored, apply = [], ChunkedLogProbFunction.apply
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkedLogProbFunction, "apply", lambda x, *rest: scored.append(len(x)) or apply(x, *rest))
+        loss = trainer.compute_loss(trainer.model.eval(), dict(inputs))
+    loss.backward()
+    gradients = {name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None}
+    return scored[0], loss, gradients, {key: values[0] for key, values in trainer._metrics["eval"].items()}
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_nothing_but_labels_is_scored(components, tmp_path, rows, monkeypatch, lora):
+    """TRL scores all positions where there is no Triton; losses, gradients and metrics must not tell."""
+    config = None if lora is None else LoraConfig(**lora)
+    arguments = (JointSFTTrainer, JointSFTConfig, components, tmp_path, rows)
+    trainer = build(*arguments, max_batch_size=8, lora=config)
+    inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    next_labels = inputs["labels"][:, 1:]
+    positions, *results = scored_positions(trainer, inputs, monkeypatch)
+    assert positions == int((next_labels != -100).sum())
+    monkeypatch.setattr("entropy_asr.trainers.sft.score_labels_only", lambda model: None)
+    positions, *expected = scored_positions(build(*arguments, max_batch_size=8, lora=config), inputs, monkeypatch)
+    assert positions == next_labels.numel()
+    torch.testing.assert_close(results[:2], expected[:2], rtol=1e-4, atol=1e-6)
+    assert results[2] == pytest.approx(expected[2], rel=1e-5)
 
 
 # Evaluation
