@@ -23,6 +23,7 @@ from entropy_asr.trainers import (
 from entropy_asr.trainers.base import freeze_modules
 from entropy_asr.trainers.collation import CTCCollator
 from entropy_asr.trainers.encoder_pretraining import add_phoneme_ids
+from entropy_asr.trainers.settings import training_arguments
 
 
 CONFIGS = (EncoderPretrainingConfig, AlignmentConfig, JointSFTConfig)
@@ -90,6 +91,30 @@ def test_unknown_module_to_freeze_is_named_and_nothing_is_frozen():
     with pytest.raises(ValueError, match="no module 'audio_towel'; at the top it has audio_tower, phoneme_head"):
         freeze_modules(model, ["phoneme_head", "audio_towel"])
     assert all(tensor.requires_grad for tensor in model.parameters())
+
+
+def test_bfloat16_trains_on_a_processor_as_float32_does(tmp_path):
+    """PyTorch's own attention is slow backwards in bfloat16: plain products take its place."""
+    losses = {}
+    for bf16 in (False, True):
+        settings = {"bf16": bf16, "muon": True, "learning_rate": 1e-3, "num_train_epochs": 4, "save_strategy": "no"}
+        folder = tmp_path / str(bf16)
+        trainer = encoder_trainer(folder, **{**settings, "report_to": "none", "logging_steps": 1})
+        with trainer.compute_loss_context_manager():
+            assert torch.backends.cuda.flash_sdp_enabled() != bf16
+        assert torch.backends.cuda.flash_sdp_enabled()
+        trainer.train()
+        assert all(tensor.dtype == torch.float32 for tensor in trainer.model.parameters())
+        losses[bf16] = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    assert losses[True] != losses[False]  # it did compute in bfloat16
+    assert losses[True] == pytest.approx(losses[False], rel=0.05)
+    assert losses[True][-1] < losses[True][0]
+
+
+def test_bfloat16_of_a_recipe_needs_no_word_of_the_device(tmp_path):
+    arguments = training_arguments(JointSFTConfig, {"bf16": True, "report_to": "none"}, tmp_path, 0)
+    assert arguments.bf16 and arguments.use_cpu != torch.accelerator.is_available()
+    assert not training_arguments(JointSFTConfig, {"report_to": "none"}, tmp_path, 0).use_cpu
 
 
 def test_training_batches_keep_to_the_bounds(tmp_path):

@@ -65,9 +65,10 @@ def test_without_muon_groups_it_is_adamw():
         torch.testing.assert_close(one, other)
 
 
-def test_steps_are_those_of_torch_muon_up_to_its_bfloat16():
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_steps_are_those_of_torch_muon_up_to_its_bfloat16(dtype):
     ours, theirs = small_model(), small_model()
-    take_steps(ours, MuonWithAdamW(groups(ours), lr=1e-2, num_iterations=5), 3)
+    take_steps(ours, MuonWithAdamW(groups(ours), lr=1e-2, num_iterations=5, dtype=dtype), 3)
     matrices = list(layer_matrices(theirs).values())
     muon = torch.optim.Muon(matrices, lr=1e-2, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
     others = [p for n, p in theirs.named_parameters() if n not in layer_matrices(theirs)]
