@@ -191,7 +191,6 @@ SECTIONS = {
     "context": ContextConfig,
     "training": EncodedSFTConfig,
 }
-SECONDS_PER_FRAME = 0.04
 
 
 def encoded_rows(
@@ -201,12 +200,12 @@ def encoded_rows(
     indices = np.tile(np.arange(len(speech)), data.recordings_repeat)
     recordings = rows.select_columns(["text", "language", "source"]).select(speech.rows[indices])
     columns = {name: recordings[name][:] for name in ("text", "language", "source")}
-    columns["duration"] = (speech.lengths[indices] * SECONDS_PER_FRAME).tolist()
+    columns["duration"] = (speech.lengths[indices] * processor.seconds_per_frame).tolist()
     columns["recording"], columns["phoneme_ids"] = indices.tolist(), [None] * len(indices)
     inventory = UnitInventory(speech)
     for text, language, phoneme_ids in _speakable(data.pieces(), inventory, processor):
         # Texts are batched by length before they are joined.
-        duration = SECONDS_PER_FRAME * inventory.expected_length(phoneme_ids)
+        duration = inventory.expected_length(phoneme_ids) * processor.seconds_per_frame
         values = (text, language, "text", duration, None, phoneme_ids)
         for name, value in zip(columns, values, strict=True):
             columns[name].append(value)

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The output layer of a language model at the positions that have a label, on every device.
 
-TRL's fused head scores all positions where there is no Triton, as on CPUs; of a prompt with audio a tenth has labels.
+TRL's fused head scores all positions where there is no Triton, as on CPUs; only the transcription has labels.
 """
 
 import functools
@@ -19,7 +19,7 @@ def score_labels_only(model: PreTrainedModel) -> None:
     """
     fused_forward = model.forward
 
-    @functools.wraps(type(model).forward)
+    @functools.wraps(fused_forward)
     def forward(*args, fused_lm_head: bool = False, labels=None, **kwargs):
         if not fused_lm_head or labels is None:
             return fused_forward(*args, fused_lm_head=fused_lm_head, labels=labels, **kwargs)

@@ -115,7 +115,7 @@ class MuonWithAdamW(torch.optim.AdamW):
                 by_shape[parameter.shape].append(parameter)
         for (rows, columns), parameters in by_shape.items():
             momenta = torch.stack([self._momentum_of(parameter) for parameter in parameters])
-            updates = orthogonalize(momenta.to(self.dtype), self.num_iterations).to(momenta.dtype)
+            updates = orthogonalize(momenta.to(self.dtype or momenta.dtype), self.num_iterations).to(momenta.dtype)
             step_size = group["lr"] * 0.2 * max(rows, columns) ** 0.5
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_add_(parameters, list(updates.unbind()), alpha=-step_size)

@@ -185,15 +185,15 @@ def test_loss_of_the_trainer_is_the_loss_of_the_model(components, tmp_path, rows
     torch.testing.assert_close(loss, own, rtol=1e-6, atol=0)
 
 
-def scored_positions(trainer, inputs, monkeypatch) -> tuple[int, torch.Tensor, dict, dict]:
+def scored(trainer, inputs, monkeypatch) -> tuple[int, torch.Tensor, dict, dict]:
     """Positions that the output layer was computed for; loss, gradients and TRL's metrics of one batch."""
-    scored, apply = [], ChunkedLogProbFunction.apply
+    counts, apply = [], ChunkedLogProbFunction.apply
     with monkeypatch.context() as patch:
-        patch.setattr(ChunkedLogProbFunction, "apply", lambda x, *rest: scored.append(len(x)) or apply(x, *rest))
+        patch.setattr(ChunkedLogProbFunction, "apply", lambda x, *rest: counts.append(len(x)) or apply(x, *rest))
         loss = trainer.compute_loss(trainer.model.eval(), dict(inputs))
     loss.backward()
     gradients = {name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None}
-    return scored[0], loss, gradients, {key: values[0] for key, values in trainer._metrics["eval"].items()}
+    return counts[0], loss, gradients, {key: values[0] for key, values in trainer._metrics["eval"].items()}
 
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
@@ -204,13 +204,24 @@ def test_nothing_but_labels_is_scored(components, tmp_path, rows, monkeypatch, l
     trainer = build(*arguments, max_batch_size=8, lora=config)
     inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
     next_labels = inputs["labels"][:, 1:]
-    positions, *results = scored_positions(trainer, inputs, monkeypatch)
+    positions, *results = scored(trainer, inputs, monkeypatch)
     assert positions == int((next_labels != -100).sum())
     monkeypatch.setattr("entropy_asr.trainers.sft.score_labels_only", lambda model: None)
-    positions, *expected = scored_positions(build(*arguments, max_batch_size=8, lora=config), inputs, monkeypatch)
+    positions, *expected = scored(build(*arguments, max_batch_size=8, lora=config), inputs, monkeypatch)
     assert positions == next_labels.numel()
+    assert any(gradient.abs().max() > 1e-4 for gradient in results[1].values())
     torch.testing.assert_close(results[:2], expected[:2], rtol=1e-4, atol=1e-6)
     assert results[2] == pytest.approx(expected[2], rel=1e-5)
+
+
+def test_a_batch_without_labels_is_a_differentiable_zero(components, tmp_path, rows):
+    """Other processes wait for this one's gradients."""
+    trainer = build(JointSFTTrainer, JointSFTConfig, components, tmp_path, rows, max_batch_size=8)
+    inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    loss = trainer.compute_loss(trainer.model.train(), {**inputs, "labels": torch.full_like(inputs["labels"], -100)})
+    loss.backward()
+    assert loss == 0
+    assert all(p.grad is not None and not p.grad.any() for p in trainer.model.model.adaptor.parameters())
 
 
 # Evaluation
