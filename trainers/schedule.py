@@ -42,7 +42,7 @@ class PlannedStage:
         output_dir: Its folder.
         seed: Its own seed, or that of the recipe.
         background: Whether the stages below do not wait for it.
-        after: Background stages that it waits for.
+        after: Background stages that it waits for; while one in the background waits, the stages below go on.
         launch: How it is started. None: in the recipe's own process, where nothing runs beside it.
     """
 
@@ -106,6 +106,7 @@ class Schedule:
         self.run_here = run_here
         self.on_finish = on_finish
         self.running: dict[str, subprocess.Popen] = {}
+        self.waiting: list[PlannedStage] = []
         self._told = time.monotonic()
 
     def run(self) -> None:
@@ -117,13 +118,17 @@ class Schedule:
         previous = signal.signal(signal.SIGTERM, _exit) if self._concurrent() else None
         try:
             for plan in self.plans:
-                self._wait_until(lambda plan=plan: not set(plan.after) & set(self.running))
+                if not plan.background:
+                    self._wait_until(lambda plan=plan: self._may_start(plan))
                 self._run(plan)
-            self._wait_until(lambda: not self.running)
+            self._wait_until(lambda: not self.running and not self.waiting)
         finally:
             self._end_all()
             if previous is not None:
                 signal.signal(signal.SIGTERM, previous)
+
+    def _may_start(self, plan: PlannedStage) -> bool:
+        return not set(plan.after) & {*self.running, *(other.name for other in self.waiting)}
 
     def _concurrent(self) -> bool:
         return any(plan.background or plan.launch for plan in self.plans)
@@ -136,11 +141,11 @@ class Schedule:
             return
         started = time.monotonic()
         if plan.background:
-            self._start(plan)
-            logger.warning(f"{title}: runs in the background, its log is {plan.output_dir / LOG}.")
+            self.waiting.append(plan)
+            self._start_waiting()
             return
         logger.warning(f"{title}: starts in {plan.output_dir}.")
-        if self.running or plan.launch is not None:
+        if self.running or self.waiting or plan.launch is not None:
             self._start(plan)
             self._wait_until(lambda: plan.name not in self.running)
         else:
@@ -150,6 +155,13 @@ class Schedule:
 
     def _title(self, plan: PlannedStage) -> str:
         return f"[{self.plans.index(plan) + 1}/{len(self.plans)}] {plan.name}"
+
+    def _start_waiting(self) -> None:
+        for plan in list(self.waiting):
+            if self._may_start(plan):
+                self.waiting.remove(plan)
+                self._start(plan)
+                logger.warning(f"{self._title(plan)}: runs in the background, its log is {plan.output_dir / LOG}.")
 
     def _start(self, plan: PlannedStage) -> None:
         launch = plan.launch or LaunchSettings()
@@ -182,6 +194,7 @@ class Schedule:
             if plan.background:
                 logger.warning(f"{self._title(plan)}: finished in the background.")
             self.on_finish(plan)
+        self._start_waiting()
 
     def _plan(self, name: str) -> PlannedStage:
         return next(plan for plan in self.plans if plan.name == name)

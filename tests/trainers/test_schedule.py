@@ -91,7 +91,11 @@ def test_a_stage_has_the_recipes_seed_or_its_own():
 
 def test_background_stage_runs_beside_the_ones_below_it(run, tmp_path):
     """The one in the background cannot end before the last has: it wants a file of that one."""
-    stages = {"pretraining": {"background": True, "wants": "sft/stage.json"}, "alignment": {}, "sft": {}}
+    stages = {
+        "pretraining": {"background": True, "wants": "sft/stage.json"},
+        "alignment": {},
+        "sft": {"wants": "pretraining/began"},
+    }
     assert run(stages) == ["alignment", "sft", "pretraining"]
     assert moment(tmp_path / "pretraining", "began") < moment(tmp_path / "sft", "ended")
     assert moment(tmp_path / "alignment", "ended") < moment(tmp_path / "sft", "began")
@@ -106,6 +110,29 @@ def test_after_waits_for_a_background_stage(run, tmp_path):
     }
     assert run(stages) == ["sft", "pretraining", "joint"]
     assert moment(tmp_path / "pretraining", "ended") < moment(tmp_path / "joint", "began")
+
+
+def test_a_background_stage_that_waits_holds_nobody_up(run, tmp_path):
+    """Sounds of words last until the language model has ended, which stands below the encoder that waits for them."""
+    stages = {
+        "words": {"background": True, "wants": "language_model/stage.json"},
+        "encoder": {"background": True, "after": ["words"], "wants": "sft/stage.json"},
+        "language_model": {},
+        "sft": {"wants": "encoder/began"},
+        "joint": {"after": ["encoder"]},
+    }
+    assert run(stages) == ["language_model", "words", "sft", "encoder", "joint"]
+    assert moment(tmp_path / "words", "ended") < moment(tmp_path / "encoder", "began")
+    assert moment(tmp_path / "encoder", "ended") < moment(tmp_path / "joint", "began")
+
+
+def test_the_end_of_a_recipe_waits_for_waiting_stages(run):
+    stages = {
+        "words": {"background": True, "wants": "sft/stage.json"},
+        "encoder": {"background": True, "after": ["words"]},
+        "sft": {},
+    }
+    assert run(stages) == ["sft", "words", "encoder"]
 
 
 def test_finished_stages_are_skipped(run, tmp_path, caplog):
