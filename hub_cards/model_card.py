@@ -45,7 +45,7 @@ The figures above are all that was measured: on other recordings, speakers, topi
 
 ## Training
 
-`{command}`: {minutes:.0f} minutes of training in all.{earlier}
+`{command}`: {duration}.{earlier}
 
 {stages}
 
@@ -105,10 +105,17 @@ def model_card(directory: Path, address: str | None = None) -> str:
         allocation=_allocation(directory),
         command=report["command"],
         earlier=_earlier(report.get("started_from")),
-        minutes=sum(stage["seconds"] for stage in stages.values()) / 60,
+        duration=_duration(report.get("wall_seconds"), stages),
         stages=_stages_table(stages),
         sources="\n".join("| {title} | {licence} | {attribution} |".format(**row) for row in _sources(report, known)),
     )
+
+
+def _duration(wall_seconds: float | None, stages: dict[str, dict]) -> str:
+    training = sum(stage["seconds"] for stage in stages.values()) / 60
+    if wall_seconds is None:
+        return f"{training:.0f} minutes of training in all"
+    return f"{wall_seconds / 60:.0f} minutes by the clock; its stages, some of them at the same time, {training:.0f}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRP
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 
 from .evaluation import evaluate_recognition
+from .schedule import wall_seconds
 from .settings import read_sections
 from .sources import NON_SPEECH, DataSource, load_source
 from .stage import DataSection, start_stage, write_record
@@ -141,6 +142,7 @@ def describe_checkpoint(export: ExportSection, pipeline, runs: Path) -> dict[str
     return {
         "name": export.name,
         "command": command_line(),
+        "wall_seconds": wall_seconds(runs),
         "parameters": pipeline.model.num_parameters(),
         "dtype": export.dtype,
         "compute_dtype": str(pipeline.model.dtype).removeprefix("torch."),

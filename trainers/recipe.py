@@ -145,6 +145,7 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
     reports = plan_reports(recipe, plans)
     alone = ["--config", str(path), *(overrides or []), "--output_dir", recipe["output_dir"]]
     Schedule(
+        Path(recipe["output_dir"]),
         plans,
         arguments=lambda plan: ["train", plan.name, *alone],
         run_here=lambda plan: run_section(plan.stage, plan.section, plan.output_dir, plan.seed),

@@ -12,22 +12,25 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .launch import LaunchSettings
 from .settings import SettingsError, StageFailed, check_names, from_mapping
-from .stage import CLOCK, finished
+from .stage import CLOCK, WallClock, finished
 
 
 logger = logging.getLogger(__name__)
 
 LOG = "log.txt"
-# Seconds between two looks at running stages, and between two lines about them.
+# Seconds between two looks at running stages, two records of the time, and two lines about what runs.
 POLL_SECONDS = 1.0
+CLOCK_SECONDS = 10.0
 STATUS_SECONDS = 300.0
 
 
@@ -88,6 +91,7 @@ class Schedule:
     """Runs planned stages.
 
     Args:
+        folder: That of the recipe.
         plans: The stages in their order.
         arguments: Arguments of `entropy-asr` that run one of them alone.
         run_here: Runs one of them in this process.
@@ -96,11 +100,13 @@ class Schedule:
 
     def __init__(
         self,
+        folder: Path,
         plans: list[PlannedStage],
         arguments: Callable[[PlannedStage], list[str]],
         run_here: Callable[[PlannedStage], None],
         on_finish: Callable[[PlannedStage], None],
     ):
+        self.folder = folder
         self.plans = plans
         self.arguments = arguments
         self.run_here = run_here
@@ -117,11 +123,12 @@ class Schedule:
         """
         previous = signal.signal(signal.SIGTERM, _exit) if self._concurrent() else None
         try:
-            for plan in self.plans:
-                if not plan.background:
-                    self._wait_until(lambda plan=plan: self._may_start(plan))
-                self._run(plan)
-            self._wait_until(lambda: not self.running and not self.waiting)
+            with timed(self.folder):
+                for plan in self.plans:
+                    if not plan.background:
+                        self._wait_until(lambda plan=plan: self._may_start(plan))
+                    self._run(plan)
+                self._wait_until(lambda: not self.running and not self.waiting)
         finally:
             self._end_all()
             if previous is not None:
@@ -217,6 +224,33 @@ class Schedule:
                 process.kill()
                 process.wait()
         self.running.clear()
+
+
+@contextmanager
+def timed(folder: Path) -> Iterator[None]:
+    """Adds up the time of all runs of a recipe, also of those that were killed, in `clock.json` of its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clock, ended = WallClock(folder / CLOCK), threading.Event()
+
+    def keep_writing() -> None:
+        clock.write()
+        while not ended.wait(CLOCK_SECONDS):
+            clock.write()
+
+    writer = threading.Thread(target=keep_writing, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+        clock.write()
+
+
+def wall_seconds(folder: Path) -> float | None:
+    """Time that a recipe has taken in this folder, in seconds; None where stages were run one by one."""
+    path = folder / CLOCK
+    return json.loads(path.read_text(encoding="utf-8"))["seconds"] if path.exists() else None
 
 
 def _exit(signum, frame) -> None:

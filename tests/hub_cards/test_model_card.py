@@ -94,6 +94,13 @@ def test_every_checkpoint_that_training_went_on_with_is_named_with_its_command(t
     assert "second, trained by `recipe b` (`earlier/...`). Before it: first, trained by `recipe a`" in text
 
 
+def test_a_card_tells_how_long_training_took(tmp_path):
+    for wall_seconds, words in ((None, ": 10 minutes of training in all."), (480, ": 8 minutes by the clock;")):
+        write_report(tmp_path, wall_seconds=wall_seconds)
+        write_model_card(tmp_path)
+        assert words in ModelCard.load(tmp_path / "README.md").text
+
+
 def test_an_undocumented_data_source_is_an_error_that_names_it(tmp_path):
     write_report(tmp_path, data=["fsdd_digits", "my_secret_corpus"])
     with pytest.raises(KeyError, match="my_secret_corpus"):

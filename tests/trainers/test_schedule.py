@@ -16,7 +16,7 @@ import pytest
 
 from entropy_asr.trainers import schedule
 from entropy_asr.trainers.launch import LaunchSettings
-from entropy_asr.trainers.schedule import PlannedStage, Schedule, plan_stages
+from entropy_asr.trainers.schedule import PlannedStage, Schedule, plan_stages, wall_seconds
 from entropy_asr.trainers.settings import SettingsError, StageFailed
 from entropy_asr.trainers.stage import locked, write_record
 
@@ -65,7 +65,7 @@ def run(tmp_path, monkeypatch):
                 write_record(plan.output_dir, plan.stage, plan.section, {"seed": plan.seed})
             finished.append(plan.name)
 
-        Schedule(plans, arguments, here or run_here, on_finish).run()
+        Schedule(tmp_path, plans, arguments, here or run_here, on_finish).run()
         return finished
 
     return run
@@ -133,6 +133,24 @@ def test_the_end_of_a_recipe_waits_for_waiting_stages(run):
         "sft": {},
     }
     assert run(stages) == ["sft", "words", "encoder"]
+
+
+def test_the_time_of_all_runs_is_added_up(run, tmp_path):
+    assert wall_seconds(tmp_path) is None
+    (tmp_path / "clock.json").write_text('{"seconds": 100.0}')
+    with pytest.raises(StageFailed):
+        run({"a": {"launch": {"environment": {}}, "status": 3}})
+    after_failure = wall_seconds(tmp_path)
+    assert 100 < after_failure < 160
+    run({"a": {}})
+    assert after_failure < wall_seconds(tmp_path) < 220
+
+
+def test_time_is_on_record_while_a_recipe_runs(run, tmp_path):
+    """Whoever kills it leaves that."""
+    seen = []
+    run({"a": {}}, here=lambda plan: plan.output_dir.mkdir() or time.sleep(0.2) or seen.append(wall_seconds(tmp_path)))
+    assert seen[0] is not None
 
 
 def test_finished_stages_are_skipped(run, tmp_path, caplog):
