@@ -253,8 +253,9 @@ def test_synthetic_recipe_runs_all_stages(small_tiny, tmp_path):
         assert all(math.isfinite(loss) for loss in losses)
         assert bool(losses) == (name != "checkpoint")
         assert (tmp_path / name / "model.safetensors").is_file()
-    results = json.loads((tmp_path / "checkpoint" / "results.json").read_text())["results"]
-    assert results["espeak-ng en"]["utterances"] == 3
+    report = json.loads((tmp_path / "checkpoint" / "results.json").read_text())
+    assert report["results"]["espeak-ng en"]["utterances"] == 3
+    assert 0 < report["wall_seconds"] <= json.loads((tmp_path / "clock.json").read_text())["seconds"]
     assert isinstance(load_pipeline(tmp_path / "checkpoint")(np.zeros(8000, np.float32))["text"], str)
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
