@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PeftModel
+from torch import nn
 from transformers import AutoFeatureExtractor, AutoTokenizer, FeatureExtractionMixin, Trainer
 from trl import SFTConfig, SFTTrainer
 
@@ -28,6 +29,7 @@ from .label_positions import score_labels_only
 from .recognition import RecognitionEvaluationMixin
 from .settings import SettingsError, read_sections
 from .sharding import whole_state
+from .shared_prompts import sees_everything, share_prompts
 from .snapshots import first_snapshot
 from .stage import DataSection, run_trainer, start_stage, write_record
 
@@ -40,10 +42,13 @@ class ASRSFTConfig(SpeechArguments, SFTConfig):
         language_prompt_probability: Share of training examples whose prompt names the language, so that a request for
             a language is honoured at inference.
         max_new_tokens: Longest transcription generated in evaluation, in tokens.
+        share_prompts: Compute what all prompts of a batch begin with once, see [`~shared_prompts`]. None: where it is
+            possible; True refuses to train where it is not.
     """
 
     language_prompt_probability: float = field(default=0.3, metadata={"help": "Share of prompts with a language."})
     max_new_tokens: int = field(default=128, metadata={"help": "Longest transcription in evaluation."})
+    share_prompts: bool | None = field(default=None, metadata={"help": "Compute common beginnings of prompts once."})
     # Unlike TRL: small models and CPUs are the default, recipes for GPUs switch these on.
     bf16: bool | None = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
     gradient_checkpointing: bool = field(default=False, metadata={"help": "Save memory by computing twice."})
@@ -85,7 +90,25 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
             args.ddp_find_unused_parameters = False
         super().__init__(model, args, processing_class=processing_class, data_collator=collator, **kwargs)
         inner = self.accelerator.unwrap_model(self.model)
-        score_labels_only(inner.get_base_model() if isinstance(inner, PeftModel) else inner)
+        inner = inner.get_base_model() if isinstance(inner, PeftModel) else inner
+        score_labels_only(inner)
+        self._share_prompts(inner.model.language_model)
+
+    def _share_prompts(self, language_model: nn.Module) -> None:
+        parallelism, fsdp = self.accelerator.parallelism_config, getattr(self.accelerator.state, "fsdp_plugin", None)
+        # Layers computed a second time, for their gradients, would add to the keys and values once more.
+        recomputes = self.args.gradient_checkpointing or (fsdp is not None and fsdp.activation_checkpointing)
+        hindrances = {
+            "activation (gradient) checkpointing computes layers twice": recomputes,
+            "torch_compile wants sequences in one piece": self.args.torch_compile,
+            "context parallelism cuts sequences up": parallelism is not None and parallelism.cp_enabled,
+            "not all layers of this language model see all that came before": not sees_everything(language_model),
+        }
+        found = next((hindrance for hindrance, is_there in hindrances.items() if is_there), None)
+        if found and self.args.share_prompts:
+            raise ValueError(f"share_prompts: {found}.")
+        if found is None and self.args.share_prompts is not False:
+            share_prompts(language_model)
 
 
 @dataclass

@@ -1,0 +1,71 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The beginning that all prompts of a batch have in common, computed once for all of them.
+
+A prompt says the same before each utterance: 20 tokens of it where a spoken word has about ten of its own.
+"""
+
+import functools
+
+import torch
+from torch import nn
+from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+
+def sees_everything(language_model: nn.Module) -> bool:
+    """Whether each layer of a decoder sees all that came before, not a window of it or a state."""
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=language_model.config).layers)
+
+
+def share_prompts(language_model: nn.Module) -> None:
+    """Let a language model compute a batch's common beginning once; changed in place.
+
+    The others read its keys and values, as they would read a cache. Hidden states and gradients stay what they are, up
+    to rounding; with dropout, the beginning is dropped alike in all rows.
+
+    Args:
+        language_model: Decoder of transformers without a head, called with `inputs_embeds`; see [`sees_everything`].
+    """
+    plain_forward = language_model.forward
+
+    @functools.wraps(plain_forward)
+    def forward(inputs_embeds=None, attention_mask=None, **kwargs):
+        length = 0 if _asks_for_more(kwargs) else common_length(inputs_embeds, attention_mask)
+        if not length:
+            return plain_forward(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
+        kwargs["use_cache"] = True
+        start = plain_forward(inputs_embeds=inputs_embeds[:1, :length], **kwargs)
+        kwargs["past_key_values"] = start.past_key_values
+        start.past_key_values.batch_repeat_interleave(len(inputs_embeds))
+        rest = plain_forward(inputs_embeds=inputs_embeds[:, length:], attention_mask=attention_mask, **kwargs)
+        hidden = start.last_hidden_state.expand(len(inputs_embeds), -1, -1)
+        return BaseModelOutputWithPast(last_hidden_state=torch.cat([hidden, rest.last_hidden_state], dim=1))
+
+    language_model.forward = forward
+
+
+def _asks_for_more(arguments: dict) -> bool:
+    """Whether a call goes on from a cache, has positions of its own, or wants what is not put together again here."""
+    given = ("input_ids", "position_ids", "past_key_values")
+    wanted = ("use_cache", "output_hidden_states", "output_attentions")
+    return any(arguments.get(name) is not None for name in given) or any(arguments.get(name) for name in wanted)
+
+
+@torch.no_grad()
+def common_length(inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None) -> int:
+    """Number of positions from the first on that are the same in all rows, the last position not among them.
+
+    Args:
+        inputs_embeds: `(B, S, hidden_size)`.
+        attention_mask: `(B, S)`, 0 at padding, which is not shared. Masks of another form share nothing.
+    """
+    batch_size, sequence_length = inputs_embeds.shape[:2]
+    if batch_size < 2:
+        return 0
+    same = (inputs_embeds[1:] == inputs_embeds[:1]).all(-1).all(0)
+    if attention_mask is not None:
+        if not isinstance(attention_mask, torch.Tensor) or attention_mask.shape != inputs_embeds.shape[:2]:
+            return 0
+        same &= attention_mask.bool().all(0)
+    return min(int(same.long().cumprod(0).sum()), sequence_length - 1)
