@@ -277,10 +277,10 @@ class EncoderSwapper(TrainerCallback):
 
 
 def first_step_after_final_swap(final_steps: float, max_steps: int) -> int:
-    """Number of steps after which only the finished encoder is trained on.
+    """Number of steps after which only the finished encoder is trained on; beyond the last if it is not waited for.
 
     Args:
-        final_steps: Steps to train on it, or their share if below 1.
+        final_steps: Steps to train on it, or their share if below 1. 0: it is not waited for.
         max_steps: All steps.
 
     Raises:
@@ -289,7 +289,7 @@ def first_step_after_final_swap(final_steps: float, max_steps: int) -> int:
     steps = math.ceil(final_steps * max_steps) if final_steps < 1 else int(final_steps)
     if steps > max_steps:
         raise ValueError(f"final_steps={final_steps} are more than all {max_steps} steps.")
-    return max_steps - steps
+    return max_steps - steps if steps else max_steps + 1
 
 
 def plain_model(trainer: Trainer) -> nn.Module:

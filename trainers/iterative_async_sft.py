@@ -26,7 +26,8 @@ class IterativeAsyncSFTConfig(ASRSFTConfig):
         swap_plan: Record of an earlier run (`encoder_swaps.json` among its checkpoints) to replay.
         swap_interval: Optimizer steps between two looks at the store.
         final_steps: Steps (a share of all if below 1) to train on the finished encoder. Before the first of them the
-            run waits for pretraining to end; where that ends earlier, the finished encoder comes in at once.
+            run waits for pretraining to end; where that ends earlier, the finished encoder comes in at once. 0: the
+            run waits for nothing and ends on the newest encoder there is.
         swap_poll_seconds: Seconds between two looks while the run waits.
     """
 

@@ -150,6 +150,13 @@ def test_store_is_looked_at_every_so_many_steps(components, tmp_path, store):
     ]
 
 
+def test_without_final_steps_pretraining_may_go_on(components, tmp_path, store, monkeypatch):
+    monkeypatch.setattr(snapshots.time, "sleep", lambda seconds: pytest.fail("nothing is to be waited for"))
+    watcher = Watcher(store, {1: lambda: publish(store, 200)})
+    build(components, tmp_path, callbacks=[watcher], final_steps=0).train()
+    assert watcher.trained_on[-1] == "000000200-drift"
+
+
 def test_finished_encoder_is_waited_for_though_nothing_else_is(components, tmp_path, store, monkeypatch, caplog):
     """Pretraining is slower here: the last two steps wait until it has ended."""
     looks = []
@@ -176,7 +183,7 @@ def test_drifted_encoder_is_not_taken_for_the_finished_one(components, tmp_path,
     assert watcher.trained_on == ["000000100-drift"] * 4 + ["000000300-final"] * 2
 
 
-@pytest.mark.parametrize(("share", "steps", "expected"), [(0.5, 6, 3), (0.4, 6, 3), (2, 6, 4), (0, 6, 6), (6, 6, 0)])
+@pytest.mark.parametrize(("share", "steps", "expected"), [(0.5, 6, 3), (0.4, 6, 3), (2, 6, 4), (0, 6, 7), (6, 6, 0)])
 def test_steps_on_the_finished_encoder_are_a_number_or_a_share(share, steps, expected):
     assert first_step_after_final_swap(share, steps) == expected
 
