@@ -238,7 +238,8 @@ def prompt_texts() -> list[str]:
 def build_blocks(section: TextSection, pieces: list, tokenizer: PreTrainedTokenizerFast) -> Dataset:
     """Training sequences of `block_size` tokens: examples one after another, in a random order.
 
-    Columns: `input_ids`, and `labels` with -100 on phonemes.
+    Columns: `input_ids`, `labels` with -100 on phonemes, and `position_ids`, which start anew with each example:
+    transformers takes that for examples that must not see one another.
     """
     phonemizer = EntropyASRPhonemeTokenizer()
     rng = np.random.default_rng(section.seed)
@@ -254,17 +255,18 @@ def build_blocks(section: TextSection, pieces: list, tokenizer: PreTrainedTokeni
     targets = [text + END_OF_TEXT for text, _, _ in pieces]
     input_ids = tokenizer(inputs, add_special_tokens=False).input_ids
     target_ids = tokenizer(targets, add_special_tokens=False).input_ids
-    ids, labels = [], []
+    ids, labels, positions = [], [], []
     for index in rng.permutation(len(pieces)):
-        ids += input_ids[index] + target_ids[index]
+        example = input_ids[index] + target_ids[index]
+        ids += example
         labels += [-100] * len(input_ids[index]) + target_ids[index]
+        positions += range(len(example))
     size = section.block_size
     starts = range(0, len(ids) - size + 1, size)
     if not starts:
         raise ValueError(f"data: {len(ids)} tokens of text do not fill one block of {size}.")
-    return Dataset.from_dict(
-        {"input_ids": [ids[i : i + size] for i in starts], "labels": [labels[i : i + size] for i in starts]}
-    )
+    columns = {"input_ids": ids, "labels": labels, "position_ids": positions}
+    return Dataset.from_dict({name: [values[i : i + size] for i in starts] for name, values in columns.items()})
 
 
 def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:

@@ -4,7 +4,9 @@
 
 import numpy as np
 import pytest
-from training_helpers import make_rows
+import torch
+from training_helpers import make_rows, small_text_config
+from transformers import Qwen3ForCausalLM
 
 from entropy_asr.modeling import EntropyASRPhonemeTokenizer
 from entropy_asr.trainers.lm_pretraining import (
@@ -74,6 +76,22 @@ def test_texts_are_learnt_and_phonemes_are_not(tokenizer):
     phonemes = " ".join(EntropyASRPhonemeTokenizer().phonemize("红狗在学校睡觉", "zh"))
     unlearnt = tokenizer.decode(ids[labels == -100])
     assert f"<|im_start|>user\n{phonemes}<|im_end|>\n<|im_start|>assistant\n" in unlearnt
+
+
+def test_an_example_does_not_see_its_neighbours(tokenizer):
+    pieces = [("the red dog runs", "en", True), ("红狗在学校睡觉", "zh", True)] * 10
+    blocks = build_blocks(TextSection(block_size=128, phoneme_errors=0.0), pieces, tokenizer).with_format("torch")
+    torch.manual_seed(0)
+    model = Qwen3ForCausalLM(small_text_config(len(tokenizer))).eval()
+    positions = blocks[0]["position_ids"]
+    first, second, third = (positions == 0).nonzero().flatten()[:3].tolist()
+    assert first == 0
+    with torch.no_grad():
+        # Trainer switches the cache off too, without which transformers does not look at where positions start anew.
+        inputs = {name: values[None] for name, values in blocks[0].items()}
+        in_block = model(**inputs, use_cache=False).logits[0, second:third]
+        alone = model(blocks[0]["input_ids"][None, second:third]).logits[0]
+    torch.testing.assert_close(in_block, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_too_little_text_is_an_error(tokenizer):
