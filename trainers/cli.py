@@ -110,6 +110,7 @@ def _add_transcribe(commands: Any) -> None:
 def _add_hotword_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hotwords",
+        action="extend",
         nargs="+",
         metavar="W",
         help="words to listen for (extra: hotwords); or one file: a word a line, or an index that `hotwords` built",
@@ -214,7 +215,12 @@ def _add_evaluate(commands: Any) -> None:
         commands, "evaluate", run_evaluate, "Measure WER (English) and CER (Mandarin) on data sets by generation."
     )
     parser.add_argument(
-        "--dataset", nargs="+", required=True, metavar="D", help="Hub id, folder or parquet file; several are allowed"
+        "--dataset",
+        action="extend",
+        nargs="+",
+        required=True,
+        metavar="D",
+        help="Hub id, folder or parquet file; several are allowed",
     )
     parser.add_argument("--split", default="test", help="default: %(default)s")
     parser.add_argument("--language", choices=LANGUAGES, help="of all rows (default: the data set's column)")
@@ -229,12 +235,13 @@ def _add_report(commands: Any) -> None:
     parser = _add_command(commands, "report", run_report, text)
     parser.add_argument(
         "--model",
-        action="append",
+        action="extend",
+        nargs="+",
         required=True,
         metavar="M",
-        help="folder or Hub id of a checkpoint or of any speech encoder; repeat it, the earliest stage first",
+        help="folder or Hub id of a checkpoint or of any speech encoder; of several, the earliest stage first",
     )
-    parser.add_argument("--dataset", action="append", required=True, metavar="D", help="as for evaluate; repeat it")
+    parser.add_argument("--dataset", action="extend", nargs="+", required=True, metavar="D", help="as for evaluate")
     parser.add_argument("--split", default="test", help="default: %(default)s")
     parser.add_argument("--language", choices=LANGUAGES, help="of all rows (default: the data set's column)")
     parser.add_argument("--output_dir", type=Path, default=Path("report"), metavar="D", help="default: %(default)s")

@@ -335,11 +335,21 @@ def make_dataset(folder, texts: dict[int, str], language: str) -> str:
     return str(folder)
 
 
-def test_evaluate_reports_each_data_set_in_its_own_unit(pipeline, tmp_path, capsys):
+@pytest.mark.parametrize("between", [[], ["--dataset"]], ids=["several", "repeated"])
+def test_evaluate_reports_each_data_set_in_its_own_unit(pipeline, tmp_path, capsys, between):
     english = make_dataset(tmp_path / "spoken", {10: "length 10", 20: "long 20"}, "en")
     noise = make_dataset(tmp_path / "noise", {30: ""}, "none")
     output, transcripts = tmp_path / "out" / "results.json", tmp_path / "out" / "transcripts.jsonl"
-    arguments = ["--dataset", english, noise, "--output", str(output), "--save_transcripts", str(transcripts)]
+    arguments = [
+        "--dataset",
+        english,
+        *between,
+        noise,
+        "--output",
+        str(output),
+        "--save_transcripts",
+        str(transcripts),
+    ]
     assert cli.main(["evaluate", "--model", "some/model", *arguments, "--num_beams", "2"]) == 0
 
     report = json.loads(output.read_text())
