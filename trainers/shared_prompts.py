@@ -30,10 +30,11 @@ def share_prompts(language_model: nn.Module) -> None:
     plain_forward = language_model.forward
 
     @functools.wraps(plain_forward)
-    def forward(inputs_embeds=None, attention_mask=None, **kwargs):
-        length = 0 if _asks_for_more(kwargs) else common_length(inputs_embeds, attention_mask)
+    def forward(*args, inputs_embeds=None, attention_mask=None, **kwargs):
+        plain = args or inputs_embeds is None or _asks_for_more(kwargs)
+        length = 0 if plain else common_length(inputs_embeds, attention_mask)
         if not length:
-            return plain_forward(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
+            return plain_forward(*args, inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
         kwargs["use_cache"] = True
         start = plain_forward(inputs_embeds=inputs_embeds[:1, :length], **kwargs)
         kwargs["past_key_values"] = start.past_key_values
@@ -47,7 +48,7 @@ def share_prompts(language_model: nn.Module) -> None:
 
 def _asks_for_more(arguments: dict) -> bool:
     """Whether a call goes on from a cache, has positions of its own, or wants what is not put together again here."""
-    given = ("input_ids", "position_ids", "past_key_values")
+    given = ("position_ids", "past_key_values")
     wanted = ("use_cache", "output_hidden_states", "output_attentions")
     return any(arguments.get(name) is not None for name in given) or any(arguments.get(name) for name in wanted)
 

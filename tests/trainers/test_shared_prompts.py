@@ -133,3 +133,7 @@ def test_caches_positions_and_hidden_states_are_left_to_the_model():
             expected, given = plain(**inputs, **wanted), shared(**inputs, **wanted)
         assert given.keys() == expected.keys()
         torch.testing.assert_close(given.last_hidden_state, expected.last_hidden_state, rtol=0, atol=0)
+    ids = torch.tensor([[1, 2, 3], [1, 2, 4]])
+    with torch.no_grad():
+        expected, given = plain(ids), shared(ids)
+    torch.testing.assert_close(given.last_hidden_state, expected.last_hidden_state, rtol=0, atol=0)
