@@ -340,16 +340,8 @@ def test_evaluate_reports_each_data_set_in_its_own_unit(pipeline, tmp_path, caps
     english = make_dataset(tmp_path / "spoken", {10: "length 10", 20: "long 20"}, "en")
     noise = make_dataset(tmp_path / "noise", {30: ""}, "none")
     output, transcripts = tmp_path / "out" / "results.json", tmp_path / "out" / "transcripts.jsonl"
-    arguments = [
-        "--dataset",
-        english,
-        *between,
-        noise,
-        "--output",
-        str(output),
-        "--save_transcripts",
-        str(transcripts),
-    ]
+    datasets = ["--dataset", english, *between, noise]
+    arguments = [*datasets, "--output", str(output), "--save_transcripts", str(transcripts)]
     assert cli.main(["evaluate", "--model", "some/model", *arguments, "--num_beams", "2"]) == 0
 
     report = json.loads(output.read_text())
