@@ -113,7 +113,7 @@ def test_transcribe_passes_hotwords_times_and_guards_on(pipeline, tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("Kaldi\n\n  New York \n", encoding="utf-8")
     options = ["--format", "json", "--confidence", "--timestamps", "phoneme", "--no_guards"]
-    for hotwords in ([str(words)], ["Kaldi", "New York"]):
+    for hotwords in ([str(words)], ["Kaldi", "New York"], ["Kaldi", "--hotwords", "New York"]):
         arguments = [file, "--model", "m", "--hotwords", *hotwords, "--hotword_tolerance", "0.2", *options]
         assert cli.main(["transcribe", *arguments]) == 0
     expected = {
@@ -128,7 +128,7 @@ def test_transcribe_passes_hotwords_times_and_guards_on(pipeline, tmp_path):
         "hotwords": ["Kaldi", "New York"],
         "hotword_tolerance": 0.2,
     }
-    assert pipeline.calls == [expected] * 2
+    assert pipeline.calls == [expected] * 3
 
 
 def test_index_of_hotwords_is_built_once_and_read_by_transcribe(pipeline, tmp_path, capsys):
