@@ -274,7 +274,7 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
 
         Args:
             encoder: an `EntropyASRForCTC` or any transformers speech model, or where to load one from. Of a CTC model
-                of ours the phoneme head is taken too.
+                and of a full model of ours a trained phoneme head is taken too.
             language_model: a causal language model, or where to load one from.
             audio_token_id: id of the audio placeholder in the language model's tokenizer.
             vocab_size: size to which embeddings are resized when the tokenizer got new tokens.
@@ -287,7 +287,7 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         if vocab_size is not None and vocab_size > language_model.config.vocab_size:
             language_model.resize_token_embeddings(vocab_size)
         phoneme_head, config_kwargs = cls._phoneme_component(encoder, config_kwargs)
-        audio_tower = encoder_half(encoder) if phoneme_head is None else encoder.audio_tower
+        audio_tower = encoder_half(encoder)
         config = EntropyASRConfig(
             audio_config=_part_of_model(audio_tower.config),
             text_config=_part_of_model(language_model.config),
@@ -312,15 +312,17 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
 
     @staticmethod
     def _phoneme_component(encoder: PreTrainedModel, config_kwargs: dict) -> tuple[nn.Module | None, dict]:
-        """Phoneme head of a CTC model of ours, and the configuration completed by what it fixes."""
-        # CODEPATH: a CTC model of this project brings a phoneme head, a speech encoder of transformers brings none.
-        if encoder.config.model_type != "entropy_asr_ctc":
+        """Phoneme head of a model of ours, and the configuration completed by what it fixes."""
+        config = encoder.config
+        # CODEPATH: a CTC model or a full model of this project brings a phoneme head; a speech encoder of transformers
+        # brings none.
+        if config.model_type == "entropy_asr_ctc":
+            fixed = {"phoneme_vocab_size": config.vocab_size, "phoneme_blank_token_id": config.pad_token_id}
+        elif config.model_type == "entropy_asr" and config.phoneme_head_trained:
+            fixed = {name: getattr(config, name) for name in ("phoneme_vocab_size", "phoneme_blank_token_id")}
+        else:
             return None, config_kwargs
-        fixed = {
-            "phoneme_vocab_size": encoder.config.vocab_size,
-            "phoneme_blank_token_id": encoder.config.pad_token_id,
-            "audio_length_stages": encoder.config.audio_length_stages,
-        }
+        fixed["audio_length_stages"] = config.audio_length_stages
         return encoder.phoneme_head, {**fixed, **config_kwargs}
 
     @auto_docstring(custom_intro="Audio embeddings in the language model's space.")

@@ -688,9 +688,11 @@ def encoder_half(model: PreTrainedModel) -> PreTrainedModel:
 
     Parakeet's CTC and transducer models have no backbone class: their encoder is a module with its own configuration.
     """
-    # CODEPATH: a full model of this project.
+    # CODEPATH: a full model of this project, and a CTC model of this project.
     if model.config.model_type == "entropy_asr":
         return model.model.audio_tower
+    if model.config.model_type == "entropy_asr_ctc":
+        return model.audio_tower
     if model.config.is_encoder_decoder or "encoder_config" in model.config.sub_configs:
         return model.get_encoder()
     return model.base_model

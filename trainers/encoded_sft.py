@@ -238,6 +238,11 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     model, processor = settings.model.build(output_dir)
     if model.config.audio_config.model_type != "entropy_asr_encoder":
         raise SettingsError("encoded_sft: only the encoder of this project has phonemes to cut frames by.")
+    if settings.data.text and not model.config.phoneme_head_trained:
+        raise SettingsError(
+            "encoded_sft: data.text is heard through frames that a phoneme head finds, and this model's was never "
+            "trained (`phoneme_head_trained`): leave data.text out, or train it with `entropy-asr train phoneme_head`."
+        )
     collator = EncodedCollator(processor.feature_extractor)
     with settings.training.main_process_first(desc="data"):
         encoded = _prepare_rows(settings, model, processor)

@@ -175,12 +175,14 @@ class UnitInventory:
     Args:
         speech: Recordings to cut from.
         max_silence: Longest silence at either end, in frames.
+        max_unit: Longest phoneme that is taken, in frames, where the recordings have shorter ones: a pause inside an
+            utterance is counted to the phonemes around it, and belongs to neither.
     """
 
     # Contexts from the closest to none: whether the phoneme before and the one after must be the same.
     CONTEXTS = ((True, True), (True, False), (False, True), (False, False))
 
-    def __init__(self, speech: EncodedSpeech, max_silence: int = 12):
+    def __init__(self, speech: EncodedSpeech, max_silence: int = 12, max_unit: int = 10):
         self.speech = speech
         self.max_silence = max_silence
         row, phoneme, start, end = speech.units.T
@@ -188,7 +190,7 @@ class UnitInventory:
         self._start, self._end = offsets[row] + start, offsets[row] + end
         self._phoneme, self._row = phoneme, row
         self._base = int(phoneme.max(initial=0)) + 1
-        usable = self._end > self._start
+        usable = _usable(phoneme, end - start, max_unit)
         before, after = np.roll(phoneme, 1), np.roll(phoneme, -1)
         self._tables = [
             _Table(self._keys(phoneme, before * left, after * right), usable) for left, right in self.CONTEXTS
@@ -238,6 +240,13 @@ class UnitInventory:
             return self.speech.frames[:0]
         start, end = int(self._start[unit]), int(self._end[unit])
         return self.speech.frames[start : min(end, start + int(rng.integers(self.max_silence + 1)))]
+
+
+def _usable(phoneme: np.ndarray, length: np.ndarray, max_unit: int) -> np.ndarray:
+    """Which units may be taken: not the empty ones, nor the long ones of phonemes that have others; silence may."""
+    short = (length > 0) & (length <= max_unit)
+    never_short = np.bincount(phoneme, short) == 0
+    return (length > 0) & (short | never_short[phoneme] | (phoneme == 0))
 
 
 class _Table:

@@ -164,6 +164,23 @@ def language_model_of(config: EntropyASRConfig):
     return Qwen3ForCausalLM(config.text_config).eval()
 
 
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_full_model_gives_its_encoder_and_its_phoneme_head_if_that_was_trained(trained):
+    full = build_model(small_config(phoneme_head_trained=trained))
+    joined = EntropyASRForConditionalGeneration.from_components(
+        full, language_model_of(small_config()), audio_token_id=3
+    )
+    assert same_state(joined.model.audio_tower, full.model.audio_tower)
+    assert joined.config.phoneme_head_trained == trained
+    assert same_state(joined.phoneme_head, full.phoneme_head) == trained
+
+
+def same_state(one, other) -> bool:
+    """Whether two modules have the same weights."""
+    state = other.state_dict()
+    return all(torch.equal(state[name], weights) for name, weights in one.state_dict().items())
+
+
 def test_the_placeholder_is_never_generated(processor, waveforms):
     joined = EntropyASRForConditionalGeneration.from_components(
         build_model(small_config()).model.audio_tower, language_model_of(small_config()), audio_token_id=3

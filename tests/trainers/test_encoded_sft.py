@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from training_helpers import die_at, make_rows, same_tensors
 from transformers import Trainer
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
 from entropy_asr.trainers.collation import FeatureCollator, TranscriptionCollator
 from entropy_asr.trainers.encoded_sft import (
     EncodedCollator,
@@ -24,6 +24,7 @@ from entropy_asr.trainers.encoded_speech import EncodedSpeech, UnitInventory, en
 from entropy_asr.trainers.encoder_pretraining import add_phoneme_ids
 from entropy_asr.trainers.keywords import ContextConfig, draw_hints
 from entropy_asr.trainers.recipe import run_section
+from entropy_asr.trainers.settings import SettingsError
 from entropy_asr.trainers.sft import SFTModelSection
 from entropy_asr.trainers.sources import SpeechDataset
 
@@ -70,6 +71,15 @@ def test_joined_phonemes_come_from_the_same_neighbourhood():
     assert inventory.has([5, 9]) and not inventory.has([5, 4])
     with pytest.raises(ValueError, match="Phoneme 4"):
         inventory.frames([5, 4], np.random.default_rng(0))
+
+
+def test_a_pause_is_not_taken_for_a_phoneme():
+    inventory = inventory_of([[(0, 2), (5, 30), (6, 11), (0, 1)], [(0, 1), (5, 2), (7, 3), (0, 40)]])
+    for seed in range(20):
+        phonemes = inventory.frames([5, 6], np.random.default_rng(seed)).astype(int)[:, 2].tolist()
+        # 5 was said in two frames; no shorter 6 was recorded.
+        assert phonemes.count(5) == 2 and phonemes.count(6) == 11
+    assert inventory.expected_length([5, 6]) == inventory.expected_length([]) + 13
 
 
 def test_expected_length_is_the_mean_of_what_is_joined(encoded):
@@ -206,3 +216,13 @@ def test_what_cannot_be_done_is_refused(tmp_path):
         EncodedSFTConfig(output_dir=str(tmp_path), eval_strategy="steps", eval_steps=1, use_cpu=True)
     with pytest.raises(ValueError, match="frozen"):
         EncodedSFTConfig(output_dir=str(tmp_path), freeze=[], use_cpu=True)
+
+
+def test_text_is_not_heard_through_an_untrained_phoneme_head(components, tmp_path):
+    model = EntropyASRForConditionalGeneration.from_pretrained(components / "full")
+    model.config.phoneme_head_trained = False
+    model.save_pretrained(tmp_path / "full")
+    EntropyASRProcessor.from_pretrained(components / "full").save_pretrained(tmp_path / "full")
+    section = stage_settings(components, tmp_path) | {"model": {"path": str(tmp_path / "full")}}
+    with pytest.raises(SettingsError, match="phoneme head"):
+        run_section("encoded_sft", section, tmp_path / "run", 7)
