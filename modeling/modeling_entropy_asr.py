@@ -319,7 +319,10 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         if config.model_type == "entropy_asr_ctc":
             fixed = {"phoneme_vocab_size": config.vocab_size, "phoneme_blank_token_id": config.pad_token_id}
         elif config.model_type == "entropy_asr" and config.phoneme_head_trained:
-            fixed = {name: getattr(config, name) for name in ("phoneme_vocab_size", "phoneme_blank_token_id")}
+            fixed = {
+                "phoneme_vocab_size": config.phoneme_vocab_size,
+                "phoneme_blank_token_id": config.phoneme_blank_token_id,
+            }
         else:
             return None, config_kwargs
         fixed["audio_length_stages"] = config.audio_length_stages

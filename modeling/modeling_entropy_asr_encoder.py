@@ -688,7 +688,7 @@ def encoder_half(model: PreTrainedModel) -> PreTrainedModel:
 
     Parakeet's CTC and transducer models have no backbone class: their encoder is a module with its own configuration.
     """
-    # CODEPATH: a full model of this project, and a CTC model of this project.
+    # CODEPATH: a full model and a CTC model of this project; the others are of transformers.
     if model.config.model_type == "entropy_asr":
         return model.model.audio_tower
     if model.config.model_type == "entropy_asr_ctc":

@@ -244,9 +244,10 @@ class UnitInventory:
 
 def _usable(phoneme: np.ndarray, length: np.ndarray, max_unit: int) -> np.ndarray:
     """Which units may be taken: not the empty ones, nor the long ones of phonemes that have others; silence may."""
-    short = (length > 0) & (length <= max_unit)
+    filled = length > 0
+    short = filled & (length <= max_unit)
     never_short = np.bincount(phoneme, short) == 0
-    return (length > 0) & (short | never_short[phoneme] | (phoneme == 0))
+    return filled & (short | never_short[phoneme] | (phoneme == 0))
 
 
 class _Table:

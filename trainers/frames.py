@@ -105,12 +105,12 @@ def load_speech_encoder(path: str, device: str | None = None, name: str | None =
     processor = EntropyASRProcessor.from_pretrained(path) if full else None
     extractor = processor.feature_extractor if processor else AutoFeatureExtractor.from_pretrained(path)
     name = name or Path(path).resolve().name
+    audio_tower = encoder_half(model)
     if model_type not in classes:
-        audio_tower = encoder_half(model)
         return SpeechEncoder(name, audio_tower, extractor, encoder_length_stages(audio_tower.config))
     return SpeechEncoder(
         name=name,
-        audio_tower=full.model.audio_tower if full else model.audio_tower,
+        audio_tower=audio_tower,
         feature_extractor=extractor,
         length_stages=model.config.audio_length_stages,
         phoneme_head=model.phoneme_head if full is None or full.config.phoneme_head_trained else None,

@@ -117,8 +117,8 @@ class SFTModelSection:
 
     Args:
         path: A full model to go on with (folder or Hub id). Otherwise, to join two checkpoints:
-        encoder: A CTC model of stage 1, or any speech encoder of transformers, with its feature extractor. Beside
-            `path`: a CTC model whose encoder and phoneme head take the place of the full model's.
+        encoder: A CTC model of stage 1, a full model, or any speech encoder of transformers, each with its feature
+            extractor. Beside `path`: a CTC model whose encoder and phoneme head take the place of the full model's.
         encoder_snapshots: In place of `encoder`: folder that encoder pretraining, which goes on meanwhile, publishes
             its encoders in ([`~snapshots.EncoderSnapshots`]). The first one is waited for and taken.
         language_model: A causal language model with its tokenizer.

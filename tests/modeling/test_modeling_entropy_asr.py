@@ -158,6 +158,12 @@ def test_embeddings_in_place_of_ids_give_the_same_logits(model, processor, wavef
         assert torch.equal(model(**inputs).logits, expected)
 
 
+def same_state(one, other) -> bool:
+    """Whether two modules have the same weights."""
+    state = other.state_dict()
+    return all(torch.equal(state[name], weights) for name, weights in one.state_dict().items())
+
+
 def language_model_of(config: EntropyASRConfig):
     """A causal language model with the weights of a full model's."""
     torch.manual_seed(2)
@@ -166,19 +172,13 @@ def language_model_of(config: EntropyASRConfig):
 
 @pytest.mark.parametrize("trained", [True, False])
 def test_a_full_model_gives_its_encoder_and_its_phoneme_head_if_that_was_trained(trained):
-    full = build_model(small_config(phoneme_head_trained=trained))
+    full = build_model(small_config(phoneme_head_trained=trained, phoneme_vocab_size=40))
     joined = EntropyASRForConditionalGeneration.from_components(
         full, language_model_of(small_config()), audio_token_id=3
     )
     assert same_state(joined.model.audio_tower, full.model.audio_tower)
     assert joined.config.phoneme_head_trained == trained
     assert same_state(joined.phoneme_head, full.phoneme_head) == trained
-
-
-def same_state(one, other) -> bool:
-    """Whether two modules have the same weights."""
-    state = other.state_dict()
-    return all(torch.equal(state[name], weights) for name, weights in one.state_dict().items())
 
 
 def test_the_placeholder_is_never_generated(processor, waveforms):
@@ -209,8 +209,7 @@ def test_saved_model_loads_equal(model, processor, waveforms, auto_class, tmp_pa
     model.save_pretrained(tmp_path)
     loaded = auto_class.from_pretrained(tmp_path)
     assert type(loaded) is EntropyASRForConditionalGeneration
-    state = loaded.state_dict()
-    assert all(torch.equal(state[name], weights) for name, weights in model.state_dict().items())
+    assert same_state(model, loaded)
     assert loaded.lm_head.weight is loaded.get_input_embeddings().weight
     inputs = processor(waveforms[:2])
     assert torch.equal(generate(loaded, inputs), generate(model, inputs))

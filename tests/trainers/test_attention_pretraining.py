@@ -176,6 +176,12 @@ def test_stage_gives_an_encoder_that_the_next_stage_joins(components, tmp_path):
     assert decoder.config.vocab_size == len(AutoTokenizer.from_pretrained(tmp_path / "decoder"))
 
 
+@pytest.mark.parametrize("name", ["encoder", "full"])
+def test_encoder_of_a_model_of_ours_can_be_trained(components, name):
+    encoder = AttentionModelSection(path=str(components / name)).build_encoder()
+    assert type(encoder) is EntropyASREncoder
+
+
 def test_encoder_of_transformers_can_be_trained(rows, tmp_path):
     config = WhisperConfig(
         d_model=32,
