@@ -314,10 +314,10 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
     def _phoneme_component(encoder: PreTrainedModel, config_kwargs: dict) -> tuple[nn.Module | None, dict]:
         """Phoneme head of a model of ours, and the configuration completed by what it fixes."""
         config = encoder.config
-        # CODEPATH: a CTC model or a full model of this project brings a phoneme head; a speech encoder of transformers
-        # brings none.
+        # CODEPATH: a CTC model of this project brings its phoneme head; a speech encoder of transformers has none.
         if config.model_type == "entropy_asr_ctc":
             fixed = {"phoneme_vocab_size": config.vocab_size, "phoneme_blank_token_id": config.pad_token_id}
+        # CODEPATH: a full model brings its head where a stage has trained it; random weights would count as trained.
         elif config.model_type == "entropy_asr" and config.phoneme_head_trained:
             fixed = {
                 "phoneme_vocab_size": config.phoneme_vocab_size,
