@@ -2,6 +2,11 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Everything inference needs; importing it registers the classes with transformers' auto classes."""
 
+# First of all: transformers imports torchaudio too, and passes on what that says of a torch that does not fit it.
+from . import torchaudio_entropy_asr  # noqa: F401
+
+
+# isort: split
 from transformers import (
     AutoFeatureExtractor,
     AutoModel,

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
-from torchaudio.functional import TokenSpan, forced_align, merge_tokens
 
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+from .torchaudio_entropy_asr import TokenSpan, forced_align, merge_tokens
 
 
 # Of the blanks between two phonemes this share goes to the later one, the rest to the earlier one: marks come early in

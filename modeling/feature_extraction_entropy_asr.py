@@ -15,11 +15,11 @@
 
 import numpy as np
 import torch
-import torchaudio.compliance.kaldi as kaldi
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 
 from .audio import AudioError, load_audio
+from .torchaudio_entropy_asr import kaldi
 
 
 # Kaldi computes on 16-bit sample values.

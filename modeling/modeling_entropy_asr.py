@@ -170,6 +170,8 @@ class EntropyASRModel(EntropyASRPreTrainedModel):
         r"""
         input_features_mask (`torch.Tensor` of shape `(batch_size, num_feature_frames)`, *optional*):
             1 for feature frames of real audio, 0 for padding.
+        past_key_values (`Cache`, *optional*):
+            Keys and values of the language model for what it has read before.
         """
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
@@ -410,6 +412,8 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         r"""
         input_features_mask (`torch.Tensor` of shape `(batch_size, num_feature_frames)`, *optional*):
             1 for feature frames of real audio, 0 for padding.
+        past_key_values (`Cache`, *optional*):
+            Keys and values of the language model for what it has read before.
         labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
             Next-token labels; -100 everywhere but on the transcription.
         """

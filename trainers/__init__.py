@@ -40,6 +40,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    importlib.import_module("entropy_asr.modeling")  # before transformers: it checks torch and torchaudio
     return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
 
 

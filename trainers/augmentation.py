@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 from datasets import Dataset
-from torchaudio.transforms import Resample
+
+from entropy_asr.modeling.torchaudio_entropy_asr import Resample
 
 from .sources import SpeechDataset
 

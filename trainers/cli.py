@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
     try:
         return args.run(args)
-    except CommandError as error:
+    except (CommandError, ImportError) as error:  # a package that is missing, or does not fit another
         _print_error(str(error))
         return 2
 

@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset
-from torchaudio.functional import TokenSpan
 from tqdm.auto import tqdm
 
 from entropy_asr.modeling.alignment_entropy_asr import LEAD_SHARE, align_phonemes
 from entropy_asr.modeling.configuration_entropy_asr import output_length
 from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
+from entropy_asr.modeling.torchaudio_entropy_asr import TokenSpan
 
 from .batching import DurationBatchSampler
 from .collation import FeatureCollator

@@ -18,7 +18,7 @@ from .evaluation import evaluate_recognition
 from .schedule import wall_seconds
 from .settings import read_sections
 from .sources import NON_SPEECH, DataSource, load_source
-from .stage import DataSection, start_stage, write_record
+from .stage import DataSection, default_cache_dir, start_stage, write_record
 from .stage_records import command_line, read_records, training_history, versions
 
 
@@ -76,14 +76,14 @@ class EvaluationSection:
     Args:
         eval: Test sets.
         synthetic_eval: Synthetic test sets.
-        cache_dir: Where synthetic audio is kept.
+        cache_dir: Where synthetic audio is kept; by default beside what `datasets` keeps (`HF_HOME`).
         num_proc: Number of processes that synthesise.
         batch_size: Utterances transcribed at once.
     """
 
     eval: list[dict] = field(default_factory=list)
     synthetic_eval: list[dict] = field(default_factory=list)
-    cache_dir: str = "cache"
+    cache_dir: str = field(default_factory=default_cache_dir)
     num_proc: int = 1
     batch_size: int = 16
 

@@ -37,6 +37,11 @@ CLOCK = "clock.json"
 LOCK = ".lock"
 
 
+def default_cache_dir() -> str:
+    """Where audio is kept where a stage does not say: in the user's cache, never in the current folder."""
+    return os.path.join(datasets.config.HF_DATASETS_CACHE, "entropy_asr")
+
+
 @dataclass
 class SynthesisSource:
     """Speech that espeak-ng synthesises from text; see [`~synthesis.build_synthetic_dataset`].
@@ -76,7 +81,7 @@ class DataSection:
         max_duration: Longest utterance trained on, in seconds.
         decode_ahead: Decode all audio once, to 115 MB an hour. False, and always for streamed rows: decode in the data
             loader's workers, each time.
-        cache_dir: Where decoded and synthetic audio is kept.
+        cache_dir: Where decoded and synthetic audio is kept; by default beside what `datasets` keeps (`HF_HOME`).
         num_proc: Number of processes that decode, synthesise, spell phonemes and choose keywords.
     """
 
@@ -87,7 +92,7 @@ class DataSection:
     noise: list[dict] = field(default_factory=list)
     max_duration: float | None = None
     decode_ahead: bool = True
-    cache_dir: str = "cache"
+    cache_dir: str = field(default_factory=default_cache_dir)
     num_proc: int = 1
 
     # Why rows cannot be streamed; a stage that needs all rows to train on says so too, under "train".

@@ -44,6 +44,7 @@ CODE = {
     "streaming_cache_entropy_asr.py",
     "streaming_entropy_asr.py",
     "tokenization_entropy_asr_phoneme.py",
+    "torchaudio_entropy_asr.py",
     "vad_entropy_asr.py",
 }
 

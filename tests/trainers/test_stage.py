@@ -4,6 +4,7 @@
 
 import json
 
+import datasets
 import numpy as np
 import pytest
 import soundfile
@@ -46,6 +47,18 @@ def test_rows_are_repeated_cut_to_the_longest_duration_and_decoded(folder):
     assert max(rows["duration"]) <= 0.7
     assert "samples" in rows.column_names
     assert data.eval_rows() is None
+
+
+def test_audio_is_kept_in_the_users_cache_and_never_in_the_current_folder(folder, monkeypatch):
+    current = folder / "current"
+    current.mkdir()
+    monkeypatch.chdir(current)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "users")
+    source = {"texts": "built-in:train", "language": "en", "num_texts": 1}
+    assert DataSection(synthetic=[source]).train_rows()[0]["samples"]
+    assert EvaluationSection().cache_dir == str(folder / "users" / "entropy_asr")
+    assert list(current.iterdir()) == []
+    assert list((folder / "users" / "entropy_asr").glob("synthetic-en-*"))
 
 
 def test_no_rows_to_train_on_is_an_error(folder):
