@@ -288,7 +288,7 @@ class EntropyASRConfig(PreTrainedConfig):
     }
     # TRL's GRPO reads `image_token_id` from any multimodal configuration.
     attribute_map = {"image_token_id": "audio_token_id"}
-    keys_to_ignore_at_inference = ["past_key_values"]
+    keys_to_ignore_at_inference = ["past_key_values", "cache"]
 
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None

@@ -20,10 +20,14 @@ import torch
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
 from transformers.activations import ACT2FN
-from transformers.cache_utils import Cache
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.generation import GenerationMixin
-from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPast,
+    BaseModelOutputWithPooling,
+    CausalLMOutputWithPast,
+    ModelOutput,
+)
 from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
@@ -37,6 +41,7 @@ from .modeling_entropy_asr_encoder import (
     encoder_half,
     load_speech_model,
 )
+from .streaming_cache_entropy_asr import CACHE
 
 
 class EntropyASRAdaptor(nn.Module):
@@ -75,7 +80,7 @@ class EntropyASRPreTrainedModel(EntropyASREncoderPreTrainedModel):
     input_modalities = ("audio", "text")
     # The layers of encoder and language model are collected from these themselves.
     _no_split_modules = None
-    _skip_keys_device_placement = "past_key_values"
+    _skip_keys_device_placement = CACHE
     # Counting the placeholders depends on the data, so the multimodal prefill cannot be one graph.
     _can_compile_fullgraph = False
     _can_record_outputs = None
@@ -162,7 +167,6 @@ class EntropyASRModel(EntropyASRPreTrainedModel):
         input_features_mask: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
         **kwargs: Unpack[TransformersKwargs],
@@ -184,13 +188,12 @@ class EntropyASRModel(EntropyASRPreTrainedModel):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             use_cache=use_cache,
             **kwargs,
         )
         return EntropyASRModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
+            **{CACHE: outputs.get(CACHE)},
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             audio_hidden_states=audio_features,
@@ -199,23 +202,14 @@ class EntropyASRModel(EntropyASRPreTrainedModel):
 
 @auto_docstring(custom_intro="Output of [`EntropyASRForConditionalGeneration`].")
 @dataclass
-class EntropyASRCausalLMOutputWithPast(ModelOutput):
+class EntropyASRCausalLMOutputWithPast(CausalLMOutputWithPast):
     r"""
     loss (`torch.Tensor`, *optional*, returned when `labels` is given):
         Next-token loss over the transcription.
-    logits (`torch.Tensor` of shape `(batch_size, sequence_length, vocab_size)`):
-        Scores of the language modelling head.
-    past_key_values (`Cache`, *optional*, returned when `use_cache=True`):
-        Keys and values of the language model.
     audio_hidden_states (`torch.Tensor` of shape `(num_audio_tokens, hidden_size)`, *optional*):
         Adaptor output that took the placeholders' places.
     """
 
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
     audio_hidden_states: torch.Tensor | None = None
 
 
@@ -402,7 +396,6 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         input_features_mask: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
@@ -423,7 +416,6 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
             input_features_mask=input_features_mask,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             return_dict=True,
@@ -439,7 +431,7 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMi
         return EntropyASRCausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
+            **{CACHE: outputs.get(CACHE)},
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             audio_hidden_states=outputs.audio_hidden_states,

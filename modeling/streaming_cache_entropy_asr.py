@@ -15,9 +15,12 @@ from transformers.cache_utils import Cache, DynamicCache
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 
 
+# What transformers calls a language model's keys and values, in its arguments and outputs: `cache` since 5.24.
+CACHE = "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
 GROUPED_ATTENTION = "sdpa_grouped"
 
 
@@ -105,8 +108,8 @@ class StreamSlots(Cache):
                 inputs_embeds=embeds,
                 attention_mask=self._attention_mask(embeds.dtype),
                 position_ids=self._positions,
-                past_key_values=self,
                 use_cache=True,
+                **{CACHE: self},
             )
         for slot, count in zip(slots, counts, strict=True):
             self.lengths[slot] += count
@@ -193,4 +196,4 @@ def check_language_model(text_config: PreTrainedConfig) -> None:
         )
 
 
-__all__ = ["StreamSlots", "check_language_model"]
+__all__ = ["CACHE", "StreamSlots", "check_language_model"]

@@ -37,14 +37,14 @@ from .pipeline_entropy_asr import (
     EntropyASRPipeline,
     RowLengthCriteria,
 )
-from .streaming_cache_entropy_asr import StreamSlots, check_language_model
+from .streaming_cache_entropy_asr import CACHE, StreamSlots, check_language_model
 from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
 
 
 # Room in the language model's positions for hints that are found in an index only when a segment has ended.
 HINT_TOKENS = 256
 # Settings of `generate` under which it would not go on from the keys and values that a stream has.
-UNSTREAMABLE = ("cache_implementation", "past_key_values")
+UNSTREAMABLE = ("cache_implementation", "past_key_values", "cache")
 
 
 @dataclass(frozen=True)
@@ -626,9 +626,9 @@ class StreamingBatch:
         sequences = self.model.generate(
             input_ids=torch.tensor(ids, device=self.model.device),
             attention_mask=torch.tensor(mask, device=self.model.device),
-            past_key_values=cache,
             generation_config=config,
             stopping_criteria=criteria,
+            **{CACHE: cache},
             **others,
         )
         ends = set(torch.tensor(config.eos_token_id).reshape(-1).tolist())
