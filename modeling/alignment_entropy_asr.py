@@ -7,14 +7,13 @@ to the blank. Times are made of these marks by sharing out the blanks between ne
 which was settled on synthetic speech with known boundaries (tests/benchmarks/benchmark_timestamps.py).
 """
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 
-from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer, spoken_characters
 from .torchaudio_entropy_asr import TokenSpan, forced_align, merge_tokens
 
 
@@ -184,9 +183,9 @@ def _fill_gaps(words: list[TimedText], duration: float) -> list[TimedText]:
 def _cut_at_words(text: str, words: list[str]) -> list[str]:
     """Pieces of a text, one a word: from the end of the piece before it to the white space after the word.
 
-    The tokenizer's words are of normalised text (NFKC); one that cannot be found again stands for itself.
+    The tokenizer's words are of text as it is spoken; one that cannot be found again stands for itself.
     """
-    normalised = [(part, index) for index, char in enumerate(text) for part in unicodedata.normalize("NFKC", char)]
+    normalised = spoken_characters(text)
     searched = "".join(part for part, _ in normalised)
     starts, position = [], 0
     for word in words:

@@ -10,6 +10,7 @@ harms more than a missing one (paper, Inference).
 
 import json
 import os
+import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,12 @@ import numpy as np
 from transformers.utils import logging
 
 from .hotwords_tolerant_entropy_asr import TolerantMatcher, check_tolerance, import_daachorse
-from .tokenization_entropy_asr_phoneme import DEFAULT_PHONEMES, UNK_TOKEN, EntropyASRPhonemeTokenizer
+from .tokenization_entropy_asr_phoneme import (
+    DEFAULT_PHONEMES,
+    UNK_TOKEN,
+    EntropyASRPhonemeTokenizer,
+    explain_unreadable,
+)
 
 
 logger = logging.get_logger(__name__)
@@ -37,6 +43,8 @@ _G2P_BATCH = 10_000
 _FIRST_CHARACTER = 0x100
 # Words added later have a small automaton of their own until they are this many, or this share of the whole.
 _MAX_RECENT, _MAX_RECENT_SHARE = 4096, 8
+# Words named in an error, and in a warning of what was left out.
+_NAMED, _NAMED_LEFT_OUT = 5, 50
 _FORMAT = 1
 # Of inexact matches: what a full edit costs in phonemes of length, and by how much the best must beat the next.
 _DISTANCE_WEIGHT, _CLEAR_MARGIN = 3.0, 0.5
@@ -173,7 +181,7 @@ class HotwordIndex:
         # All that the built-in vocabulary can hear, so that a tolerant search knows the sound of what no word has.
         self._phonemes = ["", *DEFAULT_PHONEMES]
         self._codes = _number(self._phonemes)
-        self._base = _Segment(_Entries.pack(dict.fromkeys(self._encoded(_check_pairs(pronunciations)))))
+        self._base = _Segment(_Entries.pack(_unique(self._encoded(_check_pairs(pronunciations)))))
         self._recent = _Segment(_Entries.pack([]))
 
     @classmethod
@@ -187,14 +195,16 @@ class HotwordIndex:
         """Index of words and phrases as they are written; their phonemes need the extra `g2p`.
 
         Args:
-            words: Words or phrases, in any mixture of the languages; repeated ones count once.
+            words: Words or phrases, in any mixture of the languages; repeated ones count once, and so do those that
+                differ in the form of Unicode alone (composed or decomposed accents, full width, zero-width
+                characters). They are shown as they were first written.
             phoneme_tokenizer: The model's (`processor.phoneme_tokenizer`).
             language: "en" or "zh" reads the digits, as in [`EntropyASRPhonemeTokenizer.phonemize`].
-            skip_unusable: Leave out, with a warning, words that cannot be found by their sound.
+            skip_unusable: Leave out, with a warning that names them, words that cannot be found by their sound.
 
         Raises:
-            ValueError: Words that cannot be found by their sound: without letters, in another script, or of a single
-                phoneme; or a sequence of characters in place of a list.
+            ValueError: Words that cannot be found by their sound: without letters, in another script (the message
+                names word and script), or of a single phoneme; or a sequence of characters in place of a list.
             ImportError: A package is missing; the message names the extra.
         """
         return cls(_phonemize(words, phoneme_tokenizer, language, skip_unusable))
@@ -238,19 +248,20 @@ class HotwordIndex:
         self._add(list(self._encoded(pairs)))
 
     def _remove(self, words: list[str]) -> None:
-        wanted = set(words)
+        wanted = {_identity(word): word for word in words}
         found: list[tuple[_Segment, int, str]] = []
         for segment in (self._base, self._recent) if wanted else ():
             entries = enumerate(segment.entries.pairs())
-            found += [(segment, entry, word) for entry, (word, _) in entries if word in wanted and segment.live[entry]]
-        missing = wanted - {word for _, _, word in found}
+            keys = ((entry, _identity(word)) for entry, (word, _) in entries if segment.live[entry])
+            found += [(segment, entry, key) for entry, key in keys if key in wanted]
+        missing = [word for key, word in wanted.items() if key not in {key for *_, key in found}]
         if missing:
             raise KeyError(f"not in the hotword index: {', '.join(sorted(missing)[:5])}")
         for segment, entry, _ in found:
             segment.live[entry] = False
 
     def _add(self, pairs: list[tuple[str, tuple[int, ...]]]) -> None:
-        fresh = [pair for pair in dict.fromkeys(pairs) if not self._holds(*pair)]
+        fresh = [pair for pair in _unique(pairs) if not self._holds(*pair)]
         if not fresh:
             return
         recent = [(word, tuple(codes)) for word, codes in _live(self._recent)] + fresh
@@ -264,7 +275,8 @@ class HotwordIndex:
         whole = (0, len(codes))
         text = _to_text(codes)
         candidates = [*self._base.exact(text), *self._recent.exact(text)]
-        return any((found.start, found.end) == whole and found.to_match().word == word for found in candidates)
+        same = [found.to_match().word for found in candidates if (found.start, found.end) == whole]
+        return _identity(word) in map(_identity, same)
 
     def search(self, phonemes: Sequence[str], tolerance: float = 0.0) -> list[HotwordMatch]:
         """Hotwords in a phoneme hypothesis, in the order of their start.
@@ -477,19 +489,39 @@ def _as_words(words: Iterable[str]) -> list[str]:
     return [stripped for word in words if (stripped := word.strip())]
 
 
+def _identity(word: str) -> str:
+    """What makes a word another one: neither the form of Unicode, nor characters that nobody sees, nor blanks."""
+    if not word.isascii():
+        word = "".join(c for c in unicodedata.normalize("NFKC", word) if unicodedata.category(c) != "Cf")
+    return " ".join(word.split())
+
+
+def _unique(pairs: Iterable[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
+    """The first of each word and pronunciation, as it was written."""
+    found: dict[tuple, tuple[str, tuple[int, ...]]] = {}
+    for word, codes in pairs:
+        found.setdefault((_identity(word), codes), (word, codes))
+    return list(found.values())
+
+
 def _phonemize(
     words: Iterable[str], tokenizer: EntropyASRPhonemeTokenizer, language: str | None, skip_unusable: bool
 ) -> list[tuple[str, list[str]]]:
-    words = list(dict.fromkeys(_as_words(words)))
+    first: dict[str, str] = {}
+    for word in _as_words(words):
+        first.setdefault(_identity(word), word)
+    words = list(first.values())
     pairs: list[tuple[str, list[str]]] = []
     for start in range(0, len(words), _G2P_BATCH):
         batch = words[start : start + _G2P_BATCH]
         pairs += zip(batch, tokenizer.phonemize_batch(batch, language), strict=True)
-    if not skip_unusable:
-        return _check_pairs(pairs)
-    problems = {word: problem for word, phonemes in pairs if (problem := _problem_of(phonemes))}
+    known = tokenizer.get_vocab()
+    problems = {word: problem for word, phonemes in pairs if (problem := _problem_of_word(word, phonemes, known))}
+    if problems and not skip_unusable:
+        raise ValueError(f"Hotwords that cannot be found by their sound: {_name_problems(problems, _NAMED)}.")
     if problems:
-        logger.warning(f"{len(problems)} of {len(words)} hotwords are left out: {_name_problems(problems)}")
+        named = _name_problems(problems, _NAMED_LEFT_OUT)
+        logger.warning(f"{len(problems)} of {len(words)} hotwords are left out: {named}")
     return [(word, phonemes) for word, phonemes in pairs if word not in problems]
 
 
@@ -499,8 +531,16 @@ def _check_pairs(
     pairs = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
     problems = {word: problem for word, phonemes in pairs if (problem := _problem_of(phonemes))}
     if problems:
-        raise ValueError(f"Hotwords that cannot be found by their sound: {_name_problems(problems)}.")
+        raise ValueError(f"Hotwords that cannot be found by their sound: {_name_problems(problems, _NAMED)}.")
     return pairs
+
+
+def _problem_of_word(word: str, phonemes: Sequence[str], known: Mapping[str, int]) -> str | None:
+    if UNK_TOKEN in phonemes and (reason := explain_unreadable(word)):
+        return f"cannot be used: {reason}"
+    if strange := [phoneme for phoneme in phonemes if phoneme not in known]:
+        return f"has the sound {strange[0]!r}, which the vocabulary of phonemes lacks"
+    return _problem_of(phonemes)
 
 
 def _problem_of(phonemes: Sequence[str]) -> str | None:
@@ -513,9 +553,9 @@ def _problem_of(phonemes: Sequence[str]) -> str | None:
     return None
 
 
-def _name_problems(problems: dict[str, str]) -> str:
-    named = "; ".join(f"{word!r} {problem}" for word, problem in list(problems.items())[:5])
-    return named + ("; ..." if len(problems) > 5 else "")
+def _name_problems(problems: dict[str, str], limit: int) -> str:
+    named = "; ".join(f"{word!r} {problem}" for word, problem in list(problems.items())[:limit])
+    return named + (f"; and {len(problems) - limit} more" if len(problems) > limit else "")
 
 
 __all__ = ["HotwordIndex", "HotwordMatch", "as_index", "is_index"]

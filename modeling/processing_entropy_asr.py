@@ -14,6 +14,7 @@
 """Processor: from audio (and a request) to the model's inputs, and from its output back to text."""
 
 import math
+import unicodedata
 from functools import cached_property
 from numbers import Real
 
@@ -248,7 +249,9 @@ class EntropyASRProcessor(ProcessorMixin):
         content = [{"type": "text", "text": INSTRUCTION.format(language=name) + "\n"}, {"type": "audio"}]
         if hotwords:
             self._check_hints(hotwords)
-            content.append({"type": "text", "text": "\n" + HINTS.format(hints=", ".join(hotwords))})
+            # Composed: a decomposed accent would be another token than the one of the texts that were learned.
+            hints = unicodedata.normalize("NFC", ", ".join(hotwords))
+            content.append({"type": "text", "text": "\n" + HINTS.format(hints=hints)})
         messages = [{"role": "user", "content": content}]
         return self.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 

@@ -27,6 +27,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from transformers import BatchEncoding, PreTrainedTokenizer
 
@@ -81,18 +82,30 @@ _INITIAL_TO_TOKEN = {"g": "ɡ", "j": "tɕ", "z": "ts"}
 _ENGLISH_ALIASES = {"r": "ɹ", "x": "k", "ç": "ʃ", "ɬ": "l", "ɑ̃": "ɑː", "ɔ̃": "ɔː", "ɲ": "n", "ɡʲ": "ɡ", "l̩": "əl"}
 
 _HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_LATIN = "A-Za-z\u00c0-\u024f"
+# Latin letters that espeak-ng reads in words: ASCII, Latin-1 and Latin Extended-A. It spells others by their numbers.
+_LATIN = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f"
+# Punctuation makes pauses; these symbols are said by their names ("five percent"), all others are silent.
+_SYMBOLS = "$%&+@\u00a2\u00a3\u00a5\u00b0\u00b1\u00d7\u00f7\u20a9\u20ac\u20b9\u2212"
+_PUNCTUATION = "!\"'(),./:;?\\-\u00a1\u00ab\u00b7\u00bb\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u3003\u3008-\u301f"
+_READABLE = re.compile(f"[{_HAN}{_LATIN}0-9{_SYMBOLS}{_PUNCTUATION}]")
+_UNREADABLE_RUN = re.compile(rf"[^{_HAN}{_LATIN}0-9{_SYMBOLS}{_PUNCTUATION}\s]+")
+# How apostrophes are typed beside ' and ’; an acute accent would become a blank in NFKC.
+_APOSTROPHES = "`\u00b4\u02bb\u02bc\u2032"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
+_FOREIGN_RUN = re.compile(f"(?P<han>{_HAN_RUN.pattern})|(?P<other>{_UNREADABLE_RUN.pattern})")
 _SYLLABIC_NASAL = re.compile(r"(h?)(m|ng|n)([1-5])")
 _MANDARIN_PIECE = re.compile(
     rf"(?P<han>[{_HAN}]+)"
-    r"|(?P<pinyin>(?<![A-Za-z])[a-zêü]+[1-5](?!\d))"
-    r"|(?P<number>\d+(?:,\d{3})*(?:\.\d+)?%?)"
+    r"|(?P<pinyin>(?<![A-Za-z])[a-zêü]+[1-5](?![0-9]))"
+    r"|(?P<number>[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?%?)"
     rf"|(?P<english>[{_LATIN}]+(?:['’][{_LATIN}]+)*)"
-    rf"|(?P<other>(?:(?![{_HAN}{_LATIN}])[^\W\d_])+)"
+    rf"|(?P<other>{_UNREADABLE_RUN.pattern})"
 )
-# Mark-up and pictures that espeak-ng would read out ("underscore", "grinning face").
-_UNSPOKEN = re.compile(r"[_*|<>\[\]{}#~^=\\\u2600-\u27bf\u2b00-\u2bff\ufe0f\U0001f000-\U0001faff]")
+# What follows the name of a script in the name of a character.
+_SCRIPT_END = re.compile(
+    r" (?:CAPITAL|SMALL|LETTERS?|SYLLABLE|SYLLABICS|VOWEL|CONSONANT|SIGN|MARK|DIGIT|NUMBER|NUMERAL|CHARACTER|POINT|"
+    r"ACCENT|IDEOGRAPH|PROLONGED|ITERATION|CHOSEONG|JUNGSEONG|JONGSEONG|FINAL|INDEPENDENT|DEPENDENT)\b"
+)
 _MANDARIN_DIGITS = "零一二三四五六七八九"
 
 
@@ -202,6 +215,88 @@ def _read_number(number: str, following: str) -> str:
     return reading + "点" + "".join(_MANDARIN_DIGITS[int(digit)] for digit in decimals) if decimals else reading
 
 
+class _Spoken(dict):
+    """Table for `str.translate`: what is left of a character of NFKC text for those who speak it."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = spoken = _spoken_character(chr(code))
+        return spoken
+
+
+def _spoken_character(character: str) -> str:
+    kind, name = unicodedata.category(character), unicodedata.name(character, "")
+    # Zero-width characters, soft hyphens; accents that no letter has, the circles around numbers, kinds of emoji.
+    if kind in ("Cf", "Me") or (kind == "Mn" and name.startswith(("COMBINING", "VARIATION SELECTOR"))):
+        return ""
+    if _READABLE.match(character):
+        return character
+    if character in _APOSTROPHES:
+        return "'"
+    if kind[0] in "PSZC":  # espeak-ng would read out "underscore", "rightwards arrow", "grinning face"
+        return " "
+    base = unicodedata.normalize("NFD", character)[0]
+    return base if base.isascii() else character  # the letters of Vietnamese, but not another script's
+
+
+_SPOKEN = _Spoken()
+_SPOKEN_APOSTROPHES = str.maketrans(dict.fromkeys(_APOSTROPHES, "'"))
+
+
+def spoken_text(text: str) -> str:
+    """Text as it is read aloud: in one form of Unicode, without what has no sound.
+
+    Composed and decomposed letters, full-width letters and digits and ligatures become the same characters (NFKC);
+    zero-width characters and soft hyphens are left out; pictures, mark-up and symbols without a name in speech become
+    blanks. Characters of scripts that cannot be read stay as they are, see [`unreadable_characters`].
+    """
+    # Not `text.translate`: what is no string is a TypeError, as everywhere.
+    return unicodedata.normalize("NFKC", str.translate(text, _SPOKEN_APOSTROPHES)).translate(_SPOKEN)
+
+
+def spoken_characters(text: str) -> list[tuple[str, int]]:
+    """Characters of [`spoken_text`], each with the place in `text` of the character that it comes from."""
+    starts = [index for index, character in enumerate(text) if not index or not _is_joined(character)]
+    limits = pairwise([*starts, len(text)])
+    return [(character, start) for start, end in limits for character in spoken_text(text[start:end])]
+
+
+def _is_joined(character: str) -> bool:
+    """Whether it may become one with the character before it: accents, parts of Korean and Japanese letters."""
+    joined = unicodedata.combining(character) or unicodedata.category(character)[0] == "M"
+    return bool(joined) or "\u1160" <= character <= "\u11ff" or character in "\uff9e\uff9f"
+
+
+def unreadable_characters(text: str) -> list[tuple[str, str]]:
+    """Runs of characters that have no phonemes here, each with the name of its script, in the order of the text.
+
+    What is read are Latin letters with and without accents, Chinese characters and the digits 0 to 9; punctuation is a
+    pause, and symbols and pictures without a name in speech are silent.
+
+    Example:
+
+    ```python
+    >>> unreadable_characters("Zürich, 北京 и Łódź 😀")
+    [('и', 'Cyrillic')]
+    ```
+    """
+    runs = dict.fromkeys(_UNREADABLE_RUN.findall(spoken_text(text)))
+    return [(run, _script_of(run[0])) for run in runs]
+
+
+def _script_of(character: str) -> str:
+    script = _SCRIPT_END.split(unicodedata.name(character, "unknown").partition("-HIRAGANA")[0])[0].title()
+    return "phonetic symbols" if script == "Latin" else script
+
+
+def explain_unreadable(text: str) -> str | None:
+    """Why a text cannot be turned into phonemes, naming words, scripts and what can be read; None where it can."""
+    runs = unreadable_characters(text)
+    if not runs:
+        return None
+    named = ", ".join(f"{run!r} ({script})" for run, script in runs[:3]) + (", ..." if len(runs) > 3 else "")
+    return f"{named} cannot be read: phonemes are known for Latin letters, Chinese characters and the digits 0 to 9"
+
+
 def _split_mandarin(text: str) -> list[tuple[str, str, str]]:
     """Cuts Chinese text into `(kind, surface, spoken)`; punctuation is left out, spelled letters stay single words."""
     pieces = []
@@ -216,20 +311,20 @@ def _split_mandarin(text: str) -> list[tuple[str, str, str]]:
 
 
 def _split_english(text: str) -> list[tuple[str, str, str]]:
-    """Cuts English text into sentences' runs and runs of Chinese characters, as `(kind, surface, spoken)`."""
+    """Cuts English text into what stands between runs of other characters, and those, as `(kind, surface, spoken)`."""
     pieces, start = [], 0
-    for match in _HAN_RUN.finditer(text):
+    for match in _FOREIGN_RUN.finditer(text):
         pieces.append(("english", text[start : match.start()], text[start : match.start()]))
-        pieces.append(("han", match.group(), match.group()))
+        pieces.append((match.lastgroup, match.group(), match.group()))
         start = match.end()
     pieces.append(("english", text[start:], text[start:]))
-    return [piece for piece in pieces if re.search(r"\w", piece[1])]
+    return [piece for piece in pieces if piece[0] != "english" or re.search(r"\w", piece[1])]
 
 
 def _split_text(text: str, language: str | None) -> list[tuple[str, str, str]]:
     if language not in (None, "none", *LANGUAGES):
         raise ValueError(f"language must be one of {LANGUAGES}, 'none' or None, not {language!r}")
-    text = _UNSPOKEN.sub(" ", unicodedata.normalize("NFKC", text))
+    text = spoken_text(text)
     if language in (None, "none"):
         language = "zh" if _HAN_RUN.search(text) else "en"
     return _split_mandarin(text) if language == "zh" else _split_english(text)
@@ -366,7 +461,8 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
                 Chinese character, else "en".
 
         Returns:
-            `list[str]`: the phonemes; `<unk>` stands for a run of letters of another script.
+            `list[str]`: the phonemes; `<unk>` stands for a run of letters of another script
+                ([`unreadable_characters`] names them).
         """
         return self.phonemize_batch([text], [language])[0]
 
@@ -491,4 +587,10 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
         return (path,)
 
 
-__all__ = ["EntropyASRPhonemeTokenizer"]
+__all__ = [
+    "EntropyASRPhonemeTokenizer",
+    "explain_unreadable",
+    "spoken_characters",
+    "spoken_text",
+    "unreadable_characters",
+]

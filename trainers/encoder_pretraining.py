@@ -17,7 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
 from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRForCTC
-from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer, explain_unreadable
 
 from .augmentation import AugmentationConfig
 from .base import SpeechArguments, SpeechTrainerMixin
@@ -211,9 +211,20 @@ def configure_collator(collator: CTCCollator, model: EntropyASRForCTC, args: Enc
 def add_phoneme_ids(
     rows: Dataset | IterableDataset, tokenizer: EntropyASRPhonemeTokenizer, num_proc: int = 1
 ) -> Dataset | IterableDataset:
-    """Adds the CTC labels `phoneme_ids` of each row's text, found in `num_proc` processes; streams lazily."""
+    """Adds the CTC labels `phoneme_ids` of each row's text, found in `num_proc` processes; streams lazily.
 
-    def phonemize(batch):
+    Raises:
+        ValueError: a text is in a script without phonemes; the message names row and script. Such a row of a stream
+            has no labels (`None`) and is left out by name where rows are read.
+    """
+
+    def check(texts, numbers):
+        for text, number in zip(texts, numbers, strict=True):
+            if problem := explain_unreadable(text):
+                raise ValueError(f"Row {number}, {text!r}: {problem}.")
+
+    def phonemize(batch, numbers=None):
+        check(batch["text"], numbers or range(len(batch["text"])))
         languages = [None if language == NON_SPEECH else language for language in batch["language"]]
         phonemes = tokenizer.phonemize_batch(batch["text"], languages)
         return {"phoneme_ids": [tokenizer.convert_tokens_to_ids(row) for row in phonemes]}
@@ -231,6 +242,7 @@ def add_phoneme_ids(
     labels = texts.map(
         phonemize,
         batched=True,
+        with_indices=True,
         batch_size=1000,
         remove_columns=texts.column_names,
         num_proc=num_proc if num_proc > 1 else None,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from entropy_asr.modeling.alignment_entropy_asr import align_phonemes
-from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer, explain_unreadable
 
 from .frames import SpeechEncoder
 from .sources import NON_SPEECH
@@ -62,8 +62,11 @@ def align_transcript(
     """Times of the phonemes and words of a transcript by forced alignment with a phoneme head.
 
     Raises:
-        ValueError: no alignment exists, for instance because there are fewer frames than phonemes.
+        ValueError: no alignment exists, for instance because there are fewer frames than phonemes, or the text is in a
+            script without phonemes.
     """
+    if problem := explain_unreadable(text):
+        raise ValueError(problem)
     words = tokenizer.phonemize_words(text, None if language == NON_SPEECH else language)
     words = [(word.lower(), tokenizer.convert_tokens_to_ids(phonemes)) for word, phonemes in words if phonemes]
     log_probs = aligner.phoneme_log_probs(waveform)

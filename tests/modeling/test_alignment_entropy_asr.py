@@ -5,6 +5,7 @@
 import itertools
 import random
 import statistics
+import unicodedata
 
 import pytest
 import torch
@@ -119,6 +120,20 @@ def test_words_are_where_their_phonemes_are(phoneme_tokenizer):
     assert words[0].start == pytest.approx(0.16) and words[1].start == pytest.approx(0.64)
     assert words[0].end == pytest.approx(0.64) and words[1].end == pytest.approx(26 * 0.04 + 0.12)
     assert words[0].confidence == pytest.approx(0.9)
+
+
+def test_words_keep_their_text_in_any_form_of_unicode(phoneme_tokenizer):
+    text = unicodedata.normalize("NFD", "café né. ") + "ze\u200bro 😀 Москва x"
+    log_probs = emission_of(symbols_of(phoneme_tokenizer, "café né zero x"), vocab_size=269)
+    words = [word.text for word in align_words(log_probs, text, phoneme_tokenizer, 0.04)]
+    assert "".join(words) == text
+    assert [unicodedata.normalize("NFC", word) for word in words] == [
+        "café",
+        " né.",
+        " ze\u200bro 😀",
+        " Москва",
+        " x",
+    ]
 
 
 def test_pause_belongs_to_no_word(phoneme_tokenizer):

@@ -3,8 +3,10 @@
 # ruff: noqa: SIM905 (phonemes read best as one string)
 """Hotword index: what is found, what is not, and that it survives saving and changing."""
 
+import json
 import random
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from entropy_asr.modeling import hotwords_entropy_asr
 from entropy_asr.modeling.hotwords_entropy_asr import HotwordIndex, HotwordMatch
 from entropy_asr.modeling.hotwords_tolerant_entropy_asr import TolerantMatcher
 from entropy_asr.modeling.phonetics_entropy_asr import best_window
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
 SYMBOLS = ["k", "ɡ", "æ", "ɛ", "t", "an1", "an4", "m"]
@@ -200,6 +203,45 @@ def test_words_are_found_as_they_are_said(phoneme_tokenizer):
 def test_words_that_cannot_be_found_are_named(phoneme_tokenizer, words, reason):
     with pytest.raises(ValueError, match=reason):
         HotwordIndex.build(words, phoneme_tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        ("שלום", "'שלום' (Hebrew)"),
+        ("Москва", "'Москва' (Cyrillic)"),
+        ("カタカナ", "'カタカナ' (Katakana)"),
+        ("ภาษาไทย", "'ภาษาไทย' (Thai)"),
+        ("한국어", "'한국어' (Hangul)"),
+        ("Radio Αθήνα 98", "'Αθήνα' (Greek)"),
+    ],
+)
+def test_words_of_scripts_without_phonemes_are_refused_by_script(phoneme_tokenizer, monkeypatch, word, named):
+    with pytest.raises(ValueError) as error:
+        HotwordIndex.build(["Kaldi", word], phoneme_tokenizer)
+    assert repr(word) in str(error.value) and named in str(error.value)
+    assert "phonemes are known for Latin letters, Chinese characters and the digits 0 to 9" in str(error.value)
+    warnings = []
+    monkeypatch.setattr(hotwords_entropy_asr.logger, "warning", warnings.append)
+    assert HotwordIndex.build(["Kaldi", word], phoneme_tokenizer, skip_unusable=True).words() == ["Kaldi"]
+    assert len(warnings) == 1 and "1 of 2 hotwords" in warnings[0] and named in warnings[0]
+
+
+def test_forms_of_unicode_are_one_word_shown_as_typed(phoneme_tokenizer):
+    composed, decomposed = (unicodedata.normalize(form, "Beyoncé Łódź") for form in ("NFC", "NFD"))
+    index = HotwordIndex.build([decomposed, composed, "ＫＦＣ", "KFC", "Kal\u200bdi", "Kaldi"], phoneme_tokenizer)
+    assert index.words() == [decomposed, "ＫＦＣ", "Kal\u200bdi"]
+    for text in (composed, decomposed):
+        assert index.find_hints(phoneme_tokenizer.phonemize(f"with {text} now")) == [decomposed]
+    index.update(["Beyoncé Łódź", "kfc"], ["KFC"], phoneme_tokenizer)
+    assert index.words() == [decomposed, "Kal\u200bdi", "kfc"]
+
+
+def test_a_sound_that_the_vocabulary_lacks_is_named(tmp_path):
+    path = tmp_path / "phonemes.json"
+    path.write_text(json.dumps({"<pad>": 0, "<unk>": 1, "k": 2, "æ": 3}), encoding="utf-8")
+    with pytest.raises(ValueError, match="'cat' has the sound 't', which the vocabulary of phonemes lacks"):
+        HotwordIndex.build(["cat"], EntropyASRPhonemeTokenizer(str(path)))
 
 
 def test_words_that_cannot_be_found_may_be_left_out(phoneme_tokenizer, monkeypatch):

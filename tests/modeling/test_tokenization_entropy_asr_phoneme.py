@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import time
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,14 @@ import pytest
 import torch
 
 from entropy_asr.modeling import tokenization_entropy_asr_phoneme as module
-from entropy_asr.modeling.tokenization_entropy_asr_phoneme import DEFAULT_PHONEMES, EntropyASRPhonemeTokenizer
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import (
+    DEFAULT_PHONEMES,
+    EntropyASRPhonemeTokenizer,
+    explain_unreadable,
+    spoken_characters,
+    spoken_text,
+    unreadable_characters,
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +83,61 @@ def test_mandarin_reads_numbers(tokenizer: EntropyASRPhonemeTokenizer, digits: s
     pieces = module._split_mandarin(digits)
     assert "".join(spoken for _, _, spoken in pieces) == reading
     assert tokenizer.phonemize(digits, "zh") == tokenizer.phonemize(reading, "zh")
+
+
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        ("Zürich, Łódź, naïve café, Nguyễn; iPhone北京 3.5% 😀→♪", []),
+        ("שלום", [("שלום", "Hebrew")]),
+        ("مرحبا", [("مرحبا", "Arabic")]),
+        ("in Москва", [("Москва", "Cyrillic")]),
+        ("カタカナ", [("カタカナ", "Katakana")]),
+        ("ﾗｰﾒﾝ屋", [("ラーメン", "Katakana")]),
+        ("東京ひらがな", [("ひらがな", "Hiragana")]),
+        ("ภาษาไทย", [("ภาษาไทย", "Thai")]),
+        (unicodedata.normalize("NFD", "한국어"), [("한국어", "Hangul")]),
+        ("हिन्दी", [("हिन्दी", "Devanagari")]),
+        ("α and β", [("α", "Greek"), ("β", "Greek")]),
+        ("٣ ქართული", [("٣", "Arabic-Indic"), ("ქართული", "Georgian")]),
+        ("ə", [("ə", "phonetic symbols")]),
+    ],
+)
+def test_characters_without_phonemes_are_named_with_their_script(tokenizer, text: str, runs: list) -> None:
+    assert unreadable_characters(text) == runs
+    for language in (None, "en", "zh"):  # never spelled by the English names of their letters
+        assert tokenizer.phonemize(text, language).count("<unk>") == len(runs)
+    reason = explain_unreadable(text)
+    assert (reason is None) == (not runs)
+    for run, script in runs:
+        assert f"{run!r} ({script})" in reason and "Latin letters, Chinese characters and the digits" in reason
+
+
+@pytest.mark.parametrize(
+    ("typed", "same"),
+    [
+        (unicodedata.normalize("NFD", "résumé Łódź"), "résumé Łódź"),
+        ("ＡＢＣ １２３", "ABC 123"),
+        ("ze\u200bro soft\u00adhyphen \ufeffone", "zero softhyphen one"),
+        ("new\u00a0york", "new york"),
+        ("donʼt don´t don`t", "don't don't don't"),
+        ("ﬁsh", "fish"),
+        ("Nguyễn Đức", "Nguyen Đuc"),
+        ("I ❤️ NY → now ♪ § _so_", "I NY now so"),
+        ("a\x00b\x07c", "a b c"),
+        ("1️⃣ ①", "1 1"),
+    ],
+)
+def test_what_sounds_the_same_is_read_the_same(tokenizer, typed: str, same: str) -> None:
+    for language in ("en", "zh"):
+        assert tokenizer.phonemize(typed, language) == tokenizer.phonemize(same, language)
+
+
+def test_characters_of_the_spoken_text_come_from_their_places() -> None:
+    text = "e\u0301a\u200b ﬁ\u00adx"
+    assert spoken_characters(text) == [("é", 0), ("a", 2), (" ", 4), ("f", 5), ("i", 5), ("x", 7)]
+    with pytest.raises(TypeError):
+        spoken_text(None)
 
 
 def test_vocabulary_is_fixed(tokenizer: EntropyASRPhonemeTokenizer) -> None:

@@ -98,6 +98,18 @@ def test_labels_are_phonemes_and_none_for_rows_without_speech(rows, tokenizer):
     assert in_two_processes["phoneme_ids"][:] == rows["phoneme_ids"][:]
 
 
+def test_text_without_phonemes_is_refused_by_row_and_script(rows, tokenizer):
+    rows = (
+        rows.remove_columns("phoneme_ids")
+        .select([0, 1])
+        .map(lambda _, i: {"text": ["hello", "в Москве"][i]}, with_indices=True)
+    )
+    with pytest.raises(ValueError, match=r"Row 1, 'в Москве': 'в' \(Cyrillic\), 'Москве' \(Cyrillic\) cannot be read"):
+        add_phoneme_ids(rows, tokenizer)
+    labels = [row["phoneme_ids"] for row in add_phoneme_ids(rows.to_iterable_dataset(), tokenizer)]
+    assert labels[0] and labels[1] is None
+
+
 def test_evaluation_reports_the_phoneme_error_rate_of_greedy_decoding(rows, tmp_path):
     """On batches of mixed lengths, where padding must not add phonemes."""
     trainer, _ = train(rows, tmp_path, per_device_eval_batch_size=3, learning_rate=1e-2, num_train_epochs=4)
