@@ -41,6 +41,7 @@ from .audio import AudioError, load_audio
 from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
 from .hotwords_tolerant_entropy_asr import check_tolerance
+from .languages_entropy_asr import AUTOMATIC, language_code
 from .long_form_entropy_asr import SEGMENT_SECONDS, LongFormTranscriber, batch_segments, needs_segments
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRSpeechOutput
 from .processing_entropy_asr import EntropyASRProcessor
@@ -162,7 +163,7 @@ class EntropyASRPipeline(Pipeline):
             batch_size (`int`, *optional*, defaults to 1): items transcribed together; it changes no transcript. Of
                 segments by default up to 8 that together last up to 64 s, padding included.
             num_workers (`int`, *optional*, defaults to 0): processes that load audio.
-            language (`str`, *optional*): "en" or "zh"; the model decides by default.
+            language (`str`, *optional*): in any form that [`language_code`] understands; the model decides by default.
             hotwords (`list[str]` or [`HotwordIndex`], *optional*): words to listen for, as many as there are. Those
                 whose phonemes are heard are hints to the model. A list needs the extra `g2p`.
             hotword_tolerance (`float`, *optional*, defaults to 0): also takes words that are nearly heard, see
@@ -270,7 +271,8 @@ class EntropyASRPipeline(Pipeline):
         **others,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         _refuse(others)
-        self.processor.prompt(language)  # an unknown language is told before any audio is read
+        # "auto" is kept: it may take back a language that the pipeline was made with.
+        language = None if language is None else language_code(language, optional=True) or AUTOMATIC
         forward_params = dict(generate_kwargs or {})
         if misplaced := [name for name in OWN_ARGUMENTS if name in forward_params]:
             raise ValueError(f"`{misplaced[0]}` is no argument of `generate`: give it beside `generate_kwargs`.")

@@ -31,6 +31,7 @@ from .alignment_entropy_asr import greedy_phonemes
 from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, output_length
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
+from .languages_entropy_asr import LANGUAGES, language_code
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
@@ -39,7 +40,6 @@ SYSTEM_PROMPT = "You are a multilingual speech recognition model."
 # {language} is " English" and so on, or nothing.
 INSTRUCTION = "Transcribe the speech into{language} text."
 HINTS = "Contextual hints: {hints}."
-LANGUAGE_NAMES = {"en": "English", "zh": "Chinese"}
 
 # Prompt order of the paper: what never changes first, then the speech, then the hints, so that a prefix can be cached
 # and speech be prefilled as it arrives. A user message with audio but no text gets the default instruction.
@@ -237,15 +237,14 @@ class EntropyASRProcessor(ProcessorMixin):
         """Prompt of one utterance, with one audio token that stands for all.
 
         Args:
-            language: "en" or "zh"; the model decides by default.
+            language: in any form that [`language_code`] understands; the model decides by default.
             hotwords: Contextual hints, all of which the model reads: see [`find_hints`] for choosing them.
 
         Raises:
             ValueError: for a language the model was not trained on, or a hint that would read as a part of the prompt.
         """
-        if language is not None and language not in LANGUAGE_NAMES:
-            raise ValueError(f"`language` {language!r} is not one of {', '.join(LANGUAGE_NAMES)}.")
-        name = "" if language is None else f" {LANGUAGE_NAMES[language]}"
+        code = language_code(language, optional=True)
+        name = "" if code is None else f" {LANGUAGES[code].name}"
         content = [{"type": "text", "text": INSTRUCTION.format(language=name) + "\n"}, {"type": "audio"}]
         if hotwords:
             self._check_hints(hotwords)
@@ -297,7 +296,7 @@ class EntropyASRProcessor(ProcessorMixin):
 
         Args:
             num_audio_tokens: placeholders of each utterance.
-            language: "en" or "zh"; the model decides by default.
+            language: in any form that [`language_code`] understands; the model decides by default.
             hotwords: hints of each utterance.
         """
         hints = [[]] * len(num_audio_tokens) if hotwords is None else hotwords
@@ -323,7 +322,7 @@ class EntropyASRProcessor(ProcessorMixin):
 
         Args:
             audio: one item or a list of them, as in `__call__`.
-            language: "en" or "zh", one for all or one for each item; the model decides by default.
+            language: as in [`prompt`], one for all or one for each item; the model decides by default.
             hotwords: contextual hints, a list shared by all items or one list for each. The model reads all of them:
                 long lists go through [`find_hints`] first.
             sampling_rate: rate of audio given as arrays.

@@ -29,6 +29,7 @@ from .feature_extraction_entropy_asr import EntropyASRFeatureStream
 from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
 from .hotwords_entropy_asr import HotwordIndex
 from .hotwords_tolerant_entropy_asr import check_tolerance
+from .languages_entropy_asr import LANGUAGES, language_code
 from .modeling_entropy_asr_encoder import EntropyASREncoderCache
 from .pipeline_entropy_asr import (
     MIN_NEW_TOKENS,
@@ -248,7 +249,7 @@ class StreamingBatch:
         self.seconds: dict[str, float] = defaultdict(float)
         self.streams: list[Stream] = []
         self._prefixes: dict[str | None, StreamSlots] = {}
-        longest = max(len(self._prompt_ids(language, None)[0]) for language in (None, "en", "zh"))
+        longest = max(len(self._prompt_ids(language, None)[0]) for language in (None, *LANGUAGES))
         room = longest + self._max_audio_tokens() + self.chunk_size  # a chunk may be padded by less than its size
         self._slots = StreamSlots(max_streams, room)
 
@@ -330,7 +331,8 @@ class StreamingBatch:
         """Add a stream.
 
         Args:
-            language: "en" or "zh"; by default the pipeline's setting, and without one the model decides.
+            language: in any form that [`language_code`] understands; by default the pipeline's setting, and without
+                one, or with "auto", the model decides.
             hotwords: words to listen for, or an index of them: those that the phoneme head heard in a segment are
                 hints to the model when it is decoded. By default the pipeline's; `[]` for none. A list needs the
                 extra `g2p`.
@@ -354,7 +356,7 @@ class StreamingBatch:
         ):
             raise ValueError(f"`sampling_rate` must be between 1000 and 768000 Hz, not {sampling_rate!r}.")
         defaults = self.pipeline._forward_params
-        language = defaults.get("language") if language is None else language
+        language = language_code(defaults.get("language") if language is None else language, optional=True)
         hotwords = defaults.get("hotwords") if hotwords is None else hotwords
         if hotword_tolerance is None:
             hotword_tolerance = defaults.get("hotword_tolerance", 0.0)

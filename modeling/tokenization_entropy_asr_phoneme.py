@@ -31,6 +31,8 @@ from itertools import pairwise
 
 from transformers import BatchEncoding, PreTrainedTokenizer
 
+from .languages_entropy_asr import language_code
+
 
 VOCAB_FILES_NAMES = {"vocab_file": "phonemes.json"}
 PAD_TOKEN, UNK_TOKEN = "<pad>", "<unk>"
@@ -74,7 +76,6 @@ DEFAULT_PHONEMES = (
     *MANDARIN_FINALS,
 )
 
-LANGUAGES = ("en", "zh")
 # In IPA, ASCII g is not a letter of its own, j is the glide of "yes" and z is the voiced s.
 _INITIAL_TO_TOKEN = {"g": "ɡ", "j": "tɕ", "z": "ts"}
 # Sounds that espeak-ng keeps for foreign names in English text ("loch", "Utrecht", "barr'st"), by the nearest English
@@ -322,8 +323,7 @@ def _split_english(text: str) -> list[tuple[str, str, str]]:
 
 
 def _split_text(text: str, language: str | None) -> list[tuple[str, str, str]]:
-    if language not in (None, "none", *LANGUAGES):
-        raise ValueError(f"language must be one of {LANGUAGES}, 'none' or None, not {language!r}")
+    language = language_code(language, optional=True, non_speech=True)
     text = spoken_text(text)
     if language in (None, "none"):
         language = "zh" if _HAN_RUN.search(text) else "en"

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .evaluation import RecognitionScore
 
-LANGUAGES = ("en", "zh")
 DTYPES = ("float32", "bfloat16", "float16")
 REPORTED_PACKAGES = ("entropy-asr", "torch", "torchaudio", "transformers", "datasets")
 TABLE_ROW = "{:<26} {:<5} {:>9} {:>6} {:>6} {:>6} {:>8} {:>6} {:>9} {:>8}"
@@ -89,7 +88,7 @@ def _add_transcribe(commands: Any) -> None:
         commands, "transcribe", run_transcribe, "Transcribe audio files: one line a file, its path, a tab, the text."
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="audio file: WAV, FLAC, Ogg, MP3, AIFF, ...")
-    parser.add_argument("--language", choices=LANGUAGES, help="what is spoken (default: the model decides)")
+    _add_language(parser, "what is spoken (default: the model decides)")
     parser.add_argument(
         "--format", choices=("text", "json", "srt", "vtt"), default="text", help="default: %(default)s"
     )
@@ -127,7 +126,7 @@ def _add_hotwords(commands: Any) -> None:
     parser = _add_command(commands, "hotwords", run_hotwords, "Index a long list of hotwords (extra: hotwords).")
     parser.add_argument("words", metavar="F", help="text file with a word or phrase a line")
     parser.add_argument("--output", type=Path, required=True, metavar="F", help="index to write, ending in .npz")
-    parser.add_argument("--language", choices=LANGUAGES, help="which language reads digits (default: each word's)")
+    _add_language(parser, "which language reads digits (default: each word's)")
     parser.add_argument("--skip_unusable", action="store_true", help="leave out words that have no sound of their own")
 
 
@@ -139,7 +138,7 @@ def _add_stream(commands: Any) -> None:
     parser.add_argument(
         "--sampling_rate", type=_positive, default=16000, metavar="HZ", help="of -; default: %(default)s"
     )
-    parser.add_argument("--language", choices=LANGUAGES, help="what is spoken (default: the model decides)")
+    _add_language(parser, "what is spoken (default: the model decides)")
     _add_hotword_options(parser)
     parser.add_argument("--no_guards", action="store_true", help="also give text where no speech is heard")
     parser.add_argument(
@@ -223,7 +222,7 @@ def _add_evaluate(commands: Any) -> None:
         help="Hub id, folder or parquet file; several are allowed",
     )
     parser.add_argument("--split", default="test", help="default: %(default)s")
-    parser.add_argument("--language", choices=LANGUAGES, help="of all rows (default: the data set's column)")
+    _add_language(parser, "of all rows (default: the data set's column)")
     parser.add_argument("--max_rows", type=_positive, metavar="N", help="evaluate the first N rows of each data set")
     parser.add_argument("--output", type=Path, metavar="F", help="write the results to this JSON file")
     parser.add_argument("--save_transcripts", type=Path, metavar="F", help="write every transcript to this JSONL file")
@@ -243,7 +242,7 @@ def _add_report(commands: Any) -> None:
     )
     parser.add_argument("--dataset", action="extend", nargs="+", required=True, metavar="D", help="as for evaluate")
     parser.add_argument("--split", default="test", help="default: %(default)s")
-    parser.add_argument("--language", choices=LANGUAGES, help="of all rows (default: the data set's column)")
+    _add_language(parser, "of all rows (default: the data set's column)")
     parser.add_argument("--output_dir", type=Path, default=Path("report"), metavar="D", help="default: %(default)s")
     parser.add_argument("--max_rows", type=_positive, default=400, metavar="N", help="default: %(default)s")
     parser.add_argument("--aligner", metavar="M", help="checkpoint that times phonemes (default: the first that can)")
@@ -284,6 +283,19 @@ def _add_publish(commands: Any) -> None:
     parser.add_argument("--private", action="store_true", help="make it a private one")
     parser.add_argument("--dry_run", action="store_true", help="only show what would be uploaded, and check it")
     parser.add_argument("--commit_message", metavar="M", help="default: Upload with entropy-asr publish")
+
+
+def _add_language(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--language", type=_language, metavar="L", help=f"English, Chinese, en, zh-CN, ...; {text}")
+
+
+def _language(value: str) -> str | None:
+    from entropy_asr.modeling.languages_entropy_asr import language_code
+
+    try:
+        return language_code(value, optional=True)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _add_model_options(parser: argparse.ArgumentParser, default_batch_size: int) -> None:

@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 
 from entropy_asr.modeling.audio import AudioError, load_audio
+from entropy_asr.modeling.languages_entropy_asr import language_code
 
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def normalize_text(text: str, language: str) -> str:
     Returns:
         Words joined by single spaces, or for "zh" the characters without spaces.
     """
+    language = scored_as(language)
     if language in CHARACTER_LANGUAGES:
         kept = (char for char in unicodedata.normalize("NFKC", text).lower() if _is_scored(char))
         return "".join(kept)
@@ -136,7 +138,18 @@ class ErrorCounts:
         return {**asdict(self), "error_rate": self.error_rate, "nonempty_share": self.nonempty_share}
 
 
+def scored_as(language: str) -> str:
+    """Code of a language in any usual form; languages that the models do not know are scored too, by their names."""
+    try:
+        return language_code(language, non_speech=True)
+    except ValueError:
+        if isinstance(language, str) and language.strip():
+            return language
+        raise
+
+
 def _unit_of(language: str) -> str:
+    language = scored_as(language)
     if language == NON_SPEECH:
         return "none"
     return "character" if language in CHARACTER_LANGUAGES else "word"
@@ -222,6 +235,7 @@ def score_transcripts(
     """
     if isinstance(languages, str):
         languages = [languages] * len(references)
+    languages = [scored_as(language) for language in languages]
     if not len(references) == len(hypotheses) == len(languages):
         raise ValueError(
             f"Got {len(references)} references, {len(hypotheses)} hypotheses and {len(languages)} languages"

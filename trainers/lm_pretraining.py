@@ -25,7 +25,8 @@ from transformers import (
 )
 
 from entropy_asr.modeling import EntropyASRConfig, EntropyASRPhonemeTokenizer
-from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, LANGUAGE_NAMES, SYSTEM_PROMPT
+from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, language_code
+from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, SYSTEM_PROMPT
 
 from .muon import build_muon
 from .settings import from_mapping, read_sections
@@ -61,6 +62,9 @@ class TextSource:
     plain: bool = True
     from_phonemes: bool = True
     repeat: int = 1
+
+    def __post_init__(self):
+        self.language = language_code(self.language)
 
     def lines(self) -> list[str]:
         """The lines, in the style of transcripts."""
@@ -231,7 +235,7 @@ def disturb(phonemes: list[str], share: float, rng: np.random.Generator) -> list
 
 def prompt_texts() -> list[str]:
     """The words of the transcription prompt, so that the tokenizer has them."""
-    instructions = [INSTRUCTION.format(language=f" {name}") for name in LANGUAGE_NAMES.values()]
+    instructions = [INSTRUCTION.format(language=f" {entry.name}") for entry in LANGUAGES.values()]
     return [SYSTEM_PROMPT, *instructions, HINTS, "system\nuser\nassistant\n"]
 
 

@@ -19,6 +19,8 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
+from entropy_asr.modeling.languages_entropy_asr import language_code
+
 from .augmentation import AugmentationConfig, SpeechAugmenter
 from .settings import SettingsError, from_mapping
 from .sources import DataSource, load_sources, within_durations
@@ -48,7 +50,7 @@ class SynthesisSource:
 
     Args:
         texts: Text files, one sentence a line, or "built-in:train" / "built-in:test" for the shipped sentences.
-        language: "en" or "zh".
+        language: "en" or "zh", in any usual form.
         num_texts: Number of sentences, drawn with `seed` among those short enough.
         max_units: Longest sentence in words ("en") or characters ("zh"); longer lines are cut into pieces of this.
         voices_per_text: Number of voices that speak each sentence.
@@ -65,6 +67,9 @@ class SynthesisSource:
     seed: int = 0
     name: str = "espeak-ng"
     repeat: int = 1
+
+    def __post_init__(self):
+        self.language = language_code(self.language)
 
 
 @dataclass

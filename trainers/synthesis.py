@@ -30,6 +30,8 @@ import numpy as np
 import soxr
 from datasets import Dataset, List, Value
 
+from entropy_asr.modeling.languages_entropy_asr import language_code
+
 
 SAMPLING_RATE = 16000
 SOURCE = "espeak-ng"
@@ -75,8 +77,7 @@ class Voice:
     rate: int = 175
 
     def __post_init__(self) -> None:
-        if self.language not in ("en", "zh"):
-            raise ValueError(f"voice {self.name}: language must be 'en' or 'zh', not {self.language!r}")
+        object.__setattr__(self, "language", language_code(self.language))
         for name, low, high in (("pitch", 0, 99), ("pitch_range", 0, 99), ("rate", 80, 450)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"voice {self.name}: {name} {getattr(self, name)} is outside {low} to {high}")
@@ -411,7 +412,8 @@ def build_synthetic_dataset(
         ValueError: No texts, an empty text, a language without enough voices.
         FileExistsError: `output_dir` holds something else.
     """
-    languages = [languages] * len(texts) if isinstance(languages, str) else list(languages)
+    languages = [languages] * len(texts) if isinstance(languages, str) else languages
+    languages = [language_code(language) for language in languages]
     if not texts:
         raise ValueError("there are no texts to speak")
     if voices_per_text < 1 or num_proc < 1:
@@ -493,8 +495,7 @@ def synthetic_sentences(language: str, num_sentences: int, split: str = "train",
         split: "train" or "test"; no sentence is in both, under any seed.
         seed: Decides which sentences, and their order.
     """
-    if language not in SENTENCE_PATTERNS:
-        raise ValueError(f"language must be one of {sorted(SENTENCE_PATTERNS)}, not {language!r}")
+    language = language_code(language)
     limits = {"train": 3000, "test": 300}
     if split not in limits or not 0 <= num_sentences <= limits[split]:
         raise ValueError(f"split {split!r} has no {num_sentences} sentences; there are {limits}")

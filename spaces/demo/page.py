@@ -13,11 +13,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from entropy_asr.modeling.languages_entropy_asr import LANGUAGES
 from entropy_asr.trainers.subtitles import FORMATS, make_cues
 
 from .entropy_view import explanation_html
 from .live import LiveSessions
-from .recognizer import LANGUAGES, DemoError, Recognizer
+from .recognizer import DemoError, Recognizer, language_code
 from .settings import DemoSettings
 from .transcript_view import PLAYER_SCRIPT, hint_html, live_html, transcript_html
 
@@ -55,7 +56,7 @@ On a Space, put the report's folder beside `app.py` and name it in the variable 
 # Kinds of plots of a report, the others behind them.
 FIRST_PLOTS = ("ledger", "allocation")
 
-assert {value for _, value in LANGUAGE_NAMES} == set(LANGUAGES)
+assert {language_code(value) for _, value in LANGUAGE_NAMES} == {None, *LANGUAGES}
 
 
 def gpu(function: Callable) -> Callable:

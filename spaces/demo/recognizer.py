@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entropy_asr.modeling.languages_entropy_asr import language_code as known_language
+
 from .settings import DemoSettings
 
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from entropy_asr.modeling import EntropyASRPipeline, HotwordIndex
     from entropy_asr.trainers.ledger import UtteranceLedger
 
-LANGUAGES = {"auto": None, "en": "en", "zh": "zh"}
 SAMPLING_RATE = 16000
 MAX_TRANSCRIPT_CHARACTERS = 1000
 
@@ -110,7 +111,7 @@ class Recognizer:
 
         Args:
             path: Audio file.
-            language: "auto", "en" or "zh".
+            language: "auto" or a language in any usual form.
             hotwords: Words or phrases, one a line or separated by commas.
             hotword_file: Text file with one a line.
 
@@ -135,7 +136,7 @@ class Recognizer:
 
         Args:
             path: Audio file.
-            language: "auto", "en" or "zh".
+            language: "auto" or a language in any usual form.
             transcript: What was said; empty for what the model writes.
 
         Raises:
@@ -256,9 +257,10 @@ def language_code(name: str) -> str | None:
     Raises:
         DemoError: an unknown name.
     """
-    if name not in LANGUAGES:
-        raise DemoError(f"The language must be one of {', '.join(LANGUAGES)}, not {name!r}.")
-    return LANGUAGES[name]
+    try:
+        return known_language(name, optional=True)
+    except ValueError as error:
+        raise DemoError(f"The {error}") from error
 
 
 def _clock(seconds: float) -> str:

@@ -258,7 +258,7 @@ def test_only_surrounding_white_space_is_taken_off(pipe, waveforms, monkeypatch)
 # What is asked for
 
 
-@pytest.mark.parametrize("request_", [{"language": "en"}, {"language": "zh"}])
+@pytest.mark.parametrize("request_", [{"language": "en"}, {"language": "Chinese"}])
 def test_language_reaches_the_prompt(model, processor, pipe, waveforms, texts, request_):
     inputs = processor.apply_transcription_request(waveforms[0], **request_)
     sequence = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0]
@@ -271,6 +271,8 @@ def test_arguments_of_the_pipeline_are_defaults_of_its_calls(model, processor, w
     defaults = EntropyASRPipeline(model=model, processor=processor, device="cpu", language="zh", max_new_tokens=5)
     expected = pipe(waveforms[0], language="zh", generate_kwargs={"max_new_tokens": 5, "num_beams": 2})
     assert defaults(waveforms[0], num_beams=2) == expected
+    chosen = pipe(waveforms[0], max_new_tokens=5)
+    assert defaults(waveforms[0], language="auto") == chosen != defaults(waveforms[0])
 
 
 def count_new_tokens(pipe, monkeypatch) -> list[int]:
@@ -320,6 +322,7 @@ def test_decoding_is_greedy_and_bounded_whatever_the_checkpoint_says(model, proc
         ({"temperature": 0.5}, "temperature.*generate_kwargs"),
         ({"langauge": "en"}, "langauge"),
         ({"language": "xx"}, "xx"),
+        ({"language": ["en"]}, "language \\['en'\\] is not understood"),
         ({"hotwords": "Kaldi"}, "hotwords"),
         ({"hotwords": [["Kaldi"], ["icefall"]]}, "hotwords"),
         ({"num_beams": 2, "generate_kwargs": {"num_beams": 3}}, "num_beams"),

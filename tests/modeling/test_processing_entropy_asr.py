@@ -65,14 +65,14 @@ def test_language_and_hotwords_are_written_into_the_prompt(processor, waveforms)
         PROMPT.format(language="", hints=""),
         PROMPT.format(language=" Chinese", hints="\nContextual hints: 你好."),
     ]
-    shared = processor.apply_transcription_request(waveforms[:2], language="en", hotwords=["cat"], tokenize=False)
+    shared = processor.apply_transcription_request(waveforms[:2], language="en-US", hotwords=["cat"], tokenize=False)
     assert shared == [PROMPT.format(language=" English", hints="\nContextual hints: cat.")] * 2
 
 
 @pytest.mark.parametrize(
     ("request_kwargs", "message"),
     [
-        ({"language": "fr"}, "'fr' is not one of en, zh"),
+        ({"language": "fr"}, "language 'fr' is not understood: it may be English"),
         ({"language": ["en"]}, "`language` has 1 entries for 2"),
         ({"hotwords": [["a"]]}, "`hotwords` has 1 entries for 2"),
         ({"hotwords": "Kaldi"}, "a list of words, not the one string 'Kaldi'"),

@@ -124,7 +124,7 @@ def test_partial_phonemes_are_the_ctc_hypothesis_so_far(pipe, sound):
         assert update.text is None
 
 
-@pytest.mark.parametrize("request_", [{"language": "zh"}, {"language": "en"}])
+@pytest.mark.parametrize("request_", [{"language": "zh-CN"}, {"language": "en"}])
 def test_the_language_equals_the_pipelines(pipe, sound, request_):
     updates, _ = transcribe(pipe, [sound], **request_)
     assert updates[-1].text == offline(pipe, sound, **request_)
@@ -447,6 +447,7 @@ def test_requests_that_cannot_be_honoured(pipe):
     batch = StreamingBatch(pipe, **STREAM)
     for request, reason in (
         ({"language": "xx"}, "language"),
+        ({"language": ["en"]}, "language"),
         ({"hotwords": [1]}, "hotwords"),
         ({"sampling_rate": 0}, "sampling_rate"),
     ):

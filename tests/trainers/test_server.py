@@ -120,7 +120,7 @@ def test_a_client_gets_what_the_transcriber_gives(running, pipe):
 
 def test_the_request_is_honoured(running, pipe):
     samples = sound(1)
-    ready, *updates, done = asyncio.run(talk(running, samples, portion=333, sampling_rate=8000, language="zh"))
+    ready, *updates, done = asyncio.run(talk(running, samples, portion=333, sampling_rate=8000, language="Mandarin"))
     assert ready["sampling_rate"] == 8000 and done["seconds"] == 3.4
     assert updates == expected(pipe, samples, sampling_rate=8000, language="zh")
 
