@@ -101,7 +101,18 @@ def test_transcribe_json(pipeline, tmp_path, capsys):
 
 def test_transcribe_passes_every_option_on(pipeline, tmp_path):
     files = [write_wav(tmp_path / f"{n}.wav", 10) for n in range(3)]
-    options = ["--language", "Chinese", "--batch_size", "2", "--num_beams", "4", "--device", "cpu", "--dtype", "bfloat16"]
+    options = [
+        "--language",
+        "Chinese",
+        "--batch_size",
+        "2",
+        "--num_beams",
+        "4",
+        "--device",
+        "cpu",
+        "--dtype",
+        "bfloat16",
+    ]
     assert cli.main(["transcribe", *files, "--model", "some/model", *options]) == 0
     assert pipeline.loaded == [("some/model", "cpu", "bfloat16")]
     common = {"batch_size": 2, "generate_kwargs": {"num_beams": 4}, "language": "zh", "return_flags": True}
