@@ -28,6 +28,7 @@ from transformers.models.whisper.english_normalizer import BasicTextNormalizer, 
 
 from entropy_asr.modeling.audio import AudioError, load_audio
 from entropy_asr.modeling.languages_entropy_asr import language_code
+from entropy_asr.spaces.hallucination_rate.units import fold_text
 
 
 logger = logging.getLogger(__name__)
@@ -51,10 +52,14 @@ def _basic_normalizer() -> BasicTextNormalizer:
 def normalize_text(text: str, language: str) -> str:
     """Write `text` the way it is compared.
 
+    First of all in one form of Unicode, as the hallucination rate does ([`fold_text`]): composed and decomposed
+    accents, full width, ligatures, kinds of blanks and apostrophes make no difference; invisible characters are left
+    out.
+
     Args:
         text: A reference or a hypothesis.
         language: "en": lower case, contractions written out, fillers and bracketed remarks dropped, number words as
-            digits that each stand alone ("forty two", "42" -> "4 2"; a lone 1 stays "one"). "zh": NFKC, lower case,
+            digits that each stand alone ("forty two", "42" -> "4 2"; a lone 1 stays "one"). "zh": lower case,
             punctuation, symbols and white space dropped; Chinese and Arabic numerals stay different, as do simplified
             and traditional characters. Any other language: lower case, punctuation and symbols dropped.
 
@@ -62,9 +67,9 @@ def normalize_text(text: str, language: str) -> str:
         Words joined by single spaces, or for "zh" the characters without spaces.
     """
     language = scored_as(language)
+    text = fold_text(text)
     if language in CHARACTER_LANGUAGES:
-        kept = (char for char in unicodedata.normalize("NFKC", text).lower() if _is_scored(char))
-        return "".join(kept)
+        return "".join(char for char in text.lower() if _is_scored(char))
     if language == "en":
         return " ".join(_split_digits(_english_normalizer()(text)).split())
     return " ".join(_basic_normalizer()(text).split())
@@ -90,7 +95,7 @@ class ErrorCounts:
         substitutions, insertions, deletions: Edit operations, in units.
         reference_length: Units in the references.
         utterances: Number of utterances.
-        nonempty: Utterances whose hypothesis, before normalisation, is more than white space.
+        nonempty: Utterances whose hypothesis, before normalisation, is more than blanks and invisible characters.
     """
 
     unit: str
@@ -117,7 +122,7 @@ class ErrorCounts:
     def add(self, reference: str, hypothesis: str, language: str) -> None:
         """Count one utterance."""
         self.utterances += 1
-        self.nonempty += bool(hypothesis.strip())
+        self.nonempty += bool(fold_text(hypothesis).strip())
         if self.unit == "none":
             return
         source = _units(normalize_text(reference, language), self.unit)

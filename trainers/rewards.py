@@ -14,6 +14,8 @@ import unicodedata
 
 from rapidfuzz.distance import Levenshtein
 
+from entropy_asr.spaces.hallucination_rate.units import fold_text
+
 from .evaluation import CHARACTER_LANGUAGES
 
 
@@ -99,10 +101,7 @@ def comparable(text: str, language: str) -> str:
         >>> comparable("Don't (um) STOP!", "en"), comparable("打开 Wi-Fi。", "zh")
         ('don t um stop', '打开wifi')
     """
-    kept = (
-        character if unicodedata.category(character)[0] in "LMN" else " "
-        for character in unicodedata.normalize("NFKC", text).lower()
-    )
+    kept = (character if unicodedata.category(character)[0] in "LMN" else " " for character in fold_text(text).lower())
     return ("" if language in CHARACTER_LANGUAGES else " ").join("".join(kept).split())
 
 

@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Units in which a transcript is compared: words, and single characters of scripts without spaces.
 
-Case, width (NFKC) and punctuation make no difference; nor does Chinese script (where `opencc` is installed), nor where
-a word is cut: "U.S.A." is "USA", "7 7 7" is "777".
+Case, the form of Unicode ([`fold_text`]) and punctuation make no difference; nor does Chinese script (where `opencc`
+is installed), nor where a word is cut: "U.S.A." is "USA", "7 7 7" is "777".
 """
 
 import re
@@ -11,13 +11,17 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 
 _IDEOGRAPH = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _CHARACTER = f"\u3040-\u30ff{_IDEOGRAPH}"
 # Words of letters, marks and digits with inner apostrophes; or one character.
-_UNIT = re.compile(rf"[{_CHARACTER}]|[^\W_{_CHARACTER}]+(?:['’][^\W_{_CHARACTER}]+)*")
+_UNIT = re.compile(rf"[{_CHARACTER}]|[^\W_{_CHARACTER}]+(?:'[^\W_{_CHARACTER}]+)*")
+# Typed in place of an apostrophe; opening quotes and accents only where letters are on both sides.
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\u02bb\u2032\uff07", "'"))
+_INNER_APOSTROPHE = re.compile(r"(?<=[\w\u0300-\u036f])[\u2018\u201b\u00b4`](?=\w)")
 # An output of these alone says that nothing was heard, as an empty one does: "...", a lone full stop, a dash.
 _PAUSES = frozenset(".．…‥⋯。｡・,，、-‐‑–—―")
 
@@ -47,14 +51,61 @@ class Units:
         return self.starts[first], self.ends[end - 1]
 
 
+def fold_text(text: str) -> str:
+    """Text in one form, however it was typed: what of Unicode makes no difference to words.
+
+    The same are composed and decomposed letters, full-width and plain ones, ligatures and their letters, the digits in
+    circles and plain ones (all NFKC); any blanks, such as a no-break space; all apostrophes. What nobody sees is left
+    out: zero-width characters, byte order marks, soft hyphens, marks of direction, selectors of an emoji's looks.
+    Case, accents, punctuation and Chinese script stay as they are.
+
+    Example:
+
+    ```python
+    >>> fold_text("ﬁve\\u200b don’t ＡＢＣ")
+    "five don't ABC"
+    ```
+    """
+    if text.isascii():
+        return _INNER_APOSTROPHE.sub("'", text)
+    text = unicodedata.normalize("NFKC", _INNER_APOSTROPHE.sub("'", text).translate(_APOSTROPHES))
+    return "".join(character for character in text if not _is_invisible(character))
+
+
+def _is_invisible(character: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind in ("Cf", "Me") or (kind == "Mn" and "VARIATION SELECTOR" in unicodedata.name(character, ""))
+
+
+def _fold_in_place(text: str) -> tuple[str, list[int], list[int]]:
+    """A text as [`fold_text`] gives it, and where in `text` each of its characters begins and ends."""
+    text = _INNER_APOSTROPHE.sub("'", text)
+    if text.isascii():
+        return text, list(range(len(text))), list(range(1, len(text) + 1))
+    begins = [index for index, character in enumerate(text) if not index or not _is_joined(character)]
+    limits = list(pairwise([*begins, len(text)]))
+    folded = [fold_text(text[start:end]) for start, end in limits]
+    places = [limit for limit, characters in zip(limits, folded, strict=True) for _ in characters]
+    return "".join(folded), [start for start, _ in places], [end for _, end in places]
+
+
+def _is_joined(character: str) -> bool:
+    """Whether it may become one with the character before it: accents, parts of Korean and Japanese letters."""
+    joined = unicodedata.combining(character) or unicodedata.category(character)[0] == "M"
+    return bool(joined) or "\u1160" <= character <= "\u11ff" or character in "\uff9e\uff9f"
+
+
 def split_units(text: str) -> Units:
     """Units of a text: its words and characters; of a text without any its symbols ("♪♪♪", "!!!!")."""
-    found = list(_UNIT.finditer(text))
+    folded, begins, ends = _fold_in_place(text)
+    # A mark that is no part of a letter, such as a vowel of Thai, is one of the word, which `re` does not know.
+    shape = "".join("a" if unicodedata.category(character)[0] == "M" else character for character in folded)
+    found = list(_UNIT.finditer(shape))
     is_symbols = not found
     if is_symbols:
-        found = [match for match in re.finditer(r"\S", text) if _is_symbol(match.group())]
-    texts = tuple(_compared(match.group()) for match in found)
-    places = tuple(match.start() for match in found), tuple(match.end() for match in found)
+        found = [match for match in re.finditer(r"\S", folded) if _is_symbol(match.group())]
+    texts = tuple(_compared(folded[match.start() : match.end()]) for match in found)
+    places = tuple(begins[match.start()] for match in found), tuple(ends[match.end() - 1] for match in found)
     return Units(texts, *places, is_symbols=is_symbols and bool(texts))
 
 
@@ -63,8 +114,8 @@ def _is_symbol(character: str) -> bool:
 
 
 def _compared(unit: str) -> str:
-    """NFKC, lower case, simplified."""
-    text = unicodedata.normalize("NFKC", unit).casefold().replace("’", "'")
+    """Lower case, simplified."""
+    text = unicodedata.normalize("NFKC", unit.casefold())
     converter = _converter() if has_ideographs(text) else None
     # Character by character: what a text means by one depends on its neighbours, and those may be misheard.
     return converter.convert(text) if converter else text

@@ -4,6 +4,7 @@
 
 import random
 import sys
+import unicodedata
 from pathlib import Path
 
 import evaluate
@@ -16,7 +17,7 @@ import entropy_asr.spaces
 from entropy_asr.spaces.hallucination_rate import units
 from entropy_asr.spaces.hallucination_rate.detection import Thresholds, detect, find_burst
 from entropy_asr.spaces.hallucination_rate.hallucination_rate import summarize, warn_of_scripts
-from entropy_asr.spaces.hallucination_rate.units import split_units
+from entropy_asr.spaces.hallucination_rate.units import fold_text, split_units
 
 
 FOLDER = Path(entropy_asr.spaces.__file__).parent / "hallucination_rate"
@@ -31,6 +32,46 @@ PHRASES = st.lists(st.sampled_from(["okay", "thank", "you", "bye", "谢", "观"]
 @pytest.fixture(scope="module")
 def metric():
     return evaluate.load(str(FOLDER))
+
+
+# The same text typed in two ways.
+FORMS = [
+    (
+        unicodedata.normalize("NFD", "a café sold crème brûlée and a résumé"),
+        "a café sold crème brûlée and a résumé",
+    ),
+    (unicodedata.normalize("NFD", "Nguyễn Łódź Ångström"), "Nguyễn Łódź Ångström"),
+    (unicodedata.normalize("NFD", "한국어 がぎ"), "한국어 がぎ"),
+    ("ＡＢＣ １２３ ok", "ABC 123 ok"),
+    ("ze\u200bro soft\u00adhyphen \ufeffone\u200e two\u2060", "zero softhyphen one two"),
+    ("new\u00a0york\u202fcity\u3000now", "new york city now"),
+    ("don’t stop, donʼt, don‘t, don´t, don`t go", "don't stop, don't, don't, don't, don't go"),
+    ("ﬁve ﬂat oﬃces", "five flat offices"),
+    ("go for it ❤️ now", "go for it ❤ now"),
+    ("wait…what ①", "wait...what 1"),
+    ("カタカナ と ﾊﾞｽ", "カタカナ と バス"),
+]
+
+
+@pytest.mark.parametrize(("typed", "same"), FORMS)
+def test_forms_of_unicode_make_no_difference(metric, typed, same):
+    for pair in ([typed, same], [same, typed]):
+        result = metric.compute(predictions=[pair[0]], references=[pair[1]])
+        assert result["hallucination_rate"] == 0 and result["mean_unsupported"] == 0
+    assert split_units(typed).texts == split_units(same).texts
+    assert fold_text(fold_text(typed)) == fold_text(typed)
+
+
+def test_spans_of_decomposed_text_are_places_in_what_was_given(metric):
+    spoken, said = "the café is open", unicodedata.normalize("NFD", "é ") + "ze\u200bro résumés été "
+    hypothesis = said + unicodedata.normalize("NFD", spoken)
+    result = metric.compute(predictions=[hypothesis], references=[spoken], return_utterances=True)
+    spans = {span["reason"]: span["text"] for span in result["utterances"][0]["spans"]}
+    assert spans["burst"] == said.strip()
+
+
+def test_marks_belong_to_their_words():
+    assert split_units("हिन्दी में").texts == ("हिन्दी", "में") and split_units("ภาษาไทย").texts == ("ภาษาไทย",)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 
 import io
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -35,6 +36,36 @@ from entropy_asr.trainers.evaluation import (
 )
 def test_english_spellings_of_the_same_words_agree(text, same):
     assert normalize_text(text, "en") == normalize_text(same, "en")
+
+
+# The same text typed in two ways.
+FORMS = [
+    (
+        unicodedata.normalize("NFD", "a café sold crème brûlée and a résumé"),
+        "a café sold crème brûlée and a résumé",
+    ),
+    (unicodedata.normalize("NFD", "Nguyễn Łódź Ångström"), "Nguyễn Łódź Ångström"),
+    (unicodedata.normalize("NFD", "한국어 がぎ"), "한국어 がぎ"),
+    ("ＡＢＣ １２３ ok", "ABC 123 ok"),
+    ("ze\u200bro soft\u00adhyphen \ufeffone\u200e two\u2060", "zero softhyphen one two"),
+    ("new\u00a0york\u202fcity\u3000now", "new york city now"),
+    ("don’t stop, donʼt, don‘t, don´t, don`t go", "don't stop, don't, don't, don't, don't go"),
+    ("ﬁve ﬂat oﬃces", "five flat offices"),
+    ("go for it ❤️ now", "go for it ❤ now"),
+    ("wait…what ①", "wait...what 1"),
+    ("カタカナ と ﾊﾞｽ", "カタカナ と バス"),
+]
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "fr"])
+@pytest.mark.parametrize(("typed", "same"), FORMS)
+def test_forms_of_unicode_score_as_the_same_text(typed, same, language):
+    counts = score_transcripts([same], [typed], language).by_language[language]
+    assert counts.errors == 0 and counts.reference_length > 0
+
+
+def test_invisible_characters_are_an_empty_output():
+    assert score_transcripts([""], ["\u200b\ufeff \u00ad"], "none").by_language["none"].nonempty == 0
 
 
 @pytest.mark.parametrize(
