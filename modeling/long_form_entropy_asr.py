@@ -199,15 +199,16 @@ class LongFormTranscriber:
 
 
 def _merge_verdicts(results: list[tuple[float, float, dict[str, Any]]]) -> dict[str, Any]:
-    """Confidence of an item, the mean over its speech, and the flags of any of its segments, where they have them."""
+    """Confidence of an item, the mean over its speech, and flags and hotwords of any of its segments."""
     merged: dict[str, Any] = {}
     # Pauses say nothing of an item in which somebody speaks elsewhere.
     results = [item for item in results if NO_SPEECH not in item[2].get("flags", [])] or results
     if any("confidence" in result for *_, result in results):
         seconds = sum(end - start for start, end, _ in results)
         merged["confidence"] = sum((end - start) * result["confidence"] for start, end, result in results) / seconds
-    if any("flags" in result for *_, result in results):
-        merged["flags"] = list(dict.fromkeys(flag for *_, result in results for flag in result["flags"]))
+    for name in ("flags", "hotwords_found"):
+        if any(name in result for *_, result in results):
+            merged[name] = list(dict.fromkeys(value for *_, result in results for value in result[name]))
     return merged
 
 

@@ -174,6 +174,8 @@ class EntropyASRPipeline(Pipeline):
                 supports the text, and `flags`; to chunks, `confidence`. Needs the extra `g2p`.
             return_flags (`bool`, *optional*, defaults to `False`): adds `flags`: "no_speech", "length_limit" (the text
                 did not end by itself), "low_agreement" (with confidence).
+            return_hotwords (`bool`, *optional*, defaults to `False`): adds `hotwords_found`, the hotwords that were
+                heard and so were hints to the model; of segments, those of any.
             guards (`bool`, `dict` or [`GuardSettings`], *optional*, defaults to `True`): guards against
                 hallucination; a dict sets some of their fields, `False` switches all off.
             num_beams (`int`, *optional*): width of the beam search.
@@ -264,6 +266,7 @@ class EntropyASRPipeline(Pipeline):
         return_timestamps: str | bool | None = None,
         return_confidence: bool | None = None,
         return_flags: bool | None = None,
+        return_hotwords: bool | None = None,
         guards: GuardSettings | dict[str, Any] | bool | None = None,
         num_beams: int | None = None,
         max_new_tokens: int | None = None,
@@ -290,6 +293,7 @@ class EntropyASRPipeline(Pipeline):
             "return_timestamps": return_timestamps,
             "return_confidence": return_confidence,
             "return_flags": return_flags,
+            "return_hotwords": return_hotwords,
             "guards": None if guards is None else GuardSettings.of(guards),
             "language": language,
         }
@@ -404,6 +408,8 @@ class EntropyASRPipeline(Pipeline):
         rows = self._describe_rows(model_inputs, speech, guards)
         if hotwords is not None and len(hotwords):
             hints = self.processor.find_hints(speech.phoneme_logits, speech.frame_mask, hotwords, hotword_tolerance)
+            for row, found in zip(rows, hints, strict=True):
+                row["hotwords_found"] = [] if NO_SPEECH in row["flags"] else found
             self._add_hints(inputs, speech, language, hints)
             self._check_lengths(model_inputs, config.max_new_tokens)
         present = [number for number, row in enumerate(rows) if NO_SPEECH not in row["flags"]]
@@ -556,6 +562,7 @@ class EntropyASRPipeline(Pipeline):
         return_timestamps: str | bool | None = None,
         return_confidence: bool = False,
         return_flags: bool = False,
+        return_hotwords: bool = False,
         guards: GuardSettings = DEFAULT_GUARDS,
     ) -> dict[str, Any]:
         """Result of one utterance: its text without surrounding white space, in which nothing is repaired."""
@@ -574,6 +581,8 @@ class EntropyASRPipeline(Pipeline):
             flags += [] if NO_SPEECH in flags else found
         if return_flags or return_confidence:
             result["flags"] = flags
+        if return_hotwords:
+            result["hotwords_found"] = row.get("hotwords_found", [])
         return result
 
     def _chunks(
@@ -657,6 +666,8 @@ def _silent_result(postprocess_params: dict[str, Any]) -> dict[str, Any]:
     silent: dict[str, Any] = {"confidence": 1.0} if postprocess_params.get("return_confidence") else {}
     if silent or postprocess_params.get("return_flags"):
         silent["flags"] = [NO_SPEECH]
+    if postprocess_params.get("return_hotwords"):
+        silent["hotwords_found"] = []
     return silent
 
 
@@ -666,8 +677,8 @@ def _refuse(arguments: dict[str, Any]) -> None:
         if name not in UNSUPPORTED:
             raise ValueError(
                 f"Unknown argument `{name}`: this pipeline takes `language`, `hotwords`, `hotword_tolerance`, "
-                "`return_timestamps`, `return_confidence`, `return_flags`, `guards`, `num_beams`, `max_new_tokens`, "
-                "and other arguments of `generate` in `generate_kwargs`."
+                "`return_timestamps`, `return_confidence`, `return_flags`, `return_hotwords`, `guards`, `num_beams`, "
+                "`max_new_tokens`, and other arguments of `generate` in `generate_kwargs`."
             )
         if value:
             raise ValueError(f"`{name}` is not supported: segments do not overlap.")

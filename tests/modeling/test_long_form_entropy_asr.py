@@ -150,6 +150,9 @@ def test_flags_of_recordings_with_and_without_speech(pipe, recording):
     ]
     assert _merge_verdicts(verdicts) == {"confidence": pytest.approx(0.5), "flags": ["low_agreement"]}
     assert _merge_verdicts(verdicts[1:2]) == {"confidence": 1.0, "flags": ["no_speech"]}
+    heard = [(0.0, 1.0, {"hotwords_found": ["Kaldi"]}), (2.0, 3.0, {"hotwords_found": ["icefall", "Kaldi"]})]
+    assert _merge_verdicts(heard) == {"hotwords_found": ["Kaldi", "icefall"]}
+    assert pipe(silent, return_hotwords=True, **LIMIT) == {"text": "", "hotwords_found": []}
     # The same keys with and without speech, also where the pipeline was made to give them.
     made = EntropyASRPipeline(
         model=pipe.model, processor=pipe.processor, return_timestamps="word", return_confidence=True

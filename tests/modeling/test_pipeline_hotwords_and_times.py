@@ -81,6 +81,19 @@ def test_each_item_of_a_batch_gets_its_own_hints(model, processor, pipe, wavefor
     assert [result["text"] for result in results] == expected
 
 
+def test_hotwords_that_were_heard_are_told(pipe, waveforms, heard):
+    index = HotwordIndex({"Kaldi": heard[0][:3], "icefall": ["k", "æ", "t", "k", "æ", "t"]})
+    expected = [index.find_hints(phonemes) for phonemes in heard]
+    assert expected[0] == ["Kaldi"] and [] in expected
+    results = pipe(waveforms, hotwords=index, batch_size=len(waveforms), return_hotwords=True)
+    assert [result["hotwords_found"] for result in results] == expected
+    assert "hotwords_found" not in pipe(waveforms[0], hotwords=index)
+    assert pipe(waveforms[0], return_hotwords=True)["hotwords_found"] == []
+    nothing_is_speech = {"min_blank_mass": 0.0, "max_phonemes_per_second": 1e9, "min_phoneme_probability": 1.0}
+    silent = pipe(waveforms[0], hotwords=index, guards=nothing_is_speech, return_flags=True, return_hotwords=True)
+    assert silent == {"text": "", "flags": ["no_speech"], "hotwords_found": []}
+
+
 def test_tolerance_is_passed_on(model, processor, pipe, waveforms, heard, monkeypatch):
     asked = []
 
