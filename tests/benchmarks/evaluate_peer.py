@@ -1,0 +1,74 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Error rates of a speech recogniser of transformers, as `entropy-asr evaluate` measures ours.
+
+```shell
+python tests/benchmarks/evaluate_peer.py openai/whisper-base --name "Whisper-base" --dataset DATA/librispeech_subset
+```
+
+Same rows, same normaliser, greedy decoding, the language not told. Text in traditional characters is written in
+simplified ones first, since which of the two a model prefers is no error of hearing.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import opencc
+import torch
+from transformers import pipeline
+
+from entropy_asr.trainers.evaluation import evaluate_recognition
+from entropy_asr.trainers.sources import DataSource, load_source
+from entropy_asr.trainers.stage_records import versions
+
+
+HAN = re.compile(r"[\u3400-\u9fff]")
+
+
+class Peer:
+    """A stock pipeline, called as ours is.
+
+    Args:
+        model: Folder or Hub id.
+    """
+
+    def __init__(self, model: str):
+        self.pipeline = pipeline("automatic-speech-recognition", model, dtype=torch.float32, device="cpu")
+        self.simplified = opencc.OpenCC("t2s")
+
+    def __call__(self, arrays: list, batch_size: int, generate_kwargs: dict[str, Any]) -> list[dict[str, str]]:
+        greedy = {"num_beams": 1, "do_sample": False, **generate_kwargs}
+        outputs = self.pipeline(list(arrays), batch_size=batch_size, generate_kwargs=greedy)
+        return [{"text": self._one_script(output["text"])} for output in outputs]
+
+    def _one_script(self, text: str) -> str:
+        return self.simplified.convert(text) if HAN.search(text) else text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--dataset", nargs="+", required=True)
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--output", type=Path, required=True, help="JSON file; sets that it holds are not run again")
+    args = parser.parse_args()
+    peer = Peer(args.model)
+    parameters = peer.pipeline.model.num_parameters()
+    report = json.loads(args.output.read_text()) if args.output.is_file() else {"results": {}}
+    report |= {"name": args.name, "parameters": parameters, "versions": versions()}
+    for path in args.dataset:
+        source = DataSource(path=path, split="test")
+        if source.name in report["results"]:
+            continue
+        score = evaluate_recognition(peer, load_source(source), args.batch_size, description=source.name)
+        report["results"][source.name] = score.to_dict()
+        args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print(source.name, score.to_dict()["by_language"], flush=True)
+
+
+if __name__ == "__main__":
+    main()

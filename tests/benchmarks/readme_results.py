@@ -1,0 +1,55 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Writes README's table of results from the files that measurements left; nothing in it is typed.
+
+```shell
+python tests/benchmarks/readme_results.py
+```
+
+Ours come from the checkpoint's `results.json` (the evaluation stage of its recipe), peers from `evaluate_peer.py`.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+ROOT = Path(__file__).parents[2]
+OURS = ROOT / "spaces" / "demo" / "checkpoint" / "results.json"
+PEERS = Path(__file__).parent / "results"
+MARKS = ("<!-- results: tests/benchmarks/readme_results.py writes this table -->", "<!-- end of results -->")
+
+
+def results_table() -> str:
+    """Error rates of all test sets, a column a model."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in (OURS, *sorted(PEERS.glob("*.json")))]
+    titles = yaml.safe_load((ROOT / "hub_cards" / "data_sources.yaml").read_text(encoding="utf-8"))
+    names = [f"{report['name']} ({report['parameters'] / 1e6:.0f}M)" for report in reports]
+    lines = [f"| test set | rate | {' | '.join(names)} |", f"| --- | --- {'| ---: ' * len(names)}|"]
+    for name, score in reports[0]["results"].items():
+        kind, _ = rate(score)
+        cells = [rate(report["results"][name])[1] for report in reports]
+        lines.append(f"| {titles[name]['title']} | {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def rate(score: dict[str, Any]) -> tuple[str, str]:
+    """What a set is measured by, and its value in %."""
+    for key in ("wer", "cer"):
+        if score[key] is not None:
+            return key.upper(), f"{100 * score[key]:.1f}"
+    return "text where nobody speaks", f"{100 * score['nonempty_share']:.1f}"
+
+
+def with_table(readme: str) -> str:
+    """README with a fresh table between its marks."""
+    begin, end = map(re.escape, MARKS)
+    return re.sub(f"(?<={begin}\n).*?(?=\n{end})", lambda _: results_table(), readme, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
