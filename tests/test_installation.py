@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 LISTED = [*PROJECT["dependencies"], *(line for lines in PROJECT["optional-dependencies"].values() for line in lines)]
 RANGES = {canonicalize_name((found := Requirement(line)).name): found for line in LISTED}
 RANGES.pop("entropy-asr")  # extras of our own
-# What only those need who draw or serve pages lies in the lock as well: README's commands install it.
+LOWEST = {name: min(found.specifier, key=lambda part: part.operator != ">=").version for name, found in RANGES.items()}
 LOCK = ROOT / "requirements-lock.txt"
 
 
@@ -48,3 +48,12 @@ def test_readme_installs_the_locked_versions():
     commands = re.findall(r"^(?:uv )?pip install .*$", readme, flags=re.MULTILINE)
     assert commands
     assert all("-c requirements-lock.txt" in command for command in commands), commands
+
+
+@pytest.mark.parametrize(("row", "wanted"), [("locked", locked_versions), ("lowest", lambda: LOWEST)])
+def test_readme_names_the_versions_that_were_run(row, wanted):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    header, values = (re.search(rf"^\| {name}.*$", readme, flags=re.MULTILINE)[0] for name in (r"\| torch", row))
+    cells = [[cell.strip() for cell in line.strip("|").split("|")][1:] for line in (header, values)]
+    for name, version in zip(*cells, strict=True):
+        assert wanted()[name].startswith(version.removesuffix(".0")), (name, version)

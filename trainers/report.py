@@ -37,8 +37,8 @@ from .stage_records import command_line, versions
 logger = logging.getLogger(__name__)
 
 DEFINITIONS = (
-    "NSE, PAI and CSAI are operational definitions of the entropy-asr project, measured frame by frame; those of arXiv "
-    "2604.08003 measure whole utterances. Logarithms are natural, information is in nats."
+    "NSE, PAI and CSAI are operational definitions of the entropy-asr project, measured frame by frame; those of "
+    "arXiv 2604.08003 measure whole utterances. Logarithms are natural, information is in nats."
 )
 SAMPLING_RATE = 16000
 
