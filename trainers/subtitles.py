@@ -3,12 +3,12 @@
 """Subtitles of a transcript with times: SubRip (SRT) and WebVTT.
 
 Cues follow the usual broadcast guidelines: at most two lines of 42 columns (a Chinese character is two), at most seven
-seconds, a new one after a pause or the end of a sentence.
+seconds, a new one after a pause or the end of a sentence. No line begins with closing punctuation or ends with an
+opening bracket: it is broken earlier, not made longer. (Only a run of punctuation that fills a whole line is cut.)
 """
 
 import html
 import re
-import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +19,14 @@ LINE_WIDTH, MAX_LINES = 42, 2
 MAX_SECONDS = 7.0
 # A pause that ends a cue, and one that does so after the end of a sentence.
 MAX_GAP, SENTENCE_GAP = 1.0, 0.2
+# What begins no line, and what ends none.
+_CLOSING = re.escape(",.!?:;)]}%»”’…‥、。，．！？：；）］｝％」』】〕〉》〗〙〛·・々ー〜～")
+_OPENING = re.escape("([{«“‘¿¡（［｛「『【〔〈《〖〘〚￥＄")
+# Blanks alone, or closing punctuation at the start of a piece, with the word that it begins (".5", "...and").
+_LEADING = re.compile(rf"\s+$|\s*[{_CLOSING}]+(?:(?<=[.,…])[^\W_\u2e80-\U0003ffff]+[{_CLOSING}]*)?")
+_TRAILING = re.compile(rf"\s*[{_OPENING}]+\s*$")
+# Blanks, a word, or a character of a script that is written without blanks.
+_UNIT = re.compile(r"\s+|[^\s\u2e80-\U0003ffff]+|.", re.DOTALL)
 _SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)）」』]*$")
 
 
@@ -42,7 +50,7 @@ def make_cues(chunks: Iterable[dict[str, Any]], duration: float) -> list[Cue]:
     """
     cues: list[Cue] = []
     open_pieces: list[tuple[str, float, float]] = []
-    for piece in _cut_long_pieces(_complete_times(list(chunks), duration)):
+    for piece in _cut_long_pieces(_keep_punctuation(_complete_times(list(chunks), duration))):
         if open_pieces and _begins_new_cue(open_pieces, piece):
             cues.append(_close(open_pieces))
             open_pieces = []
@@ -89,19 +97,37 @@ def _complete_times(chunks: list[dict[str, Any]], duration: float) -> list[tuple
     return pieces
 
 
+def _keep_punctuation(pieces: list[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
+    """Closing punctuation moved to the piece before it, opening brackets to the one after; pieces left empty go."""
+    kept: list[tuple[str, float, float]] = []
+    opening, opened = "", 0.0
+    for text, start, end in pieces:
+        text, start = opening + text, opened if opening else start
+        leading = _LEADING.match(text) if kept else None
+        if leading:
+            before, began, ended = kept[-1]
+            text = text[leading.end() :]
+            alone = not text.strip() and start - ended <= MAX_GAP
+            kept[-1] = before + leading.group(), began, end if alone else ended
+        trailing = _TRAILING.search(text)
+        opening, opened = (trailing.group(), start if trailing.start() == 0 else end) if trailing else ("", 0.0)
+        text = text[: trailing.start()] if trailing else text
+        if text:
+            kept.append((text, start, end))
+    return [*kept, (opening, opened, pieces[-1][2])] if opening else kept
+
+
 def _cut_long_pieces(pieces: list[tuple[str, float, float]]) -> Iterator[tuple[str, float, float]]:
     """Pieces that fit into a cue: of a longer one the lines, which share its time by their width."""
     for text, start, end in pieces:
-        parts = _wrap(text, LINE_WIDTH)
+        parts = _break_lines(text, LINE_WIDTH)
         if len(parts) <= MAX_LINES:
             yield text, start, end
             continue
         widths = [_width(part) for part in parts]
         for number, part in enumerate(parts):
             begin, stop = (sum(widths[:count]) / sum(widths) for count in (number, number + 1))
-            # With a space before it, so that a part that is joined to the one before keeps its distance.
-            spaced = part if _is_wide(part[0]) or not number else f" {part}"
-            yield spaced, start + (end - start) * begin, start + (end - start) * stop
+            yield part, start + (end - start) * begin, start + (end - start) * stop
 
 
 def _begins_new_cue(open_pieces: list[tuple[str, float, float]], piece: tuple[str, float, float]) -> bool:
@@ -122,24 +148,75 @@ def _close(pieces: list[tuple[str, float, float]]) -> Cue:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, broken at spaces, or between characters of two columns."""
-    if not any(map(_is_wide, text)):
-        return textwrap.wrap(text.strip(), width, break_on_hyphens=False)
+    """Lines of at most `width` columns, broken at blanks, or between characters of two columns."""
+    # A line break or tab of the text is a blank like others: an empty line would end the cue.
+    return [re.sub(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]+", " ", line.strip()) for line in _break_lines(text, width)]
+
+
+def _break_lines(text: str, width: int) -> list[str]:
+    """Parts of a text that make its lines, with the blanks around them: together they are the text."""
     lines, line = [], ""
-    for unit in re.findall(r"\s+|[^\s\u2e80-\U0003ffff]+|.", text):
-        if line.strip() and _width(line + unit) > width:
-            lines.append(line.strip())
+    for block in _blocks(text):
+        if line.strip() and _width(f"{line}{block}".strip()) > width:
+            lines.append(line)
             line = ""
-        line += unit
-    return lines + ([line.strip()] if line.strip() else [])
+        line += block
+        while _width(line.strip()) > width:
+            place = _place_to_cut(line, width)
+            lines.append(line[:place])
+            line = line[place:]
+    if line.strip():
+        return [*lines, line]
+    return [*lines[:-1], lines[-1] + line] if lines else []
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """Runs of units between which a line may be broken: punctuation stays with its word, blanks stand after theirs."""
+    block = ""
+    for unit in _UNIT.findall(text):
+        if block.strip() and not unit.isspace() and not _is_bound(block, unit):
+            yield block
+            block = ""
+        block += unit
+    if block:
+        yield block
+
+
+def _is_bound(before: str, after: str) -> bool:
+    """Whether no line may end with `before` while the next one begins with `after`."""
+    if before[-1:].isspace():
+        before = before.rstrip()
+    elif not (_is_unspaced(before[-1]) or _is_unspaced(after[0])):
+        return True  # inside a word
+    return bool(re.match(f"[{_CLOSING}]", after) or re.search(f"[{_OPENING}]$", before)) or _width(after[0]) == 0
+
+
+def _is_unspaced(character: str) -> bool:
+    return character >= "\u2e80"
+
+
+def _place_to_cut(line: str, width: int) -> int:
+    """Where to cut a line whose words leave no place: as late as the width allows, punctuation permitting."""
+    indent = len(line) - len(line.lstrip())
+    last = max(indent + 1, max(end for end in range(len(line)) if _width(line[indent:end]) <= width))
+    allowed = (end for end in range(last, indent, -1) if not _is_cut_bad(line[indent:end], line[end:]))
+    return next(allowed, last)
+
+
+def _is_cut_bad(before: str, after: str) -> bool:
+    bad = re.match(rf"\s*[{_CLOSING}]", after) or re.search(rf"[{_OPENING}]\s*$", before)
+    return bool(bad) or _width(after[0]) == 0
 
 
 def _width(text: str) -> int:
-    return sum(2 if _is_wide(character) else 1 for character in text)
+    """Columns: two of a Chinese character, none of an accent or of what nobody sees."""
+    return sum(_columns(character) for character in text)
 
 
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WF"
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 FORMATS = {"srt": format_srt, "vtt": format_vtt}

@@ -3,7 +3,9 @@
 """Subtitles: what a player shows and when, in both formats."""
 
 import html
+import random
 import re
+import unicodedata
 from itertools import pairwise
 
 import pytest
@@ -72,6 +74,89 @@ def test_cues_keep_every_word_in_two_lines_and_seven_seconds(text, per_chunk):
         assert 0 < cue.end - cue.start <= MAX_SECONDS + 0.01 or per_chunk == "segment"
     assert all(one.end <= other.start + 1e-9 for one, other in pairwise(cues))
     assert cues[0].start == 0.0 and cues[-1].end == pytest.approx(duration)
+
+
+BEGINS_NO_LINE = "，。、！？：；）」』”’》】…,.!?:;)]}»%"
+ENDS_NO_LINE = "（「『“‘《【([{«"
+
+
+def check_lines(text: str, cues: list[Cue]) -> None:
+    lines = [line for cue in cues for line in cue.text.split("\n")]
+    assert [line for line in lines[1:] if line[0] in BEGINS_NO_LINE] == []
+    assert [line for line in lines[:-1] if line[-1] in ENDS_NO_LINE] == []
+    assert all(line == line.strip() and 0 < _width(line) <= LINE_WIDTH for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "一二三四五六七八九十一二三四五六七八九十一，然后我们继续说话。",
+        "一二三四五六七八九十一二三四五六七八九十一！？”然后",
+        "一二三四五六七八九十一二三四五六七八九十（“然后”）我们",
+        "我" * 20 + "iPhone，" + "他" * 20 + "，说 《红楼梦》",
+        "好" * 10 + "Donaudampfschifffahrtsgesellschaftskapitaenswitwen，" + "好" * 20 + "。",
+        "x" * 41 + "，好的",
+        "the quick brown fox jumped over the lazy do , and « so » ( on ) it went : he said ... nothing at all !",
+        "it grew by more than fourteen whole percent .5 is what they said ...and then it stopped (again) .",
+        "".join(f"第{number}句话说完了，" for number in range(40)),
+        unicodedata.normalize("NFD", "élève à l’école où été né à côté de Noël, " * 6),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 7, 10_000])
+def test_punctuation_begins_no_line_and_brackets_end_none(text, size):
+    """However the text is cut into chunks: characters, words or a whole segment, with and without pauses."""
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    for pause in (0.0, 1.5):
+        times = [(number * (0.2 + pause), number * (0.2 + pause) + 0.2) for number in range(len(pieces))]
+        if size < 10_000 and pause and text[0] != "一":
+            continue  # words are not cut by pauses
+        chunks = [{"text": piece, "timestamp": time} for piece, time in zip(pieces, times, strict=True)]
+        check_lines(text, make_cues(chunks, times[-1][1]))
+
+
+def test_punctuation_rules_hold_for_any_text():
+    rng = random.Random(0)
+    parts = [
+        "好",
+        "的",
+        "我们",
+        "。",
+        "，",
+        "“",
+        "”",
+        "（",
+        "）",
+        " (",
+        ") ",
+        " hello",
+        " iPhone",
+        ", ",
+        "！",
+        "x" * 50,
+        " ",
+    ]
+    for _ in range(300):
+        pieces = ["我", *rng.choices(parts, k=rng.randint(1, 60))]
+        # A run of punctuation may fill a line, then it must be cut: not here.
+        text = (
+            re.sub(r"([，。”）！“（(),\s]{3})[，。”）！“（(),\s]+", r"\1", "".join(pieces)).strip(ENDS_NO_LINE + " ")
+            + "完"
+        )
+        if re.search(r"[“（(]\s*[”），。！,)]", text):
+            continue  # what is opened and closed at once has no place to break that is right for both
+        check_lines(text, make_cues([{"text": text, "timestamp": (0.0, 60.0)}], 60.0))
+
+
+def test_a_run_of_punctuation_longer_than_a_line_stays_within_its_width():
+    cues = make_cues([{"text": "好" + "！" * 60, "timestamp": (0.0, 3.0)}], 3.0)
+    lines = [line for cue in cues for line in cue.text.split("\n")]
+    assert "".join(lines) == "好" + "！" * 60 and max(map(_width, lines)) <= LINE_WIDTH
+
+
+def test_line_breaks_of_a_text_end_no_cue():
+    (cue,) = make_cues([{"text": "one\n\ntwo\u2028three", "timestamp": (0.0, 2.0)}], 2.0)
+    assert cue.text == "one two three"
 
 
 def test_pauses_and_sentences_begin_new_cues():
