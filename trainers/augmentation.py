@@ -16,10 +16,12 @@ from datasets import Dataset
 
 from entropy_asr.modeling.torchaudio_entropy_asr import Resample
 
+from .settings import typed
 from .sources import SpeechDataset
 
 
 @dataclass
+@typed
 class AugmentationConfig:
     """What [`SpeechAugmenter`] does. The defaults do nothing; [`AugmentationConfig.paper`] has the paper's values.
 

@@ -17,6 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 
 from .batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
 from .muon import build_muon
+from .settings import check_types
 from .sources import SpeechDataset
 from .stage_records import is_evaluation
 from .streaming import StreamBatchSampler, StreamedRows, check_stream_arguments, is_stream
@@ -47,6 +48,10 @@ class StageArguments:
     muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
     entropy_steps: int = field(default=500, metadata={"help": "Steps between logs of NSE and CKA; 0 for none."})
     entropy_probes: bool = field(default=False, metadata={"help": "PAI and CSAI at each evaluation."})
+
+    def __post_init__(self):
+        check_types(self)
+        super().__post_init__()
 
 
 @dataclass

@@ -21,6 +21,7 @@ from .collation import TranscriptionCollator
 from .joint_sft import JointSFTConfig, JointSFTTrainer
 from .keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
 from .rewards import contains
+from .settings import typed
 from .sft import SFTData, run_sft, sft_sections, transcription_data
 from .stage import DataSection
 
@@ -33,6 +34,7 @@ class ContextSFTConfig(JointSFTConfig):
 
 
 @dataclass
+@typed
 class LongUtterances:
     """Section `long_utterances` of this stage: how much more often long ones occur than in the data.
 

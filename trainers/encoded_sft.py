@@ -28,7 +28,7 @@ from .encoded_speech import EncodedSpeech, UnitInventory, encode_speech, encoded
 from .encoder_pretraining import add_phoneme_ids
 from .keywords import ContextConfig, KeywordChooser, add_keywords
 from .lm_pretraining import TextSource
-from .settings import SettingsError, from_mapping, read_sections
+from .settings import SettingsError, checked, read_sections
 from .sft import ASRSFTConfig, ASRSFTTrainer, SFTModelSection, save_trained
 from .stage import DataSection, fingerprint, run_trainer, start_stage, write_record
 from .text import cut_text
@@ -56,8 +56,7 @@ class EncodedDataSection(DataSection):
 
     def __post_init__(self):
         super().__post_init__()
-        for source in self.text:
-            from_mapping(TextSource, source, "data.text")
+        self.text = [checked(TextSource, source, "data", "text", index) for index, source in enumerate(self.text)]
         if self.eval or self.synthetic_eval:
             raise ValueError("no encoder runs in this stage, so it cannot be evaluated on audio: leave eval out.")
         for name in ("passes", "recordings_repeat"):

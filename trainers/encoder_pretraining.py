@@ -24,7 +24,7 @@ from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import CTCCollator
 from .consistency import cr_ctc_loss
 from .drift import DriftMonitor
-from .settings import read_sections
+from .settings import read_sections, typed
 from .sources import NON_SPEECH, SpeechDataset, add_beside
 from .stage import DataSection, run_trainer, start_stage, write_record
 from .streaming import first_rows, is_stream
@@ -279,6 +279,7 @@ def phoneme_error_metrics(frames: np.ndarray, labels: np.ndarray) -> dict[str, f
 
 
 @dataclass
+@typed
 class EncoderModelSection:
     """Section `model` of this stage.
 

@@ -16,13 +16,14 @@ from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 
 from .evaluation import evaluate_recognition
 from .schedule import wall_seconds
-from .settings import read_sections
+from .settings import read_sections, typed
 from .sources import NON_SPEECH, DataSource, load_source
 from .stage import DataSection, default_cache_dir, start_stage, write_record
 from .stage_records import command_line, read_records, training_history, versions
 
 
 @dataclass
+@typed
 class ExportSection:
     """Section `export` of this stage.
 
@@ -53,6 +54,7 @@ class EvaluatedModelSection:
 
 
 @dataclass
+@typed
 class GenerationSection:
     """Section `generation` of this stage: settings of `generate`; None: the model's own.
 

@@ -22,6 +22,7 @@ from rapidfuzz.distance import Levenshtein
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from .rewards import comparable, contains
+from .settings import typed
 from .sources import add_beside
 from .text import read_lines
 
@@ -34,6 +35,7 @@ COLUMNS = ("keywords", "distractors", "important")
 
 
 @dataclass
+@typed
 class ContextConfig:
     """Section `context` of the stages that listen to hints.
 

@@ -11,13 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .settings import SettingsError
+from .settings import SettingsError, typed
 
 
 MODULE = "entropy_asr.trainers.cli"
 
 
 @dataclass
+@typed
 class LaunchSettings:
     """How a stage is started.
 

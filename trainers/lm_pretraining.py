@@ -29,7 +29,7 @@ from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, language_code
 from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, SYSTEM_PROMPT
 
 from .muon import build_muon
-from .settings import from_mapping, read_sections
+from .settings import checked, read_sections, typed
 from .sources import DataSource, load_source
 from .stage import SynthesisSource, choose_texts, run_trainer, start_stage, write_record
 from .text import DICTIONARY, cut_text, frequent_words, read_lines, simplify_characters, transcript_style
@@ -40,6 +40,7 @@ END_OF_TEXT = "<|im_end|>"
 
 
 @dataclass
+@typed
 class TextSource:
     """A text file to learn from, one sentence or passage a line.
 
@@ -78,6 +79,7 @@ class TextSource:
 
 
 @dataclass
+@typed
 class TextSection:
     """Section `data` of this stage.
 
@@ -99,8 +101,8 @@ class TextSection:
 
     def __post_init__(self):
         for name, cls in (("text", TextSource), ("transcripts", DataSource), ("synthetic", SynthesisSource)):
-            for source in getattr(self, name):
-                from_mapping(cls, source, f"data.{name}")
+            sources = getattr(self, name)
+            setattr(self, name, [checked(cls, source, "data", name, i) for i, source in enumerate(sources)])
         if not 0 <= self.phoneme_errors <= 1:
             raise ValueError(f"phoneme_errors is a share, got {self.phoneme_errors}.")
 

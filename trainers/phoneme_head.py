@@ -18,7 +18,7 @@ from entropy_asr.modeling.configuration_entropy_asr import EntropyASRCTCConfig
 from .augmentation import AugmentationConfig
 from .collation import CTCCollator
 from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer, add_phoneme_ids
-from .settings import read_sections
+from .settings import read_sections, typed
 from .stage import DataSection, run_trainer, start_stage, write_record
 
 
@@ -66,6 +66,7 @@ def phoneme_model(model: EntropyASRForConditionalGeneration) -> EntropyASRForCTC
 
 
 @dataclass
+@typed
 class PhonemeHeadModelSection:
     """Section `model` of this stage.
 

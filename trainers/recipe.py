@@ -5,15 +5,16 @@
 import importlib
 import logging
 import os
-import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from .places import VARIABLE, Places, YAMLLoader, read_yaml
 from .schedule import PlannedStage, Schedule, plan_stages
-from .settings import SettingsError, check_names, read_sections
+from .settings import SettingsError, check_names, checked_mapping, read_sections
 from .stage import finished, locked
 
 
@@ -36,35 +37,42 @@ STAGES = {
     "attention_pretraining": "attention_pretraining",
     "evaluation": "evaluation_stage",
 }
-VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}")
-RECIPE_FIELDS = ("without_data", "output_dir", "seed", "variables", "shared", "report", "stages")
 
 
-class YAMLLoader(yaml.SafeLoader):
-    """PyYAML reads YAML 1.1, where `1e-3` is text; here it is a number, as in YAML 1.2 and JSON."""
+@dataclass
+class Recipe:
+    """What a recipe file may hold at its top.
 
-
-YAMLLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
-)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping. Parts that are shared by anchors become copies: a change of one leaves the others alone.
-
-    Raises:
-        ValueError: the file is not a mapping.
+    Args:
+        stages: Sections of each stage, by its name.
+        output_dir: Where everything goes, one folder a stage.
+        seed: Seed of the stages that have none of their own.
+        variables: Values that `{name}` stands for in `stages` and `report`.
+        without_data: Recipe that runs in this one's place where its variable `data_dir` is no folder.
+        shared: Anything: a place for YAML anchors.
+        report: Section of [`~stage_reports.ReportPlan`].
     """
-    content = _copied(yaml.load(path.read_text(encoding="utf-8"), Loader=YAMLLoader))
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: expected a YAML mapping, got {type(content).__name__}.")
-    return content
+
+    stages: dict[str, dict]
+    output_dir: str | None = None
+    seed: int = 0
+    variables: dict[str, Any] = field(default_factory=dict)
+    without_data: str | None = None
+    shared: Any = None
+    report: dict | None = None
 
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
+@dataclass
+class StageFile:
+    """What the file of one stage holds beside its sections.
+
+    Args:
+        output_dir: Its folder.
+        seed: Its seed.
+    """
+
+    output_dir: str
+    seed: int = 0
 
 
 def parse_overrides(overrides: list[str]) -> list[tuple[list[str], Any]]:
@@ -76,7 +84,14 @@ def parse_overrides(overrides: list[str]) -> list[tuple[list[str], Any]]:
     if len(joined) % 2 or any(not key.startswith("--") for key in joined[::2]):
         raise SettingsError(f"Overrides come as `--key value`, got {' '.join(overrides)}")
     keys = [key.removeprefix("--").split(".") for key in joined[::2]]
-    return [(key, yaml.load(value, Loader=YAMLLoader)) for key, value in zip(keys, joined[1::2], strict=True)]
+    return [(key, _yaml_value(key, value)) for key, value in zip(keys, joined[1::2], strict=True)]
+
+
+def _yaml_value(key: list[str], value: str) -> Any:
+    try:
+        return yaml.load(value, Loader=YAMLLoader)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--{'.'.join(key)}: {value!r} is no valid YAML value.") from error
 
 
 def apply_override(content: dict[str, Any], path: list[str], value: Any) -> None:
@@ -88,41 +103,60 @@ def apply_override(content: dict[str, Any], path: list[str], value: Any) -> None
     content[path[-1]] = value
 
 
-def substitute(value: Any, variables: dict[str, Any]) -> Any:
-    """Replace `{name}` in all strings of a nested value.
+def substitute(value: Any, variables: dict[str, Any], key: tuple[str | int, ...] = ()) -> Any:
+    """Replace `{name}` in all strings of a nested value that `key` leads to.
 
     Raises:
-        ValueError: for a name that is no variable.
+        SettingsError: for a name that is no variable.
     """
     if isinstance(value, dict):
-        return {key: substitute(item, variables) for key, item in value.items()}
+        return {name: substitute(item, variables, (*key, name)) for name, item in value.items()}
     if isinstance(value, list):
-        return [substitute(item, variables) for item in value]
+        return [substitute(item, variables, (*key, index)) for index, item in enumerate(value)]
     if not isinstance(value, str):
         return value
-    check_names(VARIABLE.findall(value), variables, f"variable in {value!r}")
+    try:
+        check_names(VARIABLE.findall(value), variables, f"variable in {value!r}")
+    except SettingsError as error:
+        raise SettingsError(str(error), key) from error
     # A whole value may be a number; inside a longer string a variable is text.
     if whole := VARIABLE.fullmatch(value):
         return variables[whole[1]]
     return VARIABLE.sub(lambda match: str(variables[match[1]]), value)
 
 
-def load_recipe(path: Path, output_dir: str | None = None, overrides: list[str] | None = None) -> dict[str, Any]:
+def load_recipe(
+    path: Path, output_dir: str | None = None, overrides: list[str] | None = None, places: Places | None = None
+) -> dict[str, Any]:
     """A recipe with its overrides applied and its variables replaced.
 
     Overrides go to `variables` or top-level fields by their bare names, to stages as `--stages.NAME.SECTION.KEY`.
+
+    Args:
+        path: The recipe.
+        output_dir: Where everything goes; the recipe's own by default.
+        overrides: `--key value` pairs.
+        places: Learns which settings they set.
     """
     recipe = read_yaml(path)
-    check_names(recipe, RECIPE_FIELDS, str(path))
+    places = places or Places(path)
+    with places.named():
+        recipe = checked_mapping(Recipe, recipe, ())
     variables = recipe.setdefault("variables", {})
     for key, value in parse_overrides(overrides or []):
-        check_names(key[:1], {*variables, *RECIPE_FIELDS}, f"--{'.'.join(key)}")
+        option = f"--{'.'.join(key)}"
+        check_names(key[:1], {*variables, *Recipe.__dataclass_fields__}, option)
         if key[0] == "stages":
-            check_names(key[1:2], recipe["stages"], f"--{'.'.join(key)}")
+            check_names(key[1:2], recipe["stages"], option)
         apply_override(variables if key[0] in variables else recipe, key, value)
-    recipe["output_dir"] = str(output_dir or recipe["output_dir"])
-    for name in {"stages", "report"} & set(recipe):
-        recipe[name] = substitute(recipe[name], {**variables, "output_dir": recipe["output_dir"]})
+        places.override(["variables", *key] if key[0] in variables else key, option)
+    with places.named():
+        recipe = checked_mapping(Recipe, recipe, ())
+        if not (output_dir or recipe.get("output_dir")):
+            raise SettingsError("`output_dir` missing.")
+        recipe["output_dir"] = str(output_dir or recipe["output_dir"])
+        for name in {"stages", "report"} & set(recipe):
+            recipe[name] = substitute(recipe[name], {**variables, "output_dir": recipe["output_dir"]}, (name,))
     return recipe
 
 
@@ -137,12 +171,14 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
     Raises:
         ValueError: for anything unknown in any stage, before the first one starts.
     """
-    recipe = load_recipe(Path(path), output_dir, overrides)
-    if "without_data" in recipe and not Path(recipe["variables"]["data_dir"]).is_dir():
+    places = Places(Path(path))
+    recipe = load_recipe(Path(path), output_dir, overrides, places)
+    if recipe.get("without_data") and not Path(recipe["variables"].get("data_dir", "")).is_dir():
         run_without_data(Path(path), recipe, output_dir, overrides or [])
         return
-    plans = check_recipe(recipe)
-    reports = plan_reports(recipe, plans)
+    with places.named():
+        plans = check_recipe(recipe)
+        reports = plan_reports(recipe, plans)
     alone = ["--config", str(path), *(overrides or []), "--output_dir", recipe["output_dir"]]
     Schedule(
         Path(recipe["output_dir"]),
@@ -157,7 +193,7 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
 
 def plan_reports(recipe: dict[str, Any], plans: list[PlannedStage]) -> "StageReports | None":
     """Reports that a recipe's section `report` asks for."""
-    if "report" not in recipe:
+    if recipe.get("report") is None:
         return None
     from .stage_reports import ReportPlan, StageReports  # needs the extra report
 
@@ -172,8 +208,7 @@ def check_recipe(recipe: dict[str, Any]) -> list[PlannedStage]:
     """
     plans = plan_stages(recipe)
     for plan in plans:
-        sections = stage_module(plan.stage).SECTIONS
-        read_sections(plan.section, sections, plan.output_dir, plan.seed, f"stages.{plan.name}")
+        check_section(plan.stage, plan.section, plan.output_dir, plan.seed, "stages", plan.name)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if several and any(plan.background or plan.launch for plan in plans):
         raise SettingsError(
@@ -205,20 +240,44 @@ def run_stage(stage: str, config_path: Path, overrides: list[str] | None = None)
         overrides: `--key value` for fields of `training`, `--section.key value` for the others; for a recipe as in
             [`run_recipe`].
     """
-    config = read_yaml(Path(config_path))
+    config, places = read_yaml(Path(config_path)), Places(Path(config_path))
     if "stages" in config:
-        recipe = load_recipe(Path(config_path), overrides=overrides)
-        check_names([stage], recipe["stages"], str(config_path))
-        plan = next(plan for plan in plan_stages(recipe) if plan.name == stage)
+        recipe = load_recipe(Path(config_path), overrides=overrides, places=places)
+        with places.named():
+            check_names([stage], recipe["stages"], "stages")
+            plan = next(plan for plan in plan_stages(recipe) if plan.name == stage)
+            check_section(plan.stage, plan.section, plan.output_dir, plan.seed, "stages", plan.name)
         run_section(plan.stage, plan.section, plan.output_dir, plan.seed)
         return
     for key, value in parse_overrides(overrides or []):
-        bare = len(key) == 1 and key[0] not in ("output_dir", "seed")
-        apply_override(config.setdefault("training", {}) if bare else config, key, value)
-    if "output_dir" not in config:
-        raise SettingsError(f"{config_path}: `output_dir` missing.")
-    output_dir, seed = Path(config.pop("output_dir")), config.pop("seed", 0)
-    run_section(stage, substitute(config, {"output_dir": str(output_dir)}), output_dir, seed)
+        option = f"--{'.'.join(key)}"
+        key = ["training", *key] if len(key) == 1 and key[0] not in ("output_dir", "seed") else key
+        apply_override(config, key, value)
+        places.override(key, option)
+    with places.named():
+        if "output_dir" not in config:
+            raise SettingsError("`output_dir` missing.")
+        own = checked_mapping(StageFile, {key: config.pop(key) for key in ("output_dir", "seed") if key in config}, ())
+        output_dir, seed = Path(own["output_dir"]), own.get("seed", 0)
+        section = substitute(config, {"output_dir": own["output_dir"]})
+        check_section(stage, section, output_dir, seed)
+    run_section(stage, section, output_dir, seed)
+
+
+def check_section(stage: str, section: dict[str, Any], output_dir: Path, seed: int, *key: str) -> None:
+    """Read all settings of a stage once, before anything is made or loaded.
+
+    Args:
+        stage: Which stage it is.
+        section: Its settings.
+        output_dir: Its folder.
+        seed: Its seed.
+        key: Leads to its settings in their file.
+
+    Raises:
+        SettingsError: for anything unknown, missing or of another type.
+    """
+    read_sections(section, stage_module(stage).SECTIONS, output_dir, seed, *key)
 
 
 def stage_module(stage: str) -> ModuleType:

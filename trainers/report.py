@@ -30,6 +30,7 @@ from entropy_asr.spaces.entropy_allocation.splits import MIN_GROUPS
 from .frames import SpeechEncoder, at_same_times, load_speech_encoder
 from .ledger import summarize_ledgers, utterance_ledger
 from .phone_times import PhoneTimes, align_transcript, frame_labels, times_from_columns, word_spans
+from .settings import typed
 from .sources import NON_SPEECH, DataSource, load_source, read_samples
 from .stage_records import command_line, versions
 
@@ -44,6 +45,7 @@ SAMPLING_RATE = 16000
 
 
 @dataclass
+@typed
 class ReportOptions:
     """What is measured and how.
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .launch import LaunchSettings
-from .settings import SettingsError, StageFailed, check_names, from_mapping
+from .settings import StageFailed, check_names, dotted, from_mapping
 from .stage import CLOCK, WallClock, finished
 
 
@@ -32,6 +32,23 @@ LOG = "log.txt"
 POLL_SECONDS = 1.0
 CLOCK_SECONDS = 10.0
 STATUS_SECONDS = 300.0
+
+
+@dataclass
+class StageTiming:
+    """Fields of a stage in a recipe beside its sections.
+
+    Args:
+        stage: Which stage it is; by default what its name says.
+        background, after, seed: As in [`PlannedStage`].
+        launch: Fields of [`~launch.LaunchSettings`].
+    """
+
+    stage: str | None = None
+    background: bool = False
+    after: list[str] = field(default_factory=list)
+    launch: dict | None = None
+    seed: int | None = None
 
 
 @dataclass
@@ -71,19 +88,19 @@ def plan_stages(recipe: dict[str, Any]) -> list[PlannedStage]:
     """
     plans: list[PlannedStage] = []
     for name, section in recipe["stages"].items():
-        where = f"stages.{name}"
-        stage, background = section.pop("stage", name), section.pop("background", False)
-        after, launch = section.pop("after", []), section.pop("launch", None)
-        if not isinstance(background, bool):
-            raise SettingsError(f"{where}: background is true or false, not {background!r}.")
-        check_names(
-            after, [plan.name for plan in plans if plan.background], f"{where}: after: background stages above"
+        key = ("stages", name)
+        own = {field: section.pop(field) for field in StageTiming.__dataclass_fields__ if field in section}
+        timing = from_mapping(StageTiming, own, *key)
+        above = [plan.name for plan in plans if plan.background]
+        check_names(timing.after, above, f"{dotted(key)}.after: background stages above", (*key, "after"))
+        launch = None if timing.launch is None else from_mapping(LaunchSettings, timing.launch, *key, "launch")
+        output_dir, seed = Path(recipe["output_dir"]) / name, timing.seed
+        seed = recipe.get("seed", 0) if seed is None else seed
+        plans.append(
+            PlannedStage(
+                name, timing.stage or name, section, output_dir, seed, timing.background, timing.after, launch
+            )
         )
-        launch = None if launch is None else from_mapping(LaunchSettings, launch, f"{where}: launch")
-        output_dir, seed = Path(recipe["output_dir"]) / name, section.pop("seed", recipe.get("seed", 0))
-        if not isinstance(seed, int) or isinstance(seed, bool):
-            raise SettingsError(f"{where}: seed is a whole number, not {seed!r}.")
-        plans.append(PlannedStage(name, stage, section, output_dir, seed, background, after, launch))
     return plans
 
 

@@ -27,7 +27,7 @@ from .collation import TranscriptionCollator
 from .encoder_swaps import PARTS
 from .label_positions import score_labels_only
 from .recognition import RecognitionEvaluationMixin
-from .settings import SettingsError, read_sections
+from .settings import SettingsError, read_sections, typed
 from .sharding import whole_state
 from .shared_prompts import sees_everything, share_prompts
 from .snapshots import first_snapshot
@@ -112,6 +112,7 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
 
 
 @dataclass
+@typed
 class SFTModelSection:
     """Section `model` of a supervised stage.
 

@@ -27,6 +27,8 @@ from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
 
 from entropy_asr.modeling.audio import AudioError, load_audio
 
+from .settings import typed
+
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ _DECODER_VERSION = 1
 
 
 @dataclass
+@typed
 class DataSource:
     """Where rows come from.
 

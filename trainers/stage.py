@@ -22,7 +22,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from entropy_asr.modeling.languages_entropy_asr import language_code
 
 from .augmentation import AugmentationConfig, SpeechAugmenter
-from .settings import SettingsError, from_mapping
+from .settings import SettingsError, checked, typed
 from .sources import DataSource, load_sources, within_durations
 from .streaming import is_stream
 
@@ -45,6 +45,7 @@ def default_cache_dir() -> str:
 
 
 @dataclass
+@typed
 class SynthesisSource:
     """Speech that espeak-ng synthesises from text; see [`~synthesis.build_synthetic_dataset`].
 
@@ -73,6 +74,7 @@ class SynthesisSource:
 
 
 @dataclass
+@typed
 class DataSection:
     """Section `data` of a stage: rows to train on, rows to evaluate on, noise for augmentation.
 
@@ -113,15 +115,16 @@ class DataSection:
             )
         # All of them before any is loaded: loading takes minutes.
         for name in ("train", "eval", "noise"):
-            for source in getattr(self, name):
-                if from_mapping(DataSource, source, f"data.{name}").streaming and name in self.no_streams:
-                    raise ValueError(
+            self._check_sources(name, DataSource)
+            for index, source in enumerate(getattr(self, name)):
+                if source.get("streaming") and name in self.no_streams:
+                    raise SettingsError(
                         f"data.{name}: {source['path']}: {self.no_streams[name]}, which a stream does not give; leave "
-                        "`streaming` out."
+                        "`streaming` out.",
+                        ("data", name, index, "streaming"),
                     )
         for name in ("synthetic", "synthetic_eval"):
-            for source in getattr(self, name):
-                from_mapping(SynthesisSource, source, f"data.{name}")
+            self._check_sources(name, SynthesisSource)
         loaded = [source["path"] for source in self.train if not source.get("streaming")]
         loaded += [f"synthetic speech in {source['language']!r}" for source in self.synthetic]
         if loaded and len(loaded) < len(self.train) + len(self.synthetic):
@@ -129,6 +132,10 @@ class DataSection:
                 f"data: streamed and loaded rows cannot be mixed: {', '.join(loaded)} would be loaded; stream all or "
                 "none."
             )
+
+    def _check_sources(self, name: str, cls: type) -> None:
+        sources = getattr(self, name)
+        setattr(self, name, [checked(cls, source, "data", name, index) for index, source in enumerate(sources)])
 
     def train_rows(self) -> datasets.Dataset | datasets.IterableDataset:
         """All rows to train on, decoded; streamed ones are not."""

@@ -44,9 +44,9 @@ class ReportPlan:
         Raises:
             SettingsError: an unknown field, no `datasets`, or plots cannot be drawn here.
         """
-        check_names(section, {"datasets", *ReportOptions.__dataclass_fields__}, "report")
+        check_names(section, {"datasets", *ReportOptions.__dataclass_fields__}, "report", ("report",))
         if not isinstance(section.get("datasets"), list):
-            raise SettingsError("report: `datasets` is a list of data sets to measure on.")
+            raise SettingsError("report: `datasets` is a list of data sets to measure on.", ("report", "datasets"))
         options = {name: value for name, value in section.items() if name != "datasets"}
         try:
             require_matplotlib()

@@ -111,7 +111,7 @@ def test_disturbed_phonemes():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"text": [{"path": "x", "langage": "en"}]}, "data.text: unknown langage"),
+        ({"text": [{"path": "x", "langage": "en"}]}, r"data.text\[0\]: unknown langage"),
         ({"phoneme_errors": 1.5}, "phoneme_errors"),
     ],
 )

@@ -148,15 +148,15 @@ def test_overrides_reach_variables_top_level_and_stages(tmp_path):
         ("stages.encoder.trainin.max_steps=3", "unknown trainin; did you mean training"),
         (
             "stages.encoder.training.max_stepz=3",
-            "stages.encoder: training: unknown max_stepz; did you mean.*max_steps",
+            "stages.encoder.training: unknown max_stepz; did you mean.*max_steps",
         ),
         ("stages.encoder.dat=3", "unknown dat; did you mean data"),
         ("stages.encoder.data.cache_di=x", "data: unknown cache_di; did you mean cache_dir"),
-        ("stages.encoder.data.train=[{paht: x}]", "data.train: unknown paht; did you mean path"),
-        ("stages.encoder.data.train=[{split: x}]", "data.train: path missing"),
+        ("stages.encoder.data.train=[{paht: x}]", r"data.train\[0\]: unknown paht; did you mean path"),
+        ("stages.encoder.data.train=[{split: x}]", r"data.train\[0\]: path missing"),
         (
             "stages.encoder.data.synthetic=[{texts: built-in:train, language: en, num_text: 3}]",
-            "data.synthetic: unknown num_text; did you mean num_texts",
+            r"data.synthetic\[0\]: unknown num_text; did you mean num_texts",
         ),
         ("stages.encoder.augmentation={gain_bd: 3}", "augmentation: unknown gain_bd; did you mean gain_db"),
         ("stages.encoder.model.prest=tiny", "model: unknown prest; did you mean preset"),
@@ -169,7 +169,7 @@ def test_overrides_reach_variables_top_level_and_stages(tmp_path):
         ("stages.checkpoint.generation={num_beam: 2}", "did you mean num_beams"),
         ("stages.checkpoint.export={dtyp: float32}", "did you mean dtype"),
         ("stages.checkpoint.model.pat=x", "did you mean path"),
-        ("stages.checkpoint.data.train=[]", "stages.checkpoint: data: unknown train"),
+        ("stages.checkpoint.data.train=[]", "stages.checkpoint.data: unknown train"),
     ],
 )
 def test_unknown_key_anywhere_is_an_error_before_the_first_stage(calls, tmp_path, override, message):

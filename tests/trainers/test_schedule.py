@@ -85,7 +85,7 @@ def test_a_stage_has_the_recipes_seed_or_its_own():
     plans = plan_stages({"output_dir": "run", "seed": 3, "stages": {"encoder": {"seed": 5}, "sft": {}}})
     assert [(plan.seed, plan.section) for plan in plans] == [(5, {}), (3, {})]
     for wrong in ("x", True):
-        with pytest.raises(SettingsError, match=rf"stages\.sft: seed is a whole number, not {wrong!r}"):
+        with pytest.raises(SettingsError, match=rf"stages\.sft\.seed: expected a whole number or null, got {wrong!r}"):
             plan_stages({"output_dir": "run", "stages": {"sft": {"seed": wrong}}})
 
 
@@ -211,12 +211,12 @@ def test_long_waits_say_how_far_stages_are(run, tmp_path, monkeypatch, caplog):
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ({"a": {"background": "yes"}}, "stages.a: background is true or false"),
-        ({"a": {}, "b": {"after": ["a"]}}, "stages.b: after: .*unknown a"),
-        ({"b": {"after": ["a"]}, "a": {"background": True}}, "stages.b: after: .*unknown a"),
+        ({"a": {"background": "perhaps"}}, "stages.a.background: expected true or false, got 'perhaps'"),
+        ({"a": {}, "b": {"after": ["a"]}}, "stages.b.after: .*unknown a"),
+        ({"b": {"after": ["a"]}, "a": {"background": True}}, "stages.b.after: .*unknown a"),
         (
             {"a": {"launch": {"num_proceses": 2}}},
-            "stages.a: launch: unknown num_proceses; did you mean.*num_processes",
+            "stages.a.launch: unknown num_proceses; did you mean.*num_processes",
         ),
         ({"a": {"launch": {"accelerate_config": "nowhere"}}}, "no such file: nowhere"),
     ],

@@ -118,7 +118,7 @@ def test_rows_may_stay_encoded(tmp_path):
 
 @pytest.mark.parametrize("name", ["train", "eval", "noise", "synthetic", "synthetic_eval"])
 def test_wrong_fields_of_sources_are_told_before_anything_is_loaded(name):
-    with pytest.raises(ValueError, match=rf"data\.{name}: unknown languag; did you mean language"):
+    with pytest.raises(ValueError, match=rf"data\.{name}\[0\]: unknown languag; did you mean language"):
         DataSection(**{name: [{"languag": "en"}]})
 
 
