@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 
 # As in pyproject.toml, which code on the Hub does not have beside it (a test holds the two together).
-REQUIREMENTS = ("torch>=2.12,<2.16", "torchaudio>=2.11.1,<2.12")
+REQUIREMENTS = ("torch>=2.13,<2.16", "torchaudio>=2.11.1,<2.12")
 
 
 class TorchaudioError(ImportError):
