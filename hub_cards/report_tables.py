@@ -22,6 +22,8 @@ POOR_ALIGNMENT = 0.3
 def report_head(report: dict[str, Any]) -> list[str]:
     """Lines on what was measured and how."""
     lines = [report["definitions"], "", f"Measured by `{report['command']}`.", ""]
+    if folders := report.get("folders"):  # what the command calls the models, where the tables call them otherwise
+        lines += ["There " + ", ".join(f"`{folder}` is `{name}`" for folder, name in folders.items()) + ".", ""]
     if report["aligner"]:
         lines += [f"Phoneme times: forced alignment with the phoneme head of `{report['aligner']}`.", ""]
     return lines

@@ -22,7 +22,7 @@ class EncodedUtterance:
 
     Attributes:
         frames: The encoder's output, `(T, D)` float32 on the CPU.
-        layers: Output of each layer, `(T, D)`; where the encoder also gives its layers' input, that comes first.
+        layers: Input of the first layer and output of each, `(T, D)`: one more than there are layers.
     """
 
     frames: torch.Tensor

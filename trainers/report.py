@@ -164,7 +164,7 @@ def _aligner(options: ReportOptions, encoders: list[SpeechEncoder], loaded: dict
     if all("alignment" in rows.column_names for rows in loaded.values()):
         return None
     if options.aligner is not None:
-        return load_speech_encoder(options.aligner, options.device)
+        return load_speech_encoder(options.aligner, options.device, _named([options.aligner])[0][1])
     for encoder in encoders:
         if encoder.phoneme_head is not None:
             return encoder

@@ -2,8 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Plots of the entropy allocation report, with matplotlib (extra `report`)."""
 
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 
 LABELS = {"nse": "NSE (0 to 1)", "pai": "PAI (nats)", "csai": "CSAI (nats)"}
+DECIMALS = {"nse": 3, "pai": 2, "csai": 3}
 FAMILY_NAMES = {"linear": "linear probe", "mlp": "MLP probe (one hidden layer)"}
 # Curves of equal checkpoints lie on each other: all of them can still be seen.
 STYLES = (("-", 3.5), ("--", 2.4), ("-.", 1.6), (":", 1.2))
@@ -29,11 +31,11 @@ def require_matplotlib() -> None:
 
 
 def plot_files(name: str, result: dict[str, Any]) -> dict[str, str]:
-    """File and title of each plot of a data set."""
+    """File and title of each plot of a data set; each is also there as `.svg`."""
     stem, models = re.sub(r"[^\w-]+", "_", name), result["models"].values()
-    files = {f"{stem}-allocation.png": "NSE, PAI and CSAI of each checkpoint"}
+    files = {f"{stem}-allocation.png": f"{_in_words(measured_metrics(result))} of each checkpoint"}
     if any(figures["layers"] for figures in models):
-        files[f"{stem}-layers.png"] = "NSE, PAI and CSAI by layer"
+        files[f"{stem}-layers.png"] = f"{_in_words(metrics_by_layer(result))} by layer"
     files[f"{stem}-spectrum.png"] = "Eigenvalue spectrum"
     if len(result["models"]) > 1:
         files[f"{stem}-cka.png"] = "CKA between checkpoints"
@@ -42,8 +44,30 @@ def plot_files(name: str, result: dict[str, Any]) -> dict[str, str]:
     return files
 
 
+def measured_metrics(result: dict[str, Any]) -> list[str]:
+    """Those of NSE, PAI and CSAI that any model has: CSAI needs words that occur often."""
+    models = result["models"].values()
+    return [
+        metric
+        for metric in LABELS
+        if metric == "nse" or any(set(FAMILY_NAMES) & set(figures["details"].get(metric, {})) for figures in models)
+    ]
+
+
+def metrics_by_layer(result: dict[str, Any]) -> list[str]:
+    """Those that any layer of any model has."""
+    layers = [layer for figures in result["models"].values() for layer in figures["layers"]]
+    return [metric for metric in LABELS if any(layer[metric] is not None for layer in layers)]
+
+
+def _in_words(metrics: Sequence[str]) -> str:
+    names = [metric.upper() for metric in metrics]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def draw_plots(report: dict[str, Any], output_dir: Path) -> None:
-    """Draw all plots of all data sets measured so far."""
+    """Draw all plots of all data sets measured so far, each as `.png` and as `.svg`."""
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -54,7 +78,19 @@ def draw_plots(report: dict[str, Any], output_dir: Path) -> None:
             FigureCanvasAgg(figure)
             drawers[Path(file).stem.rpartition("-")[2]](figure, result)
             figure.suptitle(f"{figure.get_suptitle()}\n{_data(name, report, result)}", fontsize=9)
-            figure.savefig(output_dir / file, dpi=130)
+            _save_png(figure, output_dir / file)
+            # Text stays text, and the same report gives the same file.
+            with rc_context({"svg.fonttype": "none", "svg.hashsalt": file}):
+                figure.savefig((output_dir / file).with_suffix(".svg"), metadata={"Date": None})
+
+
+def _save_png(figure, path: Path) -> None:
+    """With a palette of 64 colours: a third of the size, and no difference to be seen in a plot."""
+    from PIL import Image
+
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=130)
+    Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _data(name: str, report: dict[str, Any], result: dict[str, Any]) -> str:
@@ -72,10 +108,10 @@ def _names(axis, names: list[str]) -> None:
 
 def _allocation(figure, result: dict[str, Any]) -> None:
     """The form of the paper's figure 1: each metric before and after each stage."""
-    models = result["models"]
+    models, metrics = result["models"], measured_metrics(result)
     names = list(models)
-    figure.set_size_inches(3.4 * 3, 3.9)
-    for axis, (metric, label) in zip(figure.subplots(1, 3), LABELS.items(), strict=True):
+    figure.set_size_inches(max(5.2, 3.4 * len(metrics)), 3.9)
+    for axis, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
         drawn = []
         for family, marker in (("linear", "o"), ("mlp", "s")):
             found = [_value(models[name], metric, family) for name in names]
@@ -85,35 +121,54 @@ def _allocation(figure, result: dict[str, Any]) -> None:
             errors = [error or 0 for _, error in found]
             shown = None if metric == "nse" else FAMILY_NAMES[family]
             axis.errorbar(range(len(names)), values, errors, marker=marker, capsize=3, label=shown)
-            drawn.append(values)
+            drawn.append((values, errors))
             if metric == "nse":
                 break
-        _write_values(axis, drawn)
-        axis.set_title(f"{label}\n{_rows(models, metric)}", fontsize=9)
-        axis.set_ylabel(label)
-        axis.margins(x=0.25, y=0.3)
-        _zero_line(axis, metric)
+        ceiling = _ceiling(models) if metric == "csai" else None
+        if ceiling is not None:
+            axis.axhline(ceiling, color="0.3", linewidth=0.8, linestyle="--", label="the most that it can be")
+        _set_range(axis, metric, [*drawn, ([ceiling or 0.0], [0.0])])
+        _write_values(axis, [values for values, _ in drawn], DECIMALS[metric])
+        axis.set_title(f"{LABELS[metric]}\n{_rows(models, metric)}", fontsize=9)
+        axis.set_ylabel(LABELS[metric])
+        axis.margins(x=0.25)
         _names(axis, names)
         axis.grid(alpha=0.3)
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=7, loc="upper left")
     figure.suptitle("Entropy allocation of the encoder (error bars: standard error over splits)")
 
 
-def _write_values(axis, lines: list[list[float]]) -> None:
+def _ceiling(models: dict[str, Any]) -> float | None:
+    """H(S|P), the most that CSAI can be, by the linear probe."""
+    found = [figures["details"].get("csai", {}).get("linear", {}).get("entropy") for figures in models.values()]
+    return max((entropy for entropy in found if entropy is not None), default=None)
+
+
+def _set_range(axis, metric: str, drawn: list[tuple[list[float], list[float]]]) -> None:
+    """All that a value can be, so that small differences look small: NSE 0 to 1, information from 0 (or below) on."""
+    if metric == "nse":
+        axis.set_ylim(0, 1)
+        return
+    values, errors = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    low = min(0.0, np.nanmin(values - errors, initial=0.0))
+    high = np.nanmax(values + errors, initial=0.0)
+    span = (high - low) or 1.0
+    # Room for the legend above, and below only where something is drawn there.
+    axis.set_ylim(low - 0.08 * span * (low < 0), high + 0.4 * span)
+    axis.axhline(0, color="0.3", linewidth=0.8)
+
+
+def _write_values(axis, lines: list[list[float]], decimals: int) -> None:
     """Each point's value: the larger of two above it, the smaller below, since probes' values lie close together."""
     for x, values in enumerate(zip(*lines, strict=True)):
         above = int(np.argmax(np.nan_to_num(values, nan=-np.inf)))
         for line, value in enumerate(values):
             if np.isfinite(value):
-                offset = (4, 5) if line == above else (4, -12)
-                axis.annotate(f"{value:.2f}", (x, value), offset, textcoords="offset points", fontsize=8)
-
-
-def _zero_line(axis, metric: str) -> None:
-    """Information is counted from 0, where a probe has found nothing."""
-    if metric != "nse":
-        axis.axhline(0, color="0.3", linewidth=0.8)
+                offset = (5, 5) if line == above else (5, -12)
+                text = f"{round(value, decimals) + 0.0:.{decimals}f}"  # no "-0.00"
+                box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5}
+                axis.annotate(text, (x, value), offset, textcoords="offset points", fontsize=8, bbox=box)
 
 
 def _style(number: int) -> dict[str, Any]:
@@ -147,21 +202,27 @@ def _range(values: Iterable[int]) -> str:
 
 
 def _layers(figure, result: dict[str, Any]) -> None:
-    figure.set_size_inches(3.4 * 3, 3.9)
+    """Each metric after each layer; 0 is what goes into the first one, the first hidden state of transformers."""
+    metrics = metrics_by_layer(result)
+    figure.set_size_inches(max(5.2, 3.4 * len(metrics)), 3.9)
     last = [figures["layers"][-1]["num_rows"] for figures in result["models"].values() if figures["layers"]]
-    for axis, (metric, label) in zip(figure.subplots(1, 3), LABELS.items(), strict=True):
+    axes = np.atleast_1d(figure.subplots(1, len(metrics)))
+    for axis, metric in zip(axes, metrics, strict=True):
+        drawn = []
         for number, (name, figures) in enumerate(result["models"].items()):
             values = [np.nan if layer[metric] is None else layer[metric] for layer in figures["layers"]]
-            axis.plot(range(1, len(values) + 1), values, marker=".", label=name, **_style(number))
+            axis.plot(range(len(values)), values, marker=".", label=name, **_style(number))
+            drawn.append((values, np.zeros(len(values))))
+        _set_range(axis, metric, drawn)
         counts, unit = [rows[metric] for rows in last if metric in rows], "words" if metric == "csai" else "frames"
-        axis.set_title(f"{label}\n" + (f"N = {_range(counts)} {unit}" if counts else "not measured"), fontsize=9)
-        axis.set_xlabel("layer (output of, from the input on)")
-        axis.set_ylabel(label if metric == "nse" else f"{label}, linear probe")
+        axis.set_title(f"{LABELS[metric]}\nN = {_range(counts)} {unit}", fontsize=9)
+        axis.set_xlabel("after layer (0: before the first)")
+        axis.set_ylabel(LABELS[metric] if metric == "nse" else f"{LABELS[metric]}, linear probe")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
-        _zero_line(axis, metric)
-    axis.legend(fontsize=8)
-    figure.suptitle("Metrics by layer (linear probe, one split)")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=8, loc="outside lower center", ncols=min(4, len(names)))
+    figure.suptitle("Metrics by layer (linear probe, one split: its error is not known)")
 
 
 def _spectrum(figure, result: dict[str, Any]) -> None:
@@ -209,32 +270,41 @@ def _ledger(figure, result: dict[str, Any]) -> None:
     for axis in axes[len(models) :]:
         axis.set_visible(False)
     for axis, (name, ledger) in zip(axes, models.items(), strict=False):
-        left = ledger["nats_per_token_left"]
-        start, llm, encoder, full = (left[key] for key in ("uniform", "llm_alone", "encoder_alone", "full"))
-        steps = [
-            ("nothing\nknown", 0, start, "0.6"),
-            ("LLM\nalone", llm, start, "tab:blue"),
-            ("audio,\nafter LLM", full, llm, "tab:green"),
-            ("encoder\nalone", encoder, start, "tab:orange"),
-            ("LLM, after\nencoder", full, encoder, "tab:purple"),
-            ("left by\nfull model", 0, full, "tab:red"),
-        ]
-        for x, (_, low, high, colour) in enumerate(steps):
-            # A step that adds nats instead of removing them is hatched.
-            axis.bar(x, high - low, bottom=low, color=colour, hatch="//" if high < low else None, edgecolor="black")
-            text = f"{high - low:.2f}" if x in (0, 5) else f"{low - high:+.2f}"
-            axis.annotate(text, (x, max(low, high)), (0, 3), textcoords="offset points", ha="center", fontsize=9)
-        axis.axvline(2.5, color="0.7", linestyle=":")
-        axis.set_xticks(range(len(steps)), [step[0] for step in steps], fontsize=8)
+        _waterfalls(axis, ledger["nats_per_token_left"])
         axis.set_title(f"{name}: {ledger['num_utterances']} utterances, {ledger['num_tokens']} tokens", fontsize=9)
-        axis.grid(alpha=0.3, axis="y")
-        for x, text in ((1.5, "language model first"), (3.5, "encoder first")):
-            axis.text(x, 0.99, text, transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=8)
     highest = max(max(f["nats_per_token_left"].values()) for f in models.values())
-    axes[0].set_ylim(0, 1.18 * highest)
+    axes[0].set_ylim(0, 1.25 * highest)
     for axis in axes[::columns]:
         axis.set_ylabel("nats a token of the transcript")
     figure.suptitle(
         "Ledger: what each removes, in nats a token; hatched: it adds some\n"
         "(encoder alone: phonemes by CTC, not their spelling; LLM alone: without audio, after its own training)"
     )
+
+
+def _waterfalls(axis, left: dict[str, float]) -> None:
+    """Both waterfalls of a model; a prior worse than uniform has removed nothing, and is said to be broken."""
+    start, llm, encoder, full = (left[key] for key in ("uniform", "llm_alone", "encoder_alone", "full"))
+    broken = llm > start
+    steps = [
+        ("nothing\nknown", 0, start, "0.6"),
+        ("LLM\nalone", llm, start, "none" if broken else "tab:blue"),
+        ("audio,\nno prior" if broken else "audio,\nafter LLM", full, start if broken else llm, "tab:green"),
+        ("encoder\nalone", encoder, start, "tab:orange"),
+        ("LLM, after\nencoder", full, encoder, "tab:purple"),
+        ("left by\nfull model", 0, full, "tab:red"),
+    ]
+    for x, (_, low, high, colour) in enumerate(steps):
+        is_broken = broken and x == 1
+        # A step that adds nats instead of removing them is hatched.
+        hatch, line = ("//" if high < low and not is_broken else None), ":" if is_broken else "-"
+        axis.bar(x, high - low, bottom=low, color=colour, hatch=hatch, edgecolor="black", linestyle=line)
+        text = f"{high - low:.2f}" if x in (0, 5) else f"{low - high:+.2f}"
+        text = f"broken prior:\n{low - high:.2f} worse\nthan uniform" if is_broken else text
+        size = 7 if is_broken else 9
+        axis.annotate(text, (x, max(low, high)), (0, 3), textcoords="offset points", ha="center", fontsize=size)
+    axis.axvline(2.5, color="0.7", linestyle=":")
+    axis.set_xticks(range(len(steps)), [step[0] for step in steps], fontsize=8)
+    axis.grid(alpha=0.3, axis="y")
+    for x, text in ((1.0, "language model first"), (4.0, "encoder first")):
+        axis.text(x, 0.99, text, transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=8)

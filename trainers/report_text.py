@@ -2,11 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The entropy allocation report as Markdown: its tables, and links to its plots."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from entropy_asr.hub_cards.report_tables import dataset_tables, report_head
 
-from .report_plots import plot_files
+from .report_plots import draw_plots, plot_files, require_matplotlib
 
 
 def report_markdown(report: dict[str, Any]) -> str:
@@ -16,3 +18,16 @@ def report_markdown(report: dict[str, Any]) -> str:
         lines += [f"## {name}", "", *dataset_tables(result)]
         lines += [f"![{title}]({file})\n" for file, title in plot_files(name, result).items()]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def redraw_report(folder: Path) -> None:
+    """Write `report.md` and the plots anew from `report.json`, without measuring.
+
+    Raises:
+        FileNotFoundError: the folder has no `report.json`.
+        ImportError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    (folder / "report.md").write_text(report_markdown(report), "utf-8")
+    draw_plots(report, folder)

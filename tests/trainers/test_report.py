@@ -86,13 +86,14 @@ def test_report_of_two_stages_of_ours(components, tmp_path):
     report = write_report(models, [str(components / "rows")], tmp_path, options)
     assert json.loads((tmp_path / "report.json").read_text()) == json.loads(json.dumps(report))
     result = report["datasets"]["rows"]
+    config = json.loads((components / "encoder" / "config.json").read_text())
     assert report["aligner"] == "encoder"
     assert result["data"]["num_utterances"] + result["data"]["left_out"] == 12
     assert 0 < result["data"]["mean_alignment_score"] < 1
     for figures in result["models"].values():
         assert 0 < figures["nse"] < 1
         assert figures["frames_per_second"] == pytest.approx(25, rel=0.05)
-        assert len(figures["layers"]) >= 1
+        assert len(figures["layers"]) == config["audio_config"]["num_hidden_layers"] + 1  # the input of the first, too
         assert figures["layers"][0]["num_rows"]["pai"] == figures["details"]["pai"]["num_frames"]
     # Alignment left the encoder alone: the same frames, measured once.
     assert result["models"]["full"]["same_frames_as"] == "encoder"
@@ -107,7 +108,7 @@ def test_report_of_two_stages_of_ours(components, tmp_path):
     kinds = ("allocation", "cka", "layers", "ledger", "spectrum")
     assert plots == [f"rows-{kind}.png" for kind in kinds]
     for plot in plots:
-        assert plot in text
+        assert plot in text and (tmp_path / plot).with_suffix(".svg").is_file()
         pixels = np.asarray(Image.open(tmp_path / plot).convert("L"))
         assert pixels.shape[1] > 500
         assert len(np.unique(pixels)) > 10
