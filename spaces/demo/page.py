@@ -2,25 +2,23 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The demo's page and its API: what is shown, and what the buttons call."""
 
-import inspect
 import json
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES
 from entropy_asr.trainers.subtitles import FORMATS, make_cues
 
 from .entropy_view import explanation_html
-from .live import LiveSessions
-from .recognizer import DemoError, Recognizer, language_code
+from .events import gpu, told
+from .live_page import LiveHandlers, add_live
+from .recognizer import Recognizer, language_code
 from .settings import DemoSettings
-from .transcript_view import PLAYER_SCRIPT, hint_html, live_html, transcript_html
+from .transcript_view import PLAYER_SCRIPT, hint_html, transcript_html
 
 
 FOLDER = Path(__file__).resolve().parent
@@ -34,8 +32,6 @@ INTRODUCTION = """# entropy-asr
 Speech recognition by two parts that share the work: an **encoder** hears phonemes, the sounds that words are made of,
 and a **language model** turns them into text. This page runs {model}."""
 SMALL = " It shows how everything works, and mishears a lot."
-LIVE_HELP = """Press *Record* and speak. /Phonemes/ appear as the encoder hears them, a preview of the text follows,
-and the final text comes when you pause."""
 ENTROPY_HELP = """How sure is each part of the text, and which part knows it? Uncertainty is counted in **nats**: 0 is
 certain, 0.7 a coin toss, 2.3 a guess among ten, 4.6 a guess among a hundred."""
 # All work of the model queues for one place: it is computed one request at a time anyway.
@@ -59,39 +55,6 @@ FIRST_PLOTS = ("ledger", "allocation")
 assert {language_code(value) for _, value in LANGUAGE_NAMES} == {None, *LANGUAGES}
 
 
-def gpu(function: Callable) -> Callable:
-    """ZeroGPU's decorator where its package is there (on such Spaces); else nothing."""
-    try:
-        from spaces import GPU
-    except ImportError:
-        return function
-    return GPU(function)
-
-
-def told(function: Callable) -> Callable:
-    """Show visitors their errors as messages; anything else is a defect and goes to the log."""
-
-    if inspect.isgeneratorfunction(function):
-
-        @wraps(function)
-        def generate(*args, **kwargs):
-            try:
-                yield from function(*args, **kwargs)
-            except DemoError as error:
-                raise gr.Error(str(error), duration=None, print_exception=False) from error
-
-        return generate
-
-    @wraps(function)
-    def call(*args, **kwargs):
-        try:
-            return function(*args, **kwargs)
-        except DemoError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
-
-    return call
-
-
 class Handlers:
     """What the page's events call.
 
@@ -101,7 +64,7 @@ class Handlers:
 
     def __init__(self, recognizer: Recognizer):
         self.recognizer = recognizer
-        self.sessions = LiveSessions(recognizer)
+        self.live = LiveHandlers(recognizer)
 
     @told
     @gpu
@@ -132,34 +95,6 @@ class Handlers:
         }
         return explanation_html(explanation), figures
 
-    def begin(self, key: str | None) -> tuple[None, str]:
-        """Forget a stream that was not stopped, before a new one."""
-        self.sessions.leave(key)
-        return None, live_html([], True)
-
-    @told
-    def listen(
-        self, audio: tuple[int, np.ndarray] | None, key: str | None, language: str = "auto", hotwords: str = ""
-    ) -> tuple[str | None, str]:
-        """Hear the next piece of a live stream: its key, and what was said so far."""
-        if audio is None or not len(audio[1]):
-            return key, live_html(self.sessions.transcript(key) if key else [], True)
-        rate, samples = audio
-        if key is None:
-            key = self.sessions.start(rate, language, hotwords)
-        updates = self.sessions.push(key, to_mono(samples), rate)
-        return key, live_html(updates, True)
-
-    @told
-    def stop(self, key: str | None) -> tuple[None, str]:
-        """End a live stream: its last words."""
-        return None, live_html(self.sessions.finish(key) if key else [], False)
-
-
-def to_mono(samples: np.ndarray) -> np.ndarray:
-    """Integer PCM `(num_samples,)` of `(num_samples,)` or `(num_samples, channels)`."""
-    return samples if samples.ndim == 1 else samples.mean(axis=1).astype(samples.dtype)
-
 
 def write_downloads(details: dict[str, Any], folder: Path) -> list[str]:
     """Write the transcript as text, subtitles and JSON; gives the files' paths, in the order of `DOWNLOADS`."""
@@ -184,7 +119,7 @@ def build_page(settings: DemoSettings) -> gr.Blocks:
         with gr.Tab("Transcribe"):
             _add_transcribe(handlers)
         with gr.Tab("Live"):
-            _add_live(handlers)
+            add_live(handlers.live, LANGUAGE_NAMES)
         with gr.Tab("Where the entropy goes"):
             _add_explain(handlers)
         with gr.Tab("Compare checkpoints"):
@@ -239,37 +174,6 @@ def _add_examples(audio: gr.Audio, language: gr.Dropdown) -> None:
     """Recordings to try the page with."""
     rows = [list(row) for row in EXAMPLES.values()]
     gr.Examples(rows, [audio, language], example_labels=list(EXAMPLES), label="No recording at hand? Take this")
-
-
-def _add_live(handlers: Handlers) -> None:
-    settings = handlers.recognizer.settings
-    key = gr.State(None, time_to_live=settings.max_live_seconds + 60, delete_callback=handlers.sessions.leave)
-    gr.Markdown(LIVE_HELP)
-    with gr.Row():
-        with gr.Column(min_width=300):
-            audio = gr.Audio(label="Microphone", sources=["microphone"], streaming=True, type="numpy")
-            language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language")
-            hotwords = gr.Textbox(label="Words to listen for", placeholder="names and terms, separated by commas")
-        with gr.Column(min_width=300):
-            waiting = hint_html("live", "What you say appears here.")
-            view = gr.HTML(waiting, label="Live transcript", min_height=80, container=True, elem_id="live")
-    quick = {"concurrency_id": "live", "concurrency_limit": settings.max_live, "show_progress": "hidden"}
-    audio.start_recording(handlers.begin, [key], [key, view], api_visibility="private", **quick)
-    audio.stream(
-        handlers.listen,
-        [audio, key, language, hotwords],
-        [key, view],
-        stream_every=0.5,
-        time_limit=int(settings.max_live_seconds),
-        # Listed as any other: an "undocumented" stream gets no pieces from the browser.
-        api_name="listen_stream",
-        **quick,
-    )
-    # The same for programs, a call a piece: gradio_client in Python cannot follow the page's own stream of pieces.
-    gr.Button(visible=False).click(
-        handlers.listen, [audio, key, language, hotwords], [key, view], api_name="listen", **quick
-    )
-    audio.stop_recording(handlers.stop, [key], [key, view], api_name="stop", **quick)
 
 
 def _add_explain(handlers: Handlers) -> None:

@@ -2,11 +2,16 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The demo without a browser: settings, requests, live streams and pictures, with the bundled checkpoint."""
 
+import base64
 import json
 import re
 import threading
 import time
+import urllib.error
+import urllib.request
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +27,7 @@ pytest.importorskip("espeakng_loader")
 from entropy_asr.spaces.demo import page as demo_page  # noqa: E402
 from entropy_asr.spaces.demo.entropy_view import _verdict, explanation_html, spectrogram_png  # noqa: E402
 from entropy_asr.spaces.demo.live import LiveSessions  # noqa: E402
+from entropy_asr.spaces.demo.live_page import HEAR, LiveHandlers, to_mono  # noqa: E402
 from entropy_asr.spaces.demo.recognizer import DemoError, Recognizer  # noqa: E402
 from entropy_asr.spaces.demo.settings import BUNDLED_CHECKPOINT, DemoSettings  # noqa: E402
 from entropy_asr.spaces.demo.transcript_view import live_html, transcript_html  # noqa: E402
@@ -307,7 +313,186 @@ def test_pieces_that_cannot_follow_are_refused(recognizer, digits):
 
 def test_stereo_is_mixed():
     stereo = np.array([[100, 300], [-2, 0]], dtype=np.int16)
-    assert demo_page.to_mono(stereo).tolist() == [200, -1]
+    assert to_mono(stereo).tolist() == [200, -1]
+
+
+def test_a_piece_that_comes_twice_is_heard_once_and_a_missing_one_is_told(recognizer, digits):
+    sessions = LiveSessions(recognizer)
+    key = sessions.start(16000, "en")
+    for number, piece in enumerate(pieces(digits)):
+        first = sessions.push(key, piece, number=number)
+        assert sessions.push(key, piece, number=number) == first
+        with pytest.raises(DemoError, match=f"piece {number + 1} is missing"):
+            sessions.push(key, piece, number=number + 2)
+    with pytest.raises(DemoError, match=f"pieces {number + 1} to {number + 2} are missing"):
+        sessions.push(key, piece, number=number + 3)
+    sessions.push(key, pieces(digits)[0], number=0)  # very late
+    assert sessions.num_samples(key) == len(digits)
+    texts = [update.text for update in sessions.finish(key, number + 1)]
+    assert texts == stream(sessions, digits)[1]
+
+
+def test_starts_and_ends_that_come_twice_are_answered_as_the_first_time(recognizer, digits):
+    sessions = LiveSessions(recognizer)
+    keys = [sessions.start(16000, "en", key="a visitor's key") for _ in range(3)]
+    assert keys == ["a visitor's key"] * 3 and len(sessions._batch.streams) == 1
+    for number, piece in enumerate(pieces(digits)):
+        sessions.push(keys[0], piece, number=number)
+    updates = sessions.finish(keys[0], number + 1)
+    assert updates and sessions.finish(keys[0], number + 1) == updates
+    assert sessions.num_samples(keys[0]) == len(digits)
+    sessions.start(16000, key=keys[0])
+    assert not sessions.sessions and not sessions._batch.streams, "a start that comes late begins nothing"
+    short = sessions.start(16000)
+    with pytest.raises(DemoError, match="pieces 0 to 1 are missing"):
+        sessions.finish(short, 2)
+    assert not sessions.sessions and not sessions._batch.streams
+
+
+def test_what_has_ended_is_kept_for_a_few_streams_only(recognizer):
+    sessions = LiveSessions(recognizer)
+    for _ in range(20):
+        assert sessions.finish(sessions.start(16000)) == []
+    assert len(sessions._ended) == 4 * SETTINGS.max_live and not sessions.sessions
+
+
+def test_the_place_of_a_visitor_who_has_gone_is_given_to_the_next(recognizer):
+    sessions = LiveSessions(recognizer)
+    gone, busy = (sessions.start(16000, max_idle=30) for _ in range(2))
+    for key in (gone, busy):
+        sessions.sessions[key].last_call -= 31
+    with sessions._answering(busy):  # however long that takes
+        sessions.start(16000)
+    with pytest.raises(DemoError, match="has ended"):
+        sessions.push(gone, np.zeros(1600, dtype=np.int16))
+    sessions.push(busy, np.zeros(1600, dtype=np.int16))
+    with pytest.raises(DemoError, match="All 2 live places are taken"):
+        sessions.start(16000)
+
+
+def test_live_streams_have_the_words_of_the_stream_command(recognizer, digits):
+    from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber
+
+    silence = np.zeros(16000, dtype=np.float32)
+    samples = np.concatenate([digits, silence, digits, silence])
+    sessions = LiveSessions(recognizer)
+    key = sessions.start(16000, "en")
+    for number, piece in enumerate(pieces(samples, 4321)):
+        sessions.push(key, piece, number=number)
+    transcriber = StreamingTranscriber(recognizer.pipeline, language="en")
+    updates = [*transcriber.push((samples * 32767).astype(np.int16)), *transcriber.finish()]
+    assert [update.text for update in sessions.finish(key)] == [u.text for u in updates if u.is_final]
+
+
+def test_streams_on_a_borrowed_gpu_are_refused_in_words(recognizer, monkeypatch):
+    import torch
+
+    sessions = LiveSessions(recognizer)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setattr(recognizer.pipeline, "device", torch.device("cuda"))
+    with pytest.raises(DemoError, match="ZeroGPU"):
+        sessions.start(16000)
+    monkeypatch.setattr(recognizer.pipeline, "device", torch.device("cpu"))
+    sessions.leave(sessions.start(16000))
+
+
+# live, as the page's recorder asks
+
+
+@pytest.fixture(scope="module")
+def served(recognizer) -> Iterator[tuple[str, LiveSessions]]:
+    """Address of the recorder's endpoint, and the sessions behind it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo_page, "Recognizer", lambda settings: recognizer)
+        made, create = [], LiveHandlers.__init__
+        patch.setattr(LiveHandlers, "__init__", lambda self, *others: made.append(self) or create(self, *others))
+        page = demo_page.build_page(SETTINGS)
+    options = demo_page.launch_options(SETTINGS)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, inbrowser=False, **options)
+    yield f"{url}gradio_api/run/{HEAR}", made[0].sessions
+    page.close()
+
+
+def piece_request(key: str, number: int, samples: np.ndarray, **others) -> dict:
+    audio = base64.b64encode(samples.astype("<i2").tobytes()).decode()
+    asked = {"key": key, "number": number, "audio": audio, "rate": 16000, "language": "en", "hotwords": ""}
+    return {**asked, "is_last": False, **others}
+
+
+def post(url: str, request: object) -> dict:
+    """The answer, or `{"error": ...}`."""
+    body = json.dumps({"data": [request]}).encode()
+    sent = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        return json.loads(urllib.request.urlopen(sent, timeout=120).read())["data"][0]
+    except urllib.error.HTTPError as error:
+        return json.loads(error.read())
+
+
+def test_visitors_whose_requests_come_twice_and_at_once_are_heard_exactly(served, recognizer, digits):
+    """Every request is given twice at the same time, as by a browser that has lost the answer."""
+    url, sessions = served
+    expected = [update.text for update in stream_updates(recognizer, digits)]
+
+    def visit(key: str) -> str:
+        parts = pieces(digits, 6000)
+        for number, piece in enumerate(parts):
+            request = piece_request(key, number, piece, is_last=number == len(parts) - 1)
+            with ThreadPoolExecutor(2) as pool:
+                answers = list(pool.map(post, [url] * 2, [request] * 2))
+            heard = sum(map(len, parts[: number + 1]))
+            assert [answer.get("heard") for answer in answers] == [heard, heard], answers
+        assert answers[0] == answers[1] == post(url, request)
+        return answers[0]["html"]
+
+    with ThreadPoolExecutor(2) as pool:
+        shown = list(pool.map(visit, ["first visitor", "second visitor"]))
+    assert not sessions.sessions
+    for html in shown:
+        assert all(text in html for text in expected) and html.count("final") == len(expected)
+
+
+def stream_updates(recognizer: Recognizer, samples: np.ndarray) -> list:
+    sessions = LiveSessions(recognizer)
+    key = sessions.start(16000, "en")
+    for piece in pieces(samples):
+        sessions.push(key, piece)
+    return sessions.finish(key)
+
+
+def test_what_the_recorder_cannot_send_is_told_in_words(served, digits):
+    url, sessions = served
+    good = piece_request("a visitor", 0, pieces(digits)[0])
+    cases = [
+        ("hello", "needs `key`"),
+        ({**good, "key": "abc"}, "7 to 64 characters"),
+        ({**good, "number": "0"}, "needs `number` .int., not '0'"),
+        ({**good, "number": -1}, "`number` from 0 on"),
+        ({**good, "audio": "A"}, "no 16-bit PCM"),
+        ({**good, "audio": "AAAA"}, "no 16-bit PCM"),
+        ({**good, "rate": 5}, "cannot begin"),
+        ({**good, "language": "xx"}, "language"),
+        ({**good, "number": 3}, "has ended"),
+    ]
+    for request, reason in cases:
+        assert re.search(reason, post(url, request)["error"]), request
+    assert not sessions.sessions
+    assert post(url, good)["heard"] == 8000
+    assert "piece 1 is missing" in post(url, {**good, "number": 2})["error"]
+    assert post(url, {"key": "a visitor", "leave": True}) == {"html": "", "heard": 0}
+    assert not sessions.sessions
+
+
+def test_visitors_beyond_the_places_are_told_and_come_in_when_one_leaves(served, digits):
+    url, sessions = served
+    requests = [piece_request(f"visitor {index}", 0, pieces(digits)[0]) for index in range(3)]
+    assert [post(url, request).get("heard") for request in requests[:2]] == [8000, 8000]
+    assert "All 2 live places are taken" in post(url, requests[2])["error"]
+    post(url, {"key": "visitor 0", "leave": True})
+    assert post(url, requests[2])["heard"] == 8000
+    for request in requests:
+        post(url, {"key": request["key"], "leave": True})
+    assert not sessions.sessions
 
 
 # page
@@ -364,6 +549,9 @@ def test_live_streams_through_the_api_as_the_readme_has_it(monkeypatch, recogniz
                 asked = (gradio_client.handle_file(str(tmp_path / "piece.wav")), "en", "")
                 heard.append(client.predict(*asked, api_name="/listen"))
             assert "partial" in heard[-1]
+            assert client.predict(*asked, len(heard) - 1, api_name="/listen") == heard[-1]  # the same piece again
+            with pytest.raises(Exception, match="is missing"):
+                client.predict(*asked, len(heard) + 1, api_name="/listen")
             assert "final" in client.predict(api_name="/stop")
         assert "Nothing was said" in client.predict(api_name="/stop")
     finally:
@@ -384,7 +572,7 @@ def test_page_builds_with_named_endpoints_and_a_report(tmp_path):
     (tmp_path / "report.md").write_text("# Report\n\n![plot](a.png)\n\nwords of the report\n", encoding="utf-8")
     page = demo_page.build_page(DemoSettings(report=str(tmp_path)))
     names = page.get_api_info()["named_endpoints"]
-    assert set(names) == {"/transcribe", "/explain", "/listen", "/listen_stream", "/stop"}
+    assert set(names) == {"/transcribe", "/explain", "/listen", "/stop"}
     parameters = [parameter["parameter_name"] for parameter in names["/transcribe"]["parameters"]]
     assert parameters == ["audio", "language", "hotwords", "hotword_file"]
     shown = json.dumps(page.get_config_file(), default=str)
