@@ -21,7 +21,6 @@ from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
 from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
-from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
     BaseModelOutputWithPooling,
@@ -33,6 +32,7 @@ from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
 
 from .configuration_entropy_asr import EntropyASRConfig
+from .generation_entropy_asr import TranscriptGenerationMixin
 from .modeling_entropy_asr_encoder import (
     EntropyASREncoderPreTrainedModel,
     EntropyASRPhonemeHead,
@@ -234,7 +234,7 @@ class EntropyASRSpeechOutput(ModelOutput):
 
 
 @auto_docstring(custom_intro="Speech recognition by encoder, adaptor and language model (arXiv 2604.08003).")
-class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, GenerationMixin):
+class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGenerationMixin):
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}
 

@@ -30,7 +30,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import AutomaticSpeechRecognitionPipeline, GenerationConfig, Pipeline
 from transformers.configuration_utils import PreTrainedConfig
-from transformers.generation import StoppingCriteria, StoppingCriteriaList
+from transformers.generation import LogitsProcessorList, StoppingCriteriaList
 from transformers.modeling_utils import PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
@@ -38,6 +38,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from .alignment_entropy_asr import align_text_phonemes, align_words
 from .audio import AudioError, load_audio
+from .generation_entropy_asr import RowEndProcessor, RowLengthCriteria, check_encoder_token_settings, rows_at_bound
 from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
 from .hotwords_tolerant_entropy_asr import check_tolerance
@@ -66,6 +67,7 @@ UNSUPPORTED_GENERATION = (
     "assistant_early_exit",
     "prompt_lookup_num_tokens",
     "prefill_chunk_size",
+    "token_healing",
 )
 DEFAULT_GUARDS = GuardSettings()
 
@@ -81,21 +83,6 @@ class NumberedItems(Dataset):
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
         return index, self.items[index]
-
-
-class RowLengthCriteria(StoppingCriteria):
-    """Ends each row of a batch at a length of its own, as generating that row alone would.
-
-    Args:
-        max_lengths (`torch.Tensor` of shape `(batch_size,)`): longest sequence of each row, with prompt and padding.
-    """
-
-    def __init__(self, max_lengths: torch.Tensor):
-        self.max_lengths = max_lengths
-
-    def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs) -> torch.BoolTensor:
-        beams = input_ids.shape[0] // len(self.max_lengths)
-        return self.max_lengths.repeat_interleave(beams) <= input_ids.shape[1]
 
 
 class EntropyASRPipeline(Pipeline):
@@ -180,7 +167,9 @@ class EntropyASRPipeline(Pipeline):
                 hallucination; a dict sets some of their fields, `False` switches all off.
             num_beams (`int`, *optional*): width of the beam search.
             max_new_tokens (`int`, *optional*): longest transcript in tokens.
-            generate_kwargs (`dict`, *optional*): further arguments of `generate`.
+            generate_kwargs (`dict`, *optional*): further arguments of `generate`. Whatever reads tokens (repetition
+                penalties, `bad_words_ids`, `min_length`, `stop_strings`, your own `logits_processor` and
+                `stopping_criteria`, ...) sees the transcript alone: neither the prompt nor its hotwords.
 
         Returns:
             `{"text": str}` for one item, a list of them for a list, an iterator over them for generators and datasets.
@@ -220,6 +209,7 @@ class EntropyASRPipeline(Pipeline):
         defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
         given = self._sanitize_parameters(**kwargs)
         params = [{**default, **own} for default, own in zip(defaults, given, strict=True)]
+        self._check_generation(params[1])
         transcribe = partial(self._transcribe_batches, params=params, batch_size=batch_size or self._batch_size)
         if return_timestamps is None:
             return_timestamps = params[2].get("return_timestamps")
@@ -331,6 +321,10 @@ class EntropyASRPipeline(Pipeline):
                 "`entropy-asr train phoneme_head`."
             )
 
+    def _check_generation(self, forward_params: dict[str, Any]) -> None:
+        """Refuse generation settings before any audio is read."""
+        self._generation_config({name: value for name, value in forward_params.items() if name not in OWN_ARGUMENTS})
+
     def get_iterator(
         self,
         inputs: Any,
@@ -341,6 +335,7 @@ class EntropyASRPipeline(Pipeline):
         postprocess_params: dict[str, Any],
     ) -> PipelineIterator:
         """As in [`Pipeline`], with the processor's padding and errors that name the position of an item."""
+        self._check_generation(forward_params)
         if isinstance(inputs, Sized):
             items = PipelineDataset(NumberedItems(inputs), self._preprocess_numbered, {})
         elif num_workers > 1:
@@ -360,6 +355,7 @@ class EntropyASRPipeline(Pipeline):
         postprocess_params: dict[str, Any],
     ) -> dict[str, str]:
         """Transcribe one item."""
+        self._check_generation(forward_params)
         batch = self.collate([self.preprocess(inputs)], **preprocess_params)
         return self.postprocess(self.forward(batch, **forward_params), **postprocess_params)
 
@@ -472,33 +468,50 @@ class EntropyASRPipeline(Pipeline):
         others: dict[str, Any],
         guards: GuardSettings,
     ) -> tuple[torch.Tensor, list[bool]]:
-        """New tokens `(batch_size, num_new_tokens)`, and which rows did not end before their bound."""
-        input_ids = inputs["input_ids"]
-        new_tokens = self._max_new_tokens(inputs, config.max_new_tokens, guards)  # (B,)
-        config.max_new_tokens = int(new_tokens.max())
-        prompt_length = input_ids.shape[1]
-        criteria = StoppingCriteriaList([RowLengthCriteria(prompt_length + new_tokens)])
-        criteria.extend(others.pop("stopping_criteria", []))
-        sequences = self.model.generate(**inputs, generation_config=config, stopping_criteria=criteria, **others)
-        sequences = sequences[:, prompt_length:]
-        ends = torch.tensor(config.eos_token_id, device=sequences.device).reshape(-1)
-        # Behind its bound a row is padded, with a token that may be an end as well.
-        within_bound = torch.arange(sequences.shape[1], device=sequences.device) < new_tokens[:, None]
-        return sequences, (~(torch.isin(sequences, ends) & within_bound).any(-1)).tolist()
+        """New tokens `(batch_size, num_new_tokens)`, and which rows were cut at their bound."""
+        audio_tokens = (inputs["input_ids"] == self.processor.audio_token_id).sum(-1)
+        new_tokens = self._max_new_tokens(audio_tokens, inputs["attention_mask"].sum(-1), config, guards)  # (B,)
+        others = self._bound_rows(config, others, new_tokens)
+        sequences = self.model.generate(**inputs, generation_config=config, **others)
+        sequences = sequences[:, inputs["input_ids"].shape[1] :]
+        return sequences, rows_at_bound(sequences, new_tokens, config).tolist()
 
     def _max_new_tokens(
-        self, inputs: dict[str, torch.Tensor], max_new_tokens: int | None, guards: GuardSettings
+        self, audio_tokens: torch.Tensor, prompt_tokens: torch.Tensor, config: GenerationConfig, guards: GuardSettings
     ) -> torch.Tensor:
         """Longest transcript of each row in tokens: as asked for, by the length of the audio, or by the model."""
-        audio_tokens = (inputs["input_ids"] == self.processor.audio_token_id).sum(-1)
-        if max_new_tokens is not None:
-            return torch.full_like(audio_tokens, max_new_tokens)
+        if config.max_new_tokens is not None:
+            return torch.full_like(audio_tokens, config.max_new_tokens)
         if guards.length_bound:
-            return MIN_NEW_TOKENS + NEW_TOKENS_PER_AUDIO_TOKEN * audio_tokens
+            bounds = MIN_NEW_TOKENS + NEW_TOKENS_PER_AUDIO_TOKEN * audio_tokens
+            return bounds.clamp(min=config.min_new_tokens or 0)
         positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
         if positions is None:
             raise ValueError("Without the length bound, this language model needs `max_new_tokens`.")
-        return positions - inputs["attention_mask"].sum(-1)
+        return positions - prompt_tokens
+
+    def _bound_rows(
+        self, config: GenerationConfig, others: dict[str, Any], new_tokens: torch.Tensor
+    ) -> dict[str, Any]:
+        """Arguments of `generate` under which each row ends where it would alone: at its longest transcript.
+
+        Args:
+            config: gets the longest of all.
+            others: further arguments of `generate`.
+            new_tokens: `(batch_size,)`.
+        """
+        config.max_new_tokens = int(new_tokens.max())
+        criteria = [RowLengthCriteria(new_tokens), *_listed(others.get("stopping_criteria"))]
+        processors = _listed(others.get("logits_processor"))
+        if config.forced_eos_token_id is not None:
+            processors.append(RowEndProcessor(new_tokens, config.forced_eos_token_id))
+        needed = {"tokenizer": self.processor.tokenizer} if config.stop_strings is not None else {}
+        return {
+            **needed,
+            **others,
+            "stopping_criteria": StoppingCriteriaList(criteria),
+            "logits_processor": LogitsProcessorList(processors),
+        }
 
     def _generation_config(self, generate_kwargs: dict[str, Any]) -> tuple[GenerationConfig, dict[str, Any]]:
         """What a call generates with, and those of its arguments that are no generation settings."""
@@ -509,10 +522,10 @@ class EntropyASRPipeline(Pipeline):
             config.do_sample, config.max_new_tokens, config.max_length = False, None, None
         others = config.update(**settings)
         for name in UNSUPPORTED_GENERATION:
-            if name in others or getattr(config, name, None) is not None:
+            if name in others or getattr(config, name, None) not in (None, False):
                 raise ValueError(f"`{name}` is not supported: it looks at token ids, and speech has none.")
-        if config.max_length is not None:
-            raise ValueError("`max_length` counts the prompt and its padding: use `max_new_tokens`.")
+        check_encoder_token_settings(config)
+        _check_transcript_lengths(config)
         if config.num_return_sequences not in (None, 1) or config.return_dict_in_generate:
             raise ValueError(
                 "The pipeline returns one text for each item: `num_return_sequences` and `return_dict_in_generate` "
@@ -669,6 +682,26 @@ def _silent_result(postprocess_params: dict[str, Any]) -> dict[str, Any]:
     if postprocess_params.get("return_hotwords"):
         silent["hotwords_found"] = []
     return silent
+
+
+def _listed(value: Any) -> list[Any]:
+    """Logits processors or stopping criteria, of which one may be given as it is."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _check_transcript_lengths(config: GenerationConfig) -> None:
+    """Let the shortest transcript be `min_new_tokens`, and refuse lengths that cannot be honoured."""
+    if config.max_length is not None:
+        raise ValueError("`max_length` counts the prompt and its padding: use `max_new_tokens`.")
+    # `generate` would count the prompt and its padding, which no caller knows: what is meant is the transcript.
+    if config.min_length:
+        config.min_new_tokens, config.min_length = max(config.min_new_tokens or 0, config.min_length), 0
+    if None not in (config.min_new_tokens, config.max_new_tokens) and config.min_new_tokens > config.max_new_tokens:
+        raise ValueError(
+            f"`min_new_tokens` ({config.min_new_tokens}) must not be above `max_new_tokens` ({config.max_new_tokens})."
+        )
 
 
 def _refuse(arguments: dict[str, Any]) -> None:

@@ -21,23 +21,17 @@ from typing import Any
 import numpy as np
 import soxr
 import torch
-from transformers.generation import StoppingCriteriaList
 
 from .audio import load_audio
 from .configuration_entropy_asr import output_length
 from .feature_extraction_entropy_asr import EntropyASRFeatureStream
+from .generation_entropy_asr import rows_at_bound
 from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
 from .hotwords_entropy_asr import HotwordIndex
 from .hotwords_tolerant_entropy_asr import check_tolerance
 from .languages_entropy_asr import LANGUAGES, language_code
 from .modeling_entropy_asr_encoder import EntropyASREncoderCache
-from .pipeline_entropy_asr import (
-    MIN_NEW_TOKENS,
-    NEW_TOKENS_PER_AUDIO_TOKEN,
-    OWN_ARGUMENTS,
-    EntropyASRPipeline,
-    RowLengthCriteria,
-)
+from .pipeline_entropy_asr import OWN_ARGUMENTS, EntropyASRPipeline
 from .streaming_cache_entropy_asr import CACHE, StreamSlots, check_language_model
 from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
 
@@ -618,10 +612,9 @@ class StreamingBatch:
         ids = [[config.pad_token_id] * count + prompt for count, prompt in zip(missing, prompts, strict=True)]
         mask = [[0] * count + [1] * len(prompt) for count, prompt in zip(missing, prompts, strict=True)]
         prompt_tokens = torch.tensor([len(prompt) for prompt in prompts])
-        new_tokens = self._max_new_tokens(audio_tokens, prompt_tokens, config.max_new_tokens)
-        config.max_new_tokens = int(new_tokens.max())
-        criteria = StoppingCriteriaList([RowLengthCriteria((length + new_tokens).to(self.model.device))])
-        criteria.extend(others.pop("stopping_criteria", []))
+        new_tokens = self.pipeline._max_new_tokens(audio_tokens, prompt_tokens, config, self.guards)
+        new_tokens = new_tokens.to(self.model.device)
+        others = self.pipeline._bound_rows(config, others, new_tokens)
         cache = self._slots.copy_to_batch([stream.slot for stream in streams])
         if config.num_beams is not None and config.num_beams > 1:
             cache.batch_repeat_interleave(config.num_beams)
@@ -629,29 +622,13 @@ class StreamingBatch:
             input_ids=torch.tensor(ids, device=self.model.device),
             attention_mask=torch.tensor(mask, device=self.model.device),
             generation_config=config,
-            stopping_criteria=criteria,
             **{CACHE: cache},
             **others,
         )
-        ends = set(torch.tensor(config.eos_token_id).reshape(-1).tolist())
-        new = sequences[:, length:].tolist()
-        for stream, row, bound in zip(streams, new, new_tokens.tolist(), strict=True):
-            # Behind its bound a row is padded, with a token that may be an end as well.
-            stream.segments[0].flags = () if ends.intersection(row[:bound]) else (LENGTH_LIMIT,)
-        return [self.processor.decode(row).strip() for row in new]
-
-    def _max_new_tokens(
-        self, audio_tokens: torch.Tensor, prompt_tokens: torch.Tensor, given: int | None
-    ) -> torch.Tensor:
-        """Longest transcript of each row, as in the pipeline."""
-        if given is not None:
-            return torch.full_like(audio_tokens, given)
-        if self.guards.length_bound:
-            return MIN_NEW_TOKENS + NEW_TOKENS_PER_AUDIO_TOKEN * audio_tokens
-        positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
-        if positions is None:
-            raise ValueError("Without the length bound, this language model needs `max_new_tokens`.")
-        return positions - prompt_tokens
+        new = sequences[:, length:]
+        for stream, is_cut in zip(streams, rows_at_bound(new, new_tokens, config).tolist(), strict=True):
+            stream.segments[0].flags = (LENGTH_LIMIT,) if is_cut else ()
+        return [self.processor.decode(row).strip() for row in new.tolist()]
 
 
 class StreamingTranscriber:

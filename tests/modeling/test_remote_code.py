@@ -31,6 +31,7 @@ CODE = {
     "audio.py",
     "configuration_entropy_asr.py",
     "feature_extraction_entropy_asr.py",
+    "generation_entropy_asr.py",
     "guards_entropy_asr.py",
     "hotwords_entropy_asr.py",
     "hotwords_tolerant_entropy_asr.py",
