@@ -18,6 +18,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 from .batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
 from .muon import build_muon
 from .settings import check_types
+from .sharding import mark_as_sharded
 from .sources import SpeechDataset
 from .stage_records import is_evaluation
 from .streaming import StreamBatchSampler, StreamedRows, check_stream_arguments, is_stream
@@ -119,6 +120,8 @@ class SpeechTrainerMixin:
         for name, module in frozen.items():
             if any(parameter.requires_grad for parameter in module.parameters()):
                 raise ValueError(f"freeze: {name!r} is frozen, but adapters were put into it.")
+        if self.is_fsdp_enabled:
+            mark_as_sharded(self.accelerator.unwrap_model(self.model))
         if args.bf16 and args.device.type == "cpu":
             attend_in_plain_products(self.accelerator.unwrap_model(self.model))
         self._watch_entropy()

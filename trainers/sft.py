@@ -28,7 +28,7 @@ from .encoder_swaps import PARTS
 from .label_positions import score_labels_only
 from .recognition import RecognitionEvaluationMixin
 from .settings import SettingsError, read_sections, typed
-from .sharding import whole_state
+from .sharding import shares_weights, whole_state
 from .shared_prompts import sees_everything, share_prompts
 from .snapshots import first_snapshot
 from .stage import DataSection, run_trainer, start_stage, write_record
@@ -108,7 +108,7 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
         if found and self.args.share_prompts:
             raise ValueError(f"share_prompts: {found}.")
         if found is None and self.args.share_prompts is not False:
-            share_prompts(language_model)
+            share_prompts(language_model, always_in_two=shares_weights(self))
 
 
 @dataclass

@@ -9,10 +9,30 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
+from transformers import Trainer
 
 
 # Parts of names that wrappers put in: torch.compile, activation checkpointing.
 WRAPPER_NAMES = ("_orig_mod.", "_checkpoint_wrapped_module.")
+
+
+def shares_weights(trainer: Trainer) -> bool:
+    """Whether each process holds a part of every layer (FSDP, DeepSpeed ZeRO-3): a layer's run waits for them all.
+
+    Such processes must run the same layers equally often, whatever their own batches are like.
+    """
+    plugin = trainer.accelerator.state.deepspeed_plugin
+    return trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3)
+
+
+def mark_as_sharded(model: nn.Module) -> None:
+    """Tell transformers that processes share the layers' weights: what accelerate shards is not known to it.
+
+    `generate` then goes on until all processes have ended their texts, and encoders of wav2vec 2.0's family run the
+    layers that they leave out at random all the same. Without it processes would wait for one another for ever.
+    """
+    for module in model.modules():
+        module._is_fsdp_managed_module = True
 
 
 def reshard(model: nn.Module) -> None:

@@ -18,7 +18,7 @@ def sees_everything(language_model: nn.Module) -> bool:
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=language_model.config).layers)
 
 
-def share_prompts(language_model: nn.Module) -> None:
+def share_prompts(language_model: nn.Module, always_in_two: bool = False) -> None:
     """Let a language model compute a batch's common beginning once; changed in place.
 
     The others read its keys and values, as they would read a cache. Hidden states and gradients stay what they are, up
@@ -26,6 +26,9 @@ def share_prompts(language_model: nn.Module) -> None:
 
     Args:
         language_model: Decoder of transformers without a head, called with `inputs_embeds`; see [`sees_everything`].
+        always_in_two: Compute a batch whose rows have no beginning in common (one row has none) in two pieces too,
+            its first position and the rest. Where processes share the layers' weights (FSDP, DeepSpeed ZeRO-3), each
+            run of a layer waits for all processes: they must not run it once or twice by what their batch is like.
     """
     plain_forward = language_model.forward
 
@@ -33,17 +36,33 @@ def share_prompts(language_model: nn.Module) -> None:
     def forward(*args, inputs_embeds=None, attention_mask=None, **kwargs):
         plain = args or inputs_embeds is None or _asks_for_more(kwargs)
         length = 0 if plain else common_length(inputs_embeds, attention_mask)
-        if not length:
-            return plain_forward(*args, inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
-        kwargs["use_cache"] = True
-        start = plain_forward(inputs_embeds=inputs_embeds[:1, :length], **kwargs)
-        kwargs["past_key_values"] = start.past_key_values
-        start.past_key_values.batch_repeat_interleave(len(inputs_embeds))
-        rest = plain_forward(inputs_embeds=inputs_embeds[:, length:], attention_mask=attention_mask, **kwargs)
-        hidden = start.last_hidden_state.expand(len(inputs_embeds), -1, -1)
-        return BaseModelOutputWithPast(last_hidden_state=torch.cat([hidden, rest.last_hidden_state], dim=1))
+        if length:
+            return _in_two(plain_forward, inputs_embeds, attention_mask, length, rows=1, **kwargs)
+        if always_in_two and not plain and _can_be_cut(inputs_embeds, attention_mask):
+            return _in_two(plain_forward, inputs_embeds, attention_mask, 1, rows=len(inputs_embeds), **kwargs)
+        return plain_forward(*args, inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
 
     language_model.forward = forward
+
+
+def _in_two(plain_forward, inputs_embeds, attention_mask, length: int, rows: int, **kwargs) -> BaseModelOutputWithPast:
+    """The first positions of the first rows, which stand for all (or are all), then the rest of all rows."""
+    kwargs["use_cache"] = True
+    batch_size = len(inputs_embeds)
+    mask = None if attention_mask is None else attention_mask[:rows, :length]
+    start = plain_forward(inputs_embeds=inputs_embeds[:rows, :length], attention_mask=mask, **kwargs)
+    kwargs["past_key_values"] = start.past_key_values
+    if rows < batch_size:
+        start.past_key_values.batch_repeat_interleave(batch_size)
+    rest = plain_forward(inputs_embeds=inputs_embeds[:, length:], attention_mask=attention_mask, **kwargs)
+    hidden = start.last_hidden_state.expand(batch_size, -1, -1)
+    return BaseModelOutputWithPast(last_hidden_state=torch.cat([hidden, rest.last_hidden_state], dim=1))
+
+
+def _can_be_cut(inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None) -> bool:
+    """Whether a mask is of one value a position, and there are two positions."""
+    of_positions = isinstance(attention_mask, torch.Tensor) and attention_mask.shape == inputs_embeds.shape[:2]
+    return inputs_embeds.shape[1] > 1 and (attention_mask is None or of_positions)
 
 
 def _asks_for_more(arguments: dict) -> bool:
@@ -62,11 +81,9 @@ def common_length(inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | No
         attention_mask: `(B, S)`, 0 at padding, which is not shared. Masks of another form share nothing.
     """
     batch_size, sequence_length = inputs_embeds.shape[:2]
-    if batch_size < 2:
+    if batch_size < 2 or not _can_be_cut(inputs_embeds, attention_mask):
         return 0
     same = (inputs_embeds[1:] == inputs_embeds[:1]).all(-1).all(0)
     if attention_mask is not None:
-        if not isinstance(attention_mask, torch.Tensor) or attention_mask.shape != inputs_embeds.shape[:2]:
-            return 0
         same &= attention_mask.bool().all(0)
     return min(int(same.long().cumprod(0).sum()), sequence_length - 1)
