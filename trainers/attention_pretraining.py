@@ -141,8 +141,15 @@ class AttentionPretrainingTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin
         return loss, generated[:, 1:], row_numbers.to(self.args.device)
 
     def _decode(self, ids: np.ndarray) -> list[str]:
-        pad = self.processing_class.pad_token_id
-        return self.processing_class.batch_decode(np.where(ids < 0, pad, ids), skip_special_tokens=True)
+        ids = np.where(ids < 0, self._end_of_text_id, ids)
+        return self.processing_class.batch_decode(ids, skip_special_tokens=True)
+
+    @property
+    def _end_of_text_id(self) -> int:
+        return self.processing_class.pad_token_id
+
+    def _text_ids(self, text: str) -> list[int]:
+        return self.processing_class(text).input_ids
 
 
 @dataclass

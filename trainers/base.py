@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate.data_loader import prepare_data_loader
 from huggingface_hub import ModelCardData
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput, seed_worker
 
 from .batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
 from .muon import build_muon
@@ -108,6 +109,11 @@ class SpeechTrainerMixin:
             raise ValueError(
                 f"one process would share its batches among {args.n_gpu} GPUs (torch.nn.DataParallel), and the losses "
                 "here are not made for that: give --accelerate_config ddp, or one GPU by CUDA_VISIBLE_DEVICES=0."
+            )
+        if not args.accelerator_config.even_batches:
+            raise ValueError(
+                "accelerator_config.even_batches=False: some processes would get one batch more than others, and wait "
+                "for them for ever. Leave it out."
             )
         streams = is_stream(kwargs.get("train_dataset"))
         if streams and isinstance(args, SpeechArguments):
@@ -205,6 +211,39 @@ class SpeechTrainerMixin:
             num_processes=self.accelerator.num_processes,
         )
         return self.accelerator.prepare(self._speech_loader(rows, sampler, self.data_collator.evaluation()))
+
+    def get_test_dataloader(self, test_dataset) -> DataLoader:
+        """Batches to predict, as those to evaluate on."""
+        return self.get_eval_dataloader(test_dataset)
+
+    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix: str = "test") -> PredictionOutput:
+        """As in `Trainer`; the time it takes is no training time.
+
+        Args:
+            test_dataset: Rows as those evaluated on.
+            ignore_keys: As in `Trainer`.
+            metric_key_prefix: What the names of metrics begin with.
+
+        Returns:
+            `predictions` and `label_ids` in the order of the rows, one row each; what they are says the trainer.
+        """
+        start = time.perf_counter()
+        output = super().predict(test_dataset, ignore_keys, metric_key_prefix)
+        self._forget_metrics()
+        self.shift_clock(time.perf_counter() - start)
+        return self._in_row_order(output)
+
+    def _forget_metrics(self) -> None:
+        """What TRL has gathered would go into the log of the next evaluation."""
+        if hasattr(self, "_metrics"):
+            self._metrics["eval"].clear()
+
+    def _in_row_order(self, output: PredictionOutput) -> PredictionOutput:
+        """Outputs, gathered by duration with repeats at the end, one a row in the order of the rows."""
+        by_duration = EvaluationBatchSampler.order(self._evaluated_rows["duration"][:])
+        places = np.argsort(by_duration)
+        predictions, labels = (None if a is None else a[places] for a in (output.predictions, output.label_ids))
+        return output._replace(predictions=predictions, label_ids=labels)
 
     def _row_dataset(self, rows) -> torch.utils.data.Dataset:
         """What the collator gets its rows from, by `(index, draw)`."""

@@ -235,12 +235,17 @@ class EvaluationBatchSampler(DurationBatchSampler):
     ):
         durations = np.asarray(durations, dtype=np.float64)
         _check_bounds(durations, max_batch_duration, max_batch_size, 1, 0)
-        by_duration = np.argsort(durations, kind="stable")
+        by_duration = self.order(durations)
         filled = np.append(by_duration, np.repeat(by_duration[-1], -len(durations) % num_processes))
         # One row of each process: the sampler above decides how many of these make a step.
         self._rows_of_steps = filled.reshape(-1, num_processes)
         self.num_processes = num_processes
         super().__init__(durations[self._rows_of_steps[:, -1]], max_batch_duration, max_batch_size, shuffle=False)
+
+    @staticmethod
+    def order(durations: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Rows in the order in which their outputs are gathered."""
+        return np.argsort(np.asarray(durations, dtype=np.float64), kind="stable")
 
     def __len__(self) -> int:
         """Number of batches of all processes."""

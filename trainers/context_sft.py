@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import datasets
 import numpy as np
 from datasets import Dataset
+from torch.utils.data import DataLoader
 
 from entropy_asr.modeling import EntropyASRProcessor
 
@@ -75,8 +76,8 @@ class ContextCollator(TranscriptionCollator):
 class ContextSFTTrainer(JointSFTTrainer):
     """Trains encoder, adaptor and language model on prompts with hints.
 
-    Rows have the columns of [`~keywords.add_keywords`]; evaluation rows also `hints` ([`with_hints`]). Evaluation adds
-    `keyword_recall`, the share of the keywords in the references that are in the transcripts.
+    Rows have the columns of [`~keywords.add_keywords`]; evaluation rows may have `hints` ([`with_hints`]). Evaluation
+    adds `keyword_recall`, the share of the keywords in the references that are in the transcripts.
     """
 
     _tag_names = ["entropy-asr", "context-sft"]
@@ -84,6 +85,12 @@ class ContextSFTTrainer(JointSFTTrainer):
     def __init__(self, model, args: ContextSFTConfig, *, processing_class: EntropyASRProcessor, **kwargs):
         kwargs.setdefault("data_collator", ContextCollator(processing_class.feature_extractor))
         super().__init__(model, args, processing_class=processing_class, **kwargs)
+
+    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
+        """As in [`~base.SpeechTrainerMixin`]; rows without hints get prompts without."""
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        rows = self.eval_dataset[rows] if isinstance(rows, str) else rows
+        return super().get_eval_dataloader(with_context_columns(rows))
 
     def _score(self, rows: Dataset, hypotheses: list[str]) -> dict[str, float]:
         recall = keyword_recall(hypotheses, rows["keywords"][:], rows["language"][:])
@@ -103,6 +110,12 @@ def keyword_recall(hypotheses: list[str], keywords: list[list[str]], languages: 
         for keyword in wanted
     ]
     return sum(hits) / len(hits) if hits else None
+
+
+def with_context_columns(rows: Dataset) -> Dataset:
+    """Rows with columns `hints` and `keywords`, empty where there were none."""
+    missing = [name for name in ("hints", "keywords") if name not in rows.column_names]
+    return add_words(rows, **dict.fromkeys(missing, [[]] * len(rows))) if missing else rows
 
 
 def with_hints(rows: Dataset, kind: str) -> Dataset:

@@ -178,6 +178,17 @@ class EncodedSFTTrainer(ASRSFTTrainer):
     def _row_dataset(self, rows: Dataset) -> EncodedRows:
         return self._encoded
 
+    def get_eval_dataloader(self, eval_dataset=None):
+        """None: this trainer hears no audio.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "No encoder runs in this trainer, so it can neither evaluate nor predict: call `restore_encoder()` and "
+            "evaluate the model with JointSFTTrainer or `entropy-asr evaluate`."
+        )
+
     def restore_encoder(self) -> None:
         """Put the encoder back into the model."""
         self.accelerator.unwrap_model(self.model).model.audio_tower = self._encoder

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from datasets import Dataset, Features, IterableDataset, List, Value, concatenate_datasets
 from rapidfuzz.distance import Levenshtein
+from torch.utils.data import DataLoader
 from transformers import AutoFeatureExtractor, Trainer, TrainingArguments
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput
 
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
@@ -91,7 +92,9 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
 
     The loss is the sum over utterances divided by the number of labels of the whole optimizer step, so that gradient
     accumulation, several devices and mixed lengths give the gradient of one big batch. Evaluation reports `per`, the
-    phoneme error rate of greedy decoding.
+    phoneme error rate of greedy decoding; rows without `phoneme_ids` get them. `predict(rows)` gives, in the order of
+    the rows, the best phoneme of each frame (0, blank, where there is none; [`collapse`] makes phonemes of them) and
+    the rows' phonemes (-100 behind their end).
     """
 
     _tag_names = ["entropy-asr", "encoder-pretraining"]
@@ -114,6 +117,14 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         if args.snapshot_dir is not None:
             self.drift_monitor = DriftMonitor(self, self._drift_rows())
             self.add_callback(self.drift_monitor)
+
+    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
+        """As in [`~base.SpeechTrainerMixin`], with the labels of rows that have none."""
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        rows = self.eval_dataset[rows] if isinstance(rows, str) else rows
+        if "phoneme_ids" not in rows.column_names:
+            rows = add_phoneme_ids(rows, self.processing_class or EntropyASRPhonemeTokenizer())
+        return super().get_eval_dataloader(rows)
 
     def _drift_rows(self) -> Dataset:
         if self.eval_dataset is None:
@@ -154,6 +165,10 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and self.drift_monitor is not None:
             self.drift_monitor.load_state(Path(checkpoint))
+
+    def _in_row_order(self, output: PredictionOutput) -> PredictionOutput:
+        output = super()._in_row_order(output)
+        return output._replace(predictions=np.maximum(output.predictions, 0))
 
     def _phoneme_error_metrics(self, prediction) -> dict[str, float]:
         num_rows = len(self._evaluated_rows)

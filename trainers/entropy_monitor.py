@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainerCallback
@@ -94,8 +95,12 @@ class EntropyMonitor(TrainerCallback):
         if not self.config.every_steps:
             return
         path = Path(args.output_dir) / REFERENCE
-        if state.global_step and path.exists():
-            self._reference = load_file(path)["frames"]
+        # The main process says, since encoding takes all processes, and not each of them may see its folder.
+        kept = None
+        if state.is_world_process_zero and state.global_step and path.exists():
+            kept = load_file(path)["frames"]
+        [self._reference] = broadcast_object_list([kept])
+        if self._reference is not None:
             return
         self._reference = self._frames()
         if state.is_world_process_zero:

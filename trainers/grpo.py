@@ -39,7 +39,7 @@ from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRM
 
 from .base import SpeechTrainerMixin, StageArguments, keep_in_evaluation
 from .batching import EvaluationBatchSampler, GroupBatchSampler
-from .context_sft import ContextCollator, keyword_recall
+from .context_sft import ContextCollator, keyword_recall, with_context_columns
 from .keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
 from .recognition import RecognitionEvaluationMixin
 from .rewards import REWARDS
@@ -90,7 +90,7 @@ class ASRGRPOConfig(StageArguments, GRPOConfig):
     disable_dropout: bool = field(default=True, metadata={"help": "Must stay True: sampled is what is scored."})
     # Unlike TRL: small models and CPUs are the default, recipes for GPUs switch these on.
     bf16: bool | None = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
-    gradient_checkpointing: bool = field(default=False, metadata={"help": "Save memory by computing twice."})
+    gradient_checkpointing: bool | None = field(default=None, metadata={"help": "Save memory by computing twice."})
 
     def __post_init__(self):
         super().__post_init__()
@@ -318,7 +318,7 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
     def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
         """Batches of similar length, in the same order every time."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
-        rows = self.eval_dataset[rows] if isinstance(rows, str) else rows
+        rows = with_context_columns(self.eval_dataset[rows] if isinstance(rows, str) else rows)
         self._evaluated_rows = rows
         sampler = EvaluationBatchSampler(
             rows["duration"][:],
@@ -478,12 +478,6 @@ def silence_dropout(model: EntropyASRForConditionalGeneration) -> None:
     for module in model.modules():
         if isinstance(vars(module).get("attention_dropout"), float):
             module.attention_dropout = 0.0
-
-
-def with_context_columns(rows: Dataset) -> Dataset:
-    """Rows with columns `hints` and `keywords`, empty where there were none."""
-    missing = [name for name in ("hints", "keywords") if name not in rows.column_names]
-    return add_words(rows, **dict.fromkeys(missing, [[]] * len(rows))) if missing else rows
 
 
 def add_hints(rows: Dataset, chooser: KeywordChooser, config: ContextConfig, num_proc: int = 1) -> Dataset:

@@ -174,7 +174,12 @@ class LanguageModelTrainingConfig(TrainingArguments):
 
 
 class LanguageModelTrainer(Trainer):
-    """Next-token training on blocks of text."""
+    """Next-token training on blocks of text; `predict` gives the likeliest token after each position."""
+
+    def __init__(self, *args, **kwargs):
+        # Not the scores of the whole vocabulary, gigabytes for a few thousand blocks.
+        kwargs.setdefault("preprocess_logits_for_metrics", lambda logits, labels: logits.argmax(-1))
+        super().__init__(*args, **kwargs)
 
     def create_optimizer(self, *args, **kwargs):
         """The optimizer that `args.optim` names, or Muon."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from transformers.trainer_utils import PredictionOutput
 from trl.models import unwrap_model_for_generation
 
 from .evaluation import score_transcripts
@@ -14,6 +15,9 @@ from .evaluation import score_transcripts
 
 class RecognitionEvaluationMixin:
     """Goes before [`~base.SpeechTrainerMixin`]: evaluation transcribes greedily and reports `wer` and `cer`.
+
+    `predict(rows)` gives `PredictionOutput(predictions, label_ids, metrics)`: token ids of the transcripts and of the
+    references, in the order of the rows; `processing_class.batch_decode` makes texts of either.
 
     The trainer has a `processing_class` whose `batch_decode` cuts at `end_of_text_id`, and batches of evaluation rows
     carry `prompt_ids`, `prompt_mask` and `row_numbers` besides what its loss needs.
@@ -42,6 +46,29 @@ class RecognitionEvaluationMixin:
         loss, _, _ = super().prediction_step(model, inputs, prediction_loss_only=True, ignore_keys=ignore_keys)
         return loss
 
+    def _in_row_order(self, output: PredictionOutput) -> PredictionOutput:
+        """Token ids of each row's transcript and of its reference, for `batch_decode`.
+
+        Padded with what ends a text; so is all of a row that could not be read. Where the rows have no text,
+        `label_ids` is None.
+        """
+        numbers = output.label_ids.reshape(-1)
+        rows, end = self._evaluated_rows, self._end_of_text_id
+        predictions = np.full((len(rows), output.predictions.shape[1]), end)
+        predictions[numbers] = np.where(output.predictions < 0, end, output.predictions)
+        references = [[*self._text_ids(text), end] for text in rows["text"][:]]
+        labels = np.full((len(rows), max(map(len, references))), end)
+        for row, ids in zip(labels, references, strict=True):
+            row[: len(ids)] = ids
+        return output._replace(predictions=predictions, label_ids=labels)
+
+    @property
+    def _end_of_text_id(self) -> int:
+        return self.processing_class.end_of_text_id
+
+    def _text_ids(self, text: str) -> list[int]:
+        return self.processing_class.tokenizer(text, add_special_tokens=False).input_ids
+
     def _recognition_metrics(self, prediction) -> dict[str, float]:
         # Several processes may have seen a row twice to have even batches.
         decoded = self._decode(prediction.predictions)
@@ -53,7 +80,7 @@ class RecognitionEvaluationMixin:
 
     def _decode(self, ids: np.ndarray) -> list[str]:
         """Transcripts of generated ids, negative where a batch was padded."""
-        return self.processing_class.batch_decode(np.where(ids < 0, self.processing_class.end_of_text_id, ids))
+        return self.processing_class.batch_decode(np.where(ids < 0, self._end_of_text_id, ids))
 
     def _score(self, rows: Dataset, hypotheses: list[str]) -> dict[str, Any]:
         """Metrics of evaluation rows and their transcripts, in the same order."""

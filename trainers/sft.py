@@ -51,7 +51,7 @@ class ASRSFTConfig(SpeechArguments, SFTConfig):
     share_prompts: bool | None = field(default=None, metadata={"help": "Compute common beginnings of prompts once."})
     # Unlike TRL: small models and CPUs are the default, recipes for GPUs switch these on.
     bf16: bool | None = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
-    gradient_checkpointing: bool = field(default=False, metadata={"help": "Save memory by computing twice."})
+    gradient_checkpointing: bool | None = field(default=None, metadata={"help": "Save memory by computing twice."})
     # Rows become model inputs in the collator.
     dataset_kwargs: dict[str, Any] | None = field(
         default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "Must stay as it is."}

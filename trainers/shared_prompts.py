@@ -12,6 +12,8 @@ from torch import nn
 from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from entropy_asr.modeling.streaming_cache_entropy_asr import CACHE
+
 
 def sees_everything(language_model: nn.Module) -> bool:
     """Whether each layer of a decoder sees all that came before, not a window of it or a state."""
@@ -51,9 +53,9 @@ def _in_two(plain_forward, inputs_embeds, attention_mask, length: int, rows: int
     batch_size = len(inputs_embeds)
     mask = None if attention_mask is None else attention_mask[:rows, :length]
     start = plain_forward(inputs_embeds=inputs_embeds[:rows, :length], attention_mask=mask, **kwargs)
-    kwargs["past_key_values"] = start.past_key_values
+    kwargs[CACHE] = start[CACHE]
     if rows < batch_size:
-        start.past_key_values.batch_repeat_interleave(batch_size)
+        start[CACHE].batch_repeat_interleave(batch_size)
     rest = plain_forward(inputs_embeds=inputs_embeds[:, length:], attention_mask=attention_mask, **kwargs)
     hidden = start.last_hidden_state.expand(batch_size, -1, -1)
     return BaseModelOutputWithPast(last_hidden_state=torch.cat([hidden, rest.last_hidden_state], dim=1))
@@ -67,7 +69,7 @@ def _can_be_cut(inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None
 
 def _asks_for_more(arguments: dict) -> bool:
     """Whether a call goes on from a cache, has positions of its own, or wants what is not put together again here."""
-    given = ("position_ids", "past_key_values")
+    given = ("position_ids", CACHE, "past_key_values")
     wanted = ("use_cache", "output_hidden_states", "output_attentions")
     return any(arguments.get(name) is not None for name in given) or any(arguments.get(name) for name in wanted)
 

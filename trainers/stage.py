@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TextIO
 import datasets
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list, gather_object
 from transformers import Trainer, TrainerCallback, TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -291,7 +292,7 @@ def run_trainer(trainer: Trainer, output_dir: Path) -> dict[str, Any]:
     """Train to the end, from the last checkpoint where there is one; returns what the stage's record says of it."""
     clock = WallClock(output_dir / CLOCK)
     trainer.add_callback(clock)
-    checkpoint = last_complete_checkpoint(Path(trainer.args.output_dir))
+    checkpoint = _checkpoint_of_all(trainer)
     if checkpoint is not None and (state := _final_state(trainer, checkpoint)):
         # `Trainer` would take one step more before it sees that there is none left.
         trainer._load_from_checkpoint(str(checkpoint))
@@ -303,6 +304,23 @@ def run_trainer(trainer: Trainer, output_dir: Path) -> dict[str, Any]:
         "steps": trainer.state.global_step,
         "history": trainer.state.log_history,
     }
+
+
+def _checkpoint_of_all(trainer: Trainer) -> Path | None:
+    """The checkpoint to go on from: the main process says, and processes that cannot see it do not begin anew alone.
+
+    Raises:
+        SettingsError: in all processes, where some do not see the main process's checkpoint.
+    """
+    [checkpoint] = broadcast_object_list([last_complete_checkpoint(Path(trainer.args.output_dir))])
+    is_there = checkpoint is None or checkpoint.is_dir()
+    blind = [process for process, sees in enumerate(gather_object([is_there])) if not sees]
+    if blind:
+        raise SettingsError(
+            f"{checkpoint}: processes {', '.join(map(str, blind))} do not see this checkpoint, which the run goes on "
+            "from: output_dir must be on a file system that all machines share."
+        )
+    return checkpoint
 
 
 def _final_state(trainer: Trainer, checkpoint: Path) -> TrainerState | None:

@@ -118,6 +118,29 @@ def test_common_beginnings(rows, masks, length):
     assert common_length(embeddings(*rows), mask) == length
 
 
+@pytest.mark.parametrize(
+    ("rows", "mask"),
+    [(("abcd",), ["1111"]), (("abcd", "xbcd"), ["1111", "1100"]), (("abcd", "abed"), ["1111", "1110"])],
+    ids=["one row", "nothing in common", "two positions in common"],
+)
+def test_processes_that_share_weights_run_layers_twice_whatever_the_batch(rows, mask):
+    torch.manual_seed(0)
+    plain, shared = (Qwen3Model(small_text_config(50)).eval() for _ in range(2))
+    shared.load_state_dict(plain.state_dict())
+    share_prompts(shared, always_in_two=True)
+    mask = torch.tensor([[int(digit) for digit in row] for row in mask])
+    runs = []
+    shared.layers[0].register_forward_pre_hook(lambda module, args: runs.append(args[0].shape[:2]))
+    outputs = []
+    for model in (plain, shared):
+        embeds = embeddings(*rows).requires_grad_()
+        hidden = model(inputs_embeds=embeds, attention_mask=mask).last_hidden_state[mask.bool()]
+        hidden.square().sum().backward()
+        outputs.append((hidden, embeds.grad, model.layers[0].self_attn.k_proj.weight.grad))
+    assert len(runs) == 2
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
+
+
 def test_caches_positions_and_hidden_states_are_left_to_the_model():
     torch.manual_seed(0)
     plain, shared = (Qwen3Model(small_text_config(50)).eval() for _ in range(2))
