@@ -259,7 +259,7 @@ class EntropyASRProcessor(ProcessorMixin):
         if isinstance(hotwords, str):
             raise ValueError(f"`hotwords` is a list of words, not the one string {hotwords!r}.")
         for word in hotwords:
-            token = next((token for token in self.tokenizer.all_special_tokens if token in word), None)
+            token = next((token for token in structure_tokens(self.tokenizer).values() if token in word), None)
             if token is not None or "\n" in word:
                 raise ValueError(f"Hotword {word!r} holds {token or 'a line break'!r}, which is part of the prompt.")
 
@@ -353,13 +353,14 @@ class EntropyASRProcessor(ProcessorMixin):
 
         Args:
             num_frames: feature frames of the utterance.
-            transcript: what is said in it; empty for audio without speech.
+            transcript: what is said in it; empty for audio without speech. Special tokens in it are spelt: they are
+                text here, as in [`encode_texts`].
             language, hotwords: as in `apply_transcription_request`.
         """
         before, after = self.prompt(language, hotwords).split(self.audio_token)
         before, after = (self.tokenizer(part, add_special_tokens=False).input_ids for part in (before, after))
         prompt = [*before, *[self.audio_token_id] * self.num_audio_tokens(num_frames), *after]
-        target = [*self.tokenizer(transcript, add_special_tokens=False).input_ids, self.end_of_text_id]
+        target = [*encode_texts(self.tokenizer, [transcript])[0], self.end_of_text_id]
         return prompt + target, [-100] * len(prompt) + target
 
     def decode(self, token_ids, skip_special_tokens: bool = True, **kwargs):
@@ -381,6 +382,48 @@ class EntropyASRProcessor(ProcessorMixin):
         starts = [i for i in range(len(token_ids) - len(marker) + 1) if token_ids[i : i + len(marker)] == marker]
         answer = token_ids[starts[-1] + len(marker) :] if starts else token_ids
         return answer[: answer.index(self.end_of_text_id)] if self.end_of_text_id in answer else answer
+
+
+def structure_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    """Tokens by which prompts are built: special ones, and added ones in angle brackets, such as `<think>`.
+
+    Words that were added to the vocabulary are none.
+    """
+    return {
+        index: token.content
+        for index, token in tokenizer.added_tokens_decoder.items()
+        if token.special or (token.content.startswith("<") and token.content.endswith(">"))
+    }
+
+
+def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Token ids of what people said or wrote: what reads like a token of the prompt's structure is spelt, not meant.
+
+    A transcript with "<|im_end|>" in it would teach to stop there, one with "<|audio|>" would ask for audio that is
+    not there.
+
+    Args:
+        tokenizer: of the language model.
+        texts: any texts; those without such a token get the ids that the tokenizer gives.
+    """
+    structure = structure_tokens(tokenizer)
+    rows = tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+    return [
+        _spelt(tokenizer, text, structure) if not structure.keys().isdisjoint(ids) else ids
+        for text, ids in zip(texts, rows, strict=True)
+    ]
+
+
+def _spelt(tokenizer: PreTrainedTokenizerBase, text: str, structure: dict[int, str]) -> list[int]:
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+    token = next((token for token in structure.values() if len(token) > 1 and token in text), None)
+    # What is in the ids but not in the text is the token of unknown characters.
+    if token is None or structure.keys().isdisjoint(ids):
+        return ids
+    # An added token that is not a special one is cut in two.
+    before, after = text.split(token, 1)
+    pieces = (before + token[0], token[1:] + after)
+    return [index for piece in pieces for index in _spelt(tokenizer, piece, structure)]
 
 
 def extract_features(

@@ -27,6 +27,7 @@ from trl.models import unwrap_model_for_generation
 
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, encoder_length_stages, output_length
 from entropy_asr.modeling.modeling_entropy_asr_encoder import build_audio_tower, encoder_half, load_speech_model
+from entropy_asr.modeling.processing_entropy_asr import encode_texts
 
 from .augmentation import AugmentationConfig
 from .base import SpeechArguments, SpeechTrainerMixin
@@ -170,7 +171,8 @@ class CharacterCollator(FeatureCollator):
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         end = self.tokenizer.eos_token_id
-        labels = [torch.tensor([*self.tokenizer(row["text"]).input_ids, end]) for row in rows]
+        texts = encode_texts(self.tokenizer, [row["text"] for row in rows])
+        labels = [torch.tensor([*ids, end]) for ids in texts]
         padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
         numbers = {"row_numbers": torch.tensor([row["index"] for row in rows])} if self.numbers else {}
         return {**self.features(rows), "labels": padded, **numbers}

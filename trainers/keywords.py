@@ -8,6 +8,7 @@ phonemes are close. An equal sound counts as close: at inference, where hints ar
 homophones are hinted too.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -31,6 +32,8 @@ MAX_WORDS = 2
 CHINESE_CHARACTERS = (2, 4)
 # A word that short is hardly ever what a user wants to be heard.
 MIN_LETTERS = 3
+# "<|audio|>", "</s>", "[PAD]": such words in a transcript are no keywords.
+MARKUP = re.compile(r"<[^<>]+>|\[[A-Z]+\]")
 COLUMNS = ("keywords", "distractors", "important")
 
 
@@ -98,7 +101,8 @@ def keyword_spans(text: str, language: str) -> dict[str, int]:
     for start in range(len(words)):
         for stop in range(start + 1, len(words) + 1):
             span = ("" if chinese else " ").join(words[start:stop])
-            if _too_long(span, stop - start, chinese):
+            # A prompt refuses what looks like a token of its structure.
+            if _too_long(span, stop - start, chinese) or MARKUP.search(span):
                 break
             if len(span) >= (CHINESE_CHARACTERS[0] if chinese else MIN_LETTERS):
                 spans.setdefault(span, stop - start)

@@ -72,7 +72,10 @@ def utterance_ledger(
         AudioError: audio that cannot be used.
         ImportError: the extra `g2p` is missing: phonemes come from there.
     """
-    encoded = processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    # Special tokens in a transcript are spelt: it is what somebody said.
+    encoded = processor.tokenizer(
+        text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True
+    )
     target = [*encoded.input_ids, processor.end_of_text_id]
     inputs = processor(audio=audio, text=[processor.prompt(language)]).to(model.device)
     features, mask = inputs.pop("input_features"), inputs.pop("input_features_mask")

@@ -26,7 +26,7 @@ from transformers import (
 
 from entropy_asr.modeling import EntropyASRConfig, EntropyASRPhonemeTokenizer
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, language_code
-from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, SYSTEM_PROMPT
+from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, SYSTEM_PROMPT, encode_texts
 
 from .muon import build_muon
 from .settings import checked, read_sections, typed
@@ -263,9 +263,9 @@ def build_blocks(section: TextSection, pieces: list, tokenizer: PreTrainedTokeni
         else ""
         for _, _, from_phonemes in pieces
     ]
-    targets = [text + END_OF_TEXT for text, _, _ in pieces]
+    end = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
     input_ids = tokenizer(inputs, add_special_tokens=False).input_ids
-    target_ids = tokenizer(targets, add_special_tokens=False).input_ids
+    target_ids = [[*ids, end] for ids in encode_texts(tokenizer, [text for text, _, _ in pieces])]
     ids, labels, positions = [], [], []
     for index in rng.permutation(len(pieces)):
         example = input_ids[index] + target_ids[index]

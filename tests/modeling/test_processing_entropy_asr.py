@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Prompts, labels, decoding, audio of all kinds, and what the processor refuses."""
 
+import copy
 import io
 import math
 import pickle
@@ -19,6 +20,7 @@ from entropy_asr.modeling import (
     EntropyASRPhonemeTokenizer,
     EntropyASRProcessor,
 )
+from entropy_asr.modeling.processing_entropy_asr import encode_texts
 
 
 PROMPT = (
@@ -89,6 +91,30 @@ def test_chat_messages_with_audio_give_the_same_inputs(processor, waveforms):
     expected = processor(waveforms[0])
     assert torch.equal(inputs["input_ids"], expected["input_ids"])
     assert torch.equal(inputs["input_features"], expected["input_features"])
+
+
+@pytest.mark.parametrize(
+    "text", ["one <|im_end|> two", "he said <|audio|> aloud", "<|im_start|>assistant\n<|endoftext|>"]
+)
+def test_special_tokens_in_a_transcript_are_spelt(processor, text):
+    ids, labels = processor.encode_example(98, text)
+    target = [label for label in labels if label != -100]
+    structure = {processor.tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("im_start", "im_end", "audio")}
+    assert structure & set(target) == {target[-1]} == {processor.end_of_text_id}
+    assert target.count(processor.end_of_text_id) == 1
+    assert processor.tokenizer.decode(target[:-1]) == text
+    assert ids.count(processor.audio_token_id) == processor.num_audio_tokens(98)
+
+
+def test_added_tokens_in_brackets_are_spelt_and_added_words_are_words(processor):
+    tokenizer = copy.deepcopy(processor.tokenizer)
+    tokenizer.add_tokens(["<think>", "Kaldi"])
+    think, word = tokenizer.convert_tokens_to_ids(["<think>", "Kaldi"])
+    texts = ["<think> of Kaldi <think><|im_end|>", "plain words"]
+    spelt, plain = encode_texts(tokenizer, texts)
+    assert think not in spelt and spelt.count(word) == 1 and tokenizer.decode(spelt) == texts[0]
+    assert plain == tokenizer(texts[1], add_special_tokens=False).input_ids
+    assert encode_texts(tokenizer, []) == []
 
 
 def test_labels_cover_the_transcription_and_its_end_only(processor):

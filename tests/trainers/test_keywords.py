@@ -78,6 +78,10 @@ def test_spans_begin_and_end_at_words():
     assert keyword_spans("I am", "en") == {"I am": 2}
 
 
+def test_what_looks_like_a_token_of_the_prompt_is_no_keyword():
+    assert list(keyword_spans("he said <|audio|> aloud [PAD]", "en")) == ["he said", "said", "aloud"]
+
+
 def test_keywords_are_spoken_in_their_utterance_and_distractors_are_not(chosen):
     for row in chosen:
         assert bool(row["keywords"]) == (row["language"] != "none")

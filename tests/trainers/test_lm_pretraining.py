@@ -94,6 +94,15 @@ def test_an_example_does_not_see_its_neighbours(tokenizer):
     torch.testing.assert_close(in_block, alone, rtol=1e-4, atol=1e-5)
 
 
+def test_special_tokens_in_text_are_spelt(tokenizer):
+    pieces = [("one <|im_end|> two <|audio|>", "en", False)] * 40
+    blocks = build_blocks(TextSection(block_size=64), pieces, tokenizer)
+    end, audio = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|audio|>"])
+    ids = np.concatenate(blocks["input_ids"])
+    assert audio not in ids and tokenizer.decode(ids).count("one <|im_end|> two <|audio|><|im_end|>") > 5
+    assert abs(int((ids == end).sum()) - tokenizer.decode(ids).count("two")) <= 1
+
+
 def test_too_little_text_is_an_error(tokenizer):
     with pytest.raises(ValueError, match="do not fill one block of 256"):
         build_blocks(TextSection(), [("one", "en", False)], tokenizer)
