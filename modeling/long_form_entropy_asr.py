@@ -138,7 +138,8 @@ class LongFormTranscriber:
         self.settings = EndpointSettings(max_segment=float(chunk_length_s))
         self.return_timestamps = return_timestamps
         self.silent = silent or {}
-        self._bar = tqdm(unit="s", unit_scale=True, disable=not progress, desc="transcribing", total=0)
+        # Shown after a second: what is done by then needs no bar, and before the first block no length is known.
+        self._bar = tqdm(unit="s", unit_scale=True, disable=not progress, desc="transcribing", total=0, delay=1.0)
         # What was sent to the model and has not come back: (start, end) of segments, and behind them their item's end.
         self._sent: deque[tuple[float, float] | float] = deque()
 

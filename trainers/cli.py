@@ -2,34 +2,49 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The command line: `entropy-asr transcribe | train | recipe | evaluate`.
 
-Everything heavy is imported inside the commands, so that `--help` and argument errors are immediate.
+Everything heavy is imported inside the commands, so that `--help` and argument errors are immediate, and a Ctrl-C is
+told in one line whenever it comes.
 
-Exit status: 0 when all went well, 1 when some inputs failed (the others are done), 2 when nothing could be done.
+Exit status: 0 when all went well, 1 when some inputs failed (the others are done), 2 when nothing could be done; 130
+when interrupted, 141 when the reader of a pipe has gone, 143 when terminated. What a user can mend is told in one
+line; a fault of the program shows its traceback.
 """
 
 import argparse
-import json
 import os
 import platform
+import runpy
+import stat
 import sys
 from collections.abc import Callable, Sequence
-from importlib import resources
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .checks import (
+    DEVICE,
+    CommandError,
+    check_dataset,
+    check_model,
+    check_output_file,
+    check_output_folder,
+    check_port,
+    find_device,
+    need_extra,
+)
+from .console import describe, run_command, say, to_json
+from .recordings import ADDRESS, STANDARD_INPUT
 
 
 if TYPE_CHECKING:
     from .evaluation import RecognitionScore
 
+# Nothing that a run has written is lost: its last checkpoint is where the next one starts.
+GO_ON = "; run the same command again to go on from the last checkpoint"
 DTYPES = ("float32", "bfloat16", "float16")
 REPORTED_PACKAGES = ("entropy-asr", "torch", "torchaudio", "transformers", "datasets")
 TABLE_ROW = "{:<26} {:<5} {:>9} {:>6} {:>6} {:>6} {:>8} {:>6} {:>9} {:>8}"
 TABLE_HEADER = TABLE_ROW.format("data set", "lang", "rate", "S", "I", "D", "ref.", "utt.", "nonempty", "audio/s")
-
-
-class CommandError(Exception):
-    """A reason why a command cannot start, told without a traceback."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +53,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    name = None
+
+    def command() -> int:
+        nonlocal name
+        try:
+            args = _parse(argv)
+            name = args.run
+            return name(args)
+        except (CommandError, ImportError) as error:  # a package that is missing, or does not fit another
+            say("error", describe(error))
+            return 2
+
+    return run_command(command, lambda: GO_ON if name in (run_train, run_recipe_command) else "")
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = build_parser()
     args, extra = parser.parse_known_args(argv)
     if args.takes_overrides:
@@ -45,14 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.overrides = extra
     elif extra:
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
-    try:
-        return args.run(args)
-    except (CommandError, ImportError) as error:  # a package that is missing, or does not fit another
-        _print_error(str(error))
-        return 2
+    return args
 
 
 def build_parser() -> argparse.ArgumentParser:
+    from importlib.metadata import version  # takes a while, in which Ctrl-C is to be told in one line
+
     parser = argparse.ArgumentParser(
         prog="entropy-asr",
         description="Speech recognition with a speech encoder and a language model.",
@@ -87,18 +116,24 @@ def _add_transcribe(commands: Any) -> None:
     parser = _add_command(
         commands, "transcribe", run_transcribe, "Transcribe audio files: one line a file, its path, a tab, the text."
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="audio file: WAV, FLAC, Ogg, MP3, AIFF, ...")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="audio file (WAV, FLAC, Ogg, MP3, AIFF, ...), folder of such files, URL, or - for one on standard input",
+    )
     _add_language(parser, "what is spoken (default: the model decides)")
     parser.add_argument(
         "--format", choices=("text", "json", "srt", "vtt"), default="text", help="default: %(default)s"
     )
     parser.add_argument(
-        "--output_dir", type=Path, metavar="D", help="write one file for each recording into this folder"
+        "-o", "--output_dir", type=Path, metavar="D", help="write one file for each recording into this folder"
     )
     parser.add_argument(
         "--timestamps",
         choices=("word", "phoneme", "segment"),
-        help="times of words (in subtitles the default) or phonemes (extra: g2p), or of segments between pauses",
+        help="times of words (in subtitles the default) or phonemes (extra: g2p), or of segments between pauses "
+        "(in subtitles the default without the extra)",
     )
     parser.add_argument("--confidence", action="store_true", help="confidence in json output (extra: g2p)")
     _add_hotword_options(parser)
@@ -125,7 +160,7 @@ def _add_hotword_options(parser: argparse.ArgumentParser) -> None:
 def _add_hotwords(commands: Any) -> None:
     parser = _add_command(commands, "hotwords", run_hotwords, "Index a long list of hotwords (extra: hotwords).")
     parser.add_argument("words", metavar="F", help="text file with a word or phrase a line")
-    parser.add_argument("--output", type=Path, required=True, metavar="F", help="index to write, ending in .npz")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="F", help="index to write, ending in .npz")
     _add_language(parser, "which language reads digits (default: each word's)")
     parser.add_argument("--skip_unusable", action="store_true", help="leave out words that have no sound of their own")
 
@@ -170,7 +205,7 @@ def _add_streaming_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--confidence", action="store_true", help="confidence of texts (extra: g2p)")
     parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    _add_device(parser)
     parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
 
 
@@ -186,6 +221,8 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--config", required=True, metavar="F", help="YAML file, or the name of a recipe that is shipped"
     )
+    # The long form is one of the fields that can be overridden.
+    parser.add_argument("-o", dest="output_dir", metavar="D", help="the same as --output_dir D")
     group = parser.add_argument_group("several processes (through accelerate launch)")
     group.add_argument(
         "--accelerate_config", metavar="A", help="ddp, fsdp2, deepspeed_zero2, or a YAML file of accelerate"
@@ -206,7 +243,9 @@ def _add_recipe(commands: Any) -> None:
         takes_overrides=True,
     )
     parser.add_argument("recipe", metavar="F", help="YAML file, or the name of a recipe that is shipped, such as tiny")
-    parser.add_argument("--output_dir", metavar="D", help="where checkpoints and results go (default: the recipe's)")
+    parser.add_argument(
+        "-o", "--output_dir", metavar="D", help="where checkpoints and results go (default: the recipe's)"
+    )
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -224,7 +263,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--split", default="test", help="default: %(default)s")
     _add_language(parser, "of all rows (default: the data set's column)")
     parser.add_argument("--max_rows", type=_positive, metavar="N", help="evaluate the first N rows of each data set")
-    parser.add_argument("--output", type=Path, metavar="F", help="write the results to this JSON file")
+    parser.add_argument("-o", "--output", type=Path, metavar="F", help="write the results to this JSON file")
     parser.add_argument("--save_transcripts", type=Path, metavar="F", help="write every transcript to this JSONL file")
     _add_model_options(parser, default_batch_size=16)
 
@@ -243,7 +282,9 @@ def _add_report(commands: Any) -> None:
     parser.add_argument("--dataset", action="extend", nargs="+", required=True, metavar="D", help="as for evaluate")
     parser.add_argument("--split", default="test", help="default: %(default)s")
     _add_language(parser, "of all rows (default: the data set's column)")
-    parser.add_argument("--output_dir", type=Path, default=Path("report"), metavar="D", help="default: %(default)s")
+    parser.add_argument(
+        "-o", "--output_dir", type=Path, default=Path("report"), metavar="D", help="default: %(default)s"
+    )
     parser.add_argument("--max_rows", type=_positive, default=400, metavar="N", help="default: %(default)s")
     parser.add_argument("--aligner", metavar="M", help="checkpoint that times phonemes (default: the first that can)")
     parser.add_argument("--probes", nargs="+", choices=("linear", "mlp"), default=["linear", "mlp"])
@@ -254,7 +295,7 @@ def _add_report(commands: Any) -> None:
     )
     parser.add_argument("--ledger_rows", type=int, default=50, metavar="N", help="0: no ledger; default: %(default)s")
     parser.add_argument("--batch_size", type=_positive, default=8, help="default: %(default)s")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    _add_device(parser)
 
 
 def _add_demo(commands: Any) -> None:
@@ -262,7 +303,7 @@ def _add_demo(commands: Any) -> None:
         commands, "demo", run_demo, "Open the demo's page on this computer (extra: demo); GRADIO_SERVER_PORT holds."
     )
     parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    _add_device(parser)
     parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
     parser.add_argument("--report", metavar="D", help="folder that `entropy-asr report` wrote: a tab compares")
 
@@ -290,8 +331,9 @@ def _add_language(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def _language(value: str) -> str | None:
-    from entropy_asr.modeling.languages_entropy_asr import language_code
-
+    # That file alone: the others of its package import torch.
+    [folder] = find_spec("entropy_asr.modeling").submodule_search_locations
+    language_code = runpy.run_path(os.path.join(folder, "languages_entropy_asr.py"))["language_code"]
     try:
         return language_code(value, optional=True)
     except ValueError as error:
@@ -302,8 +344,19 @@ def _add_model_options(parser: argparse.ArgumentParser, default_batch_size: int)
     parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
     parser.add_argument("--batch_size", type=_positive, default=default_batch_size, help="default: %(default)s")
     parser.add_argument("--num_beams", type=_positive, metavar="N", help="beam search width (default: the model's)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    _add_device(parser)
     parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", type=_device, help="cpu, gpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+
+
+def _device(text: str) -> str:
+    name = text.strip().lower()
+    if not DEVICE.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"unknown device {text}: cpu, gpu, cuda, cuda:1, mps, xpu, ...")
+    return name
 
 
 def _positive(text: str) -> int:
@@ -318,29 +371,26 @@ def _check_overrides(parser: argparse.ArgumentParser, extra: list[str]) -> None:
         parser.error(f"unrecognized argument: {extra[0]} (overrides are written --key value)")
 
 
-def _print_error(message: str) -> None:
-    _print_message("error", message)
-
-
-def _print_message(kind: str, message: str) -> None:
-    print(f"entropy-asr: {kind}: {message}", file=sys.stderr, flush=True)
-
-
 # transcribe
 
 
 def run_transcribe(args: argparse.Namespace) -> int:
+    check_model(args.model)
     from .transcribe_command import TranscribeCommand
 
     try:
-        command = TranscribeCommand(args, _print_message)
-        return command.run(_load_pipeline(args))
-    except (ValueError, ImportError) as error:
+        command = TranscribeCommand(args, say)
+        return command.run(lambda: _load_pipeline(args))
+    except ValueError as error:
         raise CommandError(str(error)) from error
 
 
 def run_hotwords(args: argparse.Namespace) -> int:
     """Build an index of the words of a text file."""
+    if not Path(args.words).is_file():
+        raise CommandError(f"hotwords {args.words}: there is no such file")
+    check_output_file(args.output, "--output")
+    need_extra("hotwords", "hotwords")
     from entropy_asr.modeling import EntropyASRPhonemeTokenizer, HotwordIndex
 
     from .transcribe_command import read_hotwords
@@ -350,8 +400,9 @@ def run_hotwords(args: argparse.Namespace) -> int:
         if isinstance(words, HotwordIndex):
             raise ValueError(f"{args.words} is an index already")
         index = HotwordIndex.build(words, EntropyASRPhonemeTokenizer(), args.language, args.skip_unusable)
+        args.output.parent.mkdir(parents=True, exist_ok=True)
         index.save(args.output)
-    except (OSError, ValueError, ImportError) as error:
+    except ValueError as error:
         raise CommandError(str(error)) from error
     print(f"{args.output}: {len(index)} words")
     return 0
@@ -361,24 +412,48 @@ def run_hotwords(args: argparse.Namespace) -> int:
 
 
 def run_stream(args: argparse.Namespace) -> int:
+    _check_stream(args)
     pipeline = _load_pipeline(args)
     from .stream_command import run
 
     try:
         return run(pipeline, args)
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
         raise CommandError(str(error)) from error
 
 
-def run_serve(args: argparse.Namespace) -> int:
-    pipeline = _load_pipeline(args)
+def _check_stream(args: argparse.Namespace) -> None:
+    check_model(args.model)
+    if args.hotword_tolerance is not None and args.hotwords is None:
+        raise CommandError("--hotword_tolerance needs --hotwords")
+    if args.hotwords is not None:
+        need_extra("hotwords", "--hotwords")
+    if args.confidence:
+        need_extra("g2p", "--confidence")
+    if args.file == STANDARD_INPUT or ADDRESS.match(args.file):
+        return
     try:
-        from .server import make_batch, serve
-    except ImportError as error:
-        raise CommandError(f'{error}: install the extra with pip install "entropy-asr[serve]"') from error
+        is_folder = stat.S_ISDIR(os.stat(args.file).st_mode)
+    except OSError as error:
+        raise CommandError(f"{args.file}: cannot be opened: {error.strerror}") from error
+    if is_folder:
+        raise CommandError(f"{args.file}: is a folder, and stream takes one file (transcribe takes folders)")
+    if not os.access(args.file, os.R_OK):
+        raise CommandError(f"{args.file}: cannot be opened: Permission denied")
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    need_extra("serve", "serve")
+    if args.confidence:
+        need_extra("g2p", "--confidence")
+    check_model(args.model)
+    check_port(args.host, args.port)
+    pipeline = _load_pipeline(args)
+    from .server import make_batch, serve
+
     try:
         batch = make_batch(pipeline, args)
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
         raise CommandError(str(error)) from error
     serve(batch, args.host, args.port)
     return 0
@@ -399,6 +474,9 @@ LAUNCH_OPTIONS = (
 
 def run_train(args: argparse.Namespace) -> int:
     config = resolve_recipe(args.config)
+    _check_training(config, args)
+    if args.output_dir is not None:
+        args.overrides += ["--output_dir", args.output_dir]
     options = {name: getattr(args, name) for name in LAUNCH_OPTIONS if getattr(args, name) is not None}
     if options:
         from .launch import launch
@@ -411,9 +489,22 @@ def run_train(args: argparse.Namespace) -> int:
 
 def run_recipe_command(args: argparse.Namespace) -> int:
     path = resolve_recipe(args.recipe)
+    _check_training(path, args)
     from .recipe import run_recipe
 
     return _run_training(run_recipe, path, args.output_dir, args.overrides)
+
+
+def _check_training(path: Path, args: argparse.Namespace) -> None:
+    """Refuse a file that is no YAML, and a folder that cannot be written, before the libraries are imported."""
+    import yaml
+
+    try:
+        yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: cannot be read as YAML: {error}") from error
+    if args.output_dir is not None:
+        check_output_folder(Path(args.output_dir), "--output_dir")
 
 
 def _run_training(run: Callable[..., int | None], *arguments: Any) -> int:
@@ -422,7 +513,7 @@ def _run_training(run: Callable[..., int | None], *arguments: Any) -> int:
     try:
         return run(*arguments) or 0
     except StageFailed as error:
-        _print_error(str(error))
+        say("error", str(error))
         return 1
     except (SettingsError, FileNotFoundError) as error:
         raise CommandError(str(error)) from error
@@ -442,6 +533,8 @@ def resolve_recipe(name: str) -> Path:
 
 
 def _package_folder(package: str) -> Path:
+    from importlib import resources
+
     return Path(str(resources.files(package)))
 
 
@@ -450,6 +543,11 @@ def _package_folder(package: str) -> Path:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Evaluate the data sets one after the other; results are on disk after each."""
+    check_model(args.model)
+    for path in args.dataset:
+        check_dataset(path)
+    check_output_file(args.output, "--output")
+    check_output_file(args.save_transcripts, "--save_transcripts")
     datasets = _load_datasets(args)
     pipeline = _load_pipeline(args)
     from .evaluation import evaluate_recognition
@@ -470,13 +568,20 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 def run_report(args: argparse.Namespace) -> int:
     """Measure entropy allocation; see [`~report.write_report`]."""
+    need_extra("report", "report")
+    for model in args.model:
+        check_model(model)
+    for path in args.dataset:
+        check_dataset(path)
+    check_output_folder(args.output_dir, "--output_dir")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    args.device = find_device(args.device)
     from .report import ReportOptions, write_report
 
     given = {name: getattr(args, name) for name in ReportOptions.__dataclass_fields__}
     try:
         write_report(args.model, args.dataset, args.output_dir, ReportOptions(**given))
-    except (ImportError, OSError, ValueError) as error:
+    except ValueError as error:
         raise CommandError(str(error)) from error
     print(args.output_dir / "report.md")
     return 0
@@ -499,6 +604,8 @@ def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
+    from importlib.metadata import version
+
     model = Path(args.model or bundled_checkpoint())
     return {
         "model": model.resolve().name if model.is_dir() else args.model,
@@ -531,23 +638,24 @@ def _format_table_rows(name: str, score: "RecognitionScore") -> str:
 def _write_results(args: argparse.Namespace, name: str, report: dict[str, Any], score: "RecognitionScore") -> None:
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        args.output.write_text(to_json(report, indent=2) + "\n", encoding="utf-8")
     if args.save_transcripts:
         args.save_transcripts.parent.mkdir(parents=True, exist_ok=True)
         with args.save_transcripts.open("a", encoding="utf-8") as file:
             for transcript in score.transcripts:
-                file.write(json.dumps({"dataset": name, **transcript}, ensure_ascii=False) + "\n")
+                file.write(to_json({"dataset": name, **transcript}) + "\n")
 
 
 # demo
 
 
 def run_demo(args: argparse.Namespace) -> int:
+    check_model(args.model)
     from .demo_command import run
 
     try:
         return run(args)
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
         raise CommandError(str(error)) from error
 
 
@@ -555,15 +663,23 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def run_card(args: argparse.Namespace) -> int:
+    _check_folder(args.folder)
     from .card_command import run
 
     try:
         return run(args)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise CommandError(str(error)) from error
 
 
+def _check_folder(folder: str) -> None:
+    if not Path(folder).is_dir():
+        raise CommandError(f"{folder}: there is no such folder")
+
+
 def run_publish(args: argparse.Namespace) -> int:
+    if args.model is not None:
+        _check_folder(args.model)
     from .publish import run
 
     try:
@@ -586,13 +702,15 @@ def bundled_checkpoint() -> Path:
 def _load_pipeline(args: argparse.Namespace) -> Any:
     model = args.model or str(bundled_checkpoint())
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    device = find_device(args.device)
+    import entropy_asr.modeling  # noqa: F401, I001 (before transformers: it checks torch and torchaudio)
     from transformers.utils import logging
 
     from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 
     logging.disable_progress_bar()
     try:
-        return load_pipeline(model, device=args.device, dtype=args.dtype)
+        return load_pipeline(model, device=device, dtype=args.dtype)
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot load model {model}: {error}") from error
 

@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from .checks import CommandError, check_port, find_device, need_extra
+
 
 def run(args: argparse.Namespace) -> int:
     """Serve the demo until interrupted. Options go before environment variables.
@@ -14,17 +16,34 @@ def run(args: argparse.Namespace) -> int:
         args: `model`, `device`, `dtype`, `report`.
 
     Raises:
-        ImportError: the extra `demo` is missing.
-        ValueError: there is no such report, or an environment variable holds no number.
+        CommandError: the extra `demo` is missing, there is no such report, or the port is in use.
+        ValueError: an environment variable holds no number.
     """
     if args.report is not None and not (Path(args.report) / "report.md").is_file():
-        raise ValueError(f"{args.report} has no report.md: `entropy-asr report --output_dir {args.report}` writes it")
+        raise CommandError(
+            f"{args.report} has no report.md: `entropy-asr report --output_dir {args.report}` writes it"
+        )
+    need_extra("demo", "demo")
+    check_server()
+    device = find_device(args.device)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    try:
-        from entropy_asr.spaces.demo.app import main
-    except ImportError as error:
-        raise ImportError(f'{error}: install the extra with pip install "entropy-asr[demo]"') from error
+    import entropy_asr.modeling  # noqa: F401 (before all others: it checks torch and torchaudio)
+    from entropy_asr.spaces.demo.app import main
     from entropy_asr.spaces.demo.settings import DemoSettings
 
-    main(DemoSettings.from_environment(model=args.model, device=args.device, dtype=args.dtype, report=args.report))
+    main(DemoSettings.from_environment(model=args.model, device=device, dtype=args.dtype, report=args.report))
     return 0
+
+
+def check_server() -> None:
+    """Refuse a port that was asked for and is in use; without one Gradio looks for a free one.
+
+    Raises:
+        CommandError: names the port and the reason.
+    """
+    port = os.environ.get("GRADIO_SERVER_PORT")
+    if port is None:
+        return
+    if not port.isdecimal():
+        raise CommandError(f"GRADIO_SERVER_PORT must be a number, not {port!r}")
+    check_port(os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), int(port), "GRADIO_SERVER_PORT")

@@ -50,6 +50,8 @@ def at_real_time(portions: Iterator[np.ndarray], sampling_rate: int) -> Iterator
 class UpdatePrinter:
     """Shows updates: partial ones in one line of a terminal that is overwritten, final ones as lines of output.
 
+    In a file or a pipe partial ones are lines too.
+
     Args:
         output: where transcripts go.
         terminal: where partial results and latencies go, or `None`.
@@ -79,8 +81,12 @@ class UpdatePrinter:
             self._show_partial(f"{update.start:.2f} /{update.phonemes}/ {update.text or ''}")
 
     def _show_partial(self, line: str) -> None:
-        if self.terminal is not None:
+        if self.terminal is None:
+            return
+        if self.terminal.isatty():
             print(f"\r\x1b[K{line[-100:]}", end="", file=self.terminal, flush=True)
+        elif line:  # a file or a pipe, in which nothing can be overwritten
+            print(line, file=self.terminal, flush=True)
 
 
 def run(pipeline: Any, args: argparse.Namespace) -> int:

@@ -208,6 +208,7 @@ class _Speaker:
     def __init__(self, voice: Voice, seed: int) -> None:
         self.voice, self.seed = voice, seed
         self.audio: list[bytes] = []
+        self.error: BaseException | None = None
         self.events: list[tuple[int, int, int, str]] = []  # (type, text position, sample, phoneme)
 
     def __enter__(self) -> "_Speaker":
@@ -242,6 +243,14 @@ class _Speaker:
             self.library.espeak_SetParameter(parameter, value, 0)
 
     def _receive(self, samples, num_samples: int, events) -> int:
+        try:
+            self._keep(samples, num_samples, events)
+        except BaseException as error:  # Ctrl-C too: ctypes would drop it, and with it what was to be kept
+            self.error = error
+            return 1  # ends the synthesis
+        return 0
+
+    def _keep(self, samples, num_samples: int, events) -> None:
         if samples and num_samples:
             self.audio.append(ctypes.string_at(samples, 2 * num_samples))
         for event in events:
@@ -249,12 +258,13 @@ class _Speaker:
                 break
             phoneme = event.id.string.decode("utf-8", "ignore") if event.type == _EVENT_PHONEME else ""
             self.events.append((event.type, event.text_position, event.sample, phoneme))
-        return 0
 
     def speak(self, text: str) -> np.ndarray:
         """int16 waveform of shape (num_samples,) at `self.sampling_rate`; fills `self.events`."""
         encoded = text.encode("utf-8")
         self.library.espeak_Synth(encoded, len(encoded) + 1, 0, _POSITION_CHARACTER, 0, _UTF8, None, None)
+        if self.error is not None:
+            raise self.error
         return np.frombuffer(b"".join(self.audio), dtype=np.int16)
 
 

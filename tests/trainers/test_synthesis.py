@@ -146,6 +146,15 @@ def test_shares_a_process_with_phonemizer(phonemizer_first: bool) -> None:
     assert int(checksum) == zlib.crc32(synthesize("hello world", VOICES[0]).tobytes())
 
 
+def test_an_interruption_while_espeak_speaks_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self, *arguments) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(synthesis._Speaker, "_keep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        synthesize("the dog runs", ENGLISH)
+
+
 def test_errors_name_the_input() -> None:
     for text in ("", "..."):
         with pytest.raises(ValueError, match=f"nothing to speak in '{text}'"):
