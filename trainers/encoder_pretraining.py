@@ -25,8 +25,9 @@ from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import CTCCollator
 from .consistency import cr_ctc_loss
 from .drift import DriftMonitor
+from .rows import add_beside
 from .settings import read_sections, typed
-from .sources import NON_SPEECH, SpeechDataset, add_beside
+from .sources import NON_SPEECH, SpeechDataset
 from .stage import DataSection, run_trainer, start_stage, write_record
 from .streaming import first_rows, is_stream
 

@@ -23,8 +23,8 @@ from rapidfuzz.distance import Levenshtein
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from .rewards import comparable, contains
+from .rows import add_beside
 from .settings import typed
-from .sources import add_beside
 from .text import read_lines
 
 

@@ -6,6 +6,8 @@ A row has the columns `audio` (struct of bytes and path, not decoded) or, after 
 16 kHz, mono); and `text`, `language` ("en", "zh", or "none" for rows without speech), `duration` in seconds, `source`.
 `datasets`' own `Audio` feature needs torchcodec and FFmpeg to decode and, even with `decode=False`, to write a row (in
 `map`, in a stream, in the audio folder builder); so `audio` is a plain struct here and soundfile reads it.
+
+All rows are checked ([`~rows`]); `bad_rows` of a source says whether bad ones are refused or left out.
 """
 
 import io
@@ -26,15 +28,16 @@ from datasets.fingerprint import Hasher
 from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
 
 from entropy_asr.modeling.audio import AudioError, load_audio
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code
 
-from .settings import typed
+from .columns import shared_columns, to_int16
+from .rows import REFUSE, SKIP, checked_rows, row_name, row_problem, understood, without_bad_rows
+from .settings import check_names, typed
 
 
 logger = logging.getLogger(__name__)
 
 SAMPLING_RATE = 16000
-NON_SPEECH = "none"
-ENCODED_AUDIO = {"bytes": Value("binary"), "path": Value("string")}
 # Rows that are looked at for one to take an unreadable one's place.
 MAX_REPLACEMENTS = 1000
 # Part of the cache key of decoded audio: raise it when decoding changes.
@@ -53,7 +56,7 @@ class DataSource:
         name: What the `source` column says. None: the last part of `path`.
         config: Configuration of a Hub data set that has several.
         text_column: Column with the transcript. None: the rows hold no speech, noise for one, and get an empty one.
-        language: Language of all rows. None: the data set's `language` column.
+        language: Language of all rows, in any usual form. None: the data set's `language` column.
         repeat: How often each row occurs in an epoch, or in a pass over a stream.
         max_rows: Largest number of rows, the first ones after filtering by duration. None: all. Of a stream that is
             joined with others or split among processes, the first ones of each of its files.
@@ -62,6 +65,11 @@ class DataSource:
         streaming: Read parquet row by row, on the Hub instead of downloading it first: for corpora that exceed the
             disk (see [`~streaming`]).
         extra_columns: Further columns that are kept where the data set has them, such as "speaker_id".
+        bad_rows: "refuse" ends loading with one error that names the first bad rows, "skip" leaves them out with a
+            warning: without text or language, of an unknown one, text without speech or the other way round, an
+            impossible duration, unreadable audio. None: "skip" for streamed rows, since none of them must end a run
+            of days, and for audio, of which large corpora hold some damaged; "refuse" for all else, which costs
+            nothing before a run has begun. Audio that is only decoded in training is replaced in either case.
     """
 
     path: str
@@ -76,8 +84,13 @@ class DataSource:
     max_duration: float | None = None
     streaming: bool = False
     extra_columns: list[str] = field(default_factory=list)
+    bad_rows: str | None = None
 
     def __post_init__(self):
+        if self.language is not None:
+            self.language = language_code(self.language, non_speech=True)
+        if self.bad_rows not in (None, REFUSE, SKIP):
+            raise ValueError(f"{self.path}: bad_rows is '{REFUSE}' or '{SKIP}', not {self.bad_rows!r}.")
         if self.text_column is None:
             if self.language not in (None, NON_SPEECH):
                 raise ValueError(f"{self.path}: text_column=None means no speech, but language={self.language!r}.")
@@ -101,7 +114,7 @@ class _AudioPath(Audio):
 
 
 def load_sources(
-    sources: Sequence[DataSource | dict[str, Any]],
+    sources: Sequence[DataSource | dict[str, Any] | Dataset | IterableDataset] | Dataset | IterableDataset,
     cache_dir: str | os.PathLike | None = None,
     decode_dir: str | os.PathLike | None = None,
     num_proc: int = 1,
@@ -109,7 +122,7 @@ def load_sources(
     """Loads several sources and joins them, each row as often as its source's `repeat` says.
 
     Args:
-        sources: The sources, or dictionaries of their fields.
+        sources: The sources, dictionaries of their fields, or data sets as [`as_rows`] takes them; or one data set.
         cache_dir: Where `datasets` keeps what it prepares. None: its own cache.
         decode_dir: Where each source is decoded ahead, once however often it is repeated (see [`decode_ahead`]).
             None: audio stays encoded.
@@ -121,20 +134,27 @@ def load_sources(
     Raises:
         ValueError: No sources, an unknown field, or streamed and loaded sources mixed.
     """
-    sources = [source if isinstance(source, DataSource) else _source_from_dict(source) for source in sources]
+    if isinstance(sources, (Dataset, IterableDataset, datasets.DatasetDict, str)):
+        sources = [sources]
+    sources = [source if isinstance(source, DataSource) else _as_source(source) for source in sources]
     if not sources:
         raise ValueError("No data sources were given.")
-    streamed = [source.path for source in sources if source.streaming]
+    streamed = [_name(source) for source in sources if _is_streamed(source)]
     if streamed and (len(streamed) < len(sources) or decode_dir is not None):
         raise ValueError(f"Streamed sources can neither be mixed with loaded ones nor be decoded ahead: {streamed}.")
     parts = []
     for source in sources:
-        rows = load_source(source, cache_dir)
+        given = not isinstance(source, DataSource)
+        rows = as_rows(source) if given else load_source(source, cache_dir)
         if decode_dir is not None:
-            rows = decode_ahead(rows, decode_dir, num_proc)
-        parts.append(rows.repeat(source.repeat) if source.repeat > 1 else rows)
+            rows = decode_ahead(rows, decode_dir, num_proc, None if given else source.bad_rows)
+        parts.append(rows if given or source.repeat == 1 else rows.repeat(source.repeat))
     # A stream that is joined takes `max_rows` from each of its files.
     return parts[0] if streamed and len(parts) == 1 else datasets.concatenate_datasets(parts)
+
+
+def _is_streamed(source: DataSource | Dataset | IterableDataset) -> bool:
+    return source.streaming if isinstance(source, DataSource) else isinstance(source, IterableDataset)
 
 
 def load_source(source: DataSource, cache_dir: str | os.PathLike | None = None) -> Dataset | IterableDataset:
@@ -153,11 +173,42 @@ def load_source(source: DataSource, cache_dir: str | os.PathLike | None = None) 
         ValueError: The split or a column is missing, rows lack text or language, no row is left, or something else
             than parquet is to be streamed.
     """
-    rows = _open(source, cache_dir)
-    rows = _shared_columns(rows, source)
+    return _prepared(_open(source, cache_dir), source)
+
+
+def as_rows(dataset: Dataset | IterableDataset, **fields: Any) -> Dataset | IterableDataset:
+    """Brings any data set of speech to the shared columns: what [`load_source`] does after loading.
+
+    Args:
+        dataset: Rows with audio, as an `Audio` column (torchcodec is not needed), paths, bytes, or arrays with their
+            sampling rate (`{"array": ..., "sampling_rate": ...}`, or lists beside a column `sampling_rate`), in the
+            column `audio`; and with text. Durations are measured where there is no column `duration`.
+        **fields: Fields of [`DataSource`] that are no matter of loading: `language` for data without such a column,
+            `text_column`, `bad_rows`, `name`, bounds, `extra_columns`.
+
+    Example:
+        rows = as_rows(load_dataset("my-org/speech", split="train"), language="en", text_column="sentence")
+    """
+    if isinstance(dataset, (datasets.DatasetDict, datasets.IterableDatasetDict)):
+        raise ValueError(f"Give one split of the data set, as dataset['train']; it has {', '.join(dataset)}.")
+    if not isinstance(dataset, (Dataset, IterableDataset)):
+        raise ValueError(f"Rows come as a datasets.Dataset or IterableDataset, not as {type(dataset).__name__}.")
+    known = set(DataSource.__dataclass_fields__) - {"path", "split", "config", "streaming", "repeat"}
+    check_names(fields, known, "as_rows")
+    return _prepared(dataset, DataSource(path=_name(dataset), **fields))
+
+
+def _name(source: DataSource | Dataset | IterableDataset) -> str:
+    if isinstance(source, DataSource):
+        return source.path
+    return source.info.dataset_name or str(source.split or "data set")
+
+
+def _prepared(rows: Dataset | IterableDataset, source: DataSource) -> Dataset | IterableDataset:
+    rows = shared_columns(rows, source.path, source.text_column, source.language, source.name, source.extra_columns)
     if isinstance(rows, IterableDataset):
-        return _filter_stream(rows, source)
-    _check_text(rows, source)
+        return _filter_stream(_checked_stream(_with_durations(rows, source), source), source)
+    rows = checked_rows(_with_durations(rows, source), source.path, source.bad_rows)
     durations = np.asarray(rows.with_format("arrow")["duration"][:])
     keep = (durations >= source.min_duration) & (durations <= (source.max_duration or np.inf))
     rows = rows.select(np.flatnonzero(keep)[: source.max_rows])
@@ -169,7 +220,9 @@ def load_source(source: DataSource, cache_dir: str | os.PathLike | None = None) 
     return rows
 
 
-def decode_ahead(dataset: Dataset, cache_dir: str | os.PathLike, num_proc: int = 1) -> Dataset:
+def decode_ahead(
+    dataset: Dataset, cache_dir: str | os.PathLike, num_proc: int = 1, bad_rows: str | None = None
+) -> Dataset:
     """Decodes audio once to memory-mapped 16 kHz mono int16 samples, so that no epoch decodes again.
 
     Rows whose audio cannot be decoded are left out, each with one warning that names the file and the reason, now and
@@ -180,12 +233,13 @@ def decode_ahead(dataset: Dataset, cache_dir: str | os.PathLike, num_proc: int =
         dataset: Rows with an `audio` column; rows with `samples` are returned as they are.
         cache_dir: Folder of the Arrow files (32 kB a second of audio).
         num_proc: Number of processes.
+        bad_rows: As of [`DataSource`]; None leaves rows out whose audio cannot be decoded.
 
     Returns:
         Rows with `samples` in place of `audio`.
 
     Raises:
-        ValueError: No row could be decoded.
+        ValueError: No row could be decoded, or one could not with `bad_rows="refuse"`.
     """
     if "samples" in dataset.column_names:
         return dataset
@@ -205,29 +259,7 @@ def decode_ahead(dataset: Dataset, cache_dir: str | os.PathLike, num_proc: int =
         num_proc=num_proc if num_proc > 1 else None,
         desc="Decoding audio",
     )
-    return _without_errors(decoded)
-
-
-def add_beside(rows: Dataset, columns: Dataset) -> Dataset:
-    """Rows with further columns that were computed from them; audio stays where it is.
-
-    Rows that were selected from others are a list of places, and `concatenate_datasets` would first write all of them
-    anew, audio and all: hundreds of GB for a thousand hours. So the columns are laid beside everything that was
-    selected from, and the same places are selected again.
-
-    Args:
-        rows: Any rows.
-        columns: As many rows, of small columns.
-    """
-    places = None if rows._indices is None else rows._indices.column(0).to_numpy()
-    # A row that was selected twice may have two values.
-    if places is None or len(np.unique(places)) < len(places):
-        return datasets.concatenate_datasets([rows, columns], axis=1)
-    everything = Dataset(rows.data, info=rows.info.copy(), split=rows.split, fingerprint=rows._fingerprint)
-    spread = np.zeros(len(everything), dtype=np.int64)  # what is not selected gets the columns of any row
-    spread[places] = np.arange(len(places))
-    columns = columns.select(spread).flatten_indices()
-    return datasets.concatenate_datasets([everything, columns], axis=1).select(places)
+    return _without_errors(decoded, bad_rows)
 
 
 def read_samples(row: dict[str, Any]) -> np.ndarray:
@@ -315,7 +347,11 @@ def _row_samples(table: pa.Table) -> np.ndarray:
     return table.column("samples")[0].values.to_numpy()
 
 
-def _source_from_dict(fields: dict[str, Any]) -> DataSource:
+def _as_source(fields: Any) -> DataSource | Dataset | IterableDataset:
+    if isinstance(fields, str):
+        return DataSource(fields)
+    if not isinstance(fields, dict) or isinstance(fields, (datasets.DatasetDict, datasets.IterableDatasetDict)):
+        return fields  # `as_rows` says what may be given
     unknown = sorted(set(fields) - set(DataSource.__dataclass_fields__))
     if unknown or "path" not in fields:
         problem = f"unknown fields {unknown}" if unknown else "no 'path'"
@@ -382,50 +418,17 @@ def _check_split(source: DataSource, splits: list[Any]) -> None:
         raise ValueError(f"{source.path}: no split '{source.split}'; it has {', '.join(splits)}.")
 
 
-def _shared_columns(rows: Dataset | IterableDataset, source: DataSource) -> Dataset | IterableDataset:
-    """Selects, names and types the shared columns, adding `language`, `duration` and `source` where needed."""
-    if rows.column_names is None:
-        rows = rows._resolve_features()
-    audio = "samples" if "samples" in rows.column_names else "audio"
-    transcript = [] if source.text_column is None else [source.text_column]
-    needed = [audio, *transcript] + (["language"] if source.language is None else [])
-    missing = [name for name in needed if name not in rows.column_names]
-    if missing:
-        hint = " Set language=... for data of one language." if missing == ["language"] else ""
-        raise ValueError(
-            f"{source.path}: no column {', '.join(map(repr, missing))}; it has {', '.join(rows.column_names)}.{hint}"
-        )
-    extra = [name for name in source.extra_columns if name in rows.column_names and name not in needed]
-    given = needed + (["duration"] if "duration" in rows.column_names else []) + extra
-    rows = rows.select_columns(given)
-    if source.text_column not in (None, "text"):
-        rows = rows.rename_column(source.text_column, "text")
-    rows = rows.cast_column(audio, List(Value("int16")) if audio == "samples" else ENCODED_AUDIO)
-    constants = {"source": source.name} | ({} if source.language is None else {"language": source.language})
-    constants |= {"text": ""} if source.text_column is None else {}
-    for name, value in constants.items():
-        rows = _add_constant(rows, name, value)
-    if "duration" not in given:
-        rows = _add_durations(rows)
-    for name, kind in {"text": "string", "language": "string", "duration": "float64", "source": "string"}.items():
-        rows = rows.cast_column(name, Value(kind))
-    return rows.select_columns([audio, "text", "language", "duration", "source", *extra])
-
-
-def _add_constant(rows: Dataset | IterableDataset, name: str, value: str) -> Dataset | IterableDataset:
-    if isinstance(rows, IterableDataset):
-        features = datasets.Features({**rows.features, name: Value("string")})
-        return rows.map(lambda row: {name: value}, features=features)
-    return rows.add_column(name, [value] * len(rows))
-
-
-def _add_durations(rows: Dataset | IterableDataset) -> Dataset | IterableDataset:
-    """Adds `duration` read from the audio's header, leaving out rows whose header cannot be read."""
+def _with_durations(rows: Dataset | IterableDataset, source: DataSource) -> Dataset | IterableDataset:
+    """Rows with the column `duration`; where it is measured, those whose audio cannot be read are bad rows."""
+    if "duration" in rows.column_names:
+        return rows
+    order = list(rows.column_names)
+    order.insert(order.index("source"), "duration")
     features = datasets.Features({**rows.features, "duration": Value("float64"), "error": Value("string")})
     rows = rows.map(_measure_row, features=features)
     if isinstance(rows, IterableDataset):
-        return rows.filter(_warn_if_error).remove_columns("error")
-    return _without_errors(rows)
+        return rows.filter(_no_error(source.bad_rows)).select_columns(order)
+    return _without_errors(rows, source.bad_rows).select_columns(order)
 
 
 def _measure_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -443,7 +446,7 @@ def _decode_batch(batch: dict[str, list]) -> dict[str, list]:
     samples, errors = [], []
     for audio in batch["audio"]:
         try:
-            samples.append(_to_int16(read_samples({"audio": audio})))
+            samples.append(to_int16(read_samples({"audio": audio})))
             errors.append(None)
         except AudioError as error:
             samples.append(np.zeros(0, dtype=np.int16))
@@ -451,22 +454,20 @@ def _decode_batch(batch: dict[str, list]) -> dict[str, list]:
     return {"samples": samples, "duration": [len(x) / SAMPLING_RATE for x in samples], "error": errors}
 
 
-def _to_int16(waveform: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
-
-
 def _named(error: AudioError, path: str | None) -> str:
     message = str(error)
     return message if path is None or path in message else f"{path}: {message}"
 
 
-def _without_errors(rows: Dataset) -> Dataset:
+def _without_errors(rows: Dataset, bad_rows: str | None) -> Dataset:
     """Drops the rows that have an `error`, with one warning each, and the column."""
     errors = rows.with_format("arrow")["error"][:].to_pylist()
     bad = [(index, error) for index, error in enumerate(errors) if error is not None]
+    rows = rows.remove_columns("error")
+    if bad and bad_rows == REFUSE:
+        return without_bad_rows(rows, errors, "audio", bad_rows)
     for index, error in bad:
         logger.warning(f"Row {index} is left out: {error}")
-    rows = rows.remove_columns("error")
     if not bad:
         return rows
     if len(bad) == len(rows):
@@ -474,10 +475,28 @@ def _without_errors(rows: Dataset) -> Dataset:
     return rows.select(np.flatnonzero([error is None for error in errors]))
 
 
-def _warn_if_error(row: dict[str, Any]) -> bool:
-    if row["error"] is not None:
-        logger.warning(f"A streamed row is left out: {row['error']}")
-    return row["error"] is None
+def _no_error(bad_rows: str | None):
+    def is_good(row: dict[str, Any]) -> bool:
+        if row["error"] is not None and bad_rows == REFUSE:
+            raise ValueError(f"A streamed row cannot be used: {row['error']}.")
+        if row["error"] is not None:
+            logger.warning(f"A streamed row is left out: {row['error']}")
+        return row["error"] is None
+
+    return is_good
+
+
+def _checked_stream(rows: IterableDataset, source: DataSource) -> IterableDataset:
+    """Streamed rows with text composed and languages as codes; bad ones are refused here or left out when read."""
+
+    def check(row: dict[str, Any]) -> dict[str, Any]:
+        text, language = understood(row["text"], row["language"])
+        row = {**row, "text": text, "language": language}
+        if source.bad_rows == REFUSE and (problem := row_problem(row)):
+            raise ValueError(f"{row_name(row)}: {problem}. Leave such rows out with bad_rows='{SKIP}'.")
+        return {"text": text, "language": language}
+
+    return rows.map(check, features=rows.features)
 
 
 def _filter_stream(rows: IterableDataset, source: DataSource) -> IterableDataset:
@@ -487,37 +506,9 @@ def _filter_stream(rows: IterableDataset, source: DataSource) -> IterableDataset
 
 def within_durations(rows: IterableDataset, shortest: float, longest: float) -> IterableDataset:
     """Streamed rows whose `duration` is within these bounds, in seconds, or missing."""
-    return rows.filter(lambda duration: duration is None or shortest <= duration <= longest, input_columns="duration")
 
+    def is_within(duration: float | None) -> bool:
+        # What is no duration is no short or long one: it is told where the row is read.
+        return duration is None or not (duration < shortest or duration > longest)
 
-def row_problem(row: dict[str, Any]) -> str | None:
-    """Why a streamed row cannot be trained on, None where it can be; of loaded rows all are checked at once."""
-    if row["duration"] is None or not 0 < row["duration"] < float("inf"):
-        return f"its duration is {row['duration']}"
-    missing = [name for name in ("text", "language", "phoneme_ids") if name in row and row[name] is None]
-    if missing:
-        return f"it has no {', '.join(missing)}"
-    if row["language"] == NON_SPEECH and row["text"]:
-        return f"language '{NON_SPEECH}' says that it holds no speech, but it has the text {row['text']!r}"
-    return None
-
-
-def row_name(row: dict[str, Any]) -> str:
-    """What warnings call a streamed row: its source, and its file or its text."""
-    path = (row.get("audio") or {}).get("path")
-    return f"{row['source']}, {path or repr(row['text'])}"
-
-
-def _check_text(rows: Dataset, source: DataSource) -> None:
-    """Refuses rows without a transcript or language, and non-speech rows that have a transcript."""
-    table = rows.select_columns(["text", "language"]).with_format("arrow")[:]
-    for name in ("text", "language"):
-        if num_null := table.column(name).null_count:
-            raise ValueError(f"{source.path}: {num_null} of {len(rows)} rows have no {name}.")
-    texts, languages = table.column("text").to_pylist(), table.column("language").to_pylist()
-    wrong = [text for text, language in zip(texts, languages, strict=True) if language == NON_SPEECH and text]
-    if wrong:
-        raise ValueError(
-            f"{source.path}: rows of language '{NON_SPEECH}' hold no speech and must have an empty text, but "
-            f"{len(wrong)} have one, the first {wrong[0]!r}."
-        )
+    return rows.filter(is_within, input_columns="duration")

@@ -87,6 +87,7 @@ class DataSection:
         noise: Fields of [`~sources.DataSource`] for noise that is mixed into speech: a data set or a folder of audio
             files, without transcripts.
         max_duration: Longest utterance trained on, in seconds.
+        bad_rows: `bad_rows` of all sources that do not say their own: "refuse", "skip", or None.
         decode_ahead: Decode all audio once, to 115 MB an hour. False, and always for streamed rows: decode in the data
             loader's workers, each time.
         cache_dir: Where decoded and synthetic audio is kept; by default beside what `datasets` keeps (`HF_HOME`).
@@ -99,6 +100,7 @@ class DataSection:
     synthetic_eval: list[dict] = field(default_factory=list)
     noise: list[dict] = field(default_factory=list)
     max_duration: float | None = None
+    bad_rows: str | None = None
     decode_ahead: bool = True
     cache_dir: str = field(default_factory=default_cache_dir)
     num_proc: int = 1
@@ -124,6 +126,9 @@ class DataSection:
                         "`streaming` out.",
                         ("data", name, index, "streaming"),
                     )
+            if self.bad_rows is not None:
+                setattr(self, name, [{"bad_rows": self.bad_rows, **source} for source in getattr(self, name)])
+                self._check_sources(name, DataSource)
         for name in ("synthetic", "synthetic_eval"):
             self._check_sources(name, SynthesisSource)
         loaded = [source["path"] for source in self.train if not source.get("streaming")]

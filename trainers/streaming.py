@@ -33,7 +33,8 @@ from torch.utils.data import Sampler
 from entropy_asr.modeling.audio import AudioError
 
 from .batching import DurationBatchSampler
-from .sources import read_samples, row_name, row_problem
+from .rows import row_name, row_problem
+from .sources import read_samples
 
 
 logger = logging.getLogger(__name__)

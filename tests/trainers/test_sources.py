@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 from entropy_asr.modeling.audio import AudioError
 from entropy_asr.trainers import sources
 from entropy_asr.trainers.batching import DurationBatchSampler
+from entropy_asr.trainers.rows import add_beside
 from entropy_asr.trainers.sources import (
     DataSource,
     SpeechDataset,
-    add_beside,
     decode_ahead,
     load_source,
     load_sources,
@@ -190,7 +190,7 @@ def test_text_must_be_there_for_speech_and_empty_for_noise(tmp_path, load):
     assert load(write_parquet(tmp_path / "noise", rows=[noise]))["text"][:] == [""]
     with pytest.raises(ValueError, match="'bark'"):
         load(write_parquet(tmp_path / "labels", rows=[noise | {"text": "bark"}]))
-    with pytest.raises(ValueError, match="1 of 2 rows have no text"):
+    with pytest.raises(ValueError, match=r"gaps: 1 of 2 rows cannot be used: row 1 \(1\.ogg\): it has no text\. Mend"):
         load(write_parquet(tmp_path / "gaps", rows=[dummy_row(0, 0.2), dummy_row(1, 0.2, text=None)]))
 
 
