@@ -123,6 +123,12 @@ def spectrum_curve(spectrum: list[float]) -> pd.DataFrame:
     return pd.DataFrame({"direction": range(1, len(shares) + 1), "share": shares})
 
 
+def show_whole_range(details: str) -> gr.LinePlot:
+    """The curve's axes for these details: shares from 0 on, and no direction before the first."""
+    spectrum = json.loads(details)["nse"]["spectrum"]
+    return gr.LinePlot(x_lim=[1, max(2, len(spectrum))], y_lim=[0, 1.1 * max(spectrum)])
+
+
 def example_frames(folder: Path) -> str:
     """Made-up frames of 12 utterances: a direction of their own for each of 5 phonemes, and noise."""
     rng = np.random.default_rng(0)
@@ -146,9 +152,11 @@ def build_page() -> gr.Blocks:
         curve = gr.LinePlot(
             x="direction", y="share", x_title="Direction, the strongest first", y_title="Share of variance (0 to 1)"
         )
-        table = gr.Dataframe(headers=["metric", "value (NSE, CKA: 0 to 1; others: nats)"], label="Results")
-        details = gr.Code(language="json", label="Details")
-        button.click(compute, [file, families, num_seeds], [curve, table, details], api_name="compute")
+        table = gr.Dataframe(headers=["metric", "value"], label="Results (NSE, CKA: 0 to 1; others: nats)")
+        with gr.Accordion("Details", open=False):
+            details = gr.Code(language="json", label="Details", show_label=False)
+        computed = button.click(compute, [file, families, num_seeds], [curve, table, details], api_name="compute")
+        computed.success(show_whole_range, details, curve, api_visibility="private")
     return page
 
 

@@ -23,9 +23,9 @@ recogniser's raw output, loops not collapsed), in UTF-8. A text with a comma nee
 quotes are characters like any other. English, Chinese or both. The definition is that of the entropy-asr project: see
 the README of this Space, which also describes the API (`/compute`)."""
 REASONS = {
-    "empty_reference_rate": "text where nobody spoke",
-    "unsupported_rate": "unsupported characters",
-    "burst_rate": "burst of inserted words",
+    "empty_reference_rate": "nobody spoke",
+    "unsupported_rate": "unsupported",
+    "burst_rate": "inserted burst",
     "loop_rate": "loop",
     "hallucination_rate": "any of these",
 }
@@ -134,10 +134,21 @@ def build_page() -> gr.Blocks:
         )
         button = gr.Button("Compute", variant="primary")
         bars = gr.BarPlot(
-            x="reason", y="share", x_title="Reason", y_title="Share of transcripts (0 to 1)", y_lim=[0, 1], sort=None
+            x="reason",
+            y="share",
+            x_title="Reason",
+            y_title="Share of transcripts (0 to 1)",
+            y_lim=[0, 1],
+            sort=list(REASONS.values()),
+            x_label_angle=-35,  # on a phone they would lie on each other
         )
         rates = gr.Dataframe(headers=["rate", "value"], label="Rates (shares of utterances) and counts")
-        flagged = gr.Dataframe(headers=["reasons", "reference", "hypothesis", "offending text"], label="Flagged")
+        flagged = gr.Dataframe(
+            headers=["reasons", "reference", "hypothesis", "offending text"],
+            label="Flagged",
+            wrap=True,
+            column_widths=["190px", "270px", "370px", "370px"],  # as wide as the page; a phone moves them sideways
+        )
         button.click(compute, [file, unsupported], [bars, rates, flagged], api_name="compute")
     return page
 

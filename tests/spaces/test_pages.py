@@ -132,6 +132,24 @@ def test_transcripts_are_scored_as_uploaded(tmp_path):
         page.compute(str(file), 0.35)
 
 
+def components_of(page: gr.Blocks, kind: str) -> list[dict]:
+    return [component["props"] for component in page.get_config_file()["components"] if component["type"] == kind]
+
+
+def test_bars_stand_in_the_order_of_the_reasons_with_room_for_their_names():
+    page = load_page("hallucination_rate")
+    (bars,) = components_of(page.build_page(), "nativeplot")
+    assert bars["sort"] == list(page.REASONS.values()) and bars["y_lim"] == [0, 1]
+    assert bars["x_label_angle"] != 0 and max(map(len, bars["sort"])) < 16
+
+
+def test_the_spectrum_is_drawn_from_0_and_from_the_first_direction_on(tmp_path):
+    page = load_page("entropy_allocation")
+    curve, _, details = page.compute(page.example_frames(tmp_path), ["linear"], 1)
+    shown = page.show_whole_range(details)
+    assert shown.x_lim == [1, 16] and shown.y_lim[0] == 0 and shown.y_lim[1] > curve["share"].max()
+
+
 def test_quotes_in_a_tsv_are_characters(tmp_path):
     """An unbalanced one swallows no rows, and a text is not changed."""
     file = tmp_path / "table.TSV"
