@@ -63,19 +63,28 @@ def batch_segments(
     Args:
         segments: mappings with `array` and `sampling_rate`.
         batch_size: segments of a batch; by default as many as bound its memory, see `MAX_BATCH_SECONDS`.
+
+    Raises:
+        AudioError: as `segments` does, behind the batch of those that came before.
     """
     batch: list[dict[str, Any]] = []
     longest = 0.0
-    for segment in segments:
-        seconds = len(segment["array"]) / segment["sampling_rate"]
-        longest = max(longest, seconds)
-        is_full = len(batch) == (batch_size or MAX_BATCH_SIZE)
-        if batch and (is_full or (batch_size is None and (len(batch) + 1) * longest > MAX_BATCH_SECONDS)):
-            yield batch
-            batch, longest = [], seconds
-        batch.append(segment)
+    error = None
+    try:
+        for segment in segments:
+            seconds = len(segment["array"]) / segment["sampling_rate"]
+            longest = max(longest, seconds)
+            is_full = len(batch) == (batch_size or MAX_BATCH_SIZE)
+            if batch and (is_full or (batch_size is None and (len(batch) + 1) * longest > MAX_BATCH_SECONDS)):
+                yield batch
+                batch, longest = [], seconds
+            batch.append(segment)
+    except AudioError as caught:  # what came before it is not lost
+        error = caught
     if batch:
         yield batch
+    if error is not None:
+        raise error
 
 
 def needs_segments(inputs: Any, chunk_length_s: float | None, return_timestamps: Any) -> bool:
@@ -143,16 +152,26 @@ class LongFormTranscriber:
         # What was sent to the model and has not come back: (start, end) of segments, and behind them their item's end.
         self._sent: deque[tuple[float, float] | float] = deque()
 
-    def __call__(self, items: Iterable[Any]) -> Iterator[dict[str, Any]]:
-        """Results of the items, in order, each as soon as its last segment is there."""
+    def __call__(self, items: Iterable[Any], first_index: int = 0) -> Iterator[dict[str, Any]]:
+        """Results of the items, in order, each as soon as its last segment is there.
+
+        Raises:
+            AudioError: an item cannot be read; it is numbered from `first_index` on. Those before it come first.
+        """
         results: list[tuple[float, float, dict[str, Any]]] = []
-        for result in self.transcribe(self._segments(items)):
-            yield from self._finished(results)
-            start, end = self._sent.popleft()
-            self._bar.update(end - self._last_end(results))
-            results.append((start, end, result))
+        error = None
+        try:
+            for result in self.transcribe(self._segments(items, first_index)):
+                yield from self._finished(results)
+                start, end = self._sent.popleft()
+                self._bar.update(end - self._last_end(results))
+                results.append((start, end, result))
+        except AudioError as caught:
+            error = caught
         yield from self._finished(results)
         self._bar.close()
+        if error is not None:
+            raise error
 
     def _finished(self, results: list[tuple[float, float, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
         """Results of items all of whose segments came back."""
@@ -165,8 +184,8 @@ class LongFormTranscriber:
     def _last_end(results: list[tuple[float, float, dict[str, Any]]]) -> float:
         return results[-1][1] if results else 0.0
 
-    def _segments(self, items: Iterable[Any]) -> Iterator[dict[str, Any]]:
-        for index, item in enumerate(items):
+    def _segments(self, items: Iterable[Any], first_index: int) -> Iterator[dict[str, Any]]:
+        for index, item in enumerate(items, first_index):
             name = item.get("path") if isinstance(item, Mapping) else item
             name = str(name) if isinstance(name, (str, os.PathLike)) else "audio"
             try:

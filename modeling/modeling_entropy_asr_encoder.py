@@ -460,7 +460,7 @@ class EntropyASREncoder(EntropyASREncoderPreTrainedModel):
         left_chunks = self.config.left_chunks if left_chunks is None else left_chunks
         if cache is not None and chunk_size == 0:
             raise ValueError("A cached (streaming) forward needs `chunk_size` > 0: full context cannot be streamed.")
-        hidden_states = self.subsampling(input_features.to(self.subsampling.projection.weight.dtype), cache)
+        hidden_states = self.subsampling(input_features.to(self.dtype), cache)
         frame_mask = self._frame_mask(attention_mask, hidden_states)
         batch_size, num_frames = hidden_states.shape[:2]
         if cache is None:

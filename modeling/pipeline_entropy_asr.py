@@ -30,11 +30,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import AutomaticSpeechRecognitionPipeline, GenerationConfig, Pipeline
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.generation import LogitsProcessorList, StoppingCriteriaList
 from transformers.modeling_utils import PreTrainedModel
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.processing_utils import ProcessorMixin
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from .alignment_entropy_asr import align_text_phonemes, align_words
 from .audio import AudioError, load_audio
@@ -42,10 +44,12 @@ from .generation_entropy_asr import RowEndProcessor, RowLengthCriteria, check_en
 from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
 from .hotwords_tolerant_entropy_asr import check_tolerance
+from .inputs_entropy_asr import as_pipeline_inputs, in_order
 from .languages_entropy_asr import AUTOMATIC, language_code
 from .long_form_entropy_asr import SEGMENT_SECONDS, LongFormTranscriber, batch_segments, needs_segments
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRSpeechOutput
 from .processing_entropy_asr import EntropyASRProcessor
+from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
 TASK = "automatic-speech-recognition"
@@ -95,7 +99,9 @@ class EntropyASRPipeline(Pipeline):
 
     Args:
         model ([`EntropyASRForConditionalGeneration`]): the model.
-        processor ([`EntropyASRProcessor`]): its processor.
+        processor ([`EntropyASRProcessor`], *optional*): its processor; by default the one that lies where the model
+            was loaded from.
+        tokenizer, feature_extractor (*optional*): without a processor, what takes the places of its own.
         kwargs: what `__call__` takes, as defaults of all calls, and the arguments of [`Pipeline`].
 
     Example:
@@ -117,14 +123,24 @@ class EntropyASRPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
 
-    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin | None = None, task: str = TASK, **kwargs):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin | None = None,
+        task: str = TASK,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        feature_extractor: FeatureExtractionMixin | None = None,
+        **kwargs,
+    ):
         if model.config.model_type != MODEL_TYPE:
             raise ValueError(f"{type(self).__name__} runs `{MODEL_TYPE}` models, not `{model.config.model_type}`.")
-        if processor is None:
-            raise ValueError(f"{type(self).__name__} needs the model's processor: `processor=...`.")
-        for name in ("tokenizer", "feature_extractor", "image_processor", "video_processor"):
+        for name in ("image_processor", "video_processor"):
             if kwargs.pop(name, None) is not None:
-                raise ValueError(f"{type(self).__name__} takes no `{name}`: it uses the processor's parts.")
+                raise ValueError(f"{type(self).__name__} takes no `{name}`: it hears.")
+        for name, part in (("tokenizer", tokenizer), ("feature_extractor", feature_extractor)):
+            if processor is not None and part is not None:
+                raise ValueError(f"{type(self).__name__} takes no `{name}` beside a processor: it uses its parts.")
+        processor = complete_processor(model.config, processor, tokenizer, feature_extractor)
         self._chunk_length_s = kwargs.pop("chunk_length_s", None)
         # Times of segments are asked for before there are segments, whose own parameters know words and phonemes.
         self._times_segments = kwargs.get("return_timestamps") is True
@@ -141,11 +157,13 @@ class EntropyASRPipeline(Pipeline):
         Args:
             inputs: Anything [`load_audio`] reads: a path, the bytes of an audio file, a 1-D or 2-D array or tensor (at
                 the model's 16 kHz), or a mapping such as `{"array" or "raw", "sampling_rate"}` or `{"bytes", "path"}`
-                at any sampling rate. Or several of them: a list, a generator, or a dataset (a column of a Hugging Face
-                data set through [`~transformers.pipelines.pt_utils.KeyDataset`]).
+                at any sampling rate. Or several of them: a list, a tuple, an array of paths, a table's column, a
+                generator or other iterator, a PyTorch data set, a Hugging Face data set with one column of audio, or
+                its column, as `dataset["audio"]` or a [`~transformers.pipelines.pt_utils.KeyDataset`].
             chunk_length_s (`float`, *optional*): items longer than this are read in blocks, cut at pauses into
                 segments of at most so many seconds, and transcribed in batches of them, in little memory. 0 for
-                never. By default 30 where an item, or one of a list, lasts longer.
+                never. By default 30 where an item lasts longer (with `num_workers`, those of generators and PyTorch
+                data sets are not looked into).
             progress (`bool`, *optional*, defaults to `False`): whether to show a bar while segments are transcribed.
             batch_size (`int`, *optional*, defaults to 1): items transcribed together; it changes no transcript. Of
                 segments by default up to 8 that together last up to 64 s, padding included.
@@ -172,7 +190,8 @@ class EntropyASRPipeline(Pipeline):
                 `stopping_criteria`, ...) sees the transcript alone: neither the prompt nor its hotwords.
 
         Returns:
-            `{"text": str}` for one item, a list of them for a list, an iterator over them for generators and datasets.
+            `{"text": str}` for one item; an iterator over them for generators, iterators and PyTorch data sets; a list
+            of them for all other inputs of several.
             Audio without speech has the text `""`. With timestamps, `chunks` is a list of `{"text": str, "timestamp":
             (start, end)}` in seconds; the words' texts joined are the text, and times are `None` where the text has
             more phonemes than the audio has room for.
@@ -182,14 +201,49 @@ class EntropyASRPipeline(Pipeline):
             ValueError: an argument that cannot be honoured.
             ImportError: an argument needs an extra that is not installed.
         """
-        if isinstance(inputs, list) and not inputs:
+        inputs, wants_list = as_pipeline_inputs(inputs)
+        if wants_list and not len(inputs):
             return []
         chunk_length_s = self._chunk_length_s if chunk_length_s is None else chunk_length_s
         if self._times_segments and kwargs.get("return_timestamps") is None:
             kwargs["return_timestamps"] = True
         if needs_segments(inputs, chunk_length_s, kwargs.get("return_timestamps")):
-            return self._transcribe_segments(inputs, chunk_length_s or SEGMENT_SECONDS, progress, **kwargs)
-        return super().__call__(inputs, **kwargs)
+            results = self._transcribe_segments(inputs, chunk_length_s or SEGMENT_SECONDS, progress, **kwargs)
+        elif chunk_length_s is None and self._reads_as_it_goes(inputs, **kwargs):
+            results = self._transcribe_stream(inputs, progress, **kwargs)
+        else:
+            results = super().__call__(inputs, **kwargs)
+        return list(results) if wants_list else results
+
+    def _reads_as_it_goes(self, inputs: Any, num_workers: int | None = None, **kwargs) -> bool:
+        """Whether the lengths of items are not known before each is read, in this process."""
+        workers = self._num_workers if num_workers is None else num_workers
+        return isinstance(inputs, Dataset | GeneratorType) and not workers
+
+    def _transcribe_stream(
+        self, inputs: Iterable[Any], progress: bool, batch_size: int | None = None, **kwargs
+    ) -> Iterator[dict[str, Any]]:
+        """Results in batches of a size that was asked for; else one by one, each before the next item is read."""
+        if (batch_size or self._batch_size or 1) > 1:
+            return self._transcribe_segments(inputs, SEGMENT_SECONDS, progress, batch_size=batch_size, **kwargs)
+        preprocess_params, forward_params, postprocess_params = self._call_parameters(kwargs)
+
+        def transcribe(numbered: tuple[int, Any]) -> dict[str, Any]:
+            index, item = numbered
+            if needs_segments([item], None, None):
+                return self._transcribe_segments([item], SEGMENT_SECONDS, progress, first_index=index, **kwargs)[0]
+            batch = self.collate([self._preprocess_numbered(numbered)], **preprocess_params)
+            return self.postprocess(self.forward(batch, **forward_params), **postprocess_params)
+
+        return map(transcribe, enumerate(in_order(inputs)))
+
+    def _call_parameters(self, given: dict[str, Any]) -> list[dict[str, Any]]:
+        """Parameters of the three steps: the pipeline's own, and over them those of a call."""
+        defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
+        own = self._sanitize_parameters(**given)
+        params = [{**default, **given} for default, given in zip(defaults, own, strict=True)]
+        self._check_generation(params[1])
+        return params
 
     def _transcribe_segments(
         self,
@@ -199,6 +253,7 @@ class EntropyASRPipeline(Pipeline):
         return_timestamps: bool | str | None = None,
         num_workers: int | None = None,
         batch_size: int | None = None,
+        first_index: int = 0,
         **kwargs,
     ) -> dict[str, str] | list[dict[str, str]] | Iterable[dict[str, str]]:
         """Transcribe items of any length by their segments, see [`LongFormTranscriber`]."""
@@ -206,17 +261,16 @@ class EntropyASRPipeline(Pipeline):
             raise ValueError("`num_workers` must be 0 where audio is cut into segments: one reader knows their order.")
         if return_timestamps is not True and return_timestamps is not None:
             kwargs["return_timestamps"] = return_timestamps
-        defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
-        given = self._sanitize_parameters(**kwargs)
-        params = [{**default, **own} for default, own in zip(defaults, given, strict=True)]
-        self._check_generation(params[1])
+        params = self._call_parameters(kwargs)
         transcribe = partial(self._transcribe_batches, params=params, batch_size=batch_size or self._batch_size)
         if return_timestamps is None:
             return_timestamps = params[2].get("return_timestamps")
         run = LongFormTranscriber(transcribe, chunk_length_s, return_timestamps, progress, _silent_result(params[2]))
         if isinstance(inputs, list):
-            return list(run(inputs))
-        return run(inputs) if isinstance(inputs, (Dataset, GeneratorType)) else next(run([inputs]))
+            return list(run(inputs, first_index))
+        if isinstance(inputs, (Dataset, GeneratorType)):
+            return run(in_order(inputs))
+        return next(run([inputs]))
 
     def _transcribe_batches(
         self, segments: Iterable[dict[str, Any]], params: list[dict[str, Any]], batch_size: int | None
@@ -619,21 +673,91 @@ class SpeechRecognitionDispatcher:
     """Stands for the speech recognition task in transformers' table: our pipeline for our models, else the stock one.
 
     The table has one class a task, and that class says what is loaded before the model is known. So this one asks for
-    the processor as well, as an option: other models run the stock class as before, whether they have one or not.
+    processor, tokenizer and feature extractor as options, since models of ours need but the first and others the last
+    two, and checks what has come when it knows the model.
     """
 
     _load_processor = None
-    _load_tokenizer = AutomaticSpeechRecognitionPipeline._load_tokenizer
-    _load_feature_extractor = AutomaticSpeechRecognitionPipeline._load_feature_extractor
+    _load_tokenizer = None
+    _load_feature_extractor = None
     _load_image_processor = AutomaticSpeechRecognitionPipeline._load_image_processor
     _load_video_processor = AutomaticSpeechRecognitionPipeline._load_video_processor
 
     def __new__(cls, model: PreTrainedModel, processor: ProcessorMixin | None = None, **kwargs) -> Pipeline:
-        if model.config.model_type != MODEL_TYPE:
-            return AutomaticSpeechRecognitionPipeline(model=model, processor=processor, **kwargs)
-        parts = ("tokenizer", "feature_extractor")  # loaded for the stock class, part of the processor here
-        kwargs = {name: value for name, value in kwargs.items() if name not in parts}
-        return EntropyASRPipeline(model=model, processor=processor, **kwargs)
+        if model.config.model_type == MODEL_TYPE:
+            parts = (kwargs.pop(name, None) for name in ("tokenizer", "feature_extractor"))
+            return EntropyASRPipeline(model, complete_processor(model.config, processor, *parts), **kwargs)
+        for name in ("tokenizer", "feature_extractor"):
+            if kwargs.get(name) is None:
+                raise ValueError(
+                    f"No {name} could be loaded for this `{model.config.model_type}` model: give `{name}=`, an object "
+                    "or where to load it from."
+                )
+        return AutomaticSpeechRecognitionPipeline(model=model, processor=processor, **kwargs)
+
+
+def complete_processor(
+    config: PreTrainedConfig,
+    processor: ProcessorMixin | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    feature_extractor: FeatureExtractionMixin | None = None,
+) -> ProcessorMixin:
+    """The processor of a model, from what is given of it.
+
+    Args:
+        config: the model's.
+        processor: the processor; else it is looked for where model and tokenizer were loaded from.
+        tokenizer, feature_extractor: take the places of the processor's own.
+
+    Raises:
+        ValueError: it is not to be found, or does not fit the model.
+    """
+    if processor is None:
+        processor = _find_processor(config, tokenizer, feature_extractor)
+    if getattr(processor, "audio_token_stages", None) is None:
+        raise ValueError(f"`processor` must be an `EntropyASRProcessor`, not a `{type(processor).__name__}`.")
+    tokenizer = processor.tokenizer if tokenizer is None else tokenizer
+    feature_extractor = processor.feature_extractor if feature_extractor is None else feature_extractor
+    if tokenizer is not processor.tokenizer or feature_extractor is not processor.feature_extractor:
+        processor = type(processor)(
+            feature_extractor,
+            tokenizer,
+            processor.phoneme_tokenizer,
+            chat_template=processor.chat_template,
+            audio_token=processor.audio_token,
+            audio_token_stages=processor.audio_token_stages,
+        )
+    if processor.audio_token_id != config.audio_token_id:
+        raise ValueError(
+            f"The tokenizer's {processor.audio_token} is token {processor.audio_token_id}, the model's "
+            f"`audio_token_id` is {config.audio_token_id}: they belong to different models."
+        )
+    return processor
+
+
+def _find_processor(
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase | None,
+    feature_extractor: FeatureExtractionMixin | None,
+) -> ProcessorMixin:
+    """The processor where a model or its tokenizer was loaded from, or the default one around both parts."""
+    places = [config._name_or_path, getattr(tokenizer, "name_or_path", None)]
+    for place in filter(None, places):
+        try:
+            return EntropyASRProcessor.from_pretrained(place, revision=getattr(config, "_commit_hash", None))
+        except (OSError, ValueError, TypeError):
+            continue  # no processor lies there
+    if (
+        tokenizer is not None
+        and feature_extractor is not None
+        and len(EntropyASRPhonemeTokenizer()) == (config.phoneme_vocab_size)
+    ):
+        return EntropyASRProcessor.from_components(feature_extractor, tokenizer, config)
+    looked = " and ".join(map(repr, filter(None, places))) or "the place that the model was loaded from: it has none"
+    raise ValueError(
+        f"The model's processor was not found (looked in {looked}). Pass it: `processor=...`, for instance "
+        "`EntropyASRProcessor.from_pretrained(...)`."
+    )
 
 
 def register_pipeline() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,21 +17,35 @@ import pytest
 import soundfile
 import torch
 from datasets import Audio, Dataset
-from small_models import build_model, small_config, small_encoder_config, small_text_config
+from small_models import build_model, build_tokenizer, small_config, small_encoder_config, small_text_config
 from transformers import (
     AutomaticSpeechRecognitionPipeline,
+    AutoModelForSpeechSeq2Seq,
+    AutoProcessor,
+    AutoTokenizer,
     GenerationConfig,
     Wav2Vec2Config,
     Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
+    Wav2Vec2Processor,
     WhisperConfig,
     WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
     pipeline,
 )
 from transformers.pipelines.pt_utils import KeyDataset
 
-from entropy_asr.modeling import AudioError, EntropyASRPipeline, EntropyASRProcessor, load_audio, load_pipeline
+from entropy_asr.modeling import (
+    AudioError,
+    EntropyASRForConditionalGeneration,
+    EntropyASRPipeline,
+    EntropyASRProcessor,
+    StreamingTranscriber,
+    load_audio,
+    load_pipeline,
+)
+from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 from entropy_asr.trainers import cli
 
 
@@ -139,6 +154,97 @@ def test_pipeline_of_another_model_or_without_a_processor_is_refused(model, proc
         EntropyASRPipeline(model=model, processor=processor, tokenizer=processor.tokenizer)
     with pytest.raises(ValueError, match="qwen3"):
         EntropyASRPipeline(model=model.model.language_model, processor=processor)
+
+
+@pytest.fixture
+def loaded(checkpoint) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
+    """Model and processor as other people's code has them: objects."""
+    return AutoModelForSpeechSeq2Seq.from_pretrained(checkpoint), AutoProcessor.from_pretrained(checkpoint)
+
+
+def parts_of(processor) -> dict:
+    return {"tokenizer": processor.tokenizer, "feature_extractor": processor.feature_extractor}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda processor, folder: {"processor": processor},
+        lambda processor, folder: parts_of(processor),  # the recipe of Whisper's cards
+        lambda processor, folder: {"processor": processor, **parts_of(processor)},
+        lambda processor, folder: {"processor": folder},
+        lambda processor, folder: {"tokenizer": folder, "feature_extractor": folder},
+        lambda processor, folder: {"tokenizer": processor.tokenizer},
+        lambda processor, folder: {},
+    ],
+)
+def test_loaded_models_are_taken_with_what_is_given_of_their_processor(checkpoint, loaded, waveforms, texts, given):
+    model, processor = loaded
+    made = pipeline(TASK, model=model, device="cpu", **given(processor, str(checkpoint)))
+    assert made(waveforms[0])["text"] == texts[0]
+    assert made.processor.phoneme_tokenizer.get_vocab() == processor.phoneme_tokenizer.get_vocab()
+
+
+def test_processor_is_put_together_where_nothing_says_where_it_lies(model, processor, waveforms, texts):
+    """A model that was made in this process, with its default prompt and phonemes."""
+    made = EntropyASRPipeline(model=model, device="cpu", **parts_of(processor))
+    assert made(waveforms[0])["text"] == texts[0] and made.processor.chat_template == processor.chat_template
+
+
+def test_given_tokenizer_takes_the_place_of_the_loaded_one(checkpoint):
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer.given_by_a_user = True
+    assert pipeline(TASK, str(checkpoint), tokenizer=tokenizer, device="cpu").tokenizer.given_by_a_user
+
+
+def test_processor_of_another_model_is_refused(model, processor, tokenizer):
+    other = build_tokenizer(["<|audio|>", "<|im_start|>", "<|im_end|>"])
+    with pytest.raises(ValueError, match="token 1, the model's `audio_token_id` is 3"):
+        EntropyASRPipeline(model=model, tokenizer=other, feature_extractor=processor.feature_extractor)
+    with pytest.raises(ValueError, match=r"EntropyASRProcessor.*Wav2Vec2Processor"):
+        EntropyASRPipeline(model=model, processor=Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer))
+
+
+def test_other_models_say_which_part_they_lack(tmp_path):
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+    whisper = WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=300,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            pad_token_id=0,
+            bos_token_id=0,
+            eos_token_id=0,
+            decoder_start_token_id=1,
+            **sizes,
+        )
+    )
+    with pytest.raises(ValueError, match="No tokenizer.*`whisper`.*`tokenizer=`"):
+        pipeline(TASK, model=whisper, device="cpu")
+    made = pipeline(
+        TASK,
+        model=whisper,
+        tokenizer=build_tokenizer(["<|im_start|>"]),
+        feature_extractor=WhisperFeatureExtractor(),
+        device="cpu",
+    )
+    assert type(made) is AutomaticSpeechRecognitionPipeline
+
+
+@pytest.mark.skipif(not hasattr(torch.ao, "quantization"), reason="this PyTorch has no dynamic quantization")
+def test_linear_layers_may_be_quantized(model, processor, waveforms):
+    """A quantized layer has no `weight` whose type could be read."""
+    supported = [engine for engine in torch.backends.quantized.supported_engines if engine != "none"]
+    if not supported:
+        pytest.skip("no engine for quantized layers")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        small = torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {torch.nn.Linear}, dtype=torch.qint8)
+    pipe = EntropyASRPipeline(model=small, processor=processor, device="cpu", guards={"no_speech": False})
+    text = pipe(waveforms[0])["text"]
+    assert text and pipe([waveforms[0], waveforms[2]], batch_size=2)[0]["text"]
+    stream = StreamingTranscriber(pipe, use_vad=False, endpoints=EndpointSettings(max_segment=5))
+    assert (stream.push(waveforms[0]) + stream.finish())[-1].text
 
 
 # load_pipeline

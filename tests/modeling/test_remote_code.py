@@ -35,6 +35,7 @@ CODE = {
     "guards_entropy_asr.py",
     "hotwords_entropy_asr.py",
     "hotwords_tolerant_entropy_asr.py",
+    "inputs_entropy_asr.py",
     "languages_entropy_asr.py",
     "long_form_entropy_asr.py",
     "modeling_entropy_asr.py",
