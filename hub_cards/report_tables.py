@@ -6,7 +6,7 @@ from typing import Any
 
 
 READING = (
-    "N: frames, those with a phoneme, words. D: dimension of a frame. PAI and CSAI: nats that a probe of the named "
+    "Frames: all, then those with a phoneme. D: dimension of a frame. PAI and CSAI: nats that a probe of the named "
     "family reads from frames of held-out speakers or utterances, mean ± standard error over splits; not above 0: "
     "nothing is accessible, or rows are too few. Control: PAI with frames shuffled among rows, the probe's own error."
 )
@@ -14,6 +14,11 @@ READING = (
 READING_NOW = (
     " The standard error is corrected for the overlap of splits. CSAI is given of H(S|P), the most that it can be; 0 "
     "without an error: with frames words were predicted no better than from their phonemes alone."
+)
+# Of a language model without audio.
+BROKEN = "broken prior"
+BROKEN_PRIOR = (
+    " A broken prior: without audio the language model is worse than guessing all tokens alike, and removes nothing."
 )
 # Mean posterior of aligned phonemes below which their times are doubtful.
 POOR_ALIGNMENT = 0.3
@@ -57,22 +62,40 @@ def _table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _metric_table(models: dict[str, Any]) -> list[str]:
-    header = ["model", "N: frames / phonemes / words", "D", "frames/s", "NSE"]
-    header += ["probe", "PAI (nats)", "PAI / H(P)", "control", "CSAI (nats)"]
-    rows = []
-    for name, figures in models.items():
-        if "same_frames_as" in figures:
-            continue
-        details = figures["details"]
-        about = [name, _counts(details), str(details["nse"]["dimension"]), f"{figures['frames_per_second']:.1f}"]
-        for family in (family for family in ("linear", "mlp") if family in details["pai"]):
-            pai = details["pai"][family]
-            share = pai["information"] / pai["entropy"]
-            cells = [*about, f"{figures['nse']:.3f}", family, _with_error(pai), f"{share:.2f}"]
-            rows.append([*cells, f"{pai['shuffled_control']:.3f}", _of_ceiling(details.get("csai", {}).get(family))])
+    """A table of each metric, none of many columns: they are read on phones, too."""
+    measured = {name: figures for name, figures in models.items() if "same_frames_as" not in figures}
+    lines = _table(["model", "frames", "D", "frames/s", "NSE"], [_nse_row(*item) for item in measured.items()])
+    rows = [
+        [name, family, str(figures["details"]["pai"]["num_frames"]), *_pai_cells(figures["details"]["pai"][family])]
+        for name, figures in measured.items()
+        for family in _families(figures, "pai")
+    ]
+    lines += ["", *_table(["model", "probe", "frames", "PAI (nats)", "PAI / H(P)", "control"], rows)]
+    rows = [
+        [name, family, str(figures["details"]["csai"]["num_words"]), _of_ceiling(figures["details"]["csai"][family])]
+        for name, figures in measured.items()
+        for family in _families(figures, "csai")
+    ]
+    if rows:
+        lines += ["", *_table(["model", "probe", "words", "CSAI (nats)"], rows)]
     is_earlier = not any("split_by" in probe for probe in _probes(models, "pai"))
     reading = READING if is_earlier else READING + READING_NOW
-    return [*_table(header, rows), "", reading, "", *_equal_frames(models), *_finer_splits(models), *_left_out(models)]
+    return [*lines, "", reading, "", *_equal_frames(models), *_finer_splits(models), *_left_out(models)]
+
+
+def _families(figures: dict[str, Any], metric: str) -> list[str]:
+    return [family for family in ("linear", "mlp") if family in figures["details"].get(metric, {})]
+
+
+def _nse_row(name: str, figures: dict[str, Any]) -> list[str]:
+    nse = figures["details"]["nse"]
+    counts = [str(nse["num_frames"]), str(nse["dimension"]), f"{figures['frames_per_second']:.1f}"]
+    return [name, *counts, f"{figures['nse']:.3f}"]
+
+
+def _pai_cells(pai: dict[str, Any]) -> list[str]:
+    share = pai["information"] / pai["entropy"]
+    return [_with_error(pai), f"{share:.2f}", f"{pai['shuffled_control'] + 0.0:.3f}"]
 
 
 def _probes(models: dict[str, Any], metric: str) -> list[dict[str, Any]]:
@@ -90,11 +113,6 @@ def _finer_splits(models: dict[str, Any]) -> list[str]:
         if "split_reason" in probe
     }
     return [" ".join(sorted(reasons)), ""] if reasons else []
-
-
-def _counts(details: dict[str, Any]) -> str:
-    counts = (details["nse"]["num_frames"], details["pai"].get("num_frames"), details.get("csai", {}).get("num_words"))
-    return " / ".join("-" if count is None else str(count) for count in counts)
 
 
 def _equal_frames(models: dict[str, Any]) -> list[str]:
@@ -123,23 +141,37 @@ def _of_ceiling(csai: dict[str, Any] | None) -> str:
 
 
 def _ledger_table(models: dict[str, Any]) -> list[str]:
-    header = ["model", "utterances", "tokens", "uniform", "LLM alone", "encoder alone", "full model"]
-    header += ["LLM removes", "encoder removes", "both remove"]
-    rows = []
-    for name, figures in models.items():
-        ledger = figures.get("ledger", {})
-        if "nats_per_token_left" in ledger:
-            left, removed = ledger["nats_per_token_left"], ledger["nats_per_token_removed"]
-            values = [*left.values(), removed["llm_alone"], removed["encoder_alone"], removed["full"]]
-            counts = [str(ledger["num_utterances"]), str(ledger["num_tokens"])]
-            rows.append([name, *counts, *(f"{value:.2f}" for value in values)])
-    if not rows:
+    """What is left and what was removed; a prior worse than uniform removes nothing, it is broken."""
+    ledgers = {
+        name: figures["ledger"]
+        for name, figures in models.items()
+        if "nats_per_token_left" in figures.get("ledger", {})
+    }
+    if not ledgers:
         return []
-    note = (
-        "Nats a token left by each and removed by each; `encoder alone` counts the transcript's phonemes (CTC), not "
-        "their spelling."
-    )
-    return ["Ledger", "", *_table(header, rows), "", note, ""]
+    left = [
+        [name, *(f"{value:.2f}" for value in ledger["nats_per_token_left"].values())]
+        for name, ledger in ledgers.items()
+    ]
+    removed = [[name, *_removed_cells(ledger["nats_per_token_removed"])] for name, ledger in ledgers.items()]
+    broken = any(BROKEN in row for row in removed)
+    counts = {f"{item['num_utterances']} utterances, {item['num_tokens']} tokens" for item in ledgers.values()}
+    return [
+        f"Ledger ({' or '.join(sorted(counts))}): nats a token left, then removed by each",
+        "",
+        *_table(["model", "uniform", "LLM alone", "encoder alone", "full model"], left),
+        "",
+        *_table(["model", "LLM", "encoder", "both"], removed),
+        "",
+        "`encoder alone` counts the transcript's phonemes (CTC), not their spelling."
+        + (BROKEN_PRIOR if broken else ""),
+        "",
+    ]
+
+
+def _removed_cells(removed: dict[str, float]) -> list[str]:
+    cells = [f"{removed[key]:.2f}" for key in ("llm_alone", "encoder_alone", "full")]
+    return [BROKEN if removed["llm_alone"] < 0 else cells[0], *cells[1:]]
 
 
 def _cka_table(cka: dict[str, Any]) -> list[str]:

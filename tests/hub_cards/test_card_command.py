@@ -68,9 +68,11 @@ def test_report_goes_into_the_card_with_its_plot(tmp_path):
     assert cli.main(["card", str(checkpoint), "--report", str(tmp_path / "report-elsewhere")]) == 0
     text = ModelCard.load(checkpoint / "README.md").text
     assert "40 utterances, 62 s, 5 speakers" in text and "phoneme head of `tinier`" in text
-    assert "| tinier | 1542 / 900 / - | 192 | 25.0 | 0.432 | linear | 1.250 ± 0.020 | 0.50 | -0.050 | - |" in text
+    assert "| tinier | 1542 | 192 | 25.0 | 0.432 |" in text and "CSAI (nats) |" not in text
+    assert "| tinier | linear | 900 | 1.250 ± 0.020 | 0.50 | -0.050 |" in text
     assert "`tiny` has the frames of `tinier`" in text and "CSAI was left out: too few words" in text
-    assert "| tiny | 10 | 321 | 8.30 | 6.50 | 3.20 | 1.10 | 1.80 | 5.10 | 7.20 |" in text
+    assert "| tiny | 8.30 | 6.50 | 3.20 | 1.10 |" in text and "| tiny | 1.80 | 5.10 | 7.20 |" in text
+    assert "Ledger (10 utterances, 321 tokens)" in text
     assert "The alignment is poor" in text
     assert "(report/digits-allocation.png)" in text
     assert all((checkpoint / "report" / name).is_file() for name in ("digits-allocation.png", "report.md"))
@@ -84,10 +86,20 @@ def test_tables_show_the_ceiling_of_csai_and_why_rows_were_split_otherwise():
     data = {**result["data"], "num_speakers": None}
     now = {**FIGURES, "details": {**details, "csai": {"num_words": 24, "linear": csai}}}
     text = "\n".join(dataset_tables({**result, "data": data, "models": {"tiny": now}}))
-    assert "| 1.250 ± 0.020 | 0.50 | -0.050 | 0.000 of 0.027 |" in text and "unknown speakers" in text
+    assert "| 1.250 ± 0.020 | 0.50 | -0.050 |" in text and "unknown speakers" in text
+    assert "| tiny | linear | 24 | 0.000 of 0.027 |" in text
     assert "CSAI: rows were split by utterance. 5 speakers: 8 are needed" in text and "corrected for" in text
     # Reports of before, whose errors were not corrected.
     assert "corrected for" not in "\n".join(dataset_tables(result))
+
+
+def test_tables_say_that_a_prior_worse_than_uniform_is_broken_and_fit_on_a_phone():
+    result = ALLOCATION["datasets"]["digits"]
+    ledger = dict(next(figures["ledger"] for figures in result["models"].values() if "ledger" in figures))
+    ledger["nats_per_token_removed"] = {**ledger["nats_per_token_removed"], "llm_alone": -0.65}
+    text = "\n".join(dataset_tables({**result, "models": {"tiny": {**FIGURES, "ledger": ledger}}}))
+    assert "| tiny | broken prior | 5.10 | 7.20 |" in text and "-0.65" not in text
+    assert max(line.count("|") for line in text.splitlines()) <= 7
 
 
 def test_own_data_is_described_beside_the_checkpoint(tmp_path, capsys):
