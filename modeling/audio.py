@@ -1,9 +1,10 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One way in for audio: files, bytes, arrays and dataset rows become 16 kHz mono float32 in [-1, 1].
+"""One way in for audio: files, bytes, URLs, arrays and dataset rows become 16 kHz mono float32 in [-1, 1].
 
 Anything that cannot be read in full is refused with an [`AudioError`] that names the input and the reason, so that a
-batch can go on without it. Decoding is soundfile's (WAV, FLAC, Ogg Opus/Vorbis, MP3, AIFF, ...), resampling is soxr's.
+batch can go on without it. Decoding is in `decoding_entropy_asr`, resampling is soxr's, and several channels become
+one as `channels_entropy_asr` says.
 """
 
 import io
@@ -11,75 +12,58 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 
-from .mpeg_entropy_asr import with_frame_count
+from .channels_entropy_asr import ChannelMixer, mix_channels
+from .decoding_entropy_asr import AudioError, Recording, readable_formats, recordings, stated_duration
+from .url_entropy_asr import fetched, is_url
 
 
-# Programs that write WAV to a pipe cannot know the length and put a placeholder this large (sox, espeak, ffmpeg).
-STREAMED_SIZE = 0x7FFFF000
 # Float audio may overshoot full scale a little (lossy codecs, float masters); far beyond it, it is unscaled PCM.
 MAX_FLOAT_PEAK = 16.0
-# An MP3 header states its length; one that the decoder does not know is a huge number.
-UNKNOWN_LENGTH = 2**62
-# libsndfile's "unspecified internal error" is what its MP3 decoder says to data that it cannot find a frame in.
-INTERNAL_ERROR = 29
 # What is decoded together.
 BLOCK_SECONDS = 10.0
 SAMPLE_DTYPES = (np.uint8, np.int8, np.int16, np.int32)
-
-
-class AudioError(ValueError):
-    """Audio that cannot be used; the message names the input and the reason."""
-
-
-class _Decoder(soundfile.SoundFile):
-    """Reads without soundfile's seek after each read, which loses what an MP3 frame needs of the frames before."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 def load_audio(source: Any, sampling_rate: float | None = None, target_sampling_rate: int = 16000) -> np.ndarray:
     """Read `source` as mono audio at `target_sampling_rate`.
 
     Args:
-        source: One of: a path; the bytes of an audio file; a 1-D or 2-D `np.ndarray` or `torch.Tensor` (floats in
-            [-1, 1], or integer PCM, which is scaled by its dtype; of two axes the shorter one is the channels, the
-            first one in a tie); a mapping `{"array", "sampling_rate"}`, `{"raw", "sampling_rate"}`,
-            `{"samples", "sampling_rate"}` (int16) or `{"bytes", "path"}` (of which one may be `None`); or an
-            `AudioDecoder` of torchcodec, which `datasets` gives for a decoded audio column.
+        source: One of: a path; a URL (http, https or hf), as text; the bytes of an audio file; a 1-D or 2-D
+            `np.ndarray` or `torch.Tensor` (floats in [-1, 1], or integer PCM, which is scaled by its dtype; of two
+            axes the shorter one is the channels, the first one in a tie); a mapping `{"array", "sampling_rate"}`,
+            `{"raw", "sampling_rate"}`, `{"samples", "sampling_rate"}` (int16) or `{"bytes", "path"}` (of which one
+            may be `None`); or an `AudioDecoder` of torchcodec, which `datasets` gives for a decoded audio column.
         sampling_rate: Rate of `source` in Hz. Arrays without one are taken to be at `target_sampling_rate`. Files,
             mappings and decoders carry their own rate; one given beside it must agree.
         target_sampling_rate: Rate of the result in Hz.
 
     Returns:
-        Float32 samples in [-1, 1], shape `(samples,)`. Channels are averaged; overshoot is clipped.
+        Float32 samples in [-1, 1], shape `(samples,)`. Channels are averaged, those that would cancel with their
+        polarity corrected (see [`ChannelMixer`]); overshoot is clipped. A file that several were put together in is
+        read whole.
 
     Raises:
         AudioError: The source is missing, unreadable, truncated, empty, not audio, of a wrong type or shape, or holds
             NaN or infinite samples.
     """
     name = _describe(source)
-    mono, rate = _read(source, sampling_rate, name)
-    rate = target_sampling_rate if rate is None else rate
-    if rate != target_sampling_rate:
-        mono = soxr.resample(mono, rate, target_sampling_rate)
-        if not len(mono):
-            raise AudioError(f"{name}: too short, no samples are left at {target_sampling_rate} Hz")
-    return np.clip(mono, -1.0, 1.0, dtype=np.float32)
+    return np.clip(_read(source, sampling_rate, target_sampling_rate, name), -1.0, 1.0, dtype=np.float32)
 
 
 def audio_duration(source: Any, sampling_rate: float | None = None) -> float | None:
-    """Seconds of `source` by its header or shape, without decoding; `None` where only reading it can tell."""
+    """Seconds of `source` by its header or shape, without decoding; `None` where only reading it can tell.
+
+    A header is believed where the file's size or its last frame confirms it: [`measure_duration`] decodes the others.
+    """
+    source = _encoded(source)
     if isinstance(source, Mapping):
         for key in ("array", "raw", "samples"):
             if source.get(key) is not None:
@@ -87,20 +71,59 @@ def audio_duration(source: Any, sampling_rate: float | None = None) -> float | N
                 is_array = key == "samples" or isinstance(samples, np.ndarray | torch.Tensor)
                 # What cannot be read has no duration: reading it tells why.
                 return audio_duration(np.asarray(samples), rate) if is_array and isinstance(rate, Real) else None
-        return audio_duration(next((source[key] for key in ("bytes", "path") if source.get(key) is not None), None))
+        return None
     if isinstance(source, np.ndarray | torch.Tensor):
         return max(source.shape, default=0) / sampling_rate if sampling_rate else None
     if _is_decoder(source):
         duration = getattr(getattr(source, "metadata", None), "duration_seconds_from_header", None)
         return float(duration) if isinstance(duration, Real) else None
-    if not isinstance(source, bytes | bytearray | memoryview | str | os.PathLike):
+    if not isinstance(source, bytes | bytearray | memoryview | str | os.PathLike) or is_url(source):
         return None
     try:
-        with Path(source).open("rb") if isinstance(source, str | os.PathLike) else io.BytesIO(source) as file:
-            info = soundfile.info(_rewound(with_frame_count(file)))
-    except (soundfile.LibsndfileError, OSError, TypeError, ValueError):
+        with _open_binary(source, _describe(source)) as file:
+            return stated_duration(file)
+    except AudioError:
         return None
-    return info.frames / info.samplerate if info.frames < UNKNOWN_LENGTH else None
+
+
+def measure_duration(source: Any, sampling_rate: float | None = None) -> float:
+    """Seconds of `source`, decoded in blocks where its header cannot tell them.
+
+    Raises:
+        AudioError: as [`load_audio`], of what has to be decoded.
+    """
+    duration = audio_duration(source, sampling_rate)
+    return sum(_block_seconds(source, sampling_rate)) if duration is None else duration
+
+
+def is_longer_than(source: Any, seconds: float, sampling_rate: float | None = None) -> bool:
+    """Whether `source` lasts longer than that; no more of it is decoded than it takes to know.
+
+    Raises:
+        AudioError: as [`load_audio`], of what has to be decoded.
+    """
+    duration = audio_duration(source, sampling_rate)
+    if duration is not None:
+        return duration > seconds
+    total = 0.0
+    for length in _block_seconds(source, sampling_rate):
+        total += length
+        if total > seconds:
+            return True
+    return False
+
+
+def _block_seconds(source: Any, sampling_rate: float | None) -> Iterator[float]:
+    """Seconds of each block of `source`, without resampling files."""
+    encoded = _encoded(source)
+    if isinstance(encoded, bytes | bytearray | memoryview | str | os.PathLike):
+        name = _describe(encoded)
+        with _open_binary(encoded, name) as file:
+            for recording in recordings(file, name, BLOCK_SECONDS):
+                _check_rate(sampling_rate, recording.sampling_rate, name)
+                yield from (len(block) / recording.sampling_rate for block in recording.blocks)
+    else:
+        yield from (len(block) / 16000 for block in audio_blocks(source, sampling_rate))
 
 
 def audio_blocks(
@@ -121,47 +144,60 @@ def audio_blocks(
     Raises:
         AudioError: as [`load_audio`]; of a damaged file what could be read has been given before.
     """
-    if isinstance(source, Mapping) and all(source.get(key) is None for key in ("array", "raw", "samples")):
-        source = source["bytes"] if source.get("bytes") is not None else source.get("path")
-    if isinstance(source, bytes | bytearray | memoryview):
-        yield from _decode_blocks(io.BytesIO(source), sampling_rate, target_sampling_rate, block_seconds, source)
-    elif isinstance(source, str | os.PathLike):
-        try:
-            with Path(source).open("rb") as file:
-                yield from _decode_blocks(file, sampling_rate, target_sampling_rate, block_seconds, source)
-        except OSError as error:
-            raise AudioError(f"{_describe(source)}: cannot be opened: {error.strerror or error}") from error
+    source = _encoded(source)
+    if isinstance(source, bytes | bytearray | memoryview | str | os.PathLike):
+        name = _describe(source)
+        num_samples = 0
+        with _open_binary(source, name) as file:
+            for recording in recordings(file, name, block_seconds):
+                for mono in _resampled_blocks(recording, sampling_rate, target_sampling_rate, name):
+                    num_samples += len(mono)
+                    yield np.clip(mono, -1.0, 1.0)
+        if not num_samples:
+            raise AudioError(f"{name}: holds no samples")
     else:
         samples = load_audio(source, sampling_rate, target_sampling_rate)
         size = round(block_seconds * target_sampling_rate)
         yield from (samples[start : start + size] for start in range(0, len(samples), size))
 
 
-def _decode_blocks(
-    file: BinaryIO, sampling_rate: float | None, target_rate: int, block_seconds: float, source: Any
+def _encoded(source: Any) -> Any:
+    """The bytes or the path of a mapping that holds a file; other sources as they are."""
+    if isinstance(source, Mapping) and all(source.get(key) is None for key in ("array", "raw", "samples")):
+        return next((source[key] for key in ("bytes", "path") if source.get(key) is not None), source)
+    return source
+
+
+def _open_binary(source: Any, name: str) -> BinaryIO:
+    """A file of bytes, of a path or of what a URL leads to."""
+    source = fetched(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source)
+    if isinstance(source, os.PathLike) and (scheme := re.match(r"(https?|hf):/", os.fspath(source))):
+        raise AudioError(f"{name}: a URL is given as text, not as a path (a path has only one / behind {scheme[1]}:)")
+    try:
+        return Path(source).open("rb")
+    except (OSError, ValueError) as error:
+        raise AudioError(f"{name}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _resampled_blocks(
+    recording: Recording, sampling_rate: float | None, target_rate: int, name: str
 ) -> Iterator[np.ndarray]:
-    name = _describe(source)
-    with _open_decoder(file, name) as decoder:
-        rate = _check_rate(sampling_rate, decoder.samplerate, name)
-        resampler = soxr.ResampleStream(rate, target_rate, 1, "float32") if rate != target_rate else None
-        for mono in _mono_blocks(decoder, block_seconds, name):
-            if resampler is not None:
-                mono = resampler.resample_chunk(mono)
-            yield np.clip(mono, -1.0, 1.0)
-        if resampler is not None:
-            yield np.clip(resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True), -1.0, 1.0)
+    rate = _check_rate(sampling_rate, recording.sampling_rate, name)
+    resampler = soxr.ResampleStream(rate, target_rate, 1, "float32") if rate != target_rate else None
+    for mono in _mono_blocks(recording, name):
+        yield mono if resampler is None else resampler.resample_chunk(mono)
+    if resampler is not None:
+        yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
 
-def _mono_blocks(decoder: soundfile.SoundFile, block_seconds: float, name: str) -> Iterator[np.ndarray]:
-    """All that a file holds, `(samples,)` at its own rate, in blocks; that it is truncated is told at its end."""
-    size = max(1, round(block_seconds * decoder.samplerate))
-    num_frames = 0
-    while len(block := decoder.read(size, dtype="float32", always_2d=True)):
-        num_frames += len(block)
-        yield _to_mono_float(block, name, channel_axis=1)
-    _check_complete(decoder, num_frames, name)
-    if num_frames == 0:
-        raise AudioError(f"{name}: holds no samples")
+def _mono_blocks(recording: Recording, name: str) -> Iterator[np.ndarray]:
+    """All samples of a recording, `(samples,)` at its own rate, in blocks."""
+    mixer = ChannelMixer(recording.num_channels, recording.sampling_rate)
+    for block in recording.blocks:
+        yield mixer.push(_checked_float(block, name))
+    yield mixer.finish()
 
 
 def _describe(source: Any) -> str:
@@ -177,21 +213,42 @@ def _describe(source: Any) -> str:
     return f"audio of type {type(source).__name__}"
 
 
-def _read(source: Any, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float | None]:
-    """Decode any accepted source to mono float32 samples and their sampling rate, `None` where nothing tells it."""
+def _read(source: Any, sampling_rate: float | None, target_rate: int, name: str) -> np.ndarray:
+    """Any accepted source as mono float32 samples at the target rate."""
     if isinstance(source, Mapping):
-        return _read_mapping(source, sampling_rate, name)
-    if isinstance(source, str | os.PathLike):
-        return _read_path(Path(source), sampling_rate, name)
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(io.BytesIO(source), sampling_rate, name)
+        return _read_mapping(source, sampling_rate, target_rate, name)
+    if isinstance(source, bytes | bytearray | memoryview | str | os.PathLike):
+        with _open_binary(source, name) as file:
+            return _read_file(file, sampling_rate, target_rate, name)
     if isinstance(source, torch.Tensor):
         source = _tensor_to_array(source)
     if isinstance(source, np.ndarray):
-        return _to_mono_float(source, name), _check_rate(sampling_rate, None, name)
+        rate = _check_rate(sampling_rate, None, name) or target_rate
+        return _resample(_to_mono_float(source, rate, name), rate, target_rate, name)
     if _is_decoder(source):
-        return _read_decoder(source, sampling_rate, name)
+        return _read_decoder(source, sampling_rate, target_rate, name)
     raise AudioError(f"{name}: expected a path, bytes, an array, a tensor, a mapping or an audio decoder")
+
+
+def _read_file(file: BinaryIO, sampling_rate: float | None, target_rate: int, name: str) -> np.ndarray:
+    pieces = []
+    for recording in recordings(file, name, BLOCK_SECONDS):
+        rate = _check_rate(sampling_rate, recording.sampling_rate, name)
+        mono = np.concatenate(list(_mono_blocks(recording, name)))
+        if len(mono):
+            pieces.append(_resample(mono, rate, target_rate, name))
+    if not pieces:
+        raise AudioError(f"{name}: holds no samples")
+    return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+
+
+def _resample(mono: np.ndarray, rate: float, target_rate: int, name: str) -> np.ndarray:
+    if rate == target_rate:
+        return mono
+    resampled = soxr.resample(mono, rate, target_rate)
+    if not len(resampled):
+        raise AudioError(f"{name}: too short, no samples are left at {target_rate} Hz")
+    return resampled
 
 
 def _is_decoder(source: Any) -> bool:
@@ -199,16 +256,17 @@ def _is_decoder(source: Any) -> bool:
     return callable(getattr(source, "get_all_samples", None))
 
 
-def _read_decoder(decoder: Any, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float]:
+def _read_decoder(decoder: Any, sampling_rate: float | None, target_rate: int, name: str) -> np.ndarray:
     try:
         samples = decoder.get_all_samples()
     except (RuntimeError, ValueError, OSError) as error:
         raise AudioError(f"{name}: cannot be decoded as audio: {error}") from error
-    mono = _to_mono_float(_tensor_to_array(samples.data), name, channel_axis=0)
-    return mono, _check_rate(sampling_rate, samples.sample_rate, name)
+    rate = _check_rate(sampling_rate, samples.sample_rate, name)
+    mono = _to_mono_float(_tensor_to_array(samples.data), rate, name, channel_axis=0)
+    return _resample(mono, rate, target_rate, name)
 
 
-def _read_mapping(source: Mapping, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float | None]:
+def _read_mapping(source: Mapping, sampling_rate: float | None, target_rate: int, name: str) -> np.ndarray:
     for key in ("array", "raw", "samples"):
         if source.get(key) is not None:
             if source.get("sampling_rate") is None:
@@ -217,112 +275,11 @@ def _read_mapping(source: Mapping, sampling_rate: float | None, name: str) -> tu
             samples = _int16_samples(source[key], name) if key == "samples" else source[key]
             if not isinstance(samples, np.ndarray | torch.Tensor):
                 raise AudioError(f"{name}: `{key}` takes an array or a tensor; a file goes under `bytes` or `path`")
-            return _read(samples, None, name)[0], rate
+            return _read(samples, rate, target_rate, name)
     for key in ("bytes", "path"):
         if source.get(key) is not None:
-            return _read(source[key], sampling_rate, name)
+            return _read(source[key], sampling_rate, target_rate, name)
     raise AudioError(f"{name}: expected one of `array`, `raw`, `samples`, `bytes` or `path` to be set")
-
-
-def _read_path(path: Path, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float]:
-    try:
-        with path.open("rb") as file:
-            return _decode(file, sampling_rate, name)
-    except OSError as error:
-        raise AudioError(f"{name}: cannot be opened: {error.strerror or error}") from error
-
-
-def _decode(file: BinaryIO, sampling_rate: float | None, name: str) -> tuple[np.ndarray, float]:
-    """Decode an audio file in full, or say why it cannot be."""
-    with _open_decoder(file, name) as decoder:
-        samples = np.concatenate(list(_mono_blocks(decoder, BLOCK_SECONDS, name)))
-        return samples, _check_rate(sampling_rate, decoder.samplerate, name)
-
-
-@contextmanager
-def _open_decoder(file: BinaryIO, name: str) -> Iterator[soundfile.SoundFile]:
-    """Open an audio file and tell in one way what is wrong with it, then or while it is read.
-
-    libsndfile reads a truncated file of most formats to where it ends without a word, hence the checks of our own.
-    """
-    size = file.seek(0, io.SEEK_END)
-    if size == 0:
-        raise AudioError(f"{name}: the file is empty (0 bytes)")
-    if missing := _missing_end(file, size):
-        raise AudioError(f"{name}: the file is truncated ({missing})")
-    try:
-        with _Decoder(_rewound(with_frame_count(file))) as decoder:
-            yield decoder
-    except soundfile.LibsndfileError as error:
-        reason = "its data is damaged" if error.code == INTERNAL_ERROR else error.error_string
-        raise AudioError(f"{name}: cannot be decoded as audio: {reason}") from error
-    except TypeError as error:  # soundfile's answer to a headerless file named .raw
-        raise AudioError(f"{name}: cannot be decoded as audio: {error}") from error
-
-
-def _rewound(file: BinaryIO) -> BinaryIO:
-    file.seek(0)
-    return file
-
-
-def _check_complete(decoder: soundfile.SoundFile, num_frames: int, name: str) -> None:
-    """Refuse a file of which fewer frames could be decoded than it states."""
-    if num_frames < decoder.frames < UNKNOWN_LENGTH:
-        decoded = f"{num_frames} of {decoder.frames} samples could be decoded"
-        raise AudioError(f"{name}: the file is truncated or damaged ({decoded})")
-    if missing := _missing_chunk_data(decoder.extra_info):
-        raise AudioError(f"{name}: the file is truncated ({missing})")
-
-
-def _missing_end(file: BinaryIO, size: int) -> str | None:
-    """Why a WAV or Ogg file of `size` bytes is incomplete, or `None` if it is complete or of another format."""
-    file.seek(0)
-    header = file.read(12)
-    if header[:4] in (b"RIFF", b"RIFX") and header[8:] == b"WAVE":
-        return _missing_wav_data(file, size, "little" if header[:4] == b"RIFF" else "big")
-    if header[:4] == b"OggS":
-        return _missing_ogg_data(file, size)
-    return None
-
-
-def _missing_wav_data(file: BinaryIO, size: int, byteorder: str) -> str | None:
-    """Walk the RIFF chunks to `data` and compare its stated size with what the file holds."""
-    position = 12
-    while position + 8 <= size:
-        file.seek(position)
-        header = file.read(8)
-        chunk_size = int.from_bytes(header[4:], byteorder)
-        available = size - position - 8
-        if header[:4] == b"data":
-            if available < chunk_size < STREAMED_SIZE:
-                return f"{available} of {chunk_size} bytes of samples are there"
-            return None
-        position += 8 + chunk_size + chunk_size % 2
-    return "it ends before its samples begin"
-
-
-def _missing_chunk_data(log: str) -> str | None:
-    """Find in libsndfile's parse log a chunk (AIFF, AU, CAF, W64, RF64) that states more bytes than the file holds.
-
-    WAV is left to `_missing_wav_data`: a wrong size of its outer chunk is common and harmless.
-    """
-    if "\nRIF" in log:
-        return None
-    for stated, actual in re.findall(r"(\d+) \(should be (\d+)\)", log):
-        if int(actual) < int(stated) < STREAMED_SIZE:
-            return f"{actual} of {stated} bytes are there"
-    return None
-
-
-def _missing_ogg_data(file: BinaryIO, size: int) -> str | None:
-    """Whether the last Ogg page is whole (RFC 3533, section 6)."""
-    tail_start = max(0, size - 2 * 65307)  # 65307 bytes is the longest page
-    file.seek(tail_start)
-    tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    if len(page) < 27 or len(page) < 27 + page[26] or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
-        return "its last Ogg page is incomplete"
-    return None
 
 
 def _check_rate(given: float | None, own: float | None, name: str) -> float | None:
@@ -357,8 +314,8 @@ def _int16_samples(samples: Any, name: str) -> np.ndarray:
     return array.astype(np.int16)
 
 
-def _to_mono_float(samples: np.ndarray, name: str, channel_axis: int | None = None) -> np.ndarray:
-    """Scale to [-1, 1] floats, refuse what is no audio, average the channels: `(samples,)` float32.
+def _to_mono_float(samples: np.ndarray, rate: float, name: str, channel_axis: int | None = None) -> np.ndarray:
+    """Scale to [-1, 1] floats, refuse what is no audio, mix the channels: `(samples,)` float32.
 
     Of an array of two axes the shorter one is the channels, unless `channel_axis` says it.
     """
@@ -366,6 +323,16 @@ def _to_mono_float(samples: np.ndarray, name: str, channel_axis: int | None = No
         raise AudioError(f"{name}: expected 1 or 2 dimensions, got {samples.ndim}")
     if samples.size == 0:
         raise AudioError(f"{name}: holds no samples")
+    scaled = _checked_float(samples, name)
+    if scaled.ndim == 1:
+        return scaled
+    if channel_axis is None:
+        channel_axis = 1 if scaled.shape[1] < scaled.shape[0] else 0
+    return mix_channels(scaled if channel_axis == 1 else scaled.T, rate)
+
+
+def _checked_float(samples: np.ndarray, name: str) -> np.ndarray:
+    """Samples as floats, unless they are none that audio has."""
     scaled = _to_float(samples, name)
     finite = np.isfinite(scaled)
     if not finite.all():
@@ -375,11 +342,7 @@ def _to_mono_float(samples: np.ndarray, name: str, channel_axis: int | None = No
         raise AudioError(
             f"{name}: float samples must be in [-1, 1] but reach {peak:g}; pass PCM with an integer dtype"
         )
-    if scaled.ndim == 1:
-        return scaled
-    if channel_axis is None:
-        channel_axis = 1 if scaled.shape[1] < scaled.shape[0] else 0
-    return scaled.mean(axis=channel_axis, dtype=np.float32)
+    return scaled
 
 
 def _to_float(samples: np.ndarray, name: str) -> np.ndarray:
@@ -391,3 +354,15 @@ def _to_float(samples: np.ndarray, name: str) -> np.ndarray:
     full_scale = (int(info.max) - int(info.min) + 1) // 2
     middle = full_scale if info.min == 0 else 0  # unsigned 8-bit PCM is centred on 128
     return ((samples.astype(np.float64) - middle) / full_scale).astype(np.float32)
+
+
+__all__ = [
+    "AudioError",
+    "audio_blocks",
+    "audio_duration",
+    "is_longer_than",
+    "load_audio",
+    "measure_duration",
+    "mix_channels",
+    "readable_formats",
+]

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .audio import AudioError, audio_blocks, audio_duration, load_audio
+from .audio import AudioError, audio_blocks, audio_duration, is_longer_than, load_audio
 from .guards_entropy_asr import NO_SPEECH
+from .url_entropy_asr import fetched, is_url
 from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
 
 
@@ -104,8 +105,13 @@ def needs_segments(inputs: Any, chunk_length_s: float | None, return_timestamps:
 
 
 def _is_long(item: Any, limit: float) -> bool:
-    duration = audio_duration(item, SAMPLING_RATE)
-    return duration is not None and duration > limit
+    """Whether an item lasts longer than `limit` seconds; of one whose header does not say it, so much is decoded."""
+    if is_url(item):
+        return True  # it is fetched once, when its turn comes
+    try:
+        return is_longer_than(item, limit, SAMPLING_RATE)
+    except AudioError:
+        return False  # reading it tells why
 
 
 def join_texts(texts: Iterable[str]) -> str:
@@ -195,17 +201,30 @@ class LongFormTranscriber:
                     yield {"array": samples, "sampling_rate": SAMPLING_RATE, "path": f"item {index}: {place}"}
             except AudioError as error:
                 raise AudioError(f"item {index}: {error}") from error
-            self._sent.append(audio_duration(item, SAMPLING_RATE) or 0.0)
 
     def _cut(self, item: Any) -> Iterator[tuple[int, np.ndarray]]:
-        """Segments of one item: itself where it is short."""
-        duration = audio_duration(item, SAMPLING_RATE)
-        if duration is not None and duration <= self.settings.max_segment:
-            self._bar.total += duration
-            yield 0, load_audio(item)
+        """Segments of one item, itself where it is short; then it is noted as sent."""
+        item = fetched(item)
+        if is_longer_than(item, self.settings.max_segment, SAMPLING_RATE):
+            stated = audio_duration(item, SAMPLING_RATE)
+            self._bar.total += stated or 0.0
+            seconds = 0.0
+
+            def heard_blocks() -> Iterator[np.ndarray]:
+                nonlocal seconds
+                for block in audio_blocks(item):
+                    seconds += len(block) / SAMPLING_RATE
+                    # The bar of a recording of unknown length grows with what is read.
+                    self._bar.total += 0.0 if stated else len(block) / SAMPLING_RATE
+                    yield block
+
+            yield from speech_segments(heard_blocks(), self.settings)
         else:
-            self._bar.total += duration or 0
-            yield from speech_segments(audio_blocks(item), self.settings)
+            samples = load_audio(item)
+            seconds = len(samples) / SAMPLING_RATE
+            self._bar.total += seconds
+            yield 0, samples
+        self._sent.append(seconds)
 
     def _merge(self, results: list[tuple[float, float, dict[str, Any]]]) -> dict[str, Any]:
         """One result of the segments': texts joined, times counted from the beginning of the item."""

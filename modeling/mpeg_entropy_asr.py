@@ -8,10 +8,11 @@ length by the bit rate of the first frame, or believes the tag, and reads no fur
 no decoding: each frame gives its size in its header.
 """
 
-import io
 import re
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
+
+from .file_parts_entropy_asr import ByteView, file_size, read_at
 
 
 # Bit rates of layer III in kbit/s; the first stands for a free one, which nobody uses (ISO/IEC 11172-3, 13818-3).
@@ -36,19 +37,17 @@ class FrameHeader(NamedTuple):
     tag_offset: int  # where in the frame a Xing or Info tag is
 
 
-def with_frame_count(file: BinaryIO) -> BinaryIO:
+def with_frame_count(file: BinaryIO) -> tuple[BinaryIO, bool]:
     """`file` itself, or a view of an MP3 file whose own count of frames is missing or too small, with the right one.
 
-    A count that is too large is left as it is, for then frames are lost. The right one counts what is damaged or cut
-    off too, so that it is more than can be decoded of such a file.
+    A count that is too large is left as it is, for then frames are lost; that the count is right is told beside it.
+    The right one counts what is damaged or cut off too, so that it is more than can be decoded of such a file.
     """
-    start = 0
-    while tag_size := _tag_size(file, start):
-        start += tag_size
+    start = skip_tags(file, 0)
     header = _read_header(file, start)
     if header is None:
-        return file
-    frame = _read_at(file, start, header.size)
+        return file, False
+    frame = read_at(file, start, header.size)
     tag = frame[header.tag_offset :][:12]
     has_tag = tag[:4] in (b"Xing", b"Info")
     stated = int.from_bytes(tag[8:]) if has_tag and tag[7] & 1 else 0
@@ -56,48 +55,21 @@ def with_frame_count(file: BinaryIO) -> BinaryIO:
     if has_tag or frame[36:40] == b"VBRI":
         start += header.size
     count = _count_frames(file, start)
-    return file if count <= stated else _View(_xing_frame(frame[:4], count), file, start)
-
-
-class _View(io.RawIOBase):
-    """`head`, and behind it what `file` has from `start` on."""
-
-    def __init__(self, head: bytes, file: BinaryIO, start: int):
-        self._head, self._file, self._start = head, file, start
-        self._size = len(head) + file.seek(0, io.SEEK_END) - start
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, origin + offset)
-        return self._position
-
-    def readinto(self, buffer) -> int:
-        data = self._head[self._position :][: len(buffer)]
-        if len(data) < len(buffer):
-            start = self._start + max(0, self._position - len(self._head))
-            data += _read_at(self._file, start, len(buffer) - len(data))
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+    if count <= stated:
+        return file, count == stated
+    return ByteView(_xing_frame(frame[:4], count), file, start), True
 
 
 def _count_frames(file: BinaryIO, position: int) -> int:
     """Frames from `position` on, with the one that the end of the file cuts off and one for each damaged place."""
-    size = file.seek(0, io.SEEK_END)
+    size = file_size(file)
     count = 0
     while position < size:
         if header := _read_header(file, position):
             position += header.size
             count += 1
-        elif tag_size := _tag_size(file, position):  # of a file that was put behind another one, or of the last one
-            position += tag_size
+        elif size_of_tag := tag_size(file, position):  # of a file that was put behind another one, or of the last one
+            position += size_of_tag
         elif (found := _find_frame(file, position)) is not None:
             position = found
             count += 1
@@ -108,8 +80,8 @@ def _count_frames(file: BinaryIO, position: int) -> int:
 
 def _find_frame(file: BinaryIO, position: int) -> int | None:
     """Where a frame is next, by its header and the one behind it: the bytes of one occur by chance."""
-    size = file.seek(0, io.SEEK_END)
-    while chunk := _read_at(file, position, 2**16):
+    size = file_size(file)
+    while chunk := read_at(file, position, 2**16):
         for match in re.finditer(b"\xff", chunk):
             start = position + match.start()
             header = _read_header(file, start)
@@ -119,9 +91,28 @@ def _find_frame(file: BinaryIO, position: int) -> int | None:
     return None
 
 
-def _tag_size(file: BinaryIO, position: int) -> int:
+def skip_tags(file: BinaryIO, position: int) -> int:
+    """Where the tags end that begin at `position`."""
+    while size := tag_size(file, position):
+        position += size
+    return position
+
+
+def begins_with_frames(data: bytes, num_frames: int = 3) -> bool:
+    """Whether layer III frames of one kind follow each other: the bytes of one header occur by chance."""
+    position = 0
+    for _ in range(num_frames):
+        header = _parse_header(data[position : position + 4])
+        # Version, layer and sampling rate.
+        if header is None or (data[position + 1] ^ data[1]) & 0xFE or (data[position + 2] ^ data[2]) & 0x0C:
+            return False
+        position += header.size
+    return True
+
+
+def tag_size(file: BinaryIO, position: int) -> int:
     """Bytes of the ID3v2, ID3v1 or APEv2 tag at `position`; 0 if there is none."""
-    head = _read_at(file, position, 16)
+    head = read_at(file, position, 16)
     if head[:3] == b"ID3" and len(head) > 9:
         # The size has 7 bits a byte, and leaves out the tag's header and footer.
         size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
@@ -134,7 +125,7 @@ def _tag_size(file: BinaryIO, position: int) -> int:
 
 
 def _read_header(file: BinaryIO, position: int) -> FrameHeader | None:
-    return _parse_header(_read_at(file, position, 4))
+    return _parse_header(read_at(file, position, 4))
 
 
 @lru_cache(maxsize=1024)
@@ -162,8 +153,3 @@ def _xing_frame(header: bytes, count: int) -> bytes:
     parsed = _parse_header(bits.to_bytes(4))
     tag = b"Xing" + (1).to_bytes(4) + count.to_bytes(4)
     return (bits.to_bytes(4).ljust(parsed.tag_offset, b"\0") + tag).ljust(parsed.size, b"\0")
-
-
-def _read_at(file: BinaryIO, position: int, size: int) -> bytes:
-    file.seek(position)
-    return file.read(size)

@@ -1,0 +1,78 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Files of the web (http, https) and of the Hub (hf) as bytes."""
+
+import re
+import time
+from typing import Any
+
+from huggingface_hub import HfFileSystem
+from huggingface_hub.utils import httpx
+
+from .decoding_entropy_asr import AudioError
+
+
+# Seconds that a server may be silent, and that all of a file may take.
+TIMEOUT_SECONDS, MAX_FETCH_SECONDS = 30.0, 600.0
+MAX_FETCHED_BYTES = 2**29
+_URL = re.compile(r"(https?|hf)://", re.I)
+
+
+def is_url(source: Any) -> bool:
+    """Whether this is text that begins with http://, https:// or hf://."""
+    return isinstance(source, str) and _URL.match(source) is not None
+
+
+def fetched(source: Any) -> Any:
+    """The bytes that a URL leads to, or a source of another kind as it is.
+
+    Raises:
+        AudioError: it cannot be fetched.
+    """
+    if not is_url(source):
+        return source
+    try:
+        return _fetch(source)
+    except OSError as error:
+        raise AudioError(f"{source}: it cannot be fetched: {error}") from error
+
+
+def _fetch(url: str) -> bytes:
+    """What a URL leads to.
+
+    Raises:
+        OSError: why it cannot be fetched, such as that it is too large.
+    """
+    try:
+        data = _fetch_from_hub(url) if url.lower().startswith("hf://") else _fetch_from_web(url)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise OSError(str(error).splitlines()[0] if str(error) else repr(error)) from error
+    return data
+
+
+def _fetch_from_hub(url: str) -> bytes:
+    with HfFileSystem().open("hf://" + url[5:], "rb") as file:
+        data = file.read(MAX_FETCHED_BYTES + 1)
+    _check_size(len(data))
+    return data
+
+
+def _fetch_from_web(url: str) -> bytes:
+    data = bytearray()
+    deadline = time.monotonic() + MAX_FETCH_SECONDS
+    with httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_SECONDS) as response:
+        response.raise_for_status()
+        for chunk in response.iter_bytes():
+            data += chunk
+            _check_size(len(data))
+            if time.monotonic() > deadline:
+                raise OSError(f"it took longer than {MAX_FETCH_SECONDS:.0f} seconds")
+    return bytes(data)
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_FETCHED_BYTES:
+        raise OSError(f"it is larger than {MAX_FETCHED_BYTES >> 20} MiB: download it and give its path")
+
+
+__all__ = ["fetched", "is_url"]
