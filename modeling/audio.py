@@ -361,6 +361,7 @@ __all__ = [
     "audio_blocks",
     "audio_duration",
     "is_longer_than",
+    "is_url",
     "load_audio",
     "measure_duration",
     "mix_channels",

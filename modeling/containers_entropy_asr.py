@@ -65,6 +65,7 @@ RARE_CODEC_DEMUXERS = {
 }
 # Longest beginning of a stream that is looked at: three MP3 frames.
 SNIFFED_BYTES = 3 * 1441 + 4
+LONGEST_SIGNATURE = 24
 _W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 # RIFF and IFF chunks beside the samples that files end with; others are known by a size that fits.
 _METADATA_CHUNKS = {b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", b"_PMX", b"PEAK", b"JUNK"}
@@ -120,11 +121,27 @@ def container_of(head: bytes) -> str | None:
     return "AAC" if _begins_with_adts(head) else None
 
 
-def may_be_container(head: bytes) -> bool:
-    """Whether more of a stream has to be seen to tell, of which `head` are the first bytes."""
-    if len(head) < 28:
-        return True
-    return len(head) < SNIFFED_BYTES and head[0] == 0xFF and head[1] >= 0xE0
+class StreamBeginning:
+    """Watches the first bytes of what should be raw PCM for a file that was sent in its place."""
+
+    def __init__(self):
+        self._head = b""
+        self._is_decided = False
+
+    def push(self, data: bytes) -> str | None:
+        """Name of the container that the stream begins with, as soon as it is known.
+
+        Args:
+            data: the next bytes of the stream, however few.
+        """
+        if self._is_decided:
+            return None
+        self._head += data[: SNIFFED_BYTES - len(self._head)]
+        container = container_of(self._head)
+        may_be_frames = len(self._head) < 2 or (self._head[0] == 0xFF and self._head[1] >= 0xE0)
+        num_needed = SNIFFED_BYTES if may_be_frames else LONGEST_SIGNATURE
+        self._is_decided = container is not None or len(self._head) >= num_needed
+        return container
 
 
 def _begins_with_adts(head: bytes) -> bool:
@@ -347,4 +364,4 @@ def _ends_with_whole_page(file: BinaryIO) -> bool:
     return _ogg_page_size(page) <= len(page)
 
 
-__all__ = ["FFMPEG_DEMUXERS", "RARE_CODEC_DEMUXERS", "container_of", "may_be_container", "split_container"]
+__all__ = ["FFMPEG_DEMUXERS", "RARE_CODEC_DEMUXERS", "StreamBeginning", "container_of", "split_container"]

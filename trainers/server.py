@@ -7,7 +7,8 @@ Protocol, at `ws://HOST:PORT/v1/stream`; messages of text are JSON objects:
 1. The client may send, first, `{"type": "start", "sampling_rate": 16000, "language": "en", "hotwords": ["Kaldi"]}`;
    every field but the type is optional. Without it, audio is mono at 16 kHz and the model decides the language.
 2. The server sends `{"type": "ready", "chunk_ms": 640, "sampling_rate": 16000}`.
-3. The client sends binary messages of raw mono PCM (16 bit, little endian), of any length up to 1 MiB.
+3. The client sends binary messages of raw mono PCM (16 bit, little endian), of any length up to 1 MiB. The bytes of
+   a file (WAV, Ogg, WebM, ...) are none: they are refused by the format's name.
 4. The server sends `{"type": "partial" or "final", "segment", "start", "end", "phonemes", "text", "flags"}`, times in
    seconds of the stream, as segments are heard and when they end; with `--confidence`, final ones have "confidence".
 5. The client sends `{"type": "finish"}`; the server sends what is left, then `{"type": "done", "seconds"}`, and
@@ -38,6 +39,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
 from entropy_asr.modeling.streaming_entropy_asr import Stream, StreamingBatch, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE, EndpointSettings
 
@@ -221,8 +223,17 @@ def parse_request(text: str | None) -> dict[str, Any]:
     return message
 
 
-def parse_audio(data: bytes) -> np.ndarray:
-    """Samples of a binary message."""
+def parse_audio(data: bytes, beginning: StreamBeginning) -> np.ndarray:
+    """Samples of a binary message.
+
+    Raises:
+        ProtocolError: it is no raw PCM.
+    """
+    if (container := beginning.push(data)) is not None:
+        raise ProtocolError(
+            f"these are the bytes of a {container} file, not raw PCM: decode it first and send its samples (mono, 16 "
+            "bit, little endian)"
+        )
     if len(data) % 2:
         raise ProtocolError(f"{len(data)} bytes are no whole number of 16-bit samples")
     return np.frombuffer(data, dtype="<i2")
@@ -241,9 +252,10 @@ async def _receive(socket: WebSocket, timeout: float | None = IDLE_SECONDS) -> d
 async def _read(socket: WebSocket, message: dict[str, Any], session: Session, engine: Engine) -> None:
     """Take audio until the client finishes, beginning with its first message."""
     is_first = True
+    beginning = StreamBeginning()
     while not session.is_finished:
         if message.get("bytes") is not None:
-            samples = parse_audio(message["bytes"])
+            samples = parse_audio(message["bytes"], beginning)
             engine.notify()
             await session.push(samples)
         elif parse_request(message.get("text"))["type"] == "finish":

@@ -10,7 +10,6 @@ A row has the columns `audio` (struct of bytes and path, not decoded) or, after 
 All rows are checked ([`~rows`]); `bad_rows` of a source says whether bad ones are refused or left out.
 """
 
-import io
 import logging
 import os
 from collections.abc import Sequence
@@ -21,13 +20,12 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
-import soundfile
 import torch
 from datasets import Audio, Dataset, IterableDataset, List, Value
 from datasets.fingerprint import Hasher
 from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
 
-from entropy_asr.modeling.audio import AudioError, load_audio
+from entropy_asr.modeling.audio import AudioError, load_audio, measure_duration
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code
 
 from .columns import shared_columns, to_int16
@@ -41,7 +39,7 @@ SAMPLING_RATE = 16000
 # Rows that are looked at for one to take an unreadable one's place.
 MAX_REPLACEMENTS = 1000
 # Part of the cache key of decoded audio: raise it when decoding changes.
-_DECODER_VERSION = 1
+_DECODER_VERSION = 2
 
 
 @dataclass
@@ -436,10 +434,10 @@ def _measure_row(row: dict[str, Any]) -> dict[str, Any]:
         return {"duration": len(row["samples"]) / SAMPLING_RATE, "error": None}
     audio = row["audio"]
     try:
-        source = audio["path"] if audio["bytes"] is None else io.BytesIO(audio["bytes"])
-        return {"duration": soundfile.info(source).duration, "error": None}
-    except (soundfile.SoundFileError, TypeError) as error:
-        return {"duration": 0.0, "error": f"{audio['path']}: {error}"}
+        # By the header where it can be trusted, else by decoding.
+        return {"duration": measure_duration(audio), "error": None}
+    except AudioError as error:
+        return {"duration": 0.0, "error": _named(error, audio["path"])}
 
 
 def _decode_batch(batch: dict[str, list]) -> dict[str, list]:

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
-from entropy_asr.modeling.audio import audio_blocks
+from entropy_asr.modeling.audio import AudioError, audio_blocks
+from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
 from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
@@ -27,11 +28,20 @@ def read_pcm(stream: BinaryIO, sampling_rate: int) -> Iterator[np.ndarray]:
 
     Yields:
         Int16 samples `(num_samples,)`. A last odd byte is half a sample and is dropped.
+
+    Raises:
+        AudioError: these are the bytes of a file, and no raw PCM.
     """
     size = max(1, round(sampling_rate * PORTION_SECONDS)) * SAMPLE_BYTES
     rest = b""
+    beginning = StreamBeginning()
     # `read1` gives what is there; `read` would wait for a whole portion.
     while data := stream.read1(size):
+        if (container := beginning.push(data)) is not None:
+            raise AudioError(
+                f"standard input is a {container} file, and raw PCM was expected (mono, 16 bit, little endian): give "
+                "the file's path in place of -, or decode it with `ffmpeg -i - -f s16le -ac 1 -ar RATE -`"
+            )
         data = rest + data
         whole = len(data) - len(data) % SAMPLE_BYTES
         rest = data[whole:]

@@ -168,13 +168,14 @@ class TranscribeCommand:
 
     def _batches(self) -> Iterator[list[Loaded]]:
         """Short recordings, read, in batches; a long one alone, as its path or its file's bytes."""
-        from entropy_asr.modeling.audio import AudioError, audio_duration, load_audio
+        from entropy_asr.modeling.audio import AudioError, is_longer_than, is_url, load_audio
 
         batch: list[Loaded] = []
         for recording in self.recordings:
             try:
                 source = recording.source()
-                is_long = (audio_duration(source) or 0.0) > LONG_SECONDS
+                # What a URL leads to is fetched once, when its turn comes.
+                is_long = is_url(source) or is_longer_than(source, LONG_SECONDS)
                 loaded = source if is_long else load_audio(source)
             except (AudioError, OSError) as error:
                 self._fail_reading(recording, describe(error))

@@ -207,7 +207,7 @@ class Recognizer:
         return HotwordIndex.build(words, tokenizer)
 
     def _check_audio(self, path: str | None, max_seconds: float) -> float:
-        """Duration in seconds of a recording that may be used; only its header is read."""
+        """Duration in seconds of a recording that may be used; only its header is read where that can be trusted."""
         if not path:
             raise DemoError("There is no recording yet: upload a file or record one with the microphone.")
         name = Path(path).name
@@ -216,12 +216,10 @@ class Recognizer:
         if not Path(path).stat().st_size:
             raise DemoError(f"{name} is empty: the file has no bytes.")
         _ = self.pipeline  # two threads that import the same packages at once would see halves of them
-        from entropy_asr.modeling.audio import audio_duration, load_audio
+        from entropy_asr.modeling.audio import measure_duration
 
-        duration = audio_duration(path)
-        if duration is None:  # not audio, or of unknown length: reading it says why
-            with explained(path):
-                duration = len(load_audio(path)) / SAMPLING_RATE
+        with explained(path):
+            duration = measure_duration(path)
         if duration > max_seconds:
             raise DemoError(
                 f"{name} lasts {_clock(duration)}, and this page takes up to {_clock(max_seconds)}. Cut it, or run "
