@@ -41,6 +41,10 @@ SIGNATURES = {
     "AVI": rb"RIFF....AVI ",
     "FLV": rb"FLV\x01[\x01\x04\x05]",
     "AAC": rb"ADIF",
+    "MPEG-TS": rb"\x47[^\x47]..(?:.{184}\x47...){4}",
+    "MPEG-PS": rb"\0\0\x01\xba[\x40-\x7f\x21]",
+    "WavPack": rb"wvpk",
+    "TTA": rb"TTA1",
 }
 _PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in SIGNATURES.items()}
 # What libsndfile does not read, with the name of ffmpeg's demuxer.
@@ -52,7 +56,21 @@ FFMPEG_DEMUXERS = {
     "AVI": "avi",
     "FLV": "flv",
     "AAC": "aac",
+    "MPEG-TS": "mpegts",
+    "MPEG-PS": "mpeg",
+    "WavPack": "wv",
+    "TTA": "tta",
+    "Ogg Speex": "ogg",
 }
+# Where another file begins that was put behind one of these.
+_REPEATED = {
+    "WebM or Matroska": rb"\x1a\x45\xdf\xa3[\x01-\xff]{1,8}?\x42[\x82\x86\xf2\xf3\xf7]",
+    "MP4": rb"\0\0..ftyp[0-9A-Za-z ]{4}",
+    "WMA": SIGNATURES["WMA"],
+    "AMR": SIGNATURES["AMR"],
+    "FLV": SIGNATURES["FLV"],
+}
+_REPEATED_PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _REPEATED.items()}
 # The same of formats of which libsndfile reads the usual codecs only.
 RARE_CODEC_DEMUXERS = {
     "WAV": "wav",
@@ -177,11 +195,20 @@ def split_container(file: BinaryIO) -> list[Part]:
         elif kind == "Ogg":
             return parts + _ogg_parts(file, begin, size)
         elif kind in FFMPEG_DEMUXERS:
-            return [*parts, Part(part_view(file, begin, size), kind)]
+            return parts + _repeated_parts(file, kind, begin, size)
         else:
             view, is_exact = with_frame_count(part_view(file, start, size))
             return [*parts, Part(view, "MP3" if is_exact else kind, is_exact)]
     return parts
+
+
+def _repeated_parts(file: BinaryIO, kind: str, begin: int, size: int) -> list[Part]:
+    """Files that are left to ffmpeg, which reads the first one."""
+    pattern = _REPEATED_PATTERNS.get(kind)
+    starts = [] if pattern is None else list(find_pattern(file, pattern, begin, size))
+    if not starts or starts[0] != begin:
+        starts = [begin]
+    return [Part(part_view(file, *places), kind) for places in zip(starts, [*starts[1:], size], strict=True)]
 
 
 def _chunked_part(file: BinaryIO, kind: str, begin: int, size: int) -> tuple[Part, int]:
@@ -346,7 +373,8 @@ def _ogg_parts(file: BinaryIO, begin: int, size: int) -> list[Part]:
         view = part_view(file, start, end)
         if not _ends_with_whole_page(view):
             raise ContainerError("the file is truncated (its last Ogg page is incomplete)")
-        parts.append(Part(view, "Ogg", is_exact=True))
+        is_speex = b"Speex   " in read_at(view, 0, 64)
+        parts.append(Part(view, "Ogg Speex" if is_speex else "Ogg", is_exact=not is_speex))
     return parts
 
 

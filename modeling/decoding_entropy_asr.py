@@ -54,7 +54,7 @@ class Recording:
 def readable_formats() -> list[str]:
     """Names of the formats that can be read here and now; ffmpeg adds some where it is installed."""
     formats = ["WAV", "FLAC", "MP3", "Ogg (Opus, Vorbis)", "AIFF", "AU", "CAF", "W64"]
-    return formats + (["M4A", "MP4", "WebM", "MKV", "WMA", "AAC", "AMR"] if is_installed() else [])
+    return formats + (["M4A", "MP4", "WebM", "MKV", "WMA", "AAC", "AMR", "MOV", "AVI"] if is_installed() else [])
 
 
 def recordings(file: BinaryIO, name: str, block_seconds: float) -> Iterator[Recording]:

@@ -29,8 +29,14 @@ from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 CODE = {
     "alignment_entropy_asr.py",
     "audio.py",
+    "channels_entropy_asr.py",
     "configuration_entropy_asr.py",
+    "containers_entropy_asr.py",
+    "decoding_entropy_asr.py",
     "feature_extraction_entropy_asr.py",
+    "ffmpeg_entropy_asr.py",
+    "file_parts_entropy_asr.py",
+    "flac_entropy_asr.py",
     "generation_entropy_asr.py",
     "guards_entropy_asr.py",
     "hotwords_entropy_asr.py",
@@ -48,6 +54,7 @@ CODE = {
     "streaming_entropy_asr.py",
     "tokenization_entropy_asr_phoneme.py",
     "torchaudio_entropy_asr.py",
+    "url_entropy_asr.py",
     "vad_entropy_asr.py",
 }
 
@@ -170,8 +177,15 @@ def test_parts_saved_alone_carry_their_code(tmp_path):
     EntropyASRFeatureExtractor().save_pretrained(tmp_path / "extractor")
     assert {path.name for path in (tmp_path / "extractor").glob("*.py")} == {
         "audio.py",
+        "channels_entropy_asr.py",
+        "containers_entropy_asr.py",
+        "decoding_entropy_asr.py",
         "feature_extraction_entropy_asr.py",
+        "ffmpeg_entropy_asr.py",
+        "file_parts_entropy_asr.py",
+        "flac_entropy_asr.py",
         "mpeg_entropy_asr.py",
+        "url_entropy_asr.py",
     }
     EntropyASRPhonemeTokenizer().save_pretrained(tmp_path / "tokenizer")
     assert (tmp_path / "tokenizer" / "tokenization_entropy_asr_phoneme.py").exists()
