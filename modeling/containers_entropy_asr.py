@@ -44,7 +44,7 @@ SIGNATURES = {
     "MPEG-TS": rb"\x47[^\x47]..(?:.{184}\x47...){4}",
     "MPEG-PS": rb"\0\0\x01\xba[\x40-\x7f\x21]",
     "WavPack": rb"wvpk",
-    "TTA": rb"TTA1",
+    "TTA": rb"TTA[12][\x01\x02]\x00",
 }
 _PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in SIGNATURES.items()}
 # What libsndfile does not read, with the name of ffmpeg's demuxer.
@@ -69,6 +69,8 @@ _REPEATED = {
     "WMA": SIGNATURES["WMA"],
     "AMR": SIGNATURES["AMR"],
     "FLV": SIGNATURES["FLV"],
+    "AVI": SIGNATURES["AVI"],
+    "TTA": SIGNATURES["TTA"],
 }
 _REPEATED_PATTERNS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _REPEATED.items()}
 # The same of formats of which libsndfile reads the usual codecs only.
