@@ -6,10 +6,12 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate.data_loader import prepare_data_loader
+from datasets import DatasetDict
 from huggingface_hub import ModelCardData
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
@@ -20,7 +22,7 @@ from .batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSa
 from .muon import build_muon
 from .settings import check_types
 from .sharding import mark_as_sharded
-from .sources import SpeechDataset
+from .sources import SpeechDataset, trainer_rows
 from .stage_records import is_evaluation
 from .streaming import StreamBatchSampler, StreamedRows, check_stream_arguments, is_stream
 
@@ -44,16 +46,30 @@ class StageArguments:
         entropy_steps: Steps between two logs of `nse` and `cka` of the encoder, in stages that train it; 0 for none.
             See [`~entropy_monitor.EntropyMonitor`].
         entropy_probes: Also log `eval_pai` and `eval_csai` at each evaluation.
+        language: Language of data sets that are given to the trainer without such a column, in any usual form.
     """
 
     freeze: list[str] = field(default_factory=list, metadata={"help": "Modules that are not trained."})
     muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
     entropy_steps: int = field(default=500, metadata={"help": "Steps between logs of NSE and CKA; 0 for none."})
     entropy_probes: bool = field(default=False, metadata={"help": "PAI and CSAI at each evaluation."})
+    language: str | None = field(default=None, metadata={"help": "Language of rows without such a column."})
 
     def __post_init__(self):
         check_types(self)
         super().__post_init__()
+
+
+def refuse_unused(args: Any, table: dict[str, tuple[Any, str]]) -> None:
+    """Refuses arguments that would have no effect.
+
+    Args:
+        args: Arguments of a trainer.
+        table: Of each such argument, the value that it must keep, and the reason.
+    """
+    for name, (value, reason) in table.items():
+        if getattr(args, name) != value:
+            raise ValueError(f"{name}={getattr(args, name)!r} cannot be honoured: {reason}. Leave it {value!r}.")
 
 
 @dataclass
@@ -84,18 +100,14 @@ class SpeechArguments(StageArguments):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, value in UNUSED_ARGUMENTS.items():
-            if getattr(self, name) != value:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} cannot be honoured: max_batch_duration and max_batch_size bound "
-                    f"batches, and the collator fills them. Leave it {value}."
-                )
+        reason = "max_batch_duration and max_batch_size bound batches, and the collator fills them"
+        refuse_unused(self, {name: (value, reason) for name, value in UNUSED_ARGUMENTS.items()})
         if self.stream_buffer < 1:
             raise ValueError(f"stream_buffer must be at least 1, got {self.stream_buffer}.")
 
 
 class SpeechTrainerMixin:
-    """Goes before a trainer class; the training set's rows are those of [`~sources.load_sources`].
+    """Goes before a trainer class; rows are those of [`~sources.load_sources`], or any that `as_rows` there takes.
 
     Batches are dictionaries from the collator; their entry `durations`, seconds of each utterance as trained on, feeds
     the throughput log and does not reach the model.
@@ -103,8 +115,12 @@ class SpeechTrainerMixin:
 
     # Tags of model and card, the stage among them; TRL adds them to the model.
     _tag_names = ["entropy-asr"]
+    # Whether rows bring audio, or what was made of it.
+    _rows_have_audio = True
 
     def __init__(self, model, args, *positional, callbacks=None, **kwargs):
+        for name in {"train_dataset", "eval_dataset"} & set(kwargs):
+            kwargs[name] = self._shared_rows(kwargs[name], args)
         if args.n_gpu > 1:
             raise ValueError(
                 f"one process would share its batches among {args.n_gpu} GPUs (torch.nn.DataParallel), and the losses "
@@ -132,6 +148,14 @@ class SpeechTrainerMixin:
             attend_in_plain_products(self.accelerator.unwrap_model(self.model))
         self._watch_entropy()
         self._start_throughput(time.perf_counter())
+
+    def _shared_rows(self, rows, args=None):
+        """Rows, or each of several evaluation sets, with the columns that all stages share."""
+        if isinstance(rows, dict) and not isinstance(rows, DatasetDict):
+            return {name: self._shared_rows(part, args) for name, part in rows.items()}
+        args = args or self.args
+        column = getattr(args, "dataset_text_field", "text")
+        return None if rows is None else trainer_rows(rows, column, args.language, self._rows_have_audio)
 
     def _watch_entropy(self) -> None:
         # Imported here: the collators that the monitor needs import this module.
@@ -201,7 +225,7 @@ class SpeechTrainerMixin:
         """Batches of similar length, in the same order every time."""
         if isinstance(eval_dataset, str):
             eval_dataset = self.eval_dataset[eval_dataset]
-        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        rows = self.eval_dataset if eval_dataset is None else self._shared_rows(eval_dataset)
         # Metrics compare with their texts, and tell them from rows repeated to have even batches.
         self._evaluated_rows = rows
         sampler = EvaluationBatchSampler(

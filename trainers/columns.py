@@ -72,10 +72,17 @@ def shared_columns(
     return rows.select_columns(order)
 
 
+def is_shared(features: datasets.Features) -> bool:
+    """Whether columns are the shared ones already."""
+    audio = features.get("samples") == SAMPLES or features.get("audio") == ENCODED_AUDIO
+    texts = all(features.get(column) == Value("string") for column in ("text", "language", "source"))
+    return audio and texts and features.get("duration") == Value("float64")
+
+
 def _hint(missing: list[str], text_column: str | None) -> str:
     hints = {
-        "language": " Set language=... for data of one language.",
-        text_column: " Say which holds the transcripts with text_column=...",
+        "language": " Set language=... for data of one language (in trainers, in their arguments).",
+        text_column: " Say which holds the transcripts with text_column=... (dataset_text_field=... of a trainer).",
     }
     return hints.get(missing[0], "") if len(missing) == 1 else ""
 

@@ -175,6 +175,8 @@ class EncodedSFTTrainer(ASRSFTTrainer):
         model.model.audio_tower = FrameInput(self._encoder, model.config.audio_length_stages)
         super().__init__(model, args, **kwargs)
 
+    _rows_have_audio = False
+
     def _row_dataset(self, rows: Dataset) -> EncodedRows:
         return self._encoded
 

@@ -19,7 +19,7 @@ import copy
 import math
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,7 +37,7 @@ from trl.trainer.utils import selective_log_softmax_and_entropy, split_tensor_di
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel, EntropyASRProcessor
 
-from .base import SpeechTrainerMixin, StageArguments, keep_in_evaluation
+from .base import SpeechTrainerMixin, StageArguments, keep_in_evaluation, refuse_unused
 from .batching import EvaluationBatchSampler, GroupBatchSampler
 from .context_sft import ContextCollator, keyword_recall, with_context_columns
 from .keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
@@ -57,6 +57,11 @@ UNUSED_ARGUMENTS = {
     "sync_ref_model": False,
     "cast_lm_head_to_fp32": False,
     "model_init_kwargs": None,
+    "trust_remote_code": False,
+    "shuffle_dataset": True,
+    "max_tool_calling_iterations": None,
+    "transformers_continuous_batching_config": None,
+    "use_transformers_paged": False,
     "chat_template_kwargs": None,
     "num_generations_eval": 1,
     "train_sampling_strategy": "random",
@@ -94,9 +99,9 @@ class ASRGRPOConfig(StageArguments, GRPOConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, value in UNUSED_ARGUMENTS.items():
-            if getattr(self, name) != value:
-                raise ValueError(f"{name}={getattr(self, name)} cannot be honoured here. Leave it {value}.")
+        unused = {name: (value, "this trainer does not do that") for name, value in UNUSED_ARGUMENTS.items()}
+        vllm = {item.name: item.default for item in fields(GRPOConfig) if item.name.startswith("vllm_")}
+        refuse_unused(self, unused | {name: (value, "vLLM is not used here") for name, value in vllm.items()})
         if min(self.temperature, self.final_temperature) <= 0:
             raise ValueError(
                 f"temperature={self.temperature} and final_temperature={self.final_temperature} must be positive."
@@ -318,6 +323,7 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
     def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
         """Batches of similar length, in the same order every time."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        rows = rows if isinstance(rows, str) or rows is self.eval_dataset else self._shared_rows(rows)
         rows = with_context_columns(self.eval_dataset[rows] if isinstance(rows, str) else rows)
         self._evaluated_rows = rows
         sampler = EvaluationBatchSampler(

@@ -22,16 +22,40 @@ from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRF
 from entropy_asr.modeling.modeling_entropy_asr_encoder import load_speech_model
 
 from .augmentation import AugmentationConfig
-from .base import SpeechArguments, SpeechTrainerMixin
+from .base import SpeechArguments, SpeechTrainerMixin, refuse_unused
 from .collation import TranscriptionCollator
 from .encoder_swaps import PARTS
 from .label_positions import score_labels_only
 from .recognition import RecognitionEvaluationMixin
-from .settings import SettingsError, read_sections, typed
+from .settings import SettingsError, check_types, read_sections, typed
 from .sharding import shares_weights, whole_state
 from .shared_prompts import sees_everything, share_prompts
 from .snapshots import first_snapshot
 from .stage import DataSection, run_trainer, start_stage, write_record
+
+
+IN_THE_COLLATOR = "rows become model inputs in the collator"
+ONLY_TRANSCRIPTS = "the loss is always that of the transcription alone"
+LIKE_DURATIONS = "utterances of like duration share a batch, within max_batch_duration"
+# Arguments of TRL that would have no effect, the values that they must keep, and why.
+UNUSED_ARGUMENTS = {
+    "dataset_kwargs": ({"skip_prepare_dataset": True}, IN_THE_COLLATOR),
+    "dataset_num_proc": (None, f"{IN_THE_COLLATOR}, in dataloader_num_workers processes"),
+    "pad_to_multiple_of": ("auto", IN_THE_COLLATOR),
+    "max_length": (None, "it would cut transcriptions; bound the audio with data.max_duration"),
+    "truncation_mode": ("keep_start", "nothing is cut"),
+    "assistant_only_loss": (False, ONLY_TRANSCRIPTS),
+    "packing": (False, LIKE_DURATIONS),
+    "eval_packing": (None, LIKE_DURATIONS),
+    "packing_strategy": ("bfd", LIKE_DURATIONS),
+    "padding_free": (False, LIKE_DURATIONS),
+    "shuffle_dataset": (False, "batches are shuffled in each epoch anyway"),
+    "eos_token": (None, "<|im_end|> ends a transcription, as the processor has it"),
+    "pad_token": (None, "the processor's tokenizer has it"),
+    "chat_template_path": (None, "the processor has the prompt that the model knows"),
+    "model_init_kwargs": (None, "the model is loaded before the trainer gets it"),
+    "trust_remote_code": (False, "the model is loaded before the trainer gets it"),
+}
 
 
 @dataclass
@@ -44,6 +68,8 @@ class ASRSFTConfig(SpeechArguments, SFTConfig):
         max_new_tokens: Longest transcription generated in evaluation, in tokens.
         share_prompts: Compute what all prompts of a batch begin with once, see [`~shared_prompts`]. None: where it is
             possible; True refuses to train where it is not.
+
+    `dataset_text_field` is the column with the transcripts of data sets that are given to the trainer.
     """
 
     language_prompt_probability: float = field(default=0.3, metadata={"help": "Share of prompts with a language."})
@@ -59,11 +85,11 @@ class ASRSFTConfig(SpeechArguments, SFTConfig):
     max_length: int | None = field(default=None, metadata={"help": "Must stay None: nothing is cut."})
 
     def __post_init__(self):
+        check_types(self)
+        refuse_unused(self, UNUSED_ARGUMENTS)  # as given: TRL fills some of them in
         super().__post_init__()
-        if self.dataset_kwargs != {"skip_prepare_dataset": True}:
-            raise ValueError("dataset_kwargs has no effect here: rows become model inputs in the collator.")
-        if self.max_length is not None:
-            raise ValueError("max_length would cut transcriptions: bound the audio with data.max_duration instead.")
+        if self.completion_only_loss is False:
+            raise ValueError("completion_only_loss=False cannot be honoured: audio has no tokens to predict.")
         if not 0 <= self.language_prompt_probability <= 1:
             raise ValueError(f"language_prompt_probability is a share, got {self.language_prompt_probability}.")
 

@@ -21,14 +21,14 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import torch
-from datasets import Audio, Dataset, IterableDataset, List, Value
+from datasets import Audio, Dataset, Image, IterableDataset, List, Value
 from datasets.fingerprint import Hasher
 from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
 
 from entropy_asr.modeling.audio import AudioError, load_audio, measure_duration
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code
 
-from .columns import shared_columns, to_int16
+from .columns import is_shared, shared_columns, to_int16
 from .rows import REFUSE, SKIP, checked_rows, row_name, row_problem, understood, without_bad_rows
 from .settings import check_names, typed
 
@@ -196,14 +196,45 @@ def as_rows(dataset: Dataset | IterableDataset, **fields: Any) -> Dataset | Iter
     return _prepared(dataset, DataSource(path=_name(dataset), **fields))
 
 
+def trainer_rows(
+    rows: Dataset | IterableDataset, text_column: str = "text", language: str | None = None, has_audio: bool = True
+) -> Dataset | IterableDataset:
+    """Rows that a trainer was given: as of [`as_rows`], with all their other columns, and checked.
+
+    Args:
+        rows: Rows of [`load_sources`], which stay as they are, or any data set of speech.
+        text_column: Column with the transcripts.
+        language: Language of rows without such a column.
+        has_audio: Whether there must be audio.
+    """
+    if not isinstance(rows, (Dataset, IterableDataset)):
+        return as_rows(rows)  # which says what may be given
+    if rows.column_names is None:
+        rows = rows._resolve_features()
+    ready = text_column == "text" and is_shared(rows.features)
+    if not has_audio or (ready and isinstance(rows, IterableDataset)):
+        return rows
+    if ready:
+        return checked_rows(rows, _name(rows), None)
+    given = {name: feature for name, feature in rows.features.items() if not isinstance(feature, (Audio, Image))}
+    fields = {"text_column": text_column, "extra_columns": list(given)}
+    if "language" not in given:
+        fields["language"] = language
+    return _prepared(rows, DataSource(path=_name(rows), **fields), "source" in given)
+
+
 def _name(source: DataSource | Dataset | IterableDataset) -> str:
     if isinstance(source, DataSource):
         return source.path
     return source.info.dataset_name or str(source.split or "data set")
 
 
-def _prepared(rows: Dataset | IterableDataset, source: DataSource) -> Dataset | IterableDataset:
-    rows = shared_columns(rows, source.path, source.text_column, source.language, source.name, source.extra_columns)
+def _prepared(
+    rows: Dataset | IterableDataset, source: DataSource, is_named: bool = False
+) -> Dataset | IterableDataset:
+    """Rows with the shared columns, checked and bounded; with their own `source` where they are named."""
+    name = None if is_named else source.name
+    rows = shared_columns(rows, source.path, source.text_column, source.language, name, source.extra_columns)
     if isinstance(rows, IterableDataset):
         return _filter_stream(_checked_stream(_with_durations(rows, source), source), source)
     rows = checked_rows(_with_durations(rows, source), source.path, source.bad_rows)
