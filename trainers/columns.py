@@ -90,7 +90,8 @@ def _hint(missing: list[str], text_column: str | None) -> str:
 def _plain(rows: Rows, name: str) -> Rows:
     """Rows as Python values, with known columns; a transform of theirs cannot be kept."""
     if isinstance(rows, IterableDataset):
-        return rows._resolve_features() if rows.column_names is None else rows
+        rows = rows._resolve_features() if rows.column_names is None else rows
+        return rows.with_format(None)
     if rows.format["type"] == "custom":
         raise ValueError(f"{name}: its transform (set_transform) would be lost here: apply it with `map`.")
     return rows if rows.format["type"] is None else rows.with_format(None)

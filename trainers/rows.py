@@ -39,7 +39,7 @@ def understood(text: Any, language: Any) -> tuple[Any, Any]:
 
 def row_problem(row: dict[str, Any]) -> str | None:
     """Why a row with `text`, `language` and `duration` cannot be trained on; None where it can be."""
-    missing = [name for name in ("text", "language", "audio", "samples") if name in row and _is_nothing(row[name])]
+    missing = [name for name in ("text", "language", "audio", "samples") if name in row and is_nothing(row[name])]
     if missing:
         return f"it has no {', '.join(missing)}"
     try:
@@ -60,7 +60,7 @@ def row_problem(row: dict[str, Any]) -> str | None:
     return None
 
 
-def _is_nothing(value: Any) -> bool:
+def is_nothing(value: Any) -> bool:
     """Whether a value is missing; encoded audio is, without bytes and path."""
     return value is None or (isinstance(value, dict) and all(part is None for part in value.values()))
 
@@ -89,7 +89,7 @@ def checked_rows(rows: Dataset, name: str, bad_rows: str | None) -> Dataset:
         for (text, language), duration in zip(pairs, columns["duration"], strict=True)
     ]
     for index in np.flatnonzero(without_audio(rows)):
-        problems[index] = problems[index] or "it has no audio"
+        problems[index] = "it has no audio"
     if bad_rows != SKIP:
         _refuse_mixed_tags(columns["language"], [language for _, language in pairs], name)
     rows = with_columns(rows, text=[text for text, _ in pairs], language=[language for _, language in pairs])

@@ -29,7 +29,7 @@ from entropy_asr.modeling.audio import AudioError, load_audio, measure_duration
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code
 
 from .columns import is_shared, shared_columns, to_int16
-from .rows import REFUSE, SKIP, checked_rows, row_name, row_problem, understood, without_bad_rows
+from .rows import REFUSE, SKIP, checked_rows, is_nothing, row_name, row_problem, understood, without_bad_rows
 from .settings import check_names, typed
 
 
@@ -211,7 +211,8 @@ def trainer_rows(
         return as_rows(rows)  # which says what may be given
     if rows.column_names is None:
         rows = rows._resolve_features()
-    ready = text_column == "text" and is_shared(rows.features)
+    # Rows that were brought to the shared columns have their transcripts in `text`, wherever those came from.
+    ready = is_shared(rows.features) and (text_column == "text" or text_column not in rows.features)
     if not has_audio or (ready and isinstance(rows, IterableDataset)):
         return rows
     if ready:
@@ -461,6 +462,8 @@ def _with_durations(rows: Dataset | IterableDataset, source: DataSource) -> Data
 
 
 def _measure_row(row: dict[str, Any]) -> dict[str, Any]:
+    if all(is_nothing(row.get(name)) for name in ("samples", "audio")):
+        return {"duration": None, "error": None}  # told by `row_problem`
     if "samples" in row:
         return {"duration": len(row["samples"]) / SAMPLING_RATE, "error": None}
     audio = row["audio"]
