@@ -6,7 +6,8 @@ Surprisal is -ln p in nats, of every token of the transcript given the ones befo
 
 - uniform: ln V, where nothing is known; V is the size of the language model's vocabulary.
 - LLM alone: this model's language model after its own prompt, with the audio's places taken out of it. Joint training
-  may have taught it that audio is missing there: it is the prior that this model has, not that of a general LLM.
+  may have taught it that audio is missing there: it is the prior that this model has, not that of a general LLM. Where
+  it leaves more than uniform, it is a broken prior (`is_prior_broken`).
 - encoder alone: the phoneme head's CTC probability of the transcript's phonemes, without any language model. By the
   chain rule a phoneme costs the ratio of two CTC prefix probabilities; a token has the phonemes of its letters.
   Spelling is not part of it: which of several homophones was meant costs nothing here.
@@ -47,8 +48,22 @@ class UtteranceLedger:
         left = {name: float(sum(getattr(self, name))) for name in ("llm_alone", "encoder_alone", "full")}
         return {"uniform": self.uniform * len(self.tokens), **left}
 
+    @property
+    def is_prior_broken(self) -> bool:
+        """Whether the language model alone guesses the transcript worse than one that knows nothing."""
+        return is_prior_broken(self.totals())
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"totals": self.totals()}
+        return asdict(self) | {"totals": self.totals(), "is_prior_broken": self.is_prior_broken}
+
+
+def is_prior_broken(left: dict[str, float]) -> bool:
+    """Whether what `llm_alone` leaves is more than `uniform`: then the language model alone is no prior.
+
+    Training that never lets it see a prompt without audio can do that. What it seems to remove is negative, and its
+    difference to the full model is mostly its own error: neither is information of the language model or the audio.
+    """
+    return left["llm_alone"] > left["uniform"]
 
 
 @torch.no_grad()
@@ -198,6 +213,7 @@ def summarize_ledgers(ledgers: list[UtteranceLedger]) -> dict[str, Any]:
         "num_phonemes": sum(ledger.num_phonemes for ledger in usable),
         "nats_per_token_left": left,
         "nats_per_token_removed": removed,
+        "is_prior_broken": is_prior_broken(left),
         "removed_by_encoder_after_llm": left["llm_alone"] - left["full"],
         "removed_by_llm_after_encoder": left["encoder_alone"] - left["full"],
     }
