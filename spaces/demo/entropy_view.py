@@ -9,17 +9,19 @@ import base64
 import html
 import io
 import math
-from collections.abc import Callable
 
 import numpy as np
 
-from .recognizer import SAMPLING_RATE, Explanation
+from .recognizer import SAMPLING_RATE, Explanation, written_languages
+from .transcript_view import flags_html
 
 
-# Geometry of the plots over time, in pixels.
+# Geometry of the plots over time, in pixels; they are drawn wider where the page is.
 LEFT, RIGHT, TOP = 64, 16, 8
 SPECTROGRAM_HEIGHT, ROW_HEIGHT, MAX_ROWS, ENTROPY_HEIGHT, AXIS_HEIGHT = 150, 17, 3, 110, 42
-MIN_PLOT_WIDTH, PIXELS_PER_SECOND = 820, 110
+MIN_PLOT_WIDTH, PIXELS_PER_SECOND = 240, 110
+# Steps of the time axis in seconds, and the room that a tick's label needs.
+TIME_STEPS, MIN_TICK_PIXELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0), 34
 FFT_SIZE, MEL_BANDS, MAX_HERTZ = 512, 80, 8000
 HERTZ_TICKS = (0, 500, 1000, 2000, 4000, 8000)
 # Louder than the loudest band by less than this is drawn.
@@ -45,41 +47,66 @@ def _summary(explanation: Explanation) -> str:
     """Nats of the whole transcript that each leaves, as bars on one scale, and the sentence that they say."""
     totals = {name: explanation.ledger.totals()[name] for name in TOTALS}
     finite = [total for total in totals.values() if math.isfinite(total)]
-    scale = max([*finite, 1e-9])
-    rows = "".join(_total_row(name, total, scale) for name, total in totals.items())
+    scale, broken = max([*finite, 1e-9]), explanation.ledger.is_prior_broken
+    rows = "".join(_total_row(name, total, scale, broken) for name, total in totals.items())
     whose = "The model writes" if explanation.is_recognized else "You say it is"
+    flags = flags_html(explanation.flags, explanation.language, written_languages(explanation.text))
     return (
-        f'<section><h3>How uncertain is the text?</h3><p>{whose}: <b class="text">{html.escape(explanation.text)}</b>'
-        f'</p><p class="verdict">{_verdict(totals)}</p><div class="totals">{rows}</div>'
-        '<p class="caption">How surprising the whole text is to each (its surprisal), in nats: the shorter the bar, '
-        "the surer.</p></section>"
+        f"<section><h3>How uncertain is the text?</h3>{flags}<p>{whose}: "
+        f'<b class="text">{html.escape(explanation.text)}</b> <span class="caption">(confidence '
+        f"{100 * explanation.confidence:.0f} %: how far the sound supports it)</span></p>"
+        f'<p class="verdict">{_verdict(totals, broken)}</p>{_whose_figures(explanation)}'
+        f'<div class="totals">{rows}</div><p class="caption">How surprising the whole text is to each of them (its '
+        "surprisal), in nats: the shorter the bar, the surer.</p></section>"
     )
 
 
-def _verdict(totals: dict[str, float]) -> str:
-    # Trained to be told something, a language model may guess worse than one that knows nothing.
-    least, both = min(totals["uniform"], totals["llm_alone"]), totals["full"]
-    if both < least:
-        share = 100 * (1 - both / least)
-        if totals["llm_alone"] > totals["uniform"]:
-            return (
-                f"Hearing the audio takes away {share:.0f} % of the uncertainty about this text. Without audio this "
-                "language model guesses worse than one that knows nothing."
-            )
-        return f"Hearing the audio takes away {share:.0f} % of the language model's uncertainty about this text."
-    return (
-        "Hearing the audio makes the language model no surer of this text: it does not come from the sound, or the "
-        "sound does not support it."
-    )
+def _verdict(totals: dict[str, float], prior_is_broken: bool) -> str:
+    """What the sums say in words, compared with the better of two guesses: the language model's, and nobody's."""
+    both, least = totals["full"], min(totals["uniform"], totals["llm_alone"])
+    prior = ""
+    if prior_is_broken:
+        prior = (
+            " Without audio the language model is a broken prior: it guesses this text worse than one that knows "
+            "nothing, so the comparison is with knowing nothing."
+        )
+    if both >= least:
+        return (
+            "Hearing the audio makes the model no surer of this text: it does not come from the sound, or the sound "
+            f"does not support it.{prior}"
+        )
+    share = f"{100 * (1 - both / least):.0f} %"
+    if prior_is_broken:
+        return f"With the audio, {share} of the uncertainty about this text is gone.{prior}"
+    return f"Hearing the audio takes away {share} of the language model's uncertainty about this text."
 
 
-def _total_row(name: str, total: float, scale: float) -> str:
+def _whose_figures(explanation: Explanation) -> str:
+    """Of the model's own text: that its figures are no proof. A large share would else contradict a low confidence."""
+    doubt = "low_agreement" in explanation.flags
+    if explanation.is_recognized:
+        guess = "guess, which the sound does not support" if doubt else "guess"
+        words = (
+            f"These figures are about the model's own {guess}: they tell how sure it is of itself, not whether it is "
+            "right. Type what was said to see those of the true text."
+        )
+    elif doubt:
+        words = "These figures are about the text that you gave, which the sound does not support."
+    else:
+        return ""
+    return f'<p class="whose">{words}</p>'
+
+
+def _total_row(name: str, total: float, scale: float, prior_is_broken: bool) -> str:
     label, meaning = TOTALS[name]
+    names = f"bar {name}"
+    if name == "llm_alone" and prior_is_broken:
+        meaning, names = "a broken prior: it guesses worse than one that knows nothing", f"{names} broken"
     width = 100 * min(1.0, total / scale)
     shown = f"{total:.1f} nats" if math.isfinite(total) else "impossible: too few frames"
     return (
         f'<div class="label" title="{meaning}">{label}<small>{meaning}</small></div><div class="track">'
-        f'<div class="bar {name}" style="width:{width:.2f}%"></div></div><div class="value">{shown}</div>'
+        f'<div class="{names}" style="width:{width:.2f}%"></div></div><div class="value">{shown}</div>'
     )
 
 
@@ -87,40 +114,40 @@ def _total_row(name: str, total: float, scale: float) -> str:
 
 
 def _time_plots(explanation: Explanation) -> str:
-    """Spectrogram, phonemes heard and frame entropy on one time axis, in seconds."""
+    """Spectrogram, phonemes heard and frame entropy on one time axis, in seconds.
+
+    The plot is as wide as the page, so times are percentages; labels have room at the least width, below which the
+    plot scrolls. Axes lie left of it, at negative places.
+    """
     duration = len(explanation.waveform) / SAMPLING_RATE
     width = max(MIN_PLOT_WIDTH, round(PIXELS_PER_SECOND * duration))
-
-    def x(seconds: float) -> float:
-        return LEFT + width * seconds / duration
-
     entropy_top = TOP + SPECTROGRAM_HEIGHT + MAX_ROWS * ROW_HEIGHT + 14
     bottom = entropy_top + ENTROPY_HEIGHT
     parts = [
-        _spectrogram(explanation.waveform, width),
-        _phonemes(explanation, x),
-        _entropy(explanation, x, entropy_top),
-        _time_axis(duration, x, bottom),
+        _spectrogram(explanation.waveform),
+        _phonemes(explanation, duration, width),
+        _entropy(explanation, duration, entropy_top),
+        _time_axis(duration, width, bottom),
     ]
-    size = (LEFT + width + RIGHT, bottom + AXIS_HEIGHT)
     return (
         "<section><h3>What the encoder hears</h3>"
-        f'<div class="scroll"><svg role="img" aria-label="Spectrogram, phonemes and frame entropy over time" '
-        f'width="{size[0]}" height="{size[1]}" viewBox="0 0 {size[0]} {size[1]}">{"".join(parts)}</svg></div>'
-        '<p class="caption">Above: the sound. Middle: the phonemes that the encoder hears. Below: how unsure it is of '
-        "them from moment to moment (the entropy of its guess). Near zero it is sure, often that nothing new began; "
-        f"at the dashed line, {explanation.max_entropy:.1f} nats, its {explanation.log_probs.shape[-1]} symbols are "
-        "all the same to it.</p></section>"
+        f'<div class="scroll"><div class="plot" style="min-width:{LEFT + width + RIGHT}px;padding:0 {RIGHT}px 0 '
+        f'{LEFT}px"><svg role="img" aria-label="Spectrogram, phonemes and frame entropy over time" width="100%" '
+        f'height="{bottom + AXIS_HEIGHT}" overflow="visible">{"".join(parts)}</svg></div></div>'
+        '<p class="caption">Top: the sound. Middle: the phonemes that the encoder hears. Bottom: how unsure it is of '
+        "them from moment to moment (the entropy of its guess). Near zero it is sure, most often that nothing new has "
+        f"begun. At the dashed line, {explanation.max_entropy:.1f} nats, all of its "
+        f"{explanation.log_probs.shape[-1]} symbols are equally likely to it.</p></section>"
     )
 
 
-def _spectrogram(waveform: np.ndarray, width: int) -> str:
+def _spectrogram(waveform: np.ndarray) -> str:
     image = base64.b64encode(spectrogram_png(waveform)).decode()
     ticks = [
         (TOP + SPECTROGRAM_HEIGHT * (1 - _mel(hertz) / _mel(MAX_HERTZ)), f"{hertz / 1000:g}") for hertz in HERTZ_TICKS
     ]
     return (
-        f'<image href="data:image/png;base64,{image}" x="{LEFT}" y="{TOP}" width="{width}" '
+        f'<image href="data:image/png;base64,{image}" x="0" y="{TOP}" width="100%" '
         f'height="{SPECTROGRAM_HEIGHT}" preserveAspectRatio="none"/>'
         + _vertical_axis(ticks, "Frequency (kHz)", TOP, SPECTROGRAM_HEIGHT)
     )
@@ -152,67 +179,69 @@ def _mel(hertz: float) -> float:
     return 2595 * math.log10(1 + hertz / 700)
 
 
-def _phonemes(explanation: Explanation, x: Callable[[float], float]) -> str:
+def _phonemes(explanation: Explanation, duration: float, width: float) -> str:
     """Symbols at the time of their frames, in the first of a few rows that has room."""
     top = TOP + SPECTROGRAM_HEIGHT
     ends, parts = [-math.inf] * MAX_ROWS, []
     for symbol, start, end in explanation.phonemes:
-        center, half = (x(start) + x(end)) / 2, 4.5 * len(symbol) + 3
-        row = next((row for row in range(MAX_ROWS) if ends[row] <= center - half), None)
+        share = min(1.0, (start + end) / 2 / duration)
+        half = 4.5 * len(symbol) + 3
+        row = next((row for row in range(MAX_ROWS) if ends[row] <= share * width - half), None)
         if row is None:
             continue  # no room: the entropy below still shows the frame
-        ends[row] = center + half
-        y = top + (row + 1) * ROW_HEIGHT - 2
-        parts.append(f'<line class="stem" x1="{center:.1f}" x2="{center:.1f}" y1="{top}" y2="{y - 12}"/>')
-        parts.append(f'<text class="phoneme" x="{center:.1f}" y="{y}">{html.escape(symbol)}</text>')
+        ends[row] = share * width + half
+        y, x = top + (row + 1) * ROW_HEIGHT - 2, f"{100 * share:.2f}%"
+        parts.append(f'<line class="stem" x1="{x}" x2="{x}" y1="{top}" y2="{y - 12}"/>')
+        parts.append(f'<text class="phoneme" x="{x}" y="{y}">{html.escape(symbol)}</text>')
     middle = top + MAX_ROWS * ROW_HEIGHT / 2
-    label = f'<text class="tick" x="{LEFT - 8}" y="{middle + 4}" text-anchor="end">heard</text>'
-    return label + "".join(parts)
+    return f'<text class="tick" x="-8" y="{middle + 4}" text-anchor="end">heard</text>' + "".join(parts)
 
 
-def _entropy(explanation: Explanation, x: Callable[[float], float], top: float) -> str:
+def _entropy(explanation: Explanation, duration: float, top: float) -> str:
     """Area under the entropy of each frame, drawn at the frame's middle."""
     entropies, highest = explanation.frame_entropies, explanation.max_entropy * 1.05
-    bottom = top + ENTROPY_HEIGHT
 
     def y(nats: float) -> float:
-        return bottom - ENTROPY_HEIGHT * nats / highest
+        return ENTROPY_HEIGHT * (1 - nats / highest)
 
-    duration = len(explanation.waveform) / SAMPLING_RATE
     times = [min((index + 0.5) * explanation.seconds_per_frame, duration) for index in range(len(entropies))]
-    points = " ".join(f"{x(time):.1f},{y(nats):.1f}" for time, nats in zip(times, entropies, strict=True))
-    area = f"{x(times[0]):.1f},{bottom} {points} {x(times[-1]):.1f},{bottom}"
-    limit = y(explanation.max_entropy)
-    ticks = [(y(nats), str(nats)) for nats in range(0, int(highest) + 1)]
+    xs = [1000 * time / duration for time in times]
+    points = " ".join(f"{x:.2f},{y(nats):.1f}" for x, nats in zip(xs, entropies, strict=True))
+    area = f"{xs[0]:.2f},{ENTROPY_HEIGHT} {points} {xs[-1]:.2f},{ENTROPY_HEIGHT}"
+    limit = top + y(explanation.max_entropy)
+    ticks = [(top + y(nats), str(nats)) for nats in range(0, int(highest) + 1)]
     return (
-        f'<polygon class="area" points="{area}"/><polyline class="curve" points="{points}"/>'
-        f'<line class="limit" x1="{LEFT}" x2="{x(duration):.1f}" y1="{limit:.1f}" y2="{limit:.1f}"/>'
+        f'<svg y="{top}" width="100%" height="{ENTROPY_HEIGHT}" viewBox="0 0 1000 {ENTROPY_HEIGHT}" '
+        f'preserveAspectRatio="none"><polygon class="area" points="{area}"/><polyline class="curve" '
+        f'points="{points}"/></svg><line class="limit" x1="0" x2="100%" y1="{limit:.1f}" y2="{limit:.1f}"/>'
         + _vertical_axis(ticks, "Entropy (nats)", top, ENTROPY_HEIGHT)
     )
 
 
 def _vertical_axis(ticks: list[tuple[float, str]], title: str, top: float, height: float) -> str:
-    parts = [f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{top}" y2="{top + height}"/>']
+    parts = [f'<line class="axis" x1="0" x2="0" y1="{top}" y2="{top + height}"/>']
     last = math.inf
     for y, text in sorted(ticks, reverse=True):
         if last - y < 13:
             continue
         last = y
-        parts.append(f'<line class="axis" x1="{LEFT - 4}" x2="{LEFT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
-    middle = top + height / 2
-    parts.append(f'<text class="title" transform="rotate(-90 14 {middle})" x="14" y="{middle + 4}">{title}</text>')
+        parts.append(f'<line class="axis" x1="-4" x2="0" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="-7" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+    x, middle = 14 - LEFT, top + height / 2
+    parts.append(f'<text class="title" transform="rotate(-90 {x} {middle})" x="{x}" y="{middle + 4}">{title}</text>')
     return "".join(parts)
 
 
-def _time_axis(duration: float, x: Callable[[float], float], y: float) -> str:
-    step = next(step for step in (0.1, 0.2, 0.5, 1.0) if duration / step <= 40) if duration <= 40 else 5.0
-    parts = [f'<line class="axis" x1="{x(0):.1f}" x2="{x(duration):.1f}" y1="{y}" y2="{y}"/>']
+def _time_axis(duration: float, width: float, y: float) -> str:
+    """Ticks in seconds that stand apart at the least width."""
+    steps = [step for step in TIME_STEPS if step / duration * width >= MIN_TICK_PIXELS]
+    step = steps[0] if steps else TIME_STEPS[-1]
+    parts = [f'<line class="axis" x1="0" x2="100%" y1="{y}" y2="{y}"/>']
     for index in range(int(duration / step + 1e-6) + 1):
-        place = x(index * step)
-        parts.append(f'<line class="axis" x1="{place:.1f}" x2="{place:.1f}" y1="{y}" y2="{y + 4}"/>')
-        parts.append(f'<text class="tick" x="{place:.1f}" y="{y + 17}" text-anchor="middle">{index * step:g}</text>')
-    parts.append(f'<text class="title" x="{x(0) + min(140, x(duration) / 2):.1f}" y="{y + 35}">Time (s)</text>')
+        x = f"{100 * index * step / duration:.2f}%"
+        parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{y}" y2="{y + 4}"/>')
+        parts.append(f'<text class="tick" x="{x}" y="{y + 17}" text-anchor="middle">{index * step:g}</text>')
+    parts.append(f'<text class="title" x="120" y="{y + 35}">Time (s)</text>')
     return "".join(parts)
 
 

@@ -4,6 +4,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,7 @@ from .entropy_view import explanation_html
 from .events import gpu, told
 from .live_page import LiveHandlers, add_live
 from .recognizer import Recognizer, language_code
+from .report_view import Section, read_report
 from .settings import DemoSettings
 from .transcript_view import PLAYER_SCRIPT, hint_html, transcript_html
 
@@ -25,19 +27,24 @@ FOLDER = Path(__file__).resolve().parent
 LANGUAGE_NAMES = [("Let the model decide", "auto"), ("English", "en"), ("Mandarin", "zh")]
 DOWNLOADS = ("txt", "srt", "vtt", "json")
 EXAMPLES = {
-    "English": (str(FOLDER / "examples" / "english.flac"), "en"),
-    "Mandarin": (str(FOLDER / "examples" / "mandarin.flac"), "zh"),
+    "English": (str(FOLDER / "examples" / "english.flac"), "en", ""),
+    "Mandarin": (str(FOLDER / "examples" / "mandarin.flac"), "zh", ""),
+    "English with a hotword": (str(FOLDER / "examples" / "hotword.flac"), "en", "four, Kaldi"),
 }
 INTRODUCTION = """# entropy-asr
-Speech recognition by two parts that share the work: an **encoder** hears phonemes, the sounds that words are made of,
-and a **language model** turns them into text. This page runs {model}."""
-SMALL = " It shows how everything works, and mishears a lot."
-ENTROPY_HELP = """How sure is each part of the text, and which part knows it? Uncertainty is counted in **nats**: 0 is
-certain, 0.7 a coin toss, 2.3 a guess among ten, 4.6 a guess among a hundred."""
+Speech recognition in two parts: an **encoder** hears phonemes, the sounds that words are made of, and a **language
+model** turns them into text. This page runs {model}."""
+SMALL = " It is there to show how everything works, and it mishears a lot."
+ENTROPY_HELP = """### Where the entropy goes
+How sure is the model of each part of the text, and which of its two parts knows it? Uncertainty is counted in
+**nats**: 0 is certain, 0.7 is a coin toss, 2.3 a guess among ten, 4.6 a guess among a hundred."""
+REPORT_HELP = """### Checkpoints compared
+Training decides whether the encoder or the language model does more of the work. This report measures it, data set by
+data set."""
 # All work of the model queues for one place: it is computed one request at a time anyway.
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}
 NO_REPORT = """Training decides whether the encoder or the language model does more of the work. A report measures it
-for checkpoints, or for the stages of one training run, and this tab shows it:
+for several checkpoints, or for the stages of one training run. Write one and show it here:
 
 ```bash
 entropy-asr report \\
@@ -48,9 +55,6 @@ entropy-asr demo --report my-report
 ```
 
 On a Space, put the report's folder beside `app.py` and name it in the variable `ENTROPY_ASR_REPORT`."""
-
-# Kinds of plots of a report, the others behind them.
-FIRST_PLOTS = ("ledger", "allocation")
 
 assert {language_code(value) for _, value in LANGUAGE_NAMES} == {None, *LANGUAGES}
 
@@ -87,6 +91,9 @@ class Handlers:
         ledger = explanation.ledger.to_dict()
         figures = {
             "text": explanation.text,
+            "is_recognized": explanation.is_recognized,
+            "confidence": explanation.confidence,
+            "flags": explanation.flags,
             "seconds_per_frame": explanation.seconds_per_frame,
             "frame_entropies": [round(float(value), 4) for value in explanation.frame_entropies],
             "phonemes": explanation.phonemes,
@@ -120,17 +127,18 @@ def build_page(settings: DemoSettings) -> gr.Blocks:
             _add_transcribe(handlers)
         with gr.Tab("Live"):
             add_live(handlers.live, LANGUAGE_NAMES)
-        with gr.Tab("Where the entropy goes"):
+        with gr.Tab("Entropy"):
             _add_explain(handlers)
-        with gr.Tab("Compare checkpoints"):
+        with gr.Tab("Compare"):
             _add_report(settings)
     page.queue(max_size=settings.max_queue)
     return page
 
 
 def launch_options(settings: DemoSettings) -> dict[str, Any]:
-    """Arguments of `launch`: look and upload limit."""
+    """Arguments of `launch`: look, upload limit, and the report's folder, whose plots visitors may see."""
     return {
+        "allowed_paths": [str(settings.report_folder.resolve())] if settings.report_folder else None,
         "css_paths": FOLDER / "style.css",
         "max_file_size": f"{settings.max_megabytes}mb",
         "footer_links": ["api", "settings"],
@@ -139,65 +147,74 @@ def launch_options(settings: DemoSettings) -> dict[str, Any]:
     }
 
 
+def _recording(seconds: str, elem_id: str) -> gr.Audio:
+    """Upload or microphone. Its player is an `<audio>` of the page, which words can follow; a waveform is not."""
+    plain = gr.WaveformOptions(show_recording_waveform=False)
+    label = f"Recording (up to {seconds})"
+    return gr.Audio(label=label, type="filepath", elem_id=elem_id, waveform_options=plain, buttons=[])
+
+
 def _add_transcribe(handlers: Handlers) -> None:
-    settings = handlers.recognizer.settings
     with gr.Row():
         with gr.Column(min_width=300):
-            audio = gr.Audio(label=f"Recording (up to {settings.max_seconds / 60:g} min)", type="filepath")
-            language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language")
-            _add_examples(audio, language)
-            with gr.Accordion("Hotwords: names and terms that may occur", open=False):
-                hotwords = gr.Textbox(
-                    label="Words to listen for", placeholder="names and terms, separated by commas", lines=2
-                )
-                file = gr.File(label="Or a text file, one a line", file_types=[".txt"], type="filepath", height=120)
+            asked = audio, *_ = _add_request(handlers.recognizer.settings)
             button = gr.Button("Transcribe", variant="primary")
-        with gr.Column(min_width=300):
-            waiting = hint_html("transcript", "The transcript appears here: its words light up while the audio plays.")
+        # The style sheet hides what belongs to a result for as long as there is none.
+        with gr.Column(min_width=300, elem_classes="result"):
+            waiting = hint_html(
+                "transcript", "The transcript appears here. Its words light up as the recording plays."
+            )
             view = gr.HTML(waiting, label="Transcript", js_on_load=PLAYER_SCRIPT, min_height=80, container=True)
-            gr.HTML(hint_html("transcript", "Download as text, subtitles, or all details:"))
-            with gr.Row():
+            with gr.Row(elem_classes=["needs-result", "downloads"]):
                 downloads = [gr.DownloadButton(name.upper(), size="sm", min_width=50) for name in DOWNLOADS]
-            with gr.Accordion("Text and details", open=False):
+            with gr.Accordion("Text and details", open=False, elem_classes="needs-result"):
                 text = gr.Textbox(label="Text", lines=3, buttons=["copy"], elem_id="text")
                 details = gr.JSON(label="Details")
-    button.click(
-        handlers.transcribe,
-        [audio, language, hotwords, file],
-        [text, view, details, *downloads],
-        api_name="transcribe",
-        **MODEL_QUEUE,
+    # Another recording: the transcript is not of it.
+    audio.change(None, None, view, js=f"() => {json.dumps(waiting)}", api_visibility="private")
+    button.click(handlers.transcribe, asked, [text, view, details, *downloads], api_name="transcribe", **MODEL_QUEUE)
+
+
+def _add_request(settings: DemoSettings) -> tuple[gr.Audio, gr.Dropdown, gr.Textbox, gr.File]:
+    """What is asked for: recording, language, hotwords and a file of them."""
+    audio = _recording(f"{settings.max_seconds / 60:g} min", "recording")
+    language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language", render=False)
+    hotwords = gr.Textbox(
+        label="Hotwords: names and terms that may occur", placeholder="separated by commas", render=False
     )
+    _add_examples([audio, language, hotwords])
+    language.render()
+    hotwords.render()
+    with gr.Accordion("Hotwords from a file", open=False):
+        file = gr.File(label="Text file, one hotword a line", file_types=[".txt"], type="filepath", height=120)
+    return audio, language, hotwords, file
 
 
-def _add_examples(audio: gr.Audio, language: gr.Dropdown) -> None:
-    """Recordings to try the page with."""
-    rows = [list(row) for row in EXAMPLES.values()]
-    gr.Examples(rows, [audio, language], example_labels=list(EXAMPLES), label="No recording at hand? Take this")
+def _add_examples(inputs: list[gr.components.Component]) -> None:
+    """Recordings to try the page with; `inputs` take their audio, language and, where there is a third, hotwords."""
+    rows = [list(row)[: len(inputs)] for row in EXAMPLES.values()]
+    gr.Examples(rows, inputs, example_labels=list(EXAMPLES), label="No recording at hand? Try one of these")
 
 
 def _add_explain(handlers: Handlers) -> None:
     settings = handlers.recognizer.settings
     gr.Markdown(ENTROPY_HELP)
     with gr.Row():
-        audio = gr.Audio(
-            label=f"Recording (up to {settings.max_explained_seconds:g} s)", type="filepath", min_width=300
-        )
         with gr.Column(min_width=300):
-            language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language")
-            _add_examples(audio, language)
-            transcript = gr.Textbox(label="What was said (empty: what the model writes)", lines=2)
+            audio = _recording(f"{settings.max_explained_seconds:g} s", "explained")
+            language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language", render=False)
+            _add_examples([audio, language])
+        with gr.Column(min_width=300):
+            language.render()
+            transcript = gr.Textbox(label="What was said (leave empty for what the model writes)", lines=2)
             button = gr.Button("Show where the entropy goes", variant="primary")
-    view = gr.HTML(label="Where the entropy goes", elem_id="entropy")
-    with gr.Accordion("Figures", open=False):
-        figures = gr.JSON(label="In nats")
+    with gr.Column(elem_classes="result"):
+        waiting = hint_html("entropy", "The picture appears here.")
+        view = gr.HTML(waiting, label="Where the entropy goes", elem_id="entropy")
+        with gr.Accordion("Figures", open=False, elem_classes="needs-result"):
+            figures = gr.JSON(label="In nats")
+    audio.change(None, None, view, js=f"() => {json.dumps(waiting)}", api_visibility="private")
     button.click(handlers.explain, [audio, language, transcript], [view, figures], api_name="explain", **MODEL_QUEUE)
-
-
-def _plot_rank(path: Path) -> tuple[int, str]:
-    """What people ask first comes first: who knows how much, then the rest."""
-    data, _, kind = path.stem.rpartition("-")
-    return FIRST_PLOTS.index(kind) if kind in FIRST_PLOTS else len(FIRST_PLOTS), data
 
 
 def _add_report(settings: DemoSettings) -> None:
@@ -206,8 +223,21 @@ def _add_report(settings: DemoSettings) -> None:
         missing = f"**There is no report in {folder}.**\n\n" if folder else ""
         gr.Markdown(missing + NO_REPORT)
         return
-    plots = sorted(folder.glob("*.png"), key=_plot_rank)
-    if plots:
-        gr.Gallery([(str(path), path.stem) for path in plots], label="Plots", columns=2, object_fit="contain")
-    text = (folder / "report.md").read_text(encoding="utf-8")
-    gr.Markdown("\n".join(line for line in text.splitlines() if not line.startswith("![")))
+    general, *sections = read_report(folder)
+    gr.Markdown(REPORT_HELP)
+    for number, section in enumerate(sections):
+        with gr.Accordion(section.title, open=number == 0, elem_classes="dataset"):
+            _add_section(section, "Tables and further plots")
+    if general.text.strip():
+        with gr.Accordion("How this was measured", open=False):
+            _add_section(general)
+
+
+def _add_section(section: Section, fold: str | None = None) -> None:
+    """Plots and text of a report's section; text and further plots in an accordion named `fold`, where it is given."""
+    if first := section.plots_html(first=True):
+        gr.HTML(first)
+    with gr.Accordion(fold, open=False) if fold else nullcontext():
+        if others := section.plots_html(first=False):
+            gr.HTML(others)
+        gr.Markdown(section.text, elem_classes="report")

@@ -4,6 +4,7 @@
 
 import re
 import threading
+import unicodedata
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 SAMPLING_RATE = 16000
 MAX_TRANSCRIPT_CHARACTERS = 1000
+# A flag of the demo's own: the text is not in the script of the language that was asked for.
+OTHER_SCRIPT = "other_script"
+# How Unicode's names of the letters of each language begin.
+SCRIPTS = {"en": "LATIN", "zh": "CJK"}
 
 
 class DemoError(ValueError):
@@ -42,7 +47,10 @@ class Explanation:
         seconds_per_frame: Of the encoder.
         ledger: Surprisal of each token of the transcript.
         text: The transcript.
+        language: Its code where it was asked for, or "auto".
         is_recognized: Whether the model wrote the transcript; else it was given.
+        confidence: How far the sound supports the transcript, 0 to 1.
+        flags: What a reader must know of the transcript, as of [`Recognizer.transcribe`].
     """
 
     waveform: np.ndarray
@@ -51,7 +59,10 @@ class Explanation:
     seconds_per_frame: float
     ledger: "UtteranceLedger"
     text: str
+    language: str
     is_recognized: bool
+    confidence: float
+    flags: list[str]
 
     @cached_property
     def frame_entropies(self) -> np.ndarray:
@@ -116,20 +127,31 @@ class Recognizer:
             hotword_file: Text file with one a line.
 
         Returns:
-            The pipeline's result, with `duration` in seconds, `hotwords` and `model`.
+            The pipeline's result, with `duration` in seconds, `hotwords` (those asked for), `hotwords_found`,
+            `language` (as asked for), `written_languages` (codes, by the text's script) and `model`; "other_script"
+            among `flags` where the text is not in the script of the language asked for.
 
         Raises:
             DemoError: anything that cannot be done.
         """
         duration = self._check_audio(path, self.settings.max_seconds)
         words = self.read_hotwords(hotwords, hotword_file)
-        options = {"language": language_code(language), "return_timestamps": "word", "return_confidence": True}
+        asked = language_code(language)
+        options = {"language": asked, "return_timestamps": "word", "return_confidence": True, "return_hotwords": True}
         pipeline = self.pipeline
         with self.lock, explained(path):
             if words:
                 options["hotwords"] = self._index(words)
             result = pipeline([path], **options)[0]
-        return {**result, "duration": duration, "hotwords": words, "model": self.settings.model_name}
+        return {
+            **result,
+            "flags": result["flags"] + script_flags(result["text"], asked),
+            "language": asked or "auto",
+            "written_languages": written_languages(result["text"]),
+            "duration": duration,
+            "hotwords": words,
+            "model": self.settings.model_name,
+        }
 
     def explain(self, path: str | None, language: str = "auto", transcript: str = "") -> Explanation:
         """What the encoder hears, what the language model expects, and what both give.
@@ -149,10 +171,14 @@ class Recognizer:
         with self.lock, explained(path):
             from entropy_asr.modeling import load_audio
             from entropy_asr.modeling.alignment_entropy_asr import greedy_phonemes
+            from entropy_asr.modeling.guards_entropy_asr import GuardSettings, judge_transcript
             from entropy_asr.trainers.ledger import utterance_ledger
 
             waveform = load_audio(path)
-            text = transcript.strip() or pipeline(waveform, language=chosen, chunk_length_s=0)["text"]
+            text, flags = transcript.strip(), []
+            if not text:
+                result = pipeline(waveform, language=chosen, chunk_length_s=0, return_flags=True)
+                text, flags = result["text"], result["flags"]
             if not text:
                 raise DemoError(
                     "The model hears no speech in this recording: there is no text to explain. Type what was said "
@@ -160,11 +186,24 @@ class Recognizer:
                 )
             ledger = utterance_ledger(pipeline.model, pipeline.processor, waveform, text, chosen)
             log_probs = self._phoneme_log_probs(waveform)
+            tokenizer = pipeline.processor.phoneme_tokenizer
+            confidence, doubts = judge_transcript(log_probs, text, tokenizer, GuardSettings(), chosen)
         spf = pipeline.processor.seconds_per_frame
         spans = greedy_phonemes(log_probs, pipeline.model.config.phoneme_blank_token_id)
-        symbols = pipeline.processor.phoneme_tokenizer.convert_ids_to_tokens([span.token for span in spans])
+        symbols = tokenizer.convert_ids_to_tokens([span.token for span in spans])
         heard = [(symbol, span.start * spf, span.end * spf) for symbol, span in zip(symbols, spans, strict=True)]
-        return Explanation(waveform, log_probs, heard, spf, ledger, text, not transcript.strip())
+        return Explanation(
+            waveform=waveform,
+            log_probs=log_probs,
+            phonemes=heard,
+            seconds_per_frame=spf,
+            ledger=ledger,
+            text=text,
+            language=chosen or "auto",
+            is_recognized=not transcript.strip(),
+            confidence=confidence,
+            flags=flags + doubts + script_flags(text, chosen),
+        )
 
     def _phoneme_log_probs(self, waveform: np.ndarray) -> "torch.Tensor":
         pipeline = self.pipeline
@@ -259,6 +298,22 @@ def language_code(name: str) -> str | None:
         return known_language(name, optional=True)
     except ValueError as error:
         raise DemoError(f"The {error}") from error
+
+
+def written_languages(text: str) -> list[str]:
+    """Codes of the languages whose letters are in a text, in the order of their names; none for digits alone."""
+    names = {unicodedata.name(character, "").split(" ")[0] for character in text if character.isalpha()}
+    return [code for code, script in SCRIPTS.items() if script in names]
+
+
+def script_flags(text: str, language: str | None) -> list[str]:
+    """A flag where a text is not in the script of the language that was asked for.
+
+    Chinese texts quote Latin words ("卡拉OK"), so Latin letters are told only where nothing is Chinese.
+    """
+    written = written_languages(text)
+    is_other = written == ["en"] if language == "zh" else language == "en" and "zh" in written
+    return [OTHER_SCRIPT] if is_other else []
 
 
 def _clock(seconds: float) -> str:

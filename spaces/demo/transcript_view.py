@@ -5,7 +5,6 @@
 import html
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 
 if TYPE_CHECKING:
@@ -15,31 +14,50 @@ if TYPE_CHECKING:
 UNSURE, UNSUPPORTED = 0.5, 0.2
 FLAG_MESSAGES = {
     "no_speech": "No speech was heard in this recording, so there is no text.",
-    "length_limit": "The text was stopped at its length limit: it may be a loop that has no end.",
+    "length_limit": "The text was cut off at its length limit. It may repeat itself without end.",
     "low_agreement": "The sound does not support this text: the encoder heard something else. Do not rely on it.",
+    "other_script": "You asked for {asked}, but the model wrote {written}. Do not rely on this text.",
 }
+LANGUAGE_NAMES = {"en": "English", "zh": "Mandarin"}
+SCRIPT_NAMES = {"en": "Latin letters", "zh": "Chinese characters"}
 LEGEND = (
     '<p class="legend"><span class="word">sure</span> <span class="word unsure">unsure</span> '
     '<span class="word unsupported">not supported by the sound</span></p>'
 )
-# Media events do not bubble: they are caught on their way down. Frames, since `timeupdate` comes four times a second.
+# Hotwords that the page names one by one; of more it tells the number.
+MAX_NAMED = 20
+# Words follow the page's one player, that of the recording, as long as it plays the recording that they are of. Media
+# events do not bubble: they are caught on their way down. Frames, since `timeupdate` comes four times a second.
 PLAYER_SCRIPT = """
-const mark = (player) => {
-  const now = player.currentTime;
-  element.querySelectorAll('[data-start]').forEach((word) => {
+const words = () => element.querySelectorAll('[data-start]');
+const player = () => {
+  const path = element.querySelector('[data-recording]')?.dataset.recording;
+  const players = [...document.querySelectorAll('#recording audio')];
+  return path && players.find((audio) => decodeURIComponent(audio.currentSrc).endsWith(path));
+};
+const mark = () => {
+  const now = player()?.currentTime;
+  words().forEach((word) => {
     word.classList.toggle('spoken', word.dataset.start <= now && now < word.dataset.end);
   });
 };
-const follow = (player) => {
-  mark(player);
-  if (!player.paused && player.isConnected) requestAnimationFrame(() => follow(player));
+let frame = 0;
+const follow = () => {
+  cancelAnimationFrame(frame);
+  mark();
+  if (player() && !player().paused) frame = requestAnimationFrame(follow);
 };
-element.addEventListener('play', (event) => follow(event.target), true);
-element.addEventListener('seeked', (event) => mark(event.target), true);
+// "timeupdate" as well: the audio may play already when the words come.
+for (const name of ['play', 'seeked', 'timeupdate']) {
+  document.addEventListener(name, (event) => { if (event.target === player()) follow(); }, true);
+}
 const jump = (event) => {
   const word = event.target.closest('[data-start]');
-  const player = element.querySelector('audio');
-  if (word && player) { player.currentTime = word.dataset.start; player.play(); }
+  const audio = player();
+  if (!word || !audio) return;
+  if (word.classList.contains('spoken') && !audio.paused) { audio.pause(); return; }
+  audio.currentTime = word.dataset.start;
+  audio.play();
 };
 element.addEventListener('click', jump);
 element.addEventListener('keydown', (event) => { if (event.key === 'Enter') jump(event); });
@@ -47,21 +65,71 @@ element.addEventListener('keydown', (event) => { if (event.key === 'Enter') jump
 
 
 def transcript_html(result: dict[str, Any], path: str) -> str:
-    """Player, words and verdict of a transcribed recording.
+    """Words and verdict of a transcribed recording; the words follow its player.
 
     Args:
         result: From [`Recognizer.transcribe`].
         path: The recording, in Gradio's cache.
     """
-    flags = "".join(f'<p class="flag" role="alert">⚠ {FLAG_MESSAGES[flag]}</p>' for flag in result["flags"])
     words = "".join(map(_word, result["chunks"]))
-    text = f'<p class="words">{words}</p>{LEGEND}' if words else ""
-    facts = [f"{result['duration']:.1f} s of audio"]
+    text = f'<p class="words" lang="{_html_language(result)}">{words}</p>{LEGEND}' if words else ""
+    facts = [_language_fact(result)] if result["text"] else []
+    if result["hotwords"]:
+        facts.append(_hotword_fact(result))
     if result["text"]:
-        facts.insert(0, f"confidence <b>{100 * result['confidence']:.0f} %</b> (how far the sound supports the text)")
-    # Relative to the page: it works behind any proxy.
-    player = f'<audio controls preload="metadata" src="gradio_api/file={quote(path)}"></audio>'
-    return f'<div class="transcript">{flags}{player}{text}<p class="facts">{" · ".join(facts)}</p></div>'
+        facts.append(f"Confidence <b>{100 * result['confidence']:.0f} %</b>: how far the sound supports the text")
+    facts.append(f"{result['duration']:.1f} s of audio")
+    items = "".join(f"<li>{fact}</li>" for fact in facts)
+    flags = flags_html(result["flags"], result["language"], result["written_languages"])
+    return (
+        f'<div class="transcript" data-recording="{html.escape(path)}">{flags}{text}'
+        f'<ul class="facts">{items}</ul></div>'
+    )
+
+
+def flags_html(flags: list[str], language: str, written: list[str]) -> str:
+    """What a reader must know before the text.
+
+    Args:
+        flags: Of the text.
+        language: That was asked for, or "auto".
+        written: Languages that the text is written in.
+    """
+    names = {
+        "asked": LANGUAGE_NAMES.get(language, ""),
+        "written": " and ".join(SCRIPT_NAMES[code] for code in written),
+    }
+    return "".join(f'<p class="flag" role="alert">⚠ {FLAG_MESSAGES[flag].format(**names)}</p>' for flag in flags)
+
+
+def _html_language(result: dict[str, Any]) -> str:
+    return result["written_languages"][0] if len(result["written_languages"]) == 1 else ""
+
+
+def _language_fact(result: dict[str, Any]) -> str:
+    """The language that was asked for, or that the model decided on, as its text shows."""
+    asked, written = result["language"], result["written_languages"]
+    if asked in LANGUAGE_NAMES:
+        return f"Language: <b>{LANGUAGE_NAMES[asked]}</b>, as you asked"
+    if not written:
+        return "Language: the text does not show which one the model heard"
+    return f"Language: <b>{' and '.join(LANGUAGE_NAMES[code] for code in written)}</b>, as the model decided"
+
+
+def _hotword_fact(result: dict[str, Any]) -> str:
+    """Which hotwords were heard, and of those which the text does not have."""
+    count, found = len(result["hotwords"]), result["hotwords_found"]
+    if not found:
+        return f"Hotwords: none of your {count} was heard" if count > 1 else "Hotwords: yours was not heard"
+    text = result["text"].casefold()
+    unwritten = [word for word in found if word.casefold() not in text]
+    missed = f", heard but not written: {_named(unwritten)}" if unwritten else ""
+    return f"Hotwords found: {_named(found, 'b')} ({len(found)} of {count}){missed}"
+
+
+def _named(words: list[str], tag: str = "i") -> str:
+    shown = ", ".join(f"<{tag}>{html.escape(word)}</{tag}>" for word in words[:MAX_NAMED])
+    return f"{shown} and {len(words) - MAX_NAMED} more" if len(words) > MAX_NAMED else shown
 
 
 def _word(chunk: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from huggingface_hub import RepoCard
 
 
@@ -28,9 +29,17 @@ from entropy_asr.spaces.demo import page as demo_page  # noqa: E402
 from entropy_asr.spaces.demo.entropy_view import _verdict, explanation_html, spectrogram_png  # noqa: E402
 from entropy_asr.spaces.demo.live import LiveSessions  # noqa: E402
 from entropy_asr.spaces.demo.live_page import HEAR, LiveHandlers, to_mono  # noqa: E402
-from entropy_asr.spaces.demo.recognizer import DemoError, Recognizer  # noqa: E402
+from entropy_asr.spaces.demo.recognizer import (  # noqa: E402
+    DemoError,
+    Explanation,
+    Recognizer,
+    script_flags,
+    written_languages,
+)
+from entropy_asr.spaces.demo.report_view import read_report  # noqa: E402
 from entropy_asr.spaces.demo.settings import BUNDLED_CHECKPOINT, DemoSettings  # noqa: E402
-from entropy_asr.spaces.demo.transcript_view import live_html, transcript_html  # noqa: E402
+from entropy_asr.spaces.demo.transcript_view import flags_html, live_html, transcript_html  # noqa: E402
+from entropy_asr.trainers.ledger import UtteranceLedger, summarize_ledgers  # noqa: E402
 from entropy_asr.trainers.synthesis import Voice, synthesize  # noqa: E402
 
 
@@ -93,7 +102,7 @@ def test_transcript_words_make_the_text(recognizer, recording):
     assert result["text"] and "".join(chunk["text"] for chunk in result["chunks"]).strip() == result["text"]
     shown = transcript_html(result, recording)
     assert shown.count("data-start") == len(result["chunks"])
-    assert "seven%20digits.wav" in shown and f"{100 * result['confidence']:.0f} %" in shown
+    assert f'data-recording="{recording}"' in shown and f"{100 * result['confidence']:.0f} %" in shown
 
 
 def test_flags_are_visible(recognizer, tmp_path):
@@ -102,10 +111,60 @@ def test_flags_are_visible(recognizer, tmp_path):
     assert result["text"] == "" and "No speech was heard" in transcript_html(result, "silence.wav")
 
 
+@pytest.mark.parametrize(
+    ("text", "asked", "written", "flagged"),
+    [
+        ("hello there", "zh", ["en"], True),
+        ("hello there", "en", ["en"], False),
+        ("你好", "en", ["zh"], True),
+        ("hello 你好", "en", ["en", "zh"], True),
+        ("卡拉OK", "zh", ["en", "zh"], False),
+        ("hello", None, ["en"], False),
+        ("42", "zh", [], False),
+        ("", "zh", [], False),
+    ],
+)
+def test_a_text_in_another_script_than_asked_for_is_told(text, asked, written, flagged):
+    assert written_languages(text) == written
+    flags = script_flags(text, asked)
+    assert flags == (["other_script"] if flagged else [])
+    if flagged:
+        shown = flags_html(flags, asked, written)
+        assert ("asked for Mandarin" in shown) == (asked == "zh")
+        assert ("Latin letters" in shown) == ("en" in written) and ("Chinese characters" in shown) == ("zh" in written)
+
+
+def result_of(**facts) -> dict:
+    """A result as the page shows it."""
+    common = {"text": "ask kaldi", "chunks": [], "confidence": 0.9, "flags": [], "duration": 1.0, "language": "en"}
+    return {**common, "written_languages": ["en"], "hotwords": [], "hotwords_found": [], **facts}
+
+
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        ({"hotwords": ["a", "b", "c"]}, "none of your 3 was heard"),
+        ({"hotwords": ["Kaldi"], "hotwords_found": ["Kaldi"]}, "Hotwords found: <b>Kaldi</b> (1 of 1)</li>"),
+        (
+            {"hotwords": ["Kaldi", "k2", "<b>"], "hotwords_found": ["Kaldi", "<b>"]},
+            "<b>Kaldi</b>, <b>&lt;b&gt;</b> (2 of 3), heard but not written: <i>&lt;b&gt;</i>",
+        ),
+        ({}, "Language: <b>English</b>, as you asked"),
+        ({"language": "auto"}, "Language: <b>English</b>, as the model decided"),
+        ({"language": "auto", "written_languages": ["en", "zh"]}, "<b>English and Mandarin</b>, as the model decided"),
+    ],
+)
+def test_hotwords_and_language_that_were_heard_are_shown(facts, shown):
+    page = transcript_html(result_of(**facts), "a.wav")
+    assert shown in page and ("Hotwords" in page) == bool(facts.get("hotwords"))
+
+
 def test_hotwords_of_box_and_file_are_heard(recognizer, recording, tmp_path):
     (tmp_path / "words.txt").write_text("three\nfour\n", encoding="utf-8")
     result = recognizer.transcribe(recording, "en", "one, two;three", str(tmp_path / "words.txt"))
     assert result["hotwords"] == ["one", "two", "three", "four"]
+    assert result["hotwords_found"] and set(result["hotwords_found"]) <= set(result["hotwords"])
+    assert (result["language"], result["written_languages"]) == ("en", ["en"])
 
 
 def write(path: Path, content: bytes) -> str:
@@ -158,7 +217,7 @@ def test_ledger_and_picture_agree(recognizer, recording):
     for name in ("uniform", "llm_alone", "encoder_alone", "full"):
         assert f"{totals[name]:.1f} nats" in picture
     assert picture.count('class="bars"') == len(explanation.ledger.tokens)
-    svg = ElementTree.fromstring(re.search(r"<svg.*?</svg>", picture, re.DOTALL).group())
+    svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", picture, re.DOTALL).group())
     texts = ["".join(node.itertext()) for node in svg.iter() if node.tag.endswith("text")]
     assert {"Frequency (kHz)", "Entropy (nats)", "Time (s)"} <= set(texts)
     assert len(explanation.frame_entropies) == len(explanation.log_probs)
@@ -166,10 +225,49 @@ def test_ledger_and_picture_agree(recognizer, recording):
 
 
 def test_verdict_compares_with_the_better_guess():
-    assert "50 % of the language model's" in _verdict({"uniform": 100.0, "llm_alone": 60.0, "full": 30.0})
-    worse = _verdict({"uniform": 100.0, "llm_alone": 200.0, "full": 50.0})
-    assert "50 % of the uncertainty" in worse and "worse than one that knows nothing" in worse
-    assert "does not support it" in _verdict({"uniform": 119.6, "llm_alone": 221.0, "full": 129.1})
+    assert "50 % of the language model's" in _verdict({"uniform": 100.0, "llm_alone": 60.0, "full": 30.0}, False)
+    worse = _verdict({"uniform": 100.0, "llm_alone": 200.0, "full": 50.0}, True)
+    assert "50 % of the uncertainty" in worse and "a broken prior: it guesses this text worse than one that" in worse
+    assert "does not support it" in _verdict({"uniform": 119.6, "llm_alone": 221.0, "full": 129.1}, True)
+
+
+OWN_GUESS = "These figures are about the model's own guess"
+
+
+def explanation(left: dict[str, list[float]], confidence: float, **others) -> Explanation:
+    """An utterance of one frame and two tokens, of which each module leaves so many nats."""
+    ledger = UtteranceLedger(["a", "b"], 8.0, left["llm_alone"], left["encoder_alone"], left["full"], 2)
+    facts = {"language": "en", "text": "ab", "flags": [], "is_recognized": True, **others}
+    return Explanation(
+        waveform=np.zeros(1600, dtype=np.float32),
+        log_probs=torch.full((2, 4), 0.25).log(),
+        phonemes=[],
+        seconds_per_frame=0.04,
+        ledger=ledger,
+        confidence=confidence,
+        **facts,
+    )
+
+
+def test_figures_of_the_models_own_text_are_said_to_be_of_its_guess():
+    left = {"llm_alone": [7.0, 7.0], "encoder_alone": [4.0, 4.0], "full": [0.5, 0.5]}
+    doubtful = explanation_html(explanation(left, 0.1, flags=["low_agreement"]))
+    assert "takes away 93 %" in doubtful and f"{OWN_GUESS}, which the sound does not support" in doubtful
+    assert "Do not rely on it" in doubtful and "confidence 10 %" in doubtful
+    assert f"{OWN_GUESS}: they tell how sure it is of itself" in explanation_html(explanation(left, 0.9))
+    given = explanation_html(explanation(left, 0.1, flags=["low_agreement"], is_recognized=False))
+    assert OWN_GUESS not in given and "about the text that you gave, which the sound does not support" in given
+    assert "These figures" not in explanation_html(explanation(left, 0.9, is_recognized=False))
+
+
+def test_a_broken_prior_is_said_and_drawn_as_one():
+    left = {"llm_alone": [9.0, 9.0], "encoder_alone": [4.0, 4.0], "full": [0.5, 0.5]}
+    broken = explanation(left, 0.9)
+    assert broken.ledger.is_prior_broken and broken.ledger.to_dict()["is_prior_broken"]
+    assert 'class="bar llm_alone broken"' in explanation_html(broken) and "broken prior" in explanation_html(broken)
+    assert summarize_ledgers([broken.ledger])["is_prior_broken"]
+    whole = explanation({**left, "llm_alone": [7.0, 8.0]}, 0.9)
+    assert not whole.ledger.is_prior_broken and "broken" not in explanation_html(whole)
 
 
 def test_text_of_the_audio_is_less_surprising_than_another(recognizer, recording):
@@ -203,7 +301,7 @@ def test_clips_shorter_than_a_window_of_the_spectrogram_are_drawn(recognizer, tm
     explanation = recognizer.explain(str(tmp_path / "click.wav"), "en", "hello")
     assert len(explanation.frame_entropies) == 1 + (num_samples == 1600)
     picture = explanation_html(explanation)
-    ElementTree.fromstring(re.search(r"<svg.*?</svg>", picture, re.DOTALL).group())
+    ElementTree.fromstring(re.search(r"<svg.*</svg>", picture, re.DOTALL).group())
     assert "impossible: too few frames" in picture  # four phonemes in one or two frames
 
 
@@ -506,7 +604,7 @@ class SlowRecognizer:
 
     def transcribe(self, path: str, *others) -> dict:
         time.sleep(0.3)
-        return {"text": "hello", "chunks": [], "confidence": 1.0, "flags": [], "duration": 1.0}
+        return result_of(text="hello")
 
 
 def test_users_beyond_the_queue_are_told_and_the_others_answered(monkeypatch, recording):
@@ -532,6 +630,20 @@ def test_the_report_in_the_models_folder_is_shown_by_default(tmp_path):
     assert "entropy-asr report" in shown and "librispeech_subset-ledger" in shown
     assert DemoSettings(model=str(tmp_path)).report_folder is None
     assert DemoSettings(model=str(tmp_path), report="mine").report_folder == Path("mine")
+
+
+def test_a_report_is_read_data_set_by_data_set_with_plots_as_vectors_where_they_are(tmp_path):
+    for name in ("a-cka.png", "a-ledger.png", "a-ledger.svg", "b & c-ledger.png"):
+        (tmp_path / name).write_bytes(b"")
+    lines = ["# Report", "of all", "## a", "words", "![alike](a-cka.png)", "![who < knows](a-ledger.png)", "## b & c"]
+    (tmp_path / "report.md").write_text(
+        "\n".join([*lines, "![](b & c-ledger.png)", "![](gone.png)"]), encoding="utf-8"
+    )
+    general, first, second = read_report(tmp_path)
+    assert (general.title, general.text, first.title, first.text) == (None, "of all\n", "a", "words\n")
+    assert "a-ledger.svg" in first.plots_html(first=True) and "who &lt; knows" in first.plots_html(first=True)
+    assert "a-cka.png" in first.plots_html(first=False) and "ledger" not in first.plots_html(first=False)
+    assert "b%20%26%20c-ledger.png" in second.plots_html(first=True) and not second.plots_html(first=False)
 
 
 def test_live_streams_through_the_api_as_the_readme_has_it(monkeypatch, recognizer, digits, tmp_path):

@@ -10,9 +10,12 @@ import soundfile
 from entropy_asr.trainers.synthesis import SAMPLING_RATE, Voice, synthesize
 
 
+# Chosen among thousands of sentences and voices: the bundled checkpoint writes these texts, the last one only if it
+# listens for the hotword. Its Mandarin is from human voices alone, of which few of espeak-ng's remind it.
 CLIPS = {
-    "english": ("the old man went back to the house and sat down by the fire", Voice("en", "gmw/en-US", "f3")),
-    "mandarin": ("我们明天早上去学校看老师", Voice("zh", "sit/cmn", "f2")),
+    "english": ("i don't know what to do", Voice("en", "gmw/en-US", "f3", rate=150)),
+    "mandarin": ("一样大", Voice("zh", "sit/cmn", "Alicia", pitch=87, pitch_range=90, rate=180)),
+    "hotword": ("four six", Voice("en", "gmw/en", "m1", rate=130)),
 }
 
 
