@@ -21,6 +21,7 @@ from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig, EntropyASREncoderConfig
 from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor, EntropyASRFeatureStream
 from .hotwords_entropy_asr import HotwordIndex, HotwordMatch
+from .long_form_entropy_asr import join_texts
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRModel
 from .modeling_entropy_asr_encoder import EntropyASREncoder, EntropyASREncoderCache, EntropyASRForCTC
 from .pipeline_entropy_asr import EntropyASRPipeline, load_pipeline, register_pipeline
@@ -76,6 +77,7 @@ __all__ = [
     "StreamingTranscriber",
     "StreamingUpdate",
     "detect_speech",
+    "join_texts",
     "load_audio",
     "load_pipeline",
 ]

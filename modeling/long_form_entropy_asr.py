@@ -27,6 +27,8 @@ SEGMENT_SECONDS = 30.0
 MAX_BATCH_SIZE, MAX_BATCH_SECONDS = 8, 64.0
 # Scripts that put no space between words: kana, Chinese characters and their punctuation, full-width forms.
 _UNSPACED = (("\u3000", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\uff00", "\uffef"))
+# Punctuation of scripts of both kinds.
+_ANY_SCRIPT = "…—“”‘’·"
 
 
 def speech_segments(blocks: Iterable[np.ndarray], settings: EndpointSettings) -> Iterator[tuple[int, np.ndarray]]:
@@ -116,16 +118,23 @@ def _is_long(item: Any, limit: float) -> bool:
 
 def join_texts(texts: Iterable[str]) -> str:
     """Put segments' texts together, with a space between them unless both sides are of a script without spaces."""
-    joined = ""
-    for text in filter(None, texts):
-        if joined and not (_is_unspaced(joined[-1]) and _is_unspaced(text[0])):
-            joined += " "
-        joined += text
-    return joined
+    return "".join(with_spaces(texts))
 
 
-def _is_unspaced(character: str) -> bool:
-    return any(first <= character <= last for first, last in _UNSPACED)
+def with_spaces(texts: Iterable[str]) -> list[str]:
+    """Each text with the space that belongs between it and those before, so that they are joined as they are."""
+    spaced, last = [], ""
+    for text in texts:
+        needs_space = last and text and not (_is_unspaced(last, -1) and _is_unspaced(text, 0))
+        spaced.append(" " + text if needs_space else text)
+        last = text or last
+    return spaced
+
+
+def _is_unspaced(text: str, side: int) -> bool:
+    """Whether the first (`side` 0) or last (-1) character that is of a script is of one without spaces."""
+    of_script = text.strip(_ANY_SCRIPT) or " "
+    return any(first <= of_script[side] <= last for first, last in _UNSPACED)
 
 
 class LongFormTranscriber:
@@ -228,12 +237,22 @@ class LongFormTranscriber:
 
     def _merge(self, results: list[tuple[float, float, dict[str, Any]]]) -> dict[str, Any]:
         """One result of the segments': texts joined, times counted from the beginning of the item."""
-        merged: dict[str, Any] = {"text": join_texts(result["text"] for _, _, result in results)}
+        texts = with_spaces(result["text"] for *_, result in results)
+        merged: dict[str, Any] = {"text": "".join(texts)}
         if self.return_timestamps is True:
-            merged["chunks"] = [{**result, "timestamp": (start, end)} for start, end, result in results]
+            pairs = zip(texts, results, strict=True)
+            merged["chunks"] = [
+                {**result, "text": text, "timestamp": (start, end)} for text, (start, end, result) in pairs
+            ]
         elif self.return_timestamps or any("chunks" in result for *_, result in results):
-            chunks = [(start, chunk) for start, _, result in results for chunk in result["chunks"]]
-            merged["chunks"] = [_moved(chunk, start) for start, chunk in chunks]
+            merged["chunks"] = []
+            for text, (start, _, result) in zip(texts, results, strict=True):
+                chunks = [_moved(chunk, start) for chunk in result["chunks"]]
+                # Words joined are the text; phonemes are not.
+                if chunks and self.return_timestamps != "phoneme":
+                    space = text[: len(text) - len(result["text"])]
+                    chunks[0] = {**chunks[0], "text": space + chunks[0]["text"]}
+                merged["chunks"] += chunks
         return merged | (_merge_verdicts(results) if results else self.silent)
 
 
@@ -257,4 +276,4 @@ def _moved(chunk: dict[str, Any], seconds: float) -> dict[str, Any]:
     return {**chunk, "timestamp": (start, end)}
 
 
-__all__ = ["LongFormTranscriber", "batch_segments", "join_texts", "needs_segments", "speech_segments"]
+__all__ = ["LongFormTranscriber", "batch_segments", "join_texts", "needs_segments", "speech_segments", "with_spaces"]

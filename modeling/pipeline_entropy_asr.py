@@ -193,8 +193,8 @@ class EntropyASRPipeline(Pipeline):
             `{"text": str}` for one item; an iterator over them for generators, iterators and PyTorch data sets; a list
             of them for all other inputs of several.
             Audio without speech has the text `""`. With timestamps, `chunks` is a list of `{"text": str, "timestamp":
-            (start, end)}` in seconds; the words' texts joined are the text, and times are `None` where the text has
-            more phonemes than the audio has room for.
+            (start, end)}` in seconds; the texts of words or of segments, joined as they are, are the text. Times are
+            `None` where the text has more phonemes than the audio has room for.
 
         Raises:
             AudioError: an item that cannot be read or is longer than the model can take; the message names the item.
@@ -666,6 +666,9 @@ class EntropyASRPipeline(Pipeline):
             )
             chunk = {"text": piece.text, "timestamp": tuple(times)}
             chunks.append({**chunk, "confidence": piece.confidence} if with_confidence else chunk)
+        if unit == "word" and text and not chunks:  # nothing but punctuation; joined, the chunks are still the text
+            chunk = {"text": text, "timestamp": (0.0, round(row["seconds"], 3))}
+            chunks.append({**chunk, "confidence": None} if with_confidence else chunk)
         return chunks
 
 

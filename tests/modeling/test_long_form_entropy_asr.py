@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Long recordings: nothing is lost or said twice at seams, times are those of the recording, memory is bounded."""
 
+import re
+
 import numpy as np
 import pytest
 import soundfile
@@ -11,9 +13,16 @@ from small_models import build_model, small_config
 from entropy_asr.modeling import AudioError, load_audio
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.audio import audio_blocks, audio_duration
-from entropy_asr.modeling.long_form_entropy_asr import _merge_verdicts, batch_segments, join_texts, speech_segments
+from entropy_asr.modeling.long_form_entropy_asr import (
+    LongFormTranscriber,
+    _merge_verdicts,
+    batch_segments,
+    join_texts,
+    speech_segments,
+)
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
+from entropy_asr.trainers.subtitles import make_cues
 
 
 LIMIT = {"max_new_tokens": 12}
@@ -67,7 +76,8 @@ def test_every_sound_is_one_segment_with_its_own_times(pipe, recording, tmp_path
     bounds = [padded(samples, place) for place in places]
     assert [chunk["timestamp"] for chunk in result["chunks"]] == [(a / 16000, b / 16000) for a, b in bounds]
     alone = [pipe(samples[start:end], **LIMIT)["text"] for start, end in bounds]
-    assert [chunk["text"] for chunk in result["chunks"]] == alone
+    assert [chunk["text"].strip() for chunk in result["chunks"]] == alone
+    assert "".join(chunk["text"] for chunk in result["chunks"]) == result["text"]
     assert len(set(alone)) > 9
     assert result["text"] == join_texts(alone)
     assert pipe(samples, **LIMIT) == {"text": result["text"]}
@@ -233,10 +243,51 @@ def test_progress_is_shown_in_seconds(pipe, recording, capsys):
         (["你好", "world", "世界", "。"], "你好 world 世界。"),
         (["", "a", "", "b"], "a b"),
         ([], ""),
+        (["你好……", "“世界”", "——hello", "你"], "你好……“世界” ——hello 你"),
+        (["…", "a"], "… a"),
     ],
 )
 def test_texts_are_joined_as_they_are_written(texts, joined):
+    """Whatever the unit of the chunks, their texts are joined to the same text without another rule."""
     assert join_texts(texts) == joined
+    for unit, cut in ((True, None), ("word", lambda text: re.findall(r"\s*\S", text))):
+        run = LongFormTranscriber(iter, return_timestamps=unit)
+        results = [{"text": text} for text in texts]
+        for result in results:
+            if cut is not None:
+                result["chunks"] = [{"text": piece, "timestamp": (0.5, None)} for piece in cut(result["text"])]
+        merged = run._merge([(float(start), start + 1.0, result) for start, result in enumerate(results)])
+        assert merged["text"] == "".join(chunk["text"] for chunk in merged["chunks"]) == joined
+
+
+def test_phonemes_are_no_text_that_needs_spaces():
+    run = LongFormTranscriber(iter, return_timestamps="phoneme")
+    result = {"text": "a", "chunks": [{"text": "ə", "timestamp": (0.0, 0.1)}]}
+    assert [chunk["text"] for chunk in run._merge([(0.0, 1.0, result), (2.0, 3.0, result)])["chunks"]] == ["ə", "ə"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "joined"),
+    [
+        (["no luck", "and grinned."], "no luck and grinned."),
+        (["你好。", "世界"], "你好。世界"),
+        (["你好", "hello there", "世界"], "你好 hello there 世界"),
+        (["one", "", "...", "two"], "one ... two"),
+    ],
+)
+@pytest.mark.parametrize("unit", ["word", True])
+def test_words_of_a_recording_joined_are_its_text_and_subtitles(pipe, recording, monkeypatch, texts, joined, unit):
+    """Through the pipeline's own alignment: what subtitles, pages and downloads put together."""
+    pytest.importorskip("phonemizer")
+    given = iter(texts * 9)
+    monkeypatch.setattr(type(pipe.processor), "decode", lambda self, *args, **kwargs: next(given))
+    samples = recording[0].copy()
+    samples[recording[1][len(texts) - 1][1] :] = 0  # as many sounds as texts
+    result = pipe(samples, return_timestamps=unit, **LIMIT)
+    assert result["text"] == joined == "".join(chunk["text"] for chunk in result["chunks"])
+    cues = make_cues(result["chunks"], len(recording[0]) / 16000)
+    assert "".join(cue.text for cue in cues).replace("\n", "").replace(" ", "") == joined.replace(" ", "")
+    assert not any("luckand" in cue.text for cue in cues)
 
 
 def test_durations_need_no_decoding(tmp_path):

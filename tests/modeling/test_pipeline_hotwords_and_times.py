@@ -159,8 +159,7 @@ def test_words_have_times_in_order_inside_the_audio(pipe, waveforms, monkeypatch
     times = [time for chunk in result["chunks"] for time in chunk["timestamp"]]
     assert times == sorted(times)
     assert all(0 <= time <= len(waveforms[0]) / 16000 for time in times)
-    if result["chunks"]:
-        assert "".join(chunk["text"] for chunk in result["chunks"]) == text
+    assert "".join(chunk["text"] for chunk in result["chunks"]) == text
     assert all(chunk["confidence"] is None or 0 <= chunk["confidence"] <= 1 for chunk in result["chunks"])
     assert 0 <= result["confidence"] <= 1
 
