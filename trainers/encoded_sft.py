@@ -279,7 +279,7 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
 
 def _prepare_rows(settings: SimpleNamespace, model: EntropyASRForConditionalGeneration, processor) -> EncodedRows:
     data = settings.data
-    rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc)
+    rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
     collator = FeatureCollator(processor.feature_extractor, data.augmenter(settings.augmentation))
     name = fingerprint([_without_text(data), asdict(settings.augmentation), encoder_fingerprint(model)])[:16]
     speech = encoded_or_loaded(

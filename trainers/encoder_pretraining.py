@@ -25,7 +25,7 @@ from .base import SpeechArguments, SpeechTrainerMixin
 from .collation import CTCCollator
 from .consistency import cr_ctc_loss
 from .drift import DriftMonitor
-from .rows import add_beside
+from .rows import add_beside, without_bad_rows
 from .settings import read_sections, typed
 from .sources import NON_SPEECH, SpeechDataset
 from .stage import DataSection, run_trainer, start_stage, write_record
@@ -225,28 +225,33 @@ def configure_collator(collator: CTCCollator, model: EntropyASRForCTC, args: Enc
 
 
 def add_phoneme_ids(
-    rows: Dataset | IterableDataset, tokenizer: EntropyASRPhonemeTokenizer, num_proc: int = 1
+    rows: Dataset | IterableDataset,
+    tokenizer: EntropyASRPhonemeTokenizer,
+    num_proc: int = 1,
+    bad_rows: str | None = None,
 ) -> Dataset | IterableDataset:
     """Adds the CTC labels `phoneme_ids` of each row's text, found in `num_proc` processes; streams lazily.
 
+    Args:
+        rows: Rows with `text` and `language`.
+        tokenizer: Gives the phonemes.
+        num_proc: Number of processes.
+        bad_rows: "skip" leaves rows out whose text is in a script without phonemes, with one warning; "refuse" or None
+            raises. Of a stream they get no labels (`None`), and are left out by name where rows are read.
+
     Raises:
-        ValueError: a text is in a script without phonemes; the message names row and script. Such a row of a stream
-            has no labels (`None`) and is left out by name where rows are read.
+        ValueError: There are such rows; the message names row, file, characters and script.
     """
 
-    def check(texts, numbers):
-        for text, number in zip(texts, numbers, strict=True):
-            if problem := explain_unreadable(text):
-                raise ValueError(f"Row {number}, {text!r}: {problem}.")
-
-    def phonemize(batch, numbers=None):
-        check(batch["text"], numbers or range(len(batch["text"])))
+    def phonemize(batch):
         languages = [None if language == NON_SPEECH else language for language in batch["language"]]
         phonemes = tokenizer.phonemize_batch(batch["text"], languages)
         return {"phoneme_ids": [tokenizer.convert_tokens_to_ids(row) for row in phonemes]}
 
     def phonemize_row(row):
         try:
+            if explain_unreadable(row["text"]):
+                return {"phoneme_ids": None}
             return {"phoneme_ids": phonemize({name: [row[name]] for name in ("text", "language")})["phoneme_ids"][0]}
         except (TypeError, ValueError):
             return {"phoneme_ids": None}  # the row will be left out by name: a stream must not end with it
@@ -254,11 +259,11 @@ def add_phoneme_ids(
     if is_stream(rows):
         features = Features({**rows.features, "phoneme_ids": List(Value("int64"))})
         return rows.map(phonemize_row, features=features)
+    rows = without_bad_rows(rows, [explain_unreadable(text) for text in rows["text"][:]], "phonemes", bad_rows)
     texts = rows.select_columns(["text", "language"])
     labels = texts.map(
         phonemize,
         batched=True,
-        with_indices=True,
         batch_size=1000,
         remove_columns=texts.column_names,
         num_proc=num_proc if num_proc > 1 else None,
@@ -360,9 +365,10 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
 
     tokenizer = EntropyASRPhonemeTokenizer()
     with args.main_process_first(desc="data"):
-        rows = add_phoneme_ids(data.train_rows(), tokenizer, data.num_proc)
+        rows = add_phoneme_ids(data.train_rows(), tokenizer, data.num_proc, data.bad_rows)
         eval_rows = data.eval_rows()
-        eval_rows = None if eval_rows is None else add_phoneme_ids(eval_rows, tokenizer, data.num_proc)
+        if eval_rows is not None:
+            eval_rows = add_phoneme_ids(eval_rows, tokenizer, data.num_proc, data.bad_rows)
         augmenter = data.augmenter(settings.augmentation)
     extractor = settings.model.build_feature_extractor(rows)
     trainer = EncoderPretrainingTrainer(

@@ -110,10 +110,10 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
 
     processor = EntropyASRProcessor.from_pretrained(path)
     with settings.training.main_process_first(desc="data"):
-        rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc)
+        rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
         eval_rows = data.eval_rows()
         if eval_rows is not None:
-            eval_rows = add_phoneme_ids(eval_rows, processor.phoneme_tokenizer, data.num_proc)
+            eval_rows = add_phoneme_ids(eval_rows, processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
         augmenter = data.augmenter(settings.augmentation)
     trainer = PhonemeHeadTrainer(
         phoneme_model(settings.model.build()),

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Value
 
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import explain_unreadable
 
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def row_problem(row: dict[str, Any]) -> str | None:
     if not isinstance(duration, (int, float)) or not 0 < duration < math.inf:
         return f"its duration is {duration}"
     if "phoneme_ids" in row and row["phoneme_ids"] is None:
-        return "it has no phoneme_ids"
+        return explain_unreadable(text) or "it has no phoneme_ids"
     return None
 
 

@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Stage 1: the CTC loss and its gradient, labels, the phoneme error rate, where the model and features come from."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from entropy_asr.trainers.encoder_pretraining import (
     collapse,
     measure_cmvn,
 )
+from entropy_asr.trainers.rows import row_problem
 from entropy_asr.trainers.sources import SpeechDataset
 
 
@@ -98,16 +101,16 @@ def test_labels_are_phonemes_and_none_for_rows_without_speech(rows, tokenizer):
     assert in_two_processes["phoneme_ids"][:] == rows["phoneme_ids"][:]
 
 
-def test_text_without_phonemes_is_refused_by_row_and_script(rows, tokenizer):
-    rows = (
-        rows.remove_columns("phoneme_ids")
-        .select([0, 1])
-        .map(lambda _, i: {"text": ["hello", "в Москве"][i]}, with_indices=True)
-    )
-    with pytest.raises(ValueError, match=r"Row 1, 'в Москве': 'в' \(Cyrillic\), 'Москве' \(Cyrillic\) cannot be read"):
+def test_text_without_phonemes_is_refused_by_row_and_script(rows, tokenizer, caplog):
+    rows = rows.remove_columns("phoneme_ids").select([0, 1])
+    rows = rows.map(lambda _, number: {"text": ["hello", "в Москве"][number]}, with_indices=True)
+    named = "1 of 2 rows cannot be used: row 1: 'в' (Cyrillic), 'Москве' (Cyrillic) cannot be read"
+    with pytest.raises(ValueError, match=re.escape(named)):
         add_phoneme_ids(rows, tokenizer)
-    labels = [row["phoneme_ids"] for row in add_phoneme_ids(rows.to_iterable_dataset(), tokenizer)]
-    assert labels[0] and labels[1] is None
+    assert add_phoneme_ids(rows, tokenizer, bad_rows="skip")["text"][:] == ["hello"] and named in caplog.text
+    streamed = list(add_phoneme_ids(rows.to_iterable_dataset(), tokenizer))
+    assert streamed[0]["phoneme_ids"] and row_problem(streamed[0]) is None
+    assert streamed[1]["phoneme_ids"] is None and "(Cyrillic) cannot be read" in row_problem(streamed[1])
 
 
 def test_evaluation_reports_the_phoneme_error_rate_of_greedy_decoding(rows, tmp_path):
