@@ -13,6 +13,7 @@
 # limitations under the License.
 """The full model: speech encoder, adaptor and language model, with the phoneme CTC head beside them."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +29,10 @@ from transformers.modeling_outputs import (
     ModelOutput,
 )
 from transformers.modeling_utils import PreTrainedModel
-from transformers.processing_utils import Unpack
+from transformers.processing_utils import ProcessorMixin, Unpack
 from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
 
+from .adapters_entropy_asr import adapter_base, merge_adapters
 from .configuration_entropy_asr import EntropyASRConfig
 from .generation_entropy_asr import TranscriptGenerationMixin
 from .modeling_entropy_asr_encoder import (
@@ -42,6 +44,10 @@ from .modeling_entropy_asr_encoder import (
     load_speech_model,
 )
 from .streaming_cache_entropy_asr import CACHE
+
+
+# A folder in which transformers' own search finds no adapters: they are merged here.
+NO_ADAPTERS = "no-adapters"
 
 
 class EntropyASRAdaptor(nn.Module):
@@ -237,6 +243,9 @@ class EntropyASRSpeechOutput(ModelOutput):
 class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGenerationMixin):
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}
+    # Processor that is saved beside the model. Trainers set it to theirs: adapters merged after training
+    # (`trainer.model.merge_and_unload().save_pretrained(folder)`) leave no other place for it.
+    processor: ProcessorMixin | None = None
 
     def __init__(self, config: EntropyASRConfig):
         super().__init__(config)
@@ -247,13 +256,38 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, output_loading_info: bool = False, **kwargs):
-        """As in transformers; a phoneme head whose weights the checkpoint lacks is known to be untrained."""
-        model, info = super().from_pretrained(
-            pretrained_model_name_or_path, *model_args, output_loading_info=True, **kwargs
-        )
+        """As in transformers; a phoneme head whose weights the checkpoint lacks is known to be untrained.
+
+        A folder of adapters (PEFT) gives the model that they were trained on with the adapters merged into it. To go
+        on training them: `PeftModel.from_pretrained(model, folder, is_trainable=True)` with that model.
+
+        Raises:
+            OSError: no such model, or not the one that adapters were trained on.
+            ImportError: adapters without peft.
+        """
+        base, adapters, kwargs = _find_adapters(pretrained_model_name_or_path, kwargs)
+        try:
+            load = super().from_pretrained if adapters is None or base == adapters else cls.from_pretrained
+            model, info = load(base, *model_args, output_loading_info=True, **kwargs)
+        except OSError as error:
+            if adapters is None or os.path.isdir(base):
+                raise
+            raise OSError(
+                f"{adapters} holds adapters for the model {base}, which is not there: bring it back, or write where "
+                f"it is now into adapter_config.json as `base_model_name_or_path` ({error})"
+            ) from error
         if any(name.startswith("phoneme_head.") for name in info["missing_keys"]):
             model.config.phoneme_head_trained = False
+        if adapters is not None:
+            model = merge_adapters(model, adapters)
         return (model, info) if output_loading_info else model
+
+    def save_pretrained(self, save_directory, is_main_process: bool = True, **kwargs):
+        """As in transformers, with the processor where the model knows one: what is saved can be loaded and used."""
+        super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
+        if self.processor is not None and is_main_process:
+            names = ("push_to_hub", "repo_id", "token", "revision", "private", "commit_message")
+            self.processor.save_pretrained(save_directory, **{n: kwargs[n] for n in names if n in kwargs})
 
     @classmethod
     def from_components(
@@ -436,6 +470,28 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
             attentions=outputs.attentions,
             audio_hidden_states=outputs.audio_hidden_states,
         )
+
+
+def _find_adapters(path, kwargs: dict[str, Any]) -> tuple[Any, str | None, dict[str, Any]]:
+    """Model to load, adapters to put into it (None: no adapters), and arguments with which only the model is loaded.
+
+    Auto classes have resolved adapters already and name them in an argument.
+    """
+    kwargs = dict(kwargs)
+    adapter_kwargs = dict(kwargs.pop("adapter_kwargs", None) or {})
+    adapters = adapter_kwargs.pop("_adapter_model_path", None)
+    if adapters is not None:
+        return path, os.fspath(adapters), {**kwargs, "adapter_kwargs": {**adapter_kwargs, "subfolder": NO_ADAPTERS}}
+    if path is None or not isinstance(path, (str, os.PathLike)):
+        return path, None, kwargs
+    names = ("revision", "token", "cache_dir", "local_files_only")
+    hub_kwargs = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
+    base = adapter_base(path, **hub_kwargs)
+    if base is None:
+        return path, None, {**kwargs, **({"adapter_kwargs": adapter_kwargs} if adapter_kwargs else {})}
+    # The revision is that of the adapters.
+    kwargs.pop("revision", None)
+    return base, os.fspath(path), {**kwargs, "adapter_kwargs": {"subfolder": NO_ADAPTERS}}
 
 
 def _part_of_model(config: PreTrainedConfig) -> dict[str, Any]:

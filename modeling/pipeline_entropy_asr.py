@@ -38,6 +38,7 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from .adapters_entropy_asr import adapter_base
 from .alignment_entropy_asr import align_text_phonemes, align_words
 from .audio import AudioError, load_audio
 from .generation_entropy_asr import RowEndProcessor, RowLengthCriteria, check_encoder_token_settings, rows_at_bound
@@ -779,7 +780,7 @@ def load_pipeline(
     """Load a pipeline with this package's own classes: no remote code.
 
     Args:
-        model: Folder or Hub id.
+        model: Folder or Hub id, also of adapters (PEFT), which are merged into the model they were trained on.
         device: "cpu", "cuda", "cuda:1", ...; a GPU if there is one by default.
         dtype: Of the weights: "float32", "bfloat16" or "float16". By default the checkpoint's, but float32 on a CPU:
             there bfloat16 takes half the memory and more time (`tiny`: up to a quarter, with bfloat16 instructions).
@@ -788,9 +789,7 @@ def load_pipeline(
         OSError: no such folder or model.
         ValueError: a model of another type.
     """
-    model_type = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
-    if model_type != MODEL_TYPE:
-        raise ValueError(f"{model} holds a model of type `{model_type}`, not `{MODEL_TYPE}`.")
+    _check_type(model)
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     device = torch.device(device)
@@ -799,6 +798,18 @@ def load_pipeline(
     loaded = EntropyASRForConditionalGeneration.from_pretrained(model, dtype=dtype)
     processor = EntropyASRProcessor.from_pretrained(model)
     return EntropyASRPipeline(model=loaded.eval(), processor=processor, device=device)
+
+
+def _check_type(model: str | os.PathLike) -> None:
+    """Refuse models of another type, also those that adapters stand on."""
+    base = adapter_base(model)
+    if base is not None and base != os.fspath(model):
+        if os.path.isdir(base):  # otherwise loading says what is missing
+            _check_type(base)
+        return
+    model_type = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
+    if model_type != MODEL_TYPE:
+        raise ValueError(f"{model} holds a model of type `{model_type}`, not `{MODEL_TYPE}`.")
 
 
 def _silent_result(postprocess_params: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@
 """Processor: from audio (and a request) to the model's inputs, and from its output back to text."""
 
 import math
+import os
 import unicodedata
 from functools import cached_property
 from numbers import Real
@@ -25,8 +26,9 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from transformers.utils import auto_docstring
+from transformers.utils import PROCESSOR_NAME, auto_docstring
 
+from .adapters_entropy_asr import adapter_base
 from .alignment_entropy_asr import greedy_phonemes
 from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, output_length
@@ -146,6 +148,16 @@ class EntropyASRProcessor(ProcessorMixin):
                 f"{config.audio_token_id}: build the model after `EntropyASRProcessor.prepare_tokenizer(tokenizer)`."
             )
         return processor
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """As in transformers; of adapters that were saved without a processor, that of the model they stand on."""
+        path = pretrained_model_name_or_path
+        if os.path.isdir(path) and not os.path.isfile(os.path.join(path, PROCESSOR_NAME)):
+            base = adapter_base(path)
+            if base not in (None, os.fspath(path)):
+                return cls.from_pretrained(base, **kwargs)
+        return super().from_pretrained(path, **kwargs)
 
     @property
     def sampling_rate(self) -> int:

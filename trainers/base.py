@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What all speech stages share: duration-limited batches, throughput logs, frozen modules that stay frozen."""
 
+import os
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -142,6 +143,7 @@ class SpeechTrainerMixin:
         for name, module in frozen.items():
             if any(parameter.requires_grad for parameter in module.parameters()):
                 raise ValueError(f"freeze: {name!r} is frozen, but adapters were put into it.")
+        _locate_base_model(self.model)
         if self.is_fsdp_enabled:
             mark_as_sharded(self.accelerator.unwrap_model(self.model))
         if args.bf16 and args.device.type == "cpu":
@@ -385,6 +387,13 @@ def _sources_and_languages(trainer: SpeechTrainerMixin) -> tuple[set[str], set[s
         return set(trainer.train_dataset["source"][:]), set(trainer.train_dataset["language"][:])
     sampler = trainer._stream_sampler
     return (set(), set()) if sampler is None else (sampler.sources, sampler.languages)
+
+
+def _locate_base_model(model: nn.Module) -> None:
+    """Let adapters name the model that they stand on so that it is found from any working directory."""
+    for config in getattr(model, "peft_config", {}).values():
+        if config.base_model_name_or_path and os.path.isdir(config.base_model_name_or_path):
+            config.base_model_name_or_path = os.path.abspath(config.base_model_name_or_path)
 
 
 def freeze_modules(model: nn.Module, names: list[str]) -> dict[str, nn.Module]:

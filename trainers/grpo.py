@@ -270,6 +270,7 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
         self.data_collator = ContextCollator(
             processing_class.feature_extractor, processor=processing_class, generates=True
         )
+        model.processor = processing_class
         silence_dropout(model)
         self._speech = {"policy": SharedSpeech(model.model, processing_class)}
         self.ref_model = None if reference is None else self._prepare_reference(reference)

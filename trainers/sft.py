@@ -117,6 +117,7 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
         super().__init__(model, args, processing_class=processing_class, data_collator=collator, **kwargs)
         inner = self.accelerator.unwrap_model(self.model)
         inner = inner.get_base_model() if isinstance(inner, PeftModel) else inner
+        inner.processor = processing_class
         score_labels_only(inner)
         self._share_prompts(inner.model.language_model)
 
