@@ -53,6 +53,11 @@ The figures above are all that was measured: on other recordings, speakers, topi
 | --- | --- | --- |
 {sources}
 """
+# File of the code that saved checkpoints carry, and what the examples say where it is there and where it is not.
+CODE = "modeling_entropy_asr.py"
+BRINGS_CODE = "Where only transformers is installed, the checkpoint brings its code:"
+LACKS_CODE = """With the package entropy-asr, whose code this folder leaves out (on the Hub, where
+`entropy-asr publish` adds it, `trust_remote_code=True` stands for the import):"""
 SOURCE_KEYS = {"title", "licence", "attribution"}
 # What its test split is: optional.
 TEST = "test"
@@ -61,17 +66,23 @@ LANGUAGE_NAMES = {"en": "English", "zh": "Mandarin"}
 MOSTLY_WRONG = 0.5
 
 
-def write_model_card(directory: Path) -> Path:
+def is_recipes_checkpoint(directory: Path) -> bool:
+    """Whether the results in a folder are those of a recipe, which also tell how its checkpoint was trained."""
+    path = directory / "results.json"
+    return path.is_file() and {"training", "data", "command"} <= set(_read(path))
+
+
+def write_model_card(directory: Path, licence: str | None = None) -> Path:
     """Write `README.md` from the files in a checkpoint's folder; see [`model_card`].
 
     Returns:
         The card.
     """
-    ModelCard(model_card(directory)).save(directory / "README.md")
+    ModelCard(model_card(directory, licence=licence)).save(directory / "README.md")
     return directory / "README.md"
 
 
-def model_card(directory: Path, address: str | None = None) -> str:
+def model_card(directory: Path, address: str | None = None, licence: str | None = None) -> str:
     """The card of a checkpoint, from the files in its folder.
 
     Args:
@@ -79,6 +90,7 @@ def model_card(directory: Path, address: str | None = None) -> str:
             `config.json` for the architecture; `report/report.json` (of `entropy-asr report`) for the entropy
             allocation, with its plots; `data_sources.yaml` for data that this package does not know.
         address: Id on the Hub that the examples load. None: the checkpoint's name, which stands for its folder.
+        licence: The Hub's name of its licence; by default the one that suits the data.
 
     Raises:
         FileNotFoundError: no `results.json`.
@@ -92,16 +104,16 @@ def model_card(directory: Path, address: str | None = None) -> str:
         raise KeyError(f"data_sources.yaml says nothing about {', '.join(missing)}")
     stages = report["training"]
     return CARD.format(
-        header=_header(report, known),
+        header=_header(report, known, licence),
         name=report["name"],
         languages=" and ".join(LANGUAGE_NAMES.get(code, code) for code in report["languages"]),
         parameters=report["parameters"] / 1e6,
-        verdict=_verdict(report["results"], known),
+        verdict=verdict(report["results"], known),
         dtype=report["dtype"],
         compute_dtype=report["compute_dtype"],
         architecture=_architecture(directory / "config.json"),
-        usage=_usage(report, directory / "config.json", address),
-        results=_results_table(report["results"], known),
+        usage=usage_section(report, directory, address),
+        results=results_table(report["results"], known),
         allocation=_allocation(directory),
         command=report["command"],
         earlier=_earlier(report.get("started_from")),
@@ -149,7 +161,7 @@ def _sources(report: dict[str, Any], known: dict[str, dict[str, str]]) -> list[d
     return [known[name] for name in report["data"]] + [{**unknown, **known}[name] for name in bases]
 
 
-def _header(report: dict[str, Any], known: dict[str, dict[str, str]]) -> str:
+def _header(report: dict[str, Any], known: dict[str, dict[str, str]], licence: str | None) -> str:
     measured = [
         EvalResult(
             task_type="automatic-speech-recognition",
@@ -165,7 +177,7 @@ def _header(report: dict[str, Any], known: dict[str, dict[str, str]]) -> str:
     ]
     data = ModelCardData(
         language=report["languages"],
-        license=_licence([source["licence"] for source in _sources(report, known)]),
+        license=licence or _licence([source["licence"] for source in _sources(report, known)]),
         base_model=report.get("base_models") or None,
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
@@ -189,13 +201,30 @@ def _licence(licences: list[str]) -> str:
     return "cc-by-4.0" if attribution else "apache-2.0"
 
 
-def _usage(report: dict[str, Any], config: Path, address: str | None) -> str:
-    """Examples; of streaming only where the encoder is this project's, whose masks allow it."""
+def usage_section(report: dict[str, Any], directory: Path, address: str | None = None) -> str:
+    """Examples; of streaming only where the encoder is this project's, whose masks allow it.
+
+    Args:
+        report: `name` and `languages` of the model.
+        directory: Folder of the checkpoint. Where its code is not in it, as in this package, which is the code, the
+            examples import the package.
+        address: As in [`model_card`].
+    """
     name, language = address or report["name"], (report["languages"] or ["en"])[0]
+    config = directory / "config.json"
     streams = config.is_file() and _read(config)["audio_config"]["model_type"] == "entropy_asr_encoder"
     streaming = _template("usage_streaming.md").format(name=name, language=language) if streams else ""
     stands_for = "" if address else f"`{name}` stands for this folder, or for its id on the Hub.\n\n"
-    return _template("usage.md").format(name=name, language=language, streaming=streaming, stands_for=stands_for)
+    brings_code = address is not None or (directory / CODE).is_file()
+    return _template("usage.md").format(
+        name=name,
+        language=language,
+        streaming=streaming,
+        stands_for=stands_for,
+        code=BRINGS_CODE if brings_code else LACKS_CODE,
+        first="" if brings_code else "import entropy_asr.modeling  # registers the classes\n",
+        trust=", trust_remote_code=True" if brings_code else "",
+    )
 
 
 def _architecture(path: Path) -> str:
@@ -219,7 +248,7 @@ def _title(name: str, known: dict[str, dict[str, str]]) -> str:
     return known.get(name, {}).get("title", name)
 
 
-def _verdict(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
+def verdict(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
     """A line for those who read no tables: where most of the text is wrong; "" where that is nowhere."""
     wrong = [
         _title(name, known)
@@ -232,7 +261,7 @@ def _verdict(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]
     return f"\n**Most of what it writes is wrong on {where}**: it shows how the parts work, not what they can.\n"
 
 
-def _results_table(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
+def results_table(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
     lines = ["| test set | utterances | WER % | CER % | non-empty % |", "| --- | --- | --- | --- | --- |"]
     for name, score in results.items():
         rates = (score["wer"], score["cer"], score["nonempty_share"])

@@ -99,6 +99,12 @@ class AttentionPretrainingTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin
         kwargs.setdefault("processing_class", data_collator.tokenizer)
         super().__init__(model, args, data_collator=data_collator, **kwargs)
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As in `Trainer`, with the encoder's feature extractor."""
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            self.data_collator.feature_extractor.save_pretrained(output_dir or self.args.output_dir)
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Cross-entropy per character of the optimizer step."""
         labels = inputs.pop("labels")

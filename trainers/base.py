@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput, seed_worker
 
+from entropy_asr.hub_cards.trained_card import HUB_ID
+
 from .batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
 from .muon import build_muon
 from .settings import check_types
@@ -26,6 +28,7 @@ from .sharding import mark_as_sharded
 from .sources import SpeechDataset, trainer_rows
 from .stage_records import is_evaluation
 from .streaming import StreamBatchSampler, StreamedRows, check_stream_arguments, is_stream
+from .training_record import training_record, write_training_record
 
 
 # Arguments of transformers that nothing here would honour, and the values that they must keep.
@@ -341,52 +344,58 @@ class SpeechTrainerMixin:
         Trainer.log(self, logs)
         self.control.should_log = should_log
 
-    def create_model_card(self, model_name: str | None = None, **kwargs) -> None:
+    def create_model_card(self, model_name: str | None = None, license: str | None = None, **kwargs) -> None:
         """Short card beside the checkpoints, in place of the text generation card of TRL.
 
         Args:
             model_name: Heading; by default the name of the trainer's folder.
+            license: The Hub's name of a licence; by default that of the model it started from, where it is known.
             **kwargs: Further arguments of the cards of transformers and TRL; not used.
         """
         if self.is_world_process_zero():
-            card = model_card(self, model_name or Path(self.args.output_dir).name)
+            card = model_card(self, model_name or Path(self.args.output_dir).name, license)
             Path(self.args.output_dir).mkdir(parents=True, exist_ok=True)
             (Path(self.args.output_dir) / "README.md").write_text(card, encoding="utf-8")
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As in `Trainer`, with a card and the record that `entropy-asr card` reads."""
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            write_training_record(self, folder)
+            # In the place of PEFT's, which names a folder of this machine.
+            (folder / "README.md").write_text(model_card(self, folder.resolve().name), encoding="utf-8")
 
-def model_card(trainer: SpeechTrainerMixin, model_name: str) -> str:
-    """Markdown card of a model in training: what it is, the data it hears, its last evaluation."""
-    sources, languages = _sources_and_languages(trainer)
+
+def model_card(trainer: SpeechTrainerMixin, model_name: str, licence: str | None = None) -> str:
+    """Markdown card of a model in training: what it is, the data it hears, its last evaluation.
+
+    Args:
+        trainer: Its trainer.
+        model_name: Heading.
+        licence: The Hub's name of a licence; by default that of the model it started from, where it is known.
+    """
+    record = training_record(trainer)
+    base = record["base_model"]
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
         tags=list(trainer._tag_names),
-        language=sorted(languages & {"en", "zh"}),
+        language=record["languages"] or None,
+        license=licence or record["license"],
+        base_model=base if HUB_ID.fullmatch(base) else None,
     )
     evaluations = [entry for entry in trainer.state.log_history if is_evaluation(entry)]
-    metrics = {
-        name.removeprefix("eval_"): value
-        for name, value in (evaluations[-1] if evaluations else {}).items()
-        if name.startswith("eval_") and not name.endswith(("_runtime", "_per_second"))
-    }
-    lines = [f"| {name} | {value:.4g} |" for name, value in metrics.items()]
+    lines = [f"| {name} | {value:.4g} |" for name, value in record["development"].items()]
     table = ["", f"At step {evaluations[-1]['step']}:", "", "| metric | value |", "|---|---|", *lines] if lines else []
     body = [
         f"# {model_name}",
         "",
         f"Checkpoints of `{type(trainer).__name__}` of entropy-asr, the last one of step {trainer.state.global_step}.",
-        f"Trained on: {', '.join(sorted(sources))}.",
+        f"Trained on: {', '.join(record['data'])}.",
         *table,
     ]
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(body) + "\n"
-
-
-def _sources_and_languages(trainer: SpeechTrainerMixin) -> tuple[set[str], set[str]]:
-    """Those of the rows, of a stream as far as it was read."""
-    if not is_stream(trainer.train_dataset):
-        return set(trainer.train_dataset["source"][:]), set(trainer.train_dataset["language"][:])
-    sampler = trainer._stream_sampler
-    return (set(), set()) if sampler is None else (sampler.sources, sampler.languages)
 
 
 def _locate_base_model(model: nn.Module) -> None:

@@ -1,38 +1,58 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`entropy-asr card FOLDER`: the card of a checkpoint or of a synthetic data set, from the results files in it."""
+"""`entropy-asr card FOLDER`: the card of a checkpoint or of a synthetic data set, from the files in it."""
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
 from entropy_asr.hub_cards.dataset_card import RECORD, write_dataset_card
-from entropy_asr.hub_cards.model_card import write_model_card
+from entropy_asr.hub_cards.model_card import is_recipes_checkpoint, write_model_card
+from entropy_asr.hub_cards.trained_card import ADAPTERS, UNKNOWN_LICENCE, licence_of, write_trained_card
 
 
 def run(args: argparse.Namespace) -> int:
     """Write `README.md` into the folder.
 
     Args:
-        args: `folder`; `report`: folder of `entropy-asr report`, which is copied into a checkpoint's folder.
+        args: `folder`; `report`: folder of `entropy-asr report`, which is copied into a checkpoint's folder;
+            `license`: the Hub's name of the licence, by default what is known.
 
     Raises:
-        ValueError: the folder has no results, or they cannot be made a card of.
+        ValueError: the folder holds nothing to write a card of, or it cannot be made of its results.
     """
     folder = Path(args.folder)
     is_dataset = (folder / RECORD).is_file()
-    if not is_dataset and not (folder / "results.json").is_file():
-        raise ValueError(f"{folder} has neither results.json (a checkpoint) nor {RECORD} (a synthetic data set)")
+    files = ("results.json", "config.json", ADAPTERS)
+    if not is_dataset and not any((folder / name).is_file() for name in files):
+        raise ValueError(
+            f"{folder} holds neither a model ({', '.join(files)}) nor a synthetic data set ({RECORD}) to describe"
+        )
+    if is_dataset and (args.report is not None or args.license is not None):
+        raise ValueError("--report and --license belong to a checkpoint, not to a data set")
     if args.report is not None:
-        if is_dataset:
-            raise ValueError("--report belongs to a checkpoint, not to a data set")
         copy_report(Path(args.report), folder / "report")
     try:
-        path = write_dataset_card(folder) if is_dataset else write_model_card(folder)
+        path = write_dataset_card(folder) if is_dataset else _write_model_card(folder, args.license)
     except KeyError as error:
         raise ValueError(f"{error.args[0]}: describe it in {folder / 'data_sources.yaml'}") from error
     print(path)
     return 0
+
+
+def _write_model_card(folder: Path, licence: str | None) -> Path:
+    """The card of a recipe's checkpoint, or of any model that was trained; says what is not known."""
+    if is_recipes_checkpoint(folder):
+        return write_model_card(folder, licence)
+    # What an earlier card says, by an option or by hand, stays said.
+    path = write_trained_card(folder, licence or licence_of(folder))
+    if licence_of(folder) == UNKNOWN_LICENCE:
+        print(f"licence not known, written as {UNKNOWN_LICENCE!r}: --license NAME says which", file=sys.stderr)
+    if not (folder / "results.json").is_file():
+        command = f"entropy-asr evaluate --model {folder} --dataset D --output {folder / 'results.json'}"
+        print(f"not evaluated: run {command}, then this command again", file=sys.stderr)
+    return path
 
 
 def copy_report(source: Path, target: Path) -> None:

@@ -310,7 +310,8 @@ def _add_demo(commands: Any) -> None:
 
 def _add_card(commands: Any) -> None:
     parser = _add_command(commands, "card", run_card, "Write the card (README.md) of a checkpoint or a data set.")
-    parser.add_argument("folder", metavar="D", help="checkpoint with results.json, or synthetic data set")
+    parser.add_argument("folder", metavar="D", help="checkpoint, adapters, or synthetic data set")
+    parser.add_argument("--license", metavar="L", help="the Hub's name of its licence (default: what is known of it)")
     parser.add_argument("--report", metavar="D", help="folder that `entropy-asr report` wrote: goes into the card")
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from torch import nn
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
@@ -190,6 +191,20 @@ class EncodedSFTTrainer(ASRSFTTrainer):
             "No encoder runs in this trainer, so it can neither evaluate nor predict: call `restore_encoder()` and "
             "evaluate the model with JointSFTTrainer or `entropy-asr evaluate`."
         )
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        """As in `Trainer`, with the encoder: a checkpoint is a whole model."""
+        model = self.accelerator.unwrap_model(self.model)
+        plain = model.get_base_model() if isinstance(model, PeftModel) else model
+        set_aside, plain.model.audio_tower = plain.model.audio_tower, self._encoder
+        if state_dict is not None:
+            place = next(name for name, module in model.named_modules() if module is self._encoder)
+            encoder = {f"{place}.{name}": tensor for name, tensor in self._encoder.state_dict().items()}
+            state_dict = {**state_dict, **encoder}
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            plain.model.audio_tower = set_aside
 
     def restore_encoder(self) -> None:
         """Put the encoder back into the model."""

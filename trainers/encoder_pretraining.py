@@ -149,6 +149,12 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         self.data_collator.feature_extractor.save_pretrained(folder)
         (self.processing_class or EntropyASRPhonemeTokenizer()).save_pretrained(folder)
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As in `Trainer`, with what the model needs to hear and to spell."""
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            self.save_preprocessors(Path(output_dir or self.args.output_dir))
+
     def _save_checkpoint(self, model, trial) -> None:
         """As in `Trainer`, with the state of the drift monitor; that first: the trainer's state says it is whole."""
         if self.drift_monitor is None:
@@ -383,6 +389,5 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     trainer.publish_final_snapshot()
     trainer.save_model(str(output_dir))
     if trainer.is_world_process_zero():
-        trainer.save_preprocessors(output_dir)
         write_record(output_dir, "encoder", section, {"seed": seed, **results})
     trainer.accelerator.wait_for_everyone()

@@ -184,6 +184,8 @@ class LanguageModelTrainer(Trainer):
     def create_optimizer(self, *args, **kwargs):
         """The optimizer that `args.optim` names, or Muon."""
         if self.args.muon and self.optimizer is None:
+            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+                raise ValueError("muon needs whole matrices, and FSDP and DeepSpeed cut them up: leave muon out.")
             self.optimizer = build_muon(self.model, self.args)
         return super().create_optimizer(*args, **kwargs)
 
@@ -299,10 +301,10 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
         settings.training,
         train_dataset=build_blocks(data, pieces, tokenizer),
         data_collator=default_data_collator,
+        processing_class=tokenizer,
     )
     results = run_trainer(trainer, output_dir)
     trainer.save_model(str(output_dir))
     if trainer.is_world_process_zero():
-        tokenizer.save_pretrained(output_dir)
         write_record(output_dir, "language_model", section, {"seed": seed, **results})
     trainer.accelerator.wait_for_everyone()

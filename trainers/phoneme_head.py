@@ -20,6 +20,7 @@ from .collation import CTCCollator
 from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer, add_phoneme_ids
 from .settings import read_sections, typed
 from .stage import DataSection, run_trainer, start_stage, write_record
+from .training_record import write_training_record
 
 
 HEAD = "phoneme_head."
@@ -133,5 +134,6 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
         model.config.phoneme_head_trained = True
         model.save_pretrained(output_dir)
         processor.save_pretrained(output_dir)
+        write_training_record(trainer, output_dir, base=path)
         write_record(output_dir, "phoneme_head", section, {"seed": seed, **results})
     trainer.accelerator.wait_for_everyone()

@@ -16,9 +16,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from entropy_asr.hub_cards.model_card import is_recipes_checkpoint, model_card
+from entropy_asr.hub_cards.trained_card import licence_of, trained_card, training_of
+
 
 # Beside what model and processor save.
-MODEL_FILES = ("README.md", "results.json", "data_sources.yaml")
+MODEL_FILES = ("README.md", "results.json", "training.json", "data_sources.yaml")
 SPACES = ("demo", "entropy_allocation", "hallucination_rate")
 # Packages whose sources a demo Space takes along: the demo imports them, and they are on no index.
 DEMO_PACKAGES = ("modeling", "trainers", "spaces/demo")
@@ -125,18 +128,26 @@ def stage_model(source: Path, folder: Path, repo_id: str | None = None) -> None:
             shutil.copyfile(source / name, folder / name)
     if (source / "report").is_dir():
         shutil.copytree(source / "report", folder / "report")
-    if repo_id is not None:
-        address_card(folder, repo_id)
+    address_card(folder, repo_id, source)
 
 
-def address_card(folder: Path, repo_id: str) -> None:
-    """Let the examples of a card load the repository it lies in; a card that was edited by hand stays as it is."""
-    from entropy_asr.hub_cards.model_card import model_card
+def address_card(folder: Path, repo_id: str | None, source: Path | None = None) -> None:
+    """Let a card tell of the repository it lies in: its id, its code, adapters that were merged.
 
-    card = folder / "README.md"
-    written = (folder / "results.json").is_file() and model_card(folder)
-    if written == card.read_text(encoding="utf-8"):
-        card.write_text(model_card(folder, repo_id), encoding="utf-8")
+    A card that was edited by hand stays as it is.
+
+    Args:
+        folder: What is uploaded.
+        repo_id: What the card's examples load; None: what they name now.
+        source: Where it comes from, whose card was copied.
+    """
+    source = source or folder
+    written, licence = (folder / "README.md").read_text(encoding="utf-8"), licence_of(source)
+    write = model_card if is_recipes_checkpoint(source) else trained_card
+    if write(source, licence=licence) == written:
+        merged = {} if write is model_card else {"merged": True, "training": training_of(source)}
+        card = write(folder, address=repo_id, licence=licence, **merged)
+        (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def stage_space(name: str, folder: Path) -> None:
@@ -178,7 +189,8 @@ def check_card(path: Path, kind: str) -> None:
     needed = ("license", "pipeline_tag") if kind == "model" else ("title", "sdk", "app_file")
     missing = [name for name in needed if not card.data.to_dict().get(name)]
     if missing:
-        raise ValueError(f"{path}: the metadata lacks {', '.join(missing)}")
+        hint = f"; `entropy-asr card {path.parent} --license NAME` writes it" if "license" in missing else ""
+        raise ValueError(f"{path}: the metadata lacks {', '.join(missing)}{hint}")
 
 
 def check(script: str, folder: Path) -> None:

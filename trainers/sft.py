@@ -32,6 +32,7 @@ from .sharding import shares_weights, whole_state
 from .shared_prompts import sees_everything, share_prompts
 from .snapshots import first_snapshot
 from .stage import DataSection, run_trainer, start_stage, write_record
+from .training_record import write_training_record
 
 
 IN_THE_COLLATOR = "rows become model inputs in the collator"
@@ -310,3 +311,4 @@ def save_trained(trainer: Trainer, processor: EntropyASRProcessor, output_dir: P
     if trainer.is_world_process_zero():
         trained.save_pretrained(output_dir, state_dict=weights)
         processor.save_pretrained(output_dir)
+        write_training_record(trainer, output_dir)

@@ -27,6 +27,7 @@ from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 
 
 CODE = {
+    "adapters_entropy_asr.py",
     "alignment_entropy_asr.py",
     "audio.py",
     "channels_entropy_asr.py",
