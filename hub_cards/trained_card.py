@@ -102,8 +102,8 @@ def write_trained_card(directory: Path, licence: str | None = None) -> Path:
 def training_of(directory: Path) -> dict[str, Any]:
     """What a trainer wrote down about a model: in its folder, or in that above, whose adapters were merged."""
     own = _read(directory / TRAINING)
-    above = directory.resolve().parent
-    return own or (_read(above / TRAINING) if (above / ADAPTERS).is_file() else {})
+    above = _read(directory.resolve().parent / TRAINING)
+    return own or (above if above.get("adapters") else {})
 
 
 def licence_of(directory: Path) -> str | None:

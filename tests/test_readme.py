@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
+import huggingface_hub
 import numpy as np
 import pytest
 import soundfile
@@ -148,6 +149,42 @@ def test_every_block_is_of_a_kind_that_is_tested():
 def test_python_block_runs(block, here, capsys):
     exec(compile(block.text, f"README.md, line {block.line}", "exec"), {"__name__": "__main__"})
     assert "print(" not in block.text or capsys.readouterr().out.strip()
+
+
+def trained_folders(block: Block) -> list[str]:
+    """Where a block leaves models: what a trainer saves, and what it saves itself."""
+    saved = re.findall(r'save_pretrained\("([^"]+)"\)', block.text)
+    return saved + re.findall(r'SFTConfig\("([^"]+)"', block.text) * ("trainer.save_model()" in block.text)
+
+
+TRAINING = [block for block in blocks("python") if trained_folders(block)]
+
+
+@each(TRAINING)
+def test_trained_models_transcribe_and_get_a_card(block, here, capsys):
+    exec(compile(block.text, f"README.md, line {block.line}", "exec"), {"__name__": "__main__"})
+    capsys.readouterr()
+    for folder in trained_folders(block):
+        assert cli.main(["transcribe", "--model", folder, "talk.wav"]) == 0
+        assert capsys.readouterr().out.startswith("talk.wav\t")
+        assert cli.main(["card", folder]) == 0
+        card = huggingface_hub.ModelCard.load(here / folder / "README.md")
+        start = huggingface_hub.ModelCard.load(CHECKPOINT / "README.md")
+        assert card.data.license == start.data.license
+        assert "`JointSFTTrainer`, 2 steps from checkpoint" in card.text and "my-speech" in card.text
+        assert transformers.pipeline("automatic-speech-recognition", folder, device="cpu")("talk.wav").keys() == {
+            "text"
+        }
+
+
+@pytest.mark.slow
+@each(TRAINING)
+def test_trained_models_can_be_published(block, here, capsys):
+    exec(compile(block.text, f"README.md, line {block.line}", "exec"), {"__name__": "__main__"})
+    for folder in trained_folders(block):
+        assert cli.main(["card", folder]) == 0
+        assert cli.main(["publish", folder, "--dry_run"]) == 0
+        assert "loads in a Python without this package" in capsys.readouterr().out
 
 
 @each(blocks("yaml"))

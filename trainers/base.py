@@ -357,6 +357,13 @@ class SpeechTrainerMixin:
             Path(self.args.output_dir).mkdir(parents=True, exist_ok=True)
             (Path(self.args.output_dir) / "README.md").write_text(card, encoding="utf-8")
 
+    def train(self, *args, **kwargs):
+        """As in `Trainer`; then the record that `entropy-asr card` reads, also of models that others save below it."""
+        output = super().train(*args, **kwargs)
+        if self.args.should_save:
+            write_training_record(self, Path(self.args.output_dir))
+        return output
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """As in `Trainer`, with a card and the record that `entropy-asr card` reads."""
         super().save_model(output_dir, _internal_call)

@@ -43,6 +43,7 @@ def training_record(trainer: Trainer, base: str | None = None) -> dict[str, Any]
         # A folder's place means nothing elsewhere.
         "base_model": folder.resolve().name if base and folder.is_dir() else base,
         "license": licence_of(folder) if base and folder.is_dir() else None,
+        "adapters": isinstance(trainer.accelerator.unwrap_model(trainer.model), PeftModel),
         "data": sorted(sources),
         "languages": sorted(languages - {NON_SPEECH}),
         "arguments": {name: str(getattr(value, "value", value)) for name, value in told.items() if value is not None},
@@ -54,6 +55,7 @@ def training_record(trainer: Trainer, base: str | None = None) -> dict[str, Any]
 def write_training_record(trainer: Trainer, folder: Path, base: str | None = None) -> None:
     """Write [`training_record`] into a folder that a model is saved in."""
     record = json.dumps(training_record(trainer, base), indent=1, ensure_ascii=False)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / TRAINING).write_text(record + "\n", encoding="utf-8")
 
 

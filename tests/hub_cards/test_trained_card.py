@@ -78,6 +78,7 @@ def test_results_of_evaluate_are_on_the_card(model, capsys):
 
 def test_cards_of_adapters_say_on_what_they_stand(model):
     (model / "config.json").rename(model / "adapter_config.json")
+    (model / "training.json").write_text(json.dumps({**TRAINING, "adapters": True}))
     card = card_of(model)
     assert "Adapters (PEFT) for someone/some-model, which must be there" in card.text
     assert "trust_remote_code" not in card.text
