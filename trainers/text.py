@@ -3,6 +3,7 @@
 """Text files as material for language models and synthetic speech."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -11,9 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from entropy_asr.spaces.hallucination_rate.units import fold_text
+
 
 # Stands for jieba's dictionary where a text file is named.
 DICTIONARY = "jieba"
+# Letters that are no ASCII letter with a mark beside it.
+_WITHOUT_ACCENT = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"})
 
 
 def read_lines(files: list[str]) -> Iterator[str]:
@@ -53,10 +58,15 @@ def _converter():
 
 
 def transcript_style(text: str, language: str) -> str:
-    """Text as the transcripts have it: English lower-case with apostrophes only, Chinese without punctuation."""
+    """Text as the transcripts have it: English lower-case with apostrophes only, Chinese without punctuation.
+
+    The form of Unicode makes no difference ([`fold_text`]); accents are left out ("café" -> "cafe").
+    """
+    text = fold_text(text)
     if language == "zh":
         return "".join(re.findall(r"[\u4e00-\u9fffA-Za-z]", text))
-    text = text.lower().replace("’", "'").replace("—", " ").replace("-", " ")
+    letters = unicodedata.normalize("NFD", text.lower().translate(_WITHOUT_ACCENT))
+    text = re.sub(r"[-\u2010-\u2015\u2212]", " ", letters)
     words = (re.sub(r"[^a-z']", "", word).strip("'") for word in text.split())
     return " ".join(word for word in words if word)
 

@@ -13,6 +13,9 @@ from entropy_asr.trainers.text import cut_text, read_lines, transcript_style
         ("“It’s twenty-one o'clock,” he said — twice.", "en", "it's twenty one o'clock he said twice"),
         ("'TIS 'quoted' rock 'n' roll", "en", "tis quoted rock n roll"),
         ("...", "en", ""),
+        ("The Café’s crème — Łódź–Zürich", "en", "the cafe's creme lodz zurich"),
+        ("cafe\u0301 ze\u200bro ﬁsh ＡＢＣ", "en", "cafe zero fish abc"),
+        ("打开ＵＳＢ\u200b", "zh", "打开USB"),
         ("你好，世界！ OK", "zh", "你好世界OK"),
     ],
 )
