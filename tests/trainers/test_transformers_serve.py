@@ -109,3 +109,15 @@ def test_chat_completions_with_input_audio(client, checkpoint, wav, expected):
     messages = [{"role": "user", "content": [{"type": "input_audio", "input_audio": audio}]}]
     answer = client.chat.completions.create(model=checkpoint, messages=messages, max_tokens=12)
     assert answer.choices[0].message.content.strip() == expected
+
+
+def test_penalties_of_requests_do_not_read_the_prompt(client, checkpoint, wav, expected):
+    """The instruction's letters may be written: with the prompt in view, a penalty of 5 forbids them."""
+    audio = {"data": base64.b64encode(wav).decode(), "format": "wav"}
+    messages = [{"role": "user", "content": [{"type": "input_audio", "input_audio": audio}]}]
+    request = {"model": checkpoint, "messages": messages, "max_tokens": 12, "frequency_penalty": 4.0}
+    answer = client.chat.completions.create(**request)
+    pipe = load_pipeline(checkpoint, device="cpu")
+    penalised = {"repetition_penalty": 5.0, "max_new_tokens": 12}
+    wanted = pipe(wav, guards=False, generate_kwargs=penalised)["text"]
+    assert answer.choices[0].message.content.strip() == wanted != expected
