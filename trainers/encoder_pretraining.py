@@ -127,6 +127,13 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
             rows = add_phoneme_ids(rows, self.processing_class or EntropyASRPhonemeTokenizer())
         return super().get_eval_dataloader(rows)
 
+    def _shared_rows(self, rows, args=None):
+        """Rows with labels too: those that have none get them of the built-in phonemes."""
+        rows = super()._shared_rows(rows, args)
+        if rows is None or isinstance(rows, dict) or "phoneme_ids" in rows.column_names:
+            return rows
+        return add_phoneme_ids(rows, EntropyASRPhonemeTokenizer())
+
     def _drift_rows(self) -> Dataset:
         if self.eval_dataset is None:
             raise ValueError("snapshot_dir: encoders are compared on evaluation rows; give eval_dataset.")

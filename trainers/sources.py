@@ -414,7 +414,10 @@ def _open(source: DataSource, cache_dir: str | os.PathLike | None) -> Dataset | 
             raise ValueError(f"{source.path}: only parquet can be streamed, not single audio files.")
     if source.streaming:
         return builder.as_streaming_dataset(source.split)
-    builder.download_and_prepare()
+    try:
+        builder.download_and_prepare()
+    except (datasets.exceptions.DatasetGenerationError, pa.ArrowInvalid) as error:
+        raise ValueError(f"{source.path}: its files cannot be read: {error.__cause__ or error}") from error
     return builder.as_dataset(source.split)
 
 

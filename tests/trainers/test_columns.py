@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 import soundfile
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, IterableDataset, List, Value
-from training_helpers import trainer_arguments
+from training_helpers import small_encoder, trainer_arguments
 
-from entropy_asr.trainers import EncoderPretrainingConfig, JointSFTConfig, JointSFTTrainer
+from entropy_asr.modeling import EntropyASRFeatureExtractor
+from entropy_asr.trainers import (
+    EncoderPretrainingConfig,
+    EncoderPretrainingTrainer,
+    JointSFTConfig,
+    JointSFTTrainer,
+)
+from entropy_asr.trainers.collation import CTCCollator
 from entropy_asr.trainers.sft import SFTModelSection
 from entropy_asr.trainers.sources import as_rows, load_sources, read_samples
 
@@ -189,3 +196,12 @@ def test_arguments_that_say_what_is_done_anyway_are_taken(tmp_path):
     JointSFTConfig(str(tmp_path), use_cpu=True, completion_only_loss=True, packing=False, max_length=None)
     with pytest.raises(ValueError, match="per_device_train_batch_size=2 cannot be honoured"):
         EncoderPretrainingConfig(str(tmp_path), use_cpu=True, per_device_train_batch_size=2)
+
+
+def test_encoder_pretraining_labels_a_plain_data_set_itself(tmp_path):
+    rows = dataset_of("Audio", tmp_path)
+    args = trainer_arguments(EncoderPretrainingConfig, tmp_path / "out", max_steps=1, entropy_steps=0, language="en")
+    collator = CTCCollator(EntropyASRFeatureExtractor())
+    trainer = EncoderPretrainingTrainer(small_encoder(), args, collator, train_dataset=rows, eval_dataset={"a": rows})
+    assert trainer.train() and set(trainer.evaluate()) & {"eval_a_per"}
+    assert all(trainer.train_dataset["phoneme_ids"][:])

@@ -194,6 +194,14 @@ def test_text_must_be_there_for_speech_and_empty_for_noise(tmp_path, load):
         load(write_parquet(tmp_path / "gaps", rows=[dummy_row(0, 0.2), dummy_row(1, 0.2, text=None)]))
 
 
+def test_files_that_do_not_fit_together_are_told_by_source(tmp_path, load):
+    folder = write_audio_folder(tmp_path / "mixed")
+    lines = [{"file_name": "0.wav", "text": "one"}, {"file_name": "1.wav", "text": 2}]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(ValueError, match="mixed: its files cannot be read: .*text.* changed from string to number"):
+        load(folder, language="en")
+
+
 def test_decoded_rows_hold_16_khz_mono_and_true_durations(tmp_path, load):
     stereo = np.stack([tone(0.5, 44100)] * 2, axis=1)
     rows = [

@@ -207,6 +207,24 @@ def test_rows_without_what_they_need_are_left_out_by_name(tmp_path, caplog, monk
         one_pass(sampler_of(rows), 0)
 
 
+def test_streamed_rows_are_written_in_one_form_and_bad_ones_can_end_a_run(tmp_path, caplog):
+    rows = numbered_rows(5)
+    rows[0]["language"], rows[1]["language"], rows[2]["duration"] = "en-US", "xx", float("nan")
+    rows[3]["text"] = "cafe\u0301"
+    folder = str(write_stream(tmp_path / "speech", rows, 1))
+    source = {"path": folder, "streaming": True}
+    with caplog.at_level(logging.WARNING):
+        read = [row for batch in one_pass(sampler_of(load_sources([source])), 0) for row in batch.rows]
+    assert sorted(row["text"] for row in read) == ["caf\u00e9", "text 0", "text 4"]
+    assert {row["language"] for row in read} == {"en"}
+    assert "1.wav: language 'xx' is not understood" in caplog.text and "2.wav: its duration is nan" in caplog.text
+    bounded = load_sources([{**source, "min_duration": 0.01, "max_duration": 100.0}])
+    one_pass(sampler_of(bounded), 0)
+    assert caplog.text.count("2.wav: its duration is nan") >= 2, "bounds must not drop it without a word"
+    with pytest.raises(ValueError, match=r"speech, .*\.wav: (language 'xx'|its duration is nan).*bad_rows='skip'"):
+        one_pass(sampler_of(load_sources([{**source, "bad_rows": "refuse"}])), 0)
+
+
 def test_text_that_cannot_be_spelt_leaves_its_row_out(tmp_path, caplog):
     rows = numbered_rows(3)
     rows[1]["language"] = "fr"
