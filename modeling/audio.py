@@ -176,7 +176,8 @@ def _open_binary(source: Any, name: str) -> BinaryIO:
     if isinstance(source, os.PathLike) and (scheme := re.match(r"(https?|hf):/", os.fspath(source))):
         raise AudioError(f"{name}: a URL is given as text, not as a path (a path has only one / behind {scheme[1]}:)")
     try:
-        return Path(source).open("rb")
+        path = Path(source)
+        return io.BytesIO(path.read_bytes()) if path.is_fifo() else path.open("rb")
     except (OSError, ValueError) as error:
         raise AudioError(f"{name}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
