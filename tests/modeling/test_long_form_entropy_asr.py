@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Long recordings: nothing is lost or said twice at seams, times are those of the recording, memory is bounded."""
 
+import io
 import re
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import soundfile
 import torch
 from small_models import build_model, small_config
+from tqdm import tqdm
 
-from entropy_asr.modeling import AudioError, load_audio
+from entropy_asr.modeling import AudioError, load_audio, long_form_entropy_asr, url_entropy_asr
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.audio import audio_blocks, audio_duration
 from entropy_asr.modeling.long_form_entropy_asr import (
@@ -18,6 +20,7 @@ from entropy_asr.modeling.long_form_entropy_asr import (
     _merge_verdicts,
     batch_segments,
     join_texts,
+    needs_segments,
     speech_segments,
 )
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
@@ -305,3 +308,69 @@ def test_durations_need_no_decoding(tmp_path):
     assert audio_duration({"array": np.zeros(100), "sampling_rate": 50}) == 2
     assert audio_duration(str(tmp_path / "none.wav")) is None
     assert audio_duration(np.zeros(100)) is None
+
+
+def without_length(flac: bytes) -> bytes:
+    """A FLAC file as an encoder that writes to a pipe leaves it: without its number of samples."""
+    return flac[:21] + bytes([flac[21] & 0xF0]) + bytes(4) + flac[26:]
+
+
+def encoded(samples: np.ndarray, **kwargs) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 16000, **{"format": "FLAC", **kwargs})
+    return buffer.getvalue()
+
+
+def test_recordings_that_do_not_state_their_length_are_cut_as_those_that_do(
+    pipe, recording, tmp_path, capsys, monkeypatch
+):
+    stated = encoded(recording[0])
+    expected = pipe(stated, return_timestamps=True, **LIMIT)
+    assert len(expected["chunks"]) == 12
+    (tmp_path / "pipe.flac").write_bytes(without_length(stated))
+    wav = bytearray(encoded(recording[0], format="WAV"))
+    wav[40:44] = (2000).to_bytes(4, "little")
+    for source in (without_length(stated), str(tmp_path / "pipe.flac"), {"bytes": without_length(stated)}):
+        assert audio_duration(source) is None
+        assert needs_segments(source, None, None) and needs_segments([recording[0][:1600], source], None, None)
+        assert pipe(source, return_timestamps=True, **LIMIT) == expected
+    assert needs_segments(bytes(wav), None, None)
+    # At once, and not after a second.
+    monkeypatch.setattr(long_form_entropy_asr, "tqdm", lambda **kwargs: tqdm(**{**kwargs, "delay": 0}))
+    capsys.readouterr()
+    pipe(without_length(stated), progress=True, **LIMIT)
+    bar = capsys.readouterr().err
+    assert "transcribing: 100%" in bar and f"{len(recording[0]) / 16000:.1f}/{len(recording[0]) / 16000:.1f}" in bar
+
+
+def test_short_recordings_that_do_not_state_their_length_are_taken_whole(pipe, recording):
+    short = recording[0][: 16000 * 9]
+    data = without_length(encoded(short))
+    assert not needs_segments(data, None, None)
+    assert pipe(data, **LIMIT) == pipe(encoded(short), **LIMIT)
+    assert pipe(data, return_timestamps=True, **LIMIT)["chunks"][0]["timestamp"] == (0.0, 9.0)
+    assert len(pipe(data, chunk_length_s=5, return_timestamps=True, **LIMIT)["chunks"]) > 1
+
+
+def test_joined_files_are_long_together(pipe, recording):
+    parts = [encoded(recording[0][start : start + 320000], format="OGG", subtype="OPUS") for start in (0, 320000)]
+    assert not needs_segments(parts[0], None, None)
+    assert needs_segments(b"".join(parts), None, None)
+    chunks = pipe(b"".join(parts), return_timestamps=True, **LIMIT)["chunks"]
+    assert chunks[-1]["timestamp"][1] > 30
+
+
+def test_unreadable_items_are_told_by_reading_them(pipe):
+    assert not needs_segments(b"nonsense", None, None)
+    with pytest.raises(AudioError, match="audio of 8 bytes: cannot be decoded"):
+        pipe(b"nonsense")
+
+
+def test_urls_are_fetched_once(pipe, recording, monkeypatch):
+    fetches = []
+    monkeypatch.setattr(url_entropy_asr, "_fetch", lambda url: fetches.append(url) or encoded(recording[0]))
+    url = "https://example.com/talk.flac"
+    expected = pipe(encoded(recording[0]), **LIMIT)
+    assert pipe(url, **LIMIT) == expected
+    assert pipe([recording[0][:16000], url], **LIMIT)[1] == expected
+    assert fetches == [url] * 2

@@ -363,3 +363,50 @@ def test_columns_beside_a_part_of_repeated_and_joined_sources(tmp_path):
     joined = add_beside(rows, labels.select_columns("label"))
     assert joined["text"][:] == ["a3", "a1", "a0", "a1", "b2"]
     assert joined["label"][:] == ["a3 0", "a1 1", "a0 2", "a1 3", "b2 4"]
+
+
+def with_flac_total(total: int, seconds: float = 1.5) -> bytes:
+    """A FLAC file that states another number of samples; 0 as an encoder does that writes to a pipe."""
+    flac = bytearray(encode(tone(seconds), container="FLAC", subtype="PCM_16"))
+    flac[21:26] = (int.from_bytes(flac[21:26]) >> 36 << 36 | total).to_bytes(5)
+    return bytes(flac)
+
+
+def mp3_without_tag(seconds: float = 1.5) -> bytes:
+    mp3 = encode(tone(seconds), container="MP3", subtype="MPEG_LAYER_III")
+    return mp3[mp3.index(mp3[:2], 200) :]
+
+
+def wav_with_size(size: int, seconds: float = 1.5) -> bytes:
+    wav = bytearray(encode(tone(seconds), container="WAV", subtype="PCM_16"))
+    wav[40:44] = size.to_bytes(4, "little")
+    return bytes(wav)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_flac_total(0),
+        with_flac_total(8000),
+        mp3_without_tag(),
+        wav_with_size(0xFFFFFFFF),
+        wav_with_size(0),
+        wav_with_size(8000),
+        encode(tone(0.75)) * 2,
+    ],
+    ids=["FLAC from a pipe", "FLAC, too little", "MP3", "WAV from a pipe", "WAV, none", "WAV, too little", "two Opus"],
+)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_durations_are_true_where_headers_lie(tmp_path, load, data, streaming):
+    rows = [dummy_row(number, 1.5, audio={"bytes": data, "path": "x.bin"}) for number in range(2)]
+    folder = write_parquet(tmp_path / "lies", rows=rows, drop=["duration"])
+    loaded = load(folder, min_duration=1.2, max_duration=1.8, streaming=streaming)
+    assert [row["duration"] for row in loaded] == pytest.approx([1.5, 1.5], abs=0.15 if data[:1] == b"\xff" else 1e-6)
+
+
+def test_a_row_that_is_shorter_than_its_header_says_is_left_out_by_name(tmp_path, load, caplog):
+    bad = {"bytes": with_flac_total(48000), "path": "cut.flac"}
+    rows = [dummy_row(0, 1.0), dummy_row(1, 3.0, audio=bad)]
+    loaded = load(write_parquet(tmp_path / "cut", rows=rows, drop=["duration"]))
+    assert len(loaded) == 1
+    assert "cut.flac" in caplog.text and "24000 of 48000 samples" in caplog.text

@@ -115,6 +115,23 @@ def test_samples_are_put_together_from_any_bytes(samples):
     assert max(map(len, read_pcm(io.BytesIO(samples.tobytes()), 8000))) == 800
 
 
+@pytest.mark.parametrize("size", [2, 3, 100000])
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "MP3"])
+def test_a_file_on_standard_input_is_named_and_refused(capsys, checkpoint, samples, monkeypatch, container, size):
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16000, format=container)
+
+    class Pieces(io.BytesIO):
+        def read1(self, _):
+            return self.read(size)
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Pieces(file.getvalue())))
+    status, out, err = stream(capsys, checkpoint, "-", *OPTIONS)
+    assert (status, out) == (2, "")
+    name = {"OGG": "Ogg"}.get(container, container)
+    assert f"standard input is a {name} file, and raw PCM was expected" in err
+
+
 def test_real_time_takes_as_long_as_the_audio():
     start = time.monotonic()
     portions = list(at_real_time(iter([np.zeros(800)] * 4), 16000))
