@@ -230,7 +230,13 @@ def test_errors_name_the_item(pipe, recording, tmp_path):
         pipe([recording[0][:9000], np.full(16000 * 100, 0.1, dtype=np.float32)], chunk_length_s=80, batch_size=1)
 
 
-def test_progress_is_shown_in_seconds(pipe, recording, capsys):
+@pytest.fixture
+def bar_at_once(monkeypatch):
+    """The bar is shown at once, and not after a second."""
+    monkeypatch.setattr(long_form_entropy_asr, "tqdm", lambda **kwargs: tqdm(**{**kwargs, "delay": 0}))
+
+
+def test_progress_is_shown_in_seconds(pipe, recording, capsys, bar_at_once):
     pipe(recording[0], progress=True, **LIMIT)
     bar = capsys.readouterr().err
     assert "transcribing: 100%" in bar and f"{len(recording[0]) / 16000:.1f}/{len(recording[0]) / 16000:.1f}" in bar
@@ -322,7 +328,7 @@ def encoded(samples: np.ndarray, **kwargs) -> bytes:
 
 
 def test_recordings_that_do_not_state_their_length_are_cut_as_those_that_do(
-    pipe, recording, tmp_path, capsys, monkeypatch
+    pipe, recording, tmp_path, capsys, bar_at_once
 ):
     stated = encoded(recording[0])
     expected = pipe(stated, return_timestamps=True, **LIMIT)
@@ -335,8 +341,6 @@ def test_recordings_that_do_not_state_their_length_are_cut_as_those_that_do(
         assert needs_segments(source, None, None) and needs_segments([recording[0][:1600], source], None, None)
         assert pipe(source, return_timestamps=True, **LIMIT) == expected
     assert needs_segments(bytes(wav), None, None)
-    # At once, and not after a second.
-    monkeypatch.setattr(long_form_entropy_asr, "tqdm", lambda **kwargs: tqdm(**{**kwargs, "delay": 0}))
     capsys.readouterr()
     pipe(without_length(stated), progress=True, **LIMIT)
     bar = capsys.readouterr().err
