@@ -23,7 +23,9 @@ MAX_GAP, SENTENCE_GAP = 1.0, 0.2
 _CLOSING = re.escape(",.!?:;)]}%»”’…‥、。，．！？：；）］｝％」』】〕〉》〗〙〛·・々ー〜～")
 _OPENING = re.escape("([{«“‘¿¡（［｛「『【〔〈《〖〘〚￥＄")
 # Blanks alone, or closing punctuation at the start of a piece, with the word that it begins (".5", "...and").
-_LEADING = re.compile(rf"\s+$|\s*[{_CLOSING}]+(?:(?<=[.,…])[^\W_\u2e80-\U0003ffff]+[{_CLOSING}]*)?")
+_LEADING = re.compile(
+    rf"\s+$|(?:\s*[{_CLOSING}])+(?:(?<=[.,…])[^\W_\u2e80-\U0003ffff]+(?:\s*[{_CLOSING}])*)?(?:\s+$)?"
+)
 _TRAILING = re.compile(rf"\s*[{_OPENING}]+\s*$")
 # Blanks, a word, or a character of a script that is written without blanks.
 _UNIT = re.compile(r"\s+|[^\s\u2e80-\U0003ffff]+|.", re.DOTALL)

@@ -146,6 +146,9 @@ def test_punctuation_rules_hold_for_any_text():
         if re.search(r"[“（(]\s*[”），。！,)]", text):
             continue  # what is opened and closed at once has no place to break that is right for both
         check_lines(text, make_cues([{"text": text, "timestamp": (0.0, 60.0)}], 60.0))
+        parts_of_three = [text[start : start + 3] for start in range(0, len(text), 3)]
+        chunks = [{"text": part, "timestamp": (n / 2, n / 2 + 0.5)} for n, part in enumerate(parts_of_three)]
+        check_lines(text, make_cues(chunks, len(chunks) / 2))
 
 
 def test_a_run_of_punctuation_longer_than_a_line_stays_within_its_width():
