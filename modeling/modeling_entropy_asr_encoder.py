@@ -35,6 +35,7 @@ from transformers.utils import ModelOutput, TransformersKwargs, auto_docstring, 
 from transformers.utils.generic import is_flash_attention_requested, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from .adapters_entropy_asr import adapter_base
 from .configuration_entropy_asr import (
     EntropyASRCTCConfig,
     EntropyASREncoderConfig,
@@ -677,7 +678,7 @@ class EntropyASRForCTC(EntropyASREncoderPreTrainedModel):
 
 def load_speech_model(path: str) -> PreTrainedModel:
     """Load a speech model by the class its configuration names, so that a CTC model of ours keeps its head."""
-    config = AutoConfig.from_pretrained(path)
+    config = AutoConfig.from_pretrained(adapter_base(path) or path)
     # CODEPATH: a CTC model of this project; the others are speech encoders of transformers.
     model_class = EntropyASRForCTC if config.model_type == "entropy_asr_ctc" else AutoModel
     return model_class.from_pretrained(path, dtype=torch.float32)

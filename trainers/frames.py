@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrained
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
+from entropy_asr.modeling.adapters_entropy_asr import adapter_base
 from entropy_asr.modeling.configuration_entropy_asr import encoder_length_stages
 from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRPhonemeHead, encode_audio, encoder_half
 from entropy_asr.modeling.processing_entropy_asr import extract_features
@@ -98,7 +99,7 @@ def load_speech_encoder(path: str, device: str | None = None, name: str | None =
     """
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    model_type = AutoConfig.from_pretrained(path).model_type
+    model_type = AutoConfig.from_pretrained(adapter_base(path) or path).model_type
     classes = {"entropy_asr": EntropyASRForConditionalGeneration, "entropy_asr_ctc": EntropyASRForCTC}
     model = classes.get(model_type, AutoModel).from_pretrained(path, dtype=torch.float32).eval().to(device)
     full = model if model_type == "entropy_asr" else None

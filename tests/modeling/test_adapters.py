@@ -15,6 +15,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, AutoProcessor, pipeline
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor, load_pipeline
+from entropy_asr.modeling.modeling_entropy_asr_encoder import load_speech_model
+from entropy_asr.trainers.frames import load_speech_encoder
 
 
 CHECKPOINT = Path(__file__).parents[2] / "spaces" / "demo" / "checkpoint"
@@ -107,6 +109,11 @@ def test_adapters_transcribe_with_their_processor_or_that_of_their_model(folder,
     assert_same(stock.model, merged_state)
     for loaded in (load_pipeline(folder, device="cpu"), stock):
         assert isinstance(loaded(noise(), guards=False, max_new_tokens=4)["text"], str)
+
+
+def test_the_encoder_of_adapters_can_be_taken(folder, merged_state):
+    for model in (load_speech_model(str(folder)), load_speech_encoder(str(folder), device="cpu").full_model):
+        assert_same(model, merged_state)
 
 
 def test_a_model_saves_the_processor_it_knows_of(base, tmp_path):

@@ -199,6 +199,12 @@ def test_stage_trains_all_but_the_encoder_and_resumes_exactly(components, tmp_pa
     after = EntropyASRForConditionalGeneration.from_pretrained(tmp_path / "whole", dtype=torch.float32).state_dict()
     changed = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"adaptor", "language_model", "weight"}  # "weight": lm_head's, tied to the embeddings
+    # A checkpoint on the way is a whole model, with the encoder that did not run.
+    checkpoint = tmp_path / "whole" / "checkpoints" / "checkpoint-2"
+    on_the_way = EntropyASRForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).state_dict()
+    encoder = [name for name in before if "audio_tower" in name]
+    assert encoder and all(torch.equal(on_the_way[name], before[name]) for name in encoder)
+    assert EntropyASRProcessor.from_pretrained(checkpoint).prompt("en")
 
     monkeypatch.setattr(Trainer, "training_step", die_at(3))
     with pytest.raises(KeyboardInterrupt):

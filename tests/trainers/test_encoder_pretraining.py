@@ -9,7 +9,7 @@ import pytest
 import torch
 from datasets import Dataset
 from training_helpers import GradientRecorder, make_rows, relative_difference, small_encoder, trainer_arguments
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from transformers import AutoTokenizer, WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
 from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTrainer
@@ -20,6 +20,7 @@ from entropy_asr.trainers.encoder_pretraining import (
     collapse,
     measure_cmvn,
 )
+from entropy_asr.trainers.frames import load_speech_encoder
 from entropy_asr.trainers.rows import row_problem
 from entropy_asr.trainers.sources import SpeechDataset
 
@@ -152,6 +153,13 @@ def test_freeze_keeps_a_module_bit_equal(rows, tmp_path):
     after = model.state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"phoneme_head"}
+
+
+def test_a_checkpoint_hears_and_spells(rows, tmp_path):
+    train(rows, tmp_path, save_strategy="steps", save_steps=1, entropy_steps=0)
+    encoder = load_speech_encoder(str(tmp_path / "checkpoint-1"))
+    assert encoder.phoneme_head is not None and encoder.feature_extractor.sampling_rate == 16000
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "checkpoint-1")) == len(EntropyASRPhonemeTokenizer())
 
 
 def test_label_smoothing_is_refused(tmp_path):

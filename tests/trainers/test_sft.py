@@ -2,6 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Supervised stages: what is trained and what stays, the loss, evaluation by generation, adapters."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from datasets import Dataset
@@ -16,6 +19,7 @@ from training_helpers import (
     stage_section,
     trainer_arguments,
 )
+from transformers import AutoProcessor
 from trl.kernels import ChunkedLogProbFunction
 
 from entropy_asr.modeling import (
@@ -24,6 +28,7 @@ from entropy_asr.modeling import (
     EntropyASRPipeline,
     EntropyASRProcessor,
 )
+from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 from entropy_asr.trainers import AlignmentConfig, AlignmentTrainer, JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.augmentation import AugmentationConfig, SpeechAugmenter
 from entropy_asr.trainers.collation import TranscriptionCollator
@@ -310,6 +315,28 @@ def test_stage_with_lora_saves_a_plain_model_with_the_adapters_merged(components
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {f"model.language_model.layers.0.self_attn.{name}_proj.weight" for name in ("q", "v")}
     assert (tmp_path / "checkpoints" / "checkpoint-2" / "adapter_model.safetensors").is_file()
+
+
+def test_adapters_and_what_they_are_merged_into_load_from_anywhere(components, tmp_path, rows, monkeypatch):
+    monkeypatch.chdir(components)
+    model, processor = SFTModelSection(path="full").build()
+    lora = LoraConfig(**{**LORA, "init_lora_weights": False}, modules_to_save=["adaptor"])
+    arguments = trainer_arguments(JointSFTConfig, tmp_path, max_steps=1, save_strategy="steps", save_steps=1)
+    trainer = JointSFTTrainer(model, arguments, processing_class=processor, train_dataset=rows, peft_config=lora)
+    trainer.train()
+    trainer.save_model(tmp_path / "adapters")
+    merged = trainer.model.merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    monkeypatch.chdir(tmp_path)
+    for folder in ("adapters", "merged", "checkpoint-1"):
+        pipeline = load_pipeline(folder, device="cpu")
+        for name, tensor in merged.state_dict().items():
+            torch.testing.assert_close(pipeline.model.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
+        assert AutoProcessor.from_pretrained(folder).prompt("en") == processor.prompt("en")
+        card, record = (Path(folder) / "README.md"), Path(folder) / "training.json"
+        # PEFT's own card names a folder of this machine.
+        assert not card.exists() or str(components) not in card.read_text()
+        assert not record.exists() or json.loads(record.read_text())["base_model"] == "full"
 
 
 def test_encoder_and_adaptor_can_be_trained_beside_the_adapters(components, tmp_path):
