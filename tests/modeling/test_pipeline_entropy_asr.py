@@ -314,6 +314,18 @@ def wav_bytes(waveform: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def test_pipeline_generate_and_processor_give_one_text(model, processor, pipe, waveforms, tmp_path):
+    """As `model.generate(**processor(audio))` and `batch_decode` write it, from a file or its samples."""
+    path = tmp_path / "speech.wav"
+    soundfile.write(path, waveforms[0], 16000, subtype="FLOAT")
+    wanted = pipe(str(path), max_new_tokens=9)["text"]
+    assert pipe(waveforms[0], max_new_tokens=9)["text"] == wanted != ""
+    for inputs in (processor(waveforms[0]), processor(str(path)), processor.apply_transcription_request(str(path))):
+        sequences = model.generate(**inputs, max_new_tokens=9)
+        assert processor.batch_decode(sequences)[0].strip() == wanted
+        assert processor.batch_decode(sequences[:, inputs["input_ids"].shape[1] :])[0].strip() == wanted
+
+
 def test_workers_do_not_repeat_a_generator(pipe, waveforms):
     with pytest.raises(ValueError, match="num_workers"):
         list(pipe((waveform for waveform in waveforms), num_workers=2))

@@ -466,3 +466,14 @@ def test_models_that_cannot_stream_are_refused(pipe, processor):
     model.model.language_model.config._attn_implementation = "flash_attention_2"
     with pytest.raises(ValueError, match="sdpa"):
         StreamingBatch(EntropyASRPipeline(model=model, processor=processor))
+
+
+def test_streams_differ_from_the_pipeline_by_what_their_encoder_sees(model, processor, waveforms):
+    """One chunk as long as the utterance gives the pipeline's text; the usual ones hear less around each sound."""
+    usual = EntropyASRPipeline(model=model, processor=processor, generate_kwargs=LIMITS)
+    differ = []
+    for waveform in (waveforms[0], waveforms[2], waveforms[7]):
+        wanted = usual(waveform)["text"]
+        assert transcribe(usual, [waveform], chunk_ms=1600, left_chunks=-1)[0][-1].text == wanted
+        differ.append(transcribe(usual, [waveform])[0][-1].text != wanted)
+    assert any(differ)
