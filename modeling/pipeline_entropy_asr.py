@@ -37,6 +37,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from .adapters_entropy_asr import adapter_base
 from .alignment_entropy_asr import align_text_phonemes, align_words
@@ -52,6 +53,8 @@ from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASR
 from .processing_entropy_asr import EntropyASRProcessor
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
+
+logger = logging.get_logger(__name__)
 
 TASK = "automatic-speech-recognition"
 MODEL_TYPE = "entropy_asr"
@@ -689,7 +692,11 @@ class SpeechRecognitionDispatcher:
 
     def __new__(cls, model: PreTrainedModel, processor: ProcessorMixin | None = None, **kwargs) -> Pipeline:
         if model.config.model_type == MODEL_TYPE:
-            parts = (kwargs.pop(name, None) for name in ("tokenizer", "feature_extractor"))
+            parts = [kwargs.pop(name, None) for name in ("tokenizer", "feature_extractor")]
+            if processor is None and parts == [None, None]:
+                logger.warning(
+                    "No processor was given, or it could not be loaded: the model's own folder is looked in."
+                )
             return EntropyASRPipeline(model, complete_processor(model.config, processor, *parts), **kwargs)
         for name in ("tokenizer", "feature_extractor"):
             if kwargs.get(name) is None:
@@ -745,22 +752,19 @@ def _find_processor(
     feature_extractor: FeatureExtractionMixin | None,
 ) -> ProcessorMixin:
     """The processor where a model or its tokenizer was loaded from, or the default one around both parts."""
-    places = [config._name_or_path, getattr(tokenizer, "name_or_path", None)]
-    for place in filter(None, places):
+    places = dict.fromkeys(filter(None, (config._name_or_path, getattr(tokenizer, "name_or_path", None))))
+    for place in places:
         try:
             return EntropyASRProcessor.from_pretrained(place, revision=getattr(config, "_commit_hash", None))
-        except (OSError, ValueError, TypeError):
-            continue  # no processor lies there
-    if (
-        tokenizer is not None
-        and feature_extractor is not None
-        and len(EntropyASRPhonemeTokenizer()) == (config.phoneme_vocab_size)
-    ):
+        except (OSError, ValueError, TypeError) as error:
+            places[place] = str(error).split("\n")[0]
+    has_default_phonemes = config.phoneme_vocab_size == len(EntropyASRPhonemeTokenizer())
+    if tokenizer is not None and feature_extractor is not None and has_default_phonemes:
         return EntropyASRProcessor.from_components(feature_extractor, tokenizer, config)
-    looked = " and ".join(map(repr, filter(None, places))) or "the place that the model was loaded from: it has none"
+    reasons = "; ".join(f"{place}: {reason}" for place, reason in places.items())
     raise ValueError(
-        f"The model's processor was not found (looked in {looked}). Pass it: `processor=...`, for instance "
-        "`EntropyASRProcessor.from_pretrained(...)`."
+        f"The model's processor was not found ({reasons or 'the model does not say where it was loaded from'}). "
+        "Pass it: `processor=...`, for instance `EntropyASRProcessor.from_pretrained(...)`."
     )
 
 

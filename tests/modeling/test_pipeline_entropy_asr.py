@@ -191,6 +191,12 @@ def test_processor_is_put_together_where_nothing_says_where_it_lies(model, proce
     assert made(waveforms[0])["text"] == texts[0] and made.processor.chat_template == processor.chat_template
 
 
+def test_missing_processor_is_told_with_where_it_was_looked_for(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=rf"processor was not found \({tmp_path}: .+\). Pass it: `processor="):
+        pipeline(TASK, str(tmp_path), device="cpu")
+
+
 def test_given_tokenizer_takes_the_place_of_the_loaded_one(checkpoint):
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     tokenizer.given_by_a_user = True
