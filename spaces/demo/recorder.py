@@ -31,7 +31,7 @@ button[aria-disabled=true] { opacity: 0.6; cursor: default; }
 .level { flex: 1; height: 10px; border-radius: 5px; overflow: hidden; background: var(--border-color-primary); }
 .level i { display: block; height: 100%; width: 0; background: var(--color-accent); }
 .status, .problem { margin: 8px 0 0; min-height: 0; }
-.status { font-size: 0.9rem; color: color-mix(in srgb, var(--body-text-color) 68%, transparent); }
+.status { font-size: 0.9rem; color: var(--body-text-color); }
 .problem { border-left: 4px solid #d64545; padding: 8px 12px;
   background: color-mix(in srgb, #d64545 12%, transparent); overflow-wrap: anywhere; }
 .status:empty, .problem:empty { display: none; }
