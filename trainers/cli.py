@@ -509,8 +509,11 @@ def _check_training(path: Path, args: argparse.Namespace) -> None:
 
 
 def _run_training(run: Callable[..., int | None], *arguments: Any) -> int:
+    from transformers.utils import logging
+
     from .settings import SettingsError, StageFailed
 
+    logging.disable_progress_bar()  # those of loading and saving; training has its own
     try:
         return run(*arguments) or 0
     except StageFailed as error:
@@ -577,7 +580,12 @@ def run_report(args: argparse.Namespace) -> int:
     check_output_folder(args.output_dir, "--output_dir")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     args.device = find_device(args.device)
+    import entropy_asr.modeling  # noqa: F401, I001 (before transformers: it checks torch and torchaudio)
+    from transformers.utils import logging
+
     from .report import ReportOptions, write_report
+
+    logging.disable_progress_bar()
 
     given = {name: getattr(args, name) for name in ReportOptions.__dataclass_fields__}
     try:
@@ -590,6 +598,7 @@ def run_report(args: argparse.Namespace) -> int:
 
 def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
     """Load all data sets by name before the first is evaluated, so that a wrong path is found at once."""
+    from .columns import without_bars
     from .sources import DataSource, load_source
 
     datasets: dict[str, Any] = {}
@@ -598,7 +607,8 @@ def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
         if source.name in datasets:
             raise CommandError(f"two data sets are named {source.name}: evaluate them in two runs")
         try:
-            datasets[source.name] = load_source(source)
+            with without_bars():
+                datasets[source.name] = load_source(source)
         except (OSError, ValueError) as error:
             raise CommandError(f"cannot load data set {path}: {error}") from error
     return datasets

@@ -3,7 +3,8 @@
 """Columns of any data set of speech, brought to those that all stages share (see [`~sources`])."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -200,7 +201,22 @@ def _type_name(feature: Any) -> str:
 
 def _cast(rows: Rows, column: str, feature: Any) -> Rows:
     """Rows with a column of another type; of the same type, untouched."""
-    return rows if rows.features[column] == feature else rows.cast_column(column, feature)
+    if rows.features[column] == feature:
+        return rows
+    with without_bars():
+        return rows.cast_column(column, feature)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """No progress bars of `datasets` meanwhile: for what is done at once, or would only say "Casting the dataset"."""
+    were_shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if were_shown:
+            datasets.enable_progress_bars()
 
 
 def _add_constant(rows: Rows, name: str, value: str) -> Rows:

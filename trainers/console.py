@@ -14,7 +14,9 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TextIO
 
@@ -90,12 +92,14 @@ def run_command(command: Callable[[], int], interrupted: Callable[[], str]) -> i
     previous = _handle_termination()
     try:
         try:
-            return command()
+            with _short_warnings():
+                return command()
         finally:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
     except KeyboardInterrupt:
         _let_the_next_signal_end_it()
+        _close_bars()
         if LAUNCHED not in os.environ:
             # A terminal shows ^C, perhaps behind a progress bar.
             start = "\n" if sys.stderr.isatty() else ""
@@ -124,6 +128,23 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors=ESCAPE)
 
 
+@contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Warnings in one line; those of libraries about each other only where they are asked for (`python -W`)."""
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # torch's, about a default that transformers sets, on every machine without a GPU.
+            warnings.filterwarnings("ignore", "'pin_memory' argument is set as true", UserWarning)
+        warnings.showwarning = _show_warning
+        yield
+
+
+def _show_warning(message: Warning | str, *details: Any, **named: Any) -> None:
+    say("warning", " ".join(str(message).split()))
+
+
 def _open_closed_streams() -> None:
     """Nothing that is opened later may become standard output or error, which libraries write to by number."""
     # Writing to standard output fails, as it does for other programs; messages that nobody wants are dropped.
@@ -150,6 +171,13 @@ def _handle_termination() -> Any:
         sys.exit(128 + number)
 
     return signal.signal(signal.SIGTERM, end)
+
+
+def _close_bars() -> None:
+    """Progress bars that are left open would be drawn once more, behind the last line."""
+    if "tqdm" in sys.modules:
+        for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
+            bar.close()
 
 
 def _let_the_next_signal_end_it() -> None:

@@ -5,16 +5,18 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from .console import LAUNCHED
 from .settings import SettingsError, typed
 
 
 MODULE = "entropy_asr.trainers.cli"
+END_SECONDS = 30.0
 
 
 @dataclass
@@ -66,7 +68,7 @@ class LaunchSettings:
 
     def variables(self) -> dict[str, str]:
         """The environment of the processes."""
-        return {**os.environ, **{name: str(value) for name, value in self.environment.items()}}
+        return {**os.environ, LAUNCHED: "1", **{name: str(value) for name, value in self.environment.items()}}
 
 
 def launch(arguments: Sequence[str], options: dict[str, Any]) -> int:
@@ -76,7 +78,23 @@ def launch(arguments: Sequence[str], options: dict[str, Any]) -> int:
         The exit status.
     """
     settings = LaunchSettings(**options)
-    return subprocess.run(settings.command(arguments), env=settings.variables(), check=False).returncode
+    process = subprocess.Popen(settings.command(arguments), env=settings.variables())
+    try:
+        return process.wait()
+    finally:
+        end_processes([process])
+
+
+def end_processes(processes: Collection[subprocess.Popen]) -> None:
+    """End processes that still run, and those that they have started: asked to, they have half a minute for it."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def find_accelerate_config(name: str) -> Path:

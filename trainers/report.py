@@ -278,7 +278,7 @@ def measure_encoder(
     figures = output.compute(probes=options.probes, num_seeds=options.num_seeds)
     figures["frames_per_second"] = sum(map(len, kept)) / sum(utterance.seconds for utterance in utterances)
     figures["layers"] = []
-    for metric in tqdm(layers, desc=f"{encoder.name}: layers", unit="layer"):
+    for metric in tqdm(layers, desc=f"{encoder.name}: layers", unit="layer", disable=not layers):
         layer = metric.compute(probes=["linear"], num_seeds=1, control=False)
         found = {name: layer.get(name) for name in ("nse", "pai", "csai")}
         figures["layers"].append(found | {"num_rows": _row_counts(layer["details"])})

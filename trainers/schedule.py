@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .launch import LaunchSettings
+from .launch import LaunchSettings, end_processes
 from .settings import StageFailed, check_names, dotted, from_mapping
 from .stage import CLOCK, WallClock, finished
 
@@ -234,14 +234,7 @@ class Schedule:
             return name
 
     def _end_all(self) -> None:
-        for process in self.running.values():
-            process.terminate()
-        for process in self.running.values():
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_processes(self.running.values())
         self.running.clear()
 
 

@@ -458,9 +458,10 @@ def _with_durations(rows: Dataset | IterableDataset, source: DataSource) -> Data
     order = list(rows.column_names)
     order.insert(order.index("source"), "duration")
     features = datasets.Features({**rows.features, "duration": Value("float64"), "error": Value("string")})
-    rows = rows.map(_measure_row, features=features)
     if isinstance(rows, IterableDataset):
+        rows = rows.map(_measure_row, features=features)
         return rows.filter(_no_error(source.bad_rows)).select_columns(order)
+    rows = rows.map(_measure_row, features=features, desc="Measuring durations")
     return _without_errors(rows, source.bad_rows).select_columns(order)
 
 

@@ -64,10 +64,14 @@ def test_options_without_effect_are_refused():
 def started(monkeypatch) -> list:
     calls = []
 
-    class Result:
-        returncode = 3
+    class Process:
+        def wait(self, timeout=None) -> int:
+            return 3
 
-    monkeypatch.setattr(launch.subprocess, "run", lambda command, **kwargs: calls.append(command) or Result)
+        def terminate(self) -> None:
+            pass
+
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda command, **kwargs: calls.append(command) or Process())
     return calls
 
 
