@@ -41,6 +41,32 @@ How sure is the model of each part of the text, and which of its two parts knows
 REPORT_HELP = """### Checkpoints compared
 Training decides whether the encoder or the language model does more of the work. This report measures it, data set by
 data set."""
+# Gradio takes uploads by a list of its own, which names types that nothing here reads and leaves out video with sound.
+# What reads the file is the judge of it, so each goes to the server as audio.
+UPLOAD_SCRIPT = """
+const place = (event) => event.target.closest?.('#recording, #explained');
+const isInput = (event) => event.target.type === 'file' && place(event);
+const asAudio = (files) => {
+  const box = new DataTransfer();
+  for (const file of files) box.items.add(new File([file], file.name, {type: 'audio/wav'}));
+  return box.files;
+};
+document.addEventListener('click', (event) => { if (isInput(event)) event.target.accept = 'audio/*,video/*'; }, true);
+document.addEventListener('change', (event) => {
+  if (isInput(event)) event.target.files = asAudio(event.target.files);
+}, true);
+document.addEventListener('drop', (event) => {
+  const input = place(event)?.querySelector('input[type=file]');
+  if (!input || !event.dataTransfer.files.length) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  event.target.dispatchEvent(new DragEvent('dragleave', {bubbles: true}));
+  input.files = event.dataTransfer.files;
+  input.dispatchEvent(new Event('change', {bubbles: true}));
+}, true);
+"""
+# The footer lies where Gradio lets no style sheet reach; on a phone it has one link and needs no divider.
+FOOTER_STYLE = "@media (max-width: 640px) { footer .divider { display: none !important; } }"
 # All work of the model queues for one place: it is computed one request at a time anyway.
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}
 NO_REPORT = """Training decides whether the encoder or the language model does more of the work. A report measures it
@@ -140,6 +166,7 @@ def launch_options(settings: DemoSettings) -> dict[str, Any]:
     return {
         "allowed_paths": [str(settings.report_folder.resolve())] if settings.report_folder else None,
         "css_paths": FOLDER / "style.css",
+        "head": f"<style>{FOOTER_STYLE}</style><script>(() => {{{UPLOAD_SCRIPT}}})();</script>",
         "max_file_size": f"{settings.max_megabytes}mb",
         "footer_links": ["api", "settings"],
         # Rendering on the server needs Node, and would start a second process.

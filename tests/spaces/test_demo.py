@@ -177,7 +177,10 @@ def test_errors_are_words_that_name_the_file_only(recognizer, recording, tmp_pat
     cases = [
         ((None,), "no recording yet"),
         ((write(tmp_path / "empty.wav", b""),), r"^empty\.wav is empty"),
-        ((write(tmp_path / "paper.pdf", b"%PDF-1.7 " * 99),), r"^paper\.pdf"),
+        (
+            (write(tmp_path / "paper.pdf", b"%PDF-1.7 " * 99),),
+            r"^paper\.pdf: cannot be decoded.*\. This page reads WAV, FLAC, MP3,",
+        ),
         ((str(tmp_path / "two hours.flac"),), r"^two hours\.flac lasts 2 h, and this page takes up to 1 min"),
         ((str(tmp_path / "gone.wav"),), r"^gone\.wav is not there"),
         ((recording, "fr"), "language"),
