@@ -19,6 +19,7 @@ from entropy_asr.hub_cards.model_card import data_sources, write_model_card
 CHECKPOINT = Path(entropy_asr.spaces.__file__).parent / "demo" / "checkpoint"
 MEASUREMENTS = Path(entropy_asr.hub_cards.model_card.__file__).parent / "measurements.yaml"
 README = Path(__file__).parents[2] / "README.md"
+RESULTS = (CHECKPOINT / "results.json", *Path(__file__).parents[1].glob("benchmarks/results/*.json"))
 # Decimals and percentages; not versions ("Python 3.11"), names ("Qwen3-0.6B"), or papers ("arXiv 2604.08003").
 FIGURE = re.compile(r"(?<!Python )(?<!arXiv )(?<![\w./-])\d+(?:\.\d+(?![\w.])|(?=\s?%))")
 
@@ -31,9 +32,10 @@ def figures_of(markdown: str) -> list[str]:
 
 
 def sources() -> set[str]:
-    """Figures as they may be written: the checkpoint's results with up to two decimals, and listed measurements."""
+    """Figures as they may be written: measured results with up to two decimals, and listed measurements."""
     written = {str(entry["figure"]) for entry in yaml.safe_load(MEASUREMENTS.read_text(encoding="utf-8"))}
-    for score in json.loads((CHECKPOINT / "results.json").read_text(encoding="utf-8"))["results"].values():
+    scores = [score for path in RESULTS for score in json.loads(path.read_text(encoding="utf-8"))["results"].values()]
+    for score in scores:
         rates = (100 * score[name] for name in ("wer", "cer", "nonempty_share") if score[name] is not None)
         written |= {f"{rate:.{decimals}f}" for rate in rates for decimals in (0, 1, 2)}
     return written
