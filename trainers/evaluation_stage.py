@@ -133,7 +133,7 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
         )
         report["results"][name] = score.to_dict()
         report["languages"] = sorted({*report["languages"], *score.by_language} - {NON_SPEECH})
-        (output_dir / "results.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        (output_dir / "results.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if settings.export.card:
         write_model_card(output_dir)
     write_record(output_dir, "evaluation", section, {"seed": seed, "results": report["results"]})

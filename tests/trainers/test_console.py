@@ -181,3 +181,28 @@ def test_what_the_system_refuses_is_one_line(capsys, tmp_path):
 def test_a_fault_of_the_program_shows_its_traceback():
     result = run_python("run(lambda: {}['key'])")
     assert result.returncode == 1 and b"KeyError: 'key'" in result.stderr
+
+
+def test_warnings_are_one_line_and_those_of_libraries_about_each_other_none():
+    body = """
+import warnings
+def command():
+    warnings.warn("two\\nlines")
+    warnings.warn("of another library", FutureWarning)
+    return 0
+run(command)
+"""
+    result = run_python(body)
+    assert (result.returncode, result.stderr) == (0, b"entropy-asr: warning: two lines\n")
+
+
+def test_an_open_progress_bar_is_closed_before_the_last_line():
+    body = "from tqdm import tqdm\nbar = tqdm(total=3)\ndef command():\n    raise KeyboardInterrupt\nrun(command)"
+    result = run_python(body)
+    assert result.returncode == 130
+    assert result.stderr.splitlines()[-1] == b"entropy-asr: interrupted; go on"
+
+
+def test_importing_the_models_says_nothing():
+    result = run_python("import entropy_asr.modeling")
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")

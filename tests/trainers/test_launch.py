@@ -93,3 +93,25 @@ def test_train_command_refuses_a_number_of_processes_without_a_configuration(sta
     assert cli.main(["train", "joint_sft", "--config", str(config), "--num_processes", "4"]) == 2
     assert "without accelerate_config" in capsys.readouterr().err
     assert not started
+
+
+def test_a_launcher_is_asked_to_end_what_it_has_started(monkeypatch):
+    """An interruption while it is waited for: ended at once, it would leave its processes behind."""
+    events = []
+
+    class Process:
+        def wait(self, timeout=None) -> int:
+            events.append("wait")
+            if timeout is None:
+                raise KeyboardInterrupt
+            return 143
+
+        def terminate(self) -> None:
+            events.append("terminate")
+
+    environments = []
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda command, env: environments.append(env) or Process())
+    with pytest.raises(KeyboardInterrupt):
+        launch.launch(["train", "encoder"], {"accelerate_config": "ddp"})
+    assert events == ["wait", "terminate", "wait"]
+    assert environments[0][launch.LAUNCHED] == "1"
