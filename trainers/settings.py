@@ -157,10 +157,14 @@ def expected(kind: Any) -> str:
     return TYPE_NAMES.get(origin or kind) or getattr(kind, "__name__", str(kind))
 
 
+# Fields of transformers' arguments that take more than they are declared to: `fsdp=True` is its documented use.
+WIDER_TYPES = {"fsdp": bool | str | None}
+
+
 @cache
 def field_types(cls: type) -> dict[str, Any]:
     """Types of the fields that a dataclass is made from."""
-    hints = get_type_hints(cls)
+    hints = {**get_type_hints(cls), **WIDER_TYPES}
     return {item.name: hints[item.name] for item in fields(cls) if item.init}
 
 

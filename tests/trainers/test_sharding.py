@@ -70,6 +70,12 @@ def test_layers_left_out_at_random_run_all_the_same():
     assert len(calls) == 1
 
 
+def test_sharding_is_switched_on_as_transformers_says(tmp_path):
+    for value in (True, "full_shard"):
+        assert trainer_arguments(JointSFTConfig, tmp_path, fsdp=value, fsdp_config={"version": 2}).fsdp
+    assert not trainer_arguments(JointSFTConfig, tmp_path, fsdp=False).fsdp
+
+
 def test_batches_that_not_every_process_would_get_are_refused(components, tmp_path):
     model, processor = SFTModelSection(path=str(components / "full")).build()
     arguments = trainer_arguments(JointSFTConfig, tmp_path, accelerator_config={"even_batches": False})
