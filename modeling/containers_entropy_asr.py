@@ -98,6 +98,8 @@ _CHUNKS = {
     "CAF": (4, 8, "big", 1),
     "W64": (16, 8, "little", 8),
 }
+_IFF = rb"(?:RIFF|RIFX)....WAVE|FORM....AIF[FC]|caff\x00\x01\x00\x00"
+_OTHERS = {"FLAC": re.compile(_IFF + rb"|OggS\0\x02\0{8}", re.DOTALL), "Ogg": re.compile(_IFF, re.DOTALL)}
 _NOT_ZERO = re.compile(rb"[^\0]")
 _OGG_BEGINNING = re.compile(rb"OggS\0[\x02\x03\x06\x07]")
 
@@ -192,10 +194,11 @@ def split_container(file: BinaryIO) -> list[Part]:
         if kind in _LAYOUTS:
             part, start = _chunked_part(file, kind, begin, size)
             parts.append(part)
-        elif kind == "FLAC":
-            return parts + flac_parts(file, begin, size)
-        elif kind == "Ogg":
-            return parts + _ogg_parts(file, begin, size)
+        elif kind in ("FLAC", "Ogg"):
+            # Of these the end is not stated: a file of another format behind them is found by its beginning.
+            end = next(find_pattern(file, _OTHERS[kind], begin + 4, size), size)
+            parts += flac_parts(file, begin, end) if kind == "FLAC" else _ogg_parts(file, begin, end)
+            start = end
         elif kind in FFMPEG_DEMUXERS:
             return parts + _repeated_parts(file, kind, begin, size)
         else:
@@ -255,7 +258,7 @@ def _walk_rest(file: BinaryIO, layout: _Layout, start: int, size: int) -> int | 
         if (behind := skip_tags(file, position)) > position:
             position = behind
             continue
-        head = read_at(file, position, 64)
+        head = read_at(file, position, SNIFFED_BYTES)
         if container_of(head) is not None:
             return position
         chunk_size = _chunk_size(head, layout, size - position)

@@ -20,6 +20,7 @@ from .file_parts_entropy_asr import ContainerError, Part, file_size
 
 # A header states the length of an MP3 or FLAC file; one that the decoder does not know is a huge number.
 UNKNOWN_LENGTH = 2**62
+MAX_BLOCK_FRAMES = 2**23
 # libsndfile's codes: a format that it does not know or a codec that it does not have, the "unspecified internal error"
 # that is what its MP3 decoder says to data that it cannot find a frame in, and the FLAC decoder's loss of its place.
 UNKNOWN_FORMATS, DAMAGED = (1, 3, 4), (29, 158)
@@ -137,7 +138,8 @@ def _read(decoder: _Decoder | FFmpegDecoder, part: Part, block_seconds: float, n
         if isinstance(decoder, FFmpegDecoder):
             yield from decoder.blocks(block_seconds)
             return
-        size = max(1, round(block_seconds * decoder.samplerate))
+        # A damaged header may state a rate of any size.
+        size = max(1, min(round(block_seconds * decoder.samplerate), MAX_BLOCK_FRAMES))
         stated = decoder.frames if part.num_frames is None else part.num_frames
         num_frames = 0
         while wanted := min(size, stated - num_frames) if part.has_tail else size:

@@ -174,9 +174,12 @@ class TranscribeCommand:
         for recording in self.recordings:
             try:
                 source = recording.source()
-                # What a URL leads to is fetched once, when its turn comes.
-                is_long = is_url(source) or is_longer_than(source, LONG_SECONDS)
-                loaded = source if is_long else load_audio(source)
+                if is_url(source):  # it is fetched once
+                    loaded = load_audio(source)
+                    is_long = len(loaded) > LONG_SECONDS * 16000
+                else:
+                    is_long = is_longer_than(source, LONG_SECONDS)
+                    loaded = source if is_long else load_audio(source)
             except (AudioError, OSError) as error:
                 self._fail_reading(recording, describe(error))
                 continue

@@ -161,6 +161,19 @@ def test_file_of_another_format_behind_one(pcm):
         np.testing.assert_array_equal(audio, np.tile(pcm, 2))
 
 
+@pytest.mark.parametrize("second", ["WAV", "AIFF", "CAF"])
+@pytest.mark.parametrize("first", [{"format": "FLAC"}, *LOSSY], ids=lambda f: "-".join(f.values()))
+def test_file_of_another_format_behind_one_without_a_stated_end(first, second, pcm):
+    data = encode(**first)
+    audio = load_audio(data + encode(format=second))
+    np.testing.assert_array_equal(audio, np.concatenate([load_audio(data), pcm]))
+
+
+def test_mp3_behind_a_wav_is_no_noise():
+    wav, mp3 = encode(format="WAV"), encode(format="MP3")
+    np.testing.assert_array_equal(load_audio(wav + mp3), np.concatenate([load_audio(wav), load_audio(mp3)]))
+
+
 def test_flac_file_behind_one_that_states_no_length(pcm):
     data = encode(format="FLAC")
     for first, second in ((with_flac_total(data, 0), data), (data, with_flac_total(data, 0))):
