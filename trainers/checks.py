@@ -76,7 +76,8 @@ def check_model(model: str | None, option: str = "--model") -> None:
         return
     path = Path(model)
     if path.is_dir():
-        if not (path / "config.json").is_file():
+        # A folder of adapters names the model that it belongs to.
+        if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):
             raise CommandError(f"{option} {model}: the folder holds no config.json: it is no checkpoint")
     elif path.exists():
         raise CommandError(f"{option} {model}: is a file, not the folder of a checkpoint")

@@ -115,7 +115,9 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(folder, capsys, monkeyp
 
 
 def test_names_of_the_hub_are_left_to_the_hub(folder):
-    for name in (None, "gpt2", "me/model"):
+    Path("adapters").mkdir()
+    Path("adapters/adapter_config.json").write_text("{}", encoding="utf-8")
+    for name in (None, "gpt2", "me/model", "adapters"):
         check_model(name)
     check_output_file(Path("new/folder/results.json"), "--output")
     assert not Path("new").exists()
