@@ -228,7 +228,10 @@ class LiveSessions:
 
     def num_samples(self, key: str) -> int:
         """Samples heard of a session, also of one that has just ended."""
-        return self._ended[key][0] if key in self._ended else self._session(key).num_samples
+        session = self.sessions.get(key)  # before those that have ended: it is among these when it goes
+        if session is None and key in self._ended:
+            return self._ended[key][0]
+        return (session or self._session(key)).num_samples
 
     @contextmanager
     def _answering(self, key: str) -> Iterator[LiveSession]:

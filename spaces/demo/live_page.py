@@ -69,11 +69,14 @@ class LiveHandlers:
         if number == 0:
             language, hotwords = _field(request, "language", str), _field(request, "hotwords", str)
             self.sessions.start(rate, language, hotwords, key, MAX_IDLE_SECONDS)
-        if self.sessions.has_ended(key):
-            updates, is_last = self.sessions.finish(key), True
-        else:
+        try:
             updates = self.sessions.push(key, samples, rate, number)
             updates = self.sessions.finish(key, number + 1) if is_last else updates
+        except DemoError:
+            # The same last piece, given before, may have ended the stream, perhaps just now: told as then.
+            if not self.sessions.has_ended(key):
+                raise
+            updates, is_last = self.sessions.finish(key), True
         return {"html": live_html(updates, not is_last), "heard": self.sessions.num_samples(key)}
 
     @told
@@ -96,7 +99,7 @@ class LiveHandlers:
             if number:
                 raise DemoError(f"A live stream begins with piece 0, not {number}: what was before it has ended.")
             key = self.sessions.start(rate, language, hotwords)
-        updates = self.sessions.push(key, to_mono(samples), rate, number)
+        updates = self.sessions.push(key, to_mono(samples, rate), rate, number)
         return key, live_html(updates, True)
 
     @told
@@ -124,9 +127,13 @@ def read_pcm(text: str) -> np.ndarray:
         raise DemoError(f"A piece of a live stream is no 16-bit PCM in base64: {error}") from None
 
 
-def to_mono(samples: np.ndarray) -> np.ndarray:
-    """Integer PCM `(num_samples,)` of `(num_samples,)` or `(num_samples, channels)`."""
-    return samples if samples.ndim == 1 else samples.mean(axis=1).astype(samples.dtype)
+def to_mono(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Integer PCM `(num_samples,)` of `(num_samples,)` or `(num_samples, channels)` at `rate` Hz."""
+    if samples.ndim == 1:
+        return samples
+    from entropy_asr.modeling.channels_entropy_asr import mix_channels
+
+    return mix_channels(samples, rate).astype(samples.dtype)
 
 
 def add_live(handlers: LiveHandlers, languages: list[tuple[str, str]]) -> None:

@@ -414,7 +414,9 @@ def test_pieces_that_cannot_follow_are_refused(recognizer, digits):
 
 def test_stereo_is_mixed():
     stereo = np.array([[100, 300], [-2, 0]], dtype=np.int16)
-    assert to_mono(stereo).tolist() == [200, -1]
+    assert to_mono(stereo, 16000).tolist() == [200, -1]
+    tone = np.array([1000, -2000, 3000], dtype=np.int16)
+    assert to_mono(np.stack([tone, -tone], axis=1), 16000).tolist() == tone.tolist(), "channels that would cancel"
 
 
 def test_a_piece_that_comes_twice_is_heard_once_and_a_missing_one_is_told(recognizer, digits):
