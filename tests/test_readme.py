@@ -211,6 +211,15 @@ def test_commands_have_the_options_and_files_they_name(block):
             assert program == "pytest"
 
 
+def test_first_command_prints_what_the_readme_says(capsys, monkeypatch):
+    pytest.importorskip("entropy_asr.spaces")
+    monkeypatch.chdir(ROOT)
+    first = blocks("bash")[0].text
+    command = next(words for words in blocks("bash")[0].commands if words[0] == "entropy-asr")
+    assert cli.main(command[1:]) == 0
+    assert f"# {capsys.readouterr().out}" in first
+
+
 def test_options_of_inline_commands_exist():
     spans = re.findall(r"`(entropy-asr [^`]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
     assert spans
