@@ -15,6 +15,7 @@ from unittest.mock import patch
 from accelerate import accelerator as accelerator_module
 from swap_script import CPUAcceleratorState
 from training_helpers import make_rows, trainer_arguments
+from transformers.integrations import is_fsdp_managed_module
 
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.sft import SFTModelSection
@@ -60,7 +61,8 @@ def evaluate(trainer: JointSFTTrainer, rank: int) -> dict[str, Any]:
     """Texts of other lengths in each process."""
     trainer.args.max_new_tokens = (2, 7)[rank]
     output = trainer.predict(trainer.eval_dataset)
-    return {"wer": output.metrics["test_wer"], "shape": list(output.predictions.shape)}
+    synced = is_fsdp_managed_module(trainer.accelerator.unwrap_model(trainer.model))
+    return {"wer": output.metrics["test_wer"], "shape": list(output.predictions.shape), "synced": synced}
 
 
 def resume_from_what_one_process_sees(trainer: JointSFTTrainer, folder: Path, rank: int) -> str:
