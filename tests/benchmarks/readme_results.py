@@ -31,7 +31,8 @@ def results_table() -> str:
     lines = [f"| test set | rate | {' | '.join(names)} |", f"| --- | --- {'| ---: ' * len(names)}|"]
     for name, score in reports[0]["results"].items():
         kind, _ = rate(score)
-        cells = [rate(report["results"][name])[1] for report in reports]
+        found = [report["results"].get(name) for report in reports]
+        cells = ["not measured" if score is None else rate(score)[1] for score in found]
         lines.append(f"| {titles[name]['title']} | {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -47,7 +48,7 @@ def rate(score: dict[str, Any]) -> tuple[str, str]:
 def with_table(readme: str) -> str:
     """README with a fresh table between its marks."""
     begin, end = map(re.escape, MARKS)
-    return re.sub(f"(?<={begin}\n).*?(?=\n{end})", lambda _: results_table(), readme, flags=re.DOTALL)
+    return re.sub(f"(?<={begin}\n).*?(?={end})", lambda _: results_table() + "\n", readme, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

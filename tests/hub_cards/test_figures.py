@@ -4,6 +4,7 @@
 
 import json
 import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def sources() -> set[str]:
 def test_readme_figures_have_sources():
     without = sorted(set(figures_of(README.read_text(encoding="utf-8"))) - sources())
     assert not without, f"README.md: no source for {without}: measure them, or list them in {MEASUREMENTS.name}"
+
+
+def test_readme_has_the_table_that_the_results_give():
+    script = runpy.run_path(str(README.parent / "tests" / "benchmarks" / "readme_results.py"))
+    readme = README.read_text(encoding="utf-8")
+    assert script["results_table"]() in readme, "run tests/benchmarks/readme_results.py"
+    assert script["with_table"](readme) == readme
 
 
 def test_measurements_say_where_they_come_from():
