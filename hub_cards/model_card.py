@@ -258,7 +258,7 @@ def verdict(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]
     if not wrong:
         return ""
     where = "; ".join(wrong)
-    return f"\n**More than half of the words or characters come out wrong on: {where}.** Do not rely on its transcripts.\n"
+    return f"\n**More than half of the text comes out wrong on: {where}.** Do not rely on its transcripts.\n"
 
 
 def results_table(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:

@@ -49,7 +49,7 @@ def test_a_card_says_first_where_most_of_the_text_is_wrong(tmp_path):
         write_report(tmp_path, results={"fsdd_digits": score})
         write_model_card(tmp_path)
         opening = ModelCard.load(tmp_path / "README.md").text.partition("##")[0]
-        assert ("come out wrong on: Free Spoken Digit Dataset" in opening) == is_warned
+        assert ("comes out wrong on: Free Spoken Digit Dataset" in opening) == is_warned
 
 
 @pytest.mark.parametrize(

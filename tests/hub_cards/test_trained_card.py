@@ -71,7 +71,7 @@ def test_results_of_evaluate_are_on_the_card(model, capsys):
     (model / "results.json").write_text(json.dumps(report))
     card = card_of(model)
     assert "| my_test | 7 | 60.0 | - | 100.0 |" in card.text and "split 'test'" in card.text
-    assert "come out wrong on: my_test." in card.text
+    assert "comes out wrong on: my_test." in card.text
     assert card.data.language == ["de", "en", "fr"]
     assert "not evaluated" not in capsys.readouterr().err.lower() + card.text.lower()
 
