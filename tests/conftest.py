@@ -6,6 +6,11 @@ import os
 import random
 from pathlib import Path
 
+
+# Models here are so small that a second thread costs more than it brings, most of all beside other processes. Before
+# torch is imported; commands that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import torch
