@@ -11,6 +11,8 @@ from entropy_asr.hub_cards.dataset_card import RECORD, write_dataset_card
 from entropy_asr.hub_cards.model_card import is_recipes_checkpoint, write_model_card
 from entropy_asr.hub_cards.trained_card import ADAPTERS, UNKNOWN_LICENCE, licence_of, write_trained_card
 
+from .checks import check_whole_model, checkpoints_below
+
 
 def run(args: argparse.Namespace) -> int:
     """Write `README.md` into the folder.
@@ -21,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ValueError: the folder holds nothing to write a card of, or it cannot be made of its results.
+        CommandError: it holds a part of a model.
     """
     folder = Path(args.folder)
     is_dataset = (folder / RECORD).is_file()
@@ -28,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if not is_dataset and not any((folder / name).is_file() for name in files):
         raise ValueError(
             f"{folder} holds neither a model ({', '.join(files)}) nor a synthetic data set ({RECORD}) to describe"
+            f"{checkpoints_below(folder)}"
         )
     if is_dataset and (args.report is not None or args.license is not None):
         raise ValueError("--report and --license belong to a checkpoint, not to a data set")
@@ -45,6 +49,7 @@ def _write_model_card(folder: Path, licence: str | None) -> Path:
     """The card of a recipe's checkpoint, or of any model that was trained; says what is not known."""
     if is_recipes_checkpoint(folder):
         return write_model_card(folder, licence)
+    check_whole_model(folder)
     # What an earlier card says, by an option or by hand, stays said.
     path = write_trained_card(folder, licence or licence_of(folder))
     if licence_of(folder) == UNKNOWN_LICENCE:

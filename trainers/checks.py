@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What commands can know before anything heavy is imported, let alone a model loaded: it takes no time to be told."""
 
+import json
 import os
 import re
 import socket
@@ -19,6 +20,10 @@ EXTRAS = {
     "serve": ("starlette", "uvicorn", "websockets"),
     "demo": ("gradio",),
 }
+
+
+# A folder with one of these is a model, or adapters, which name the model that they belong to.
+CHECKPOINT_FILES = ("config.json", "adapter_config.json")
 
 
 class CommandError(Exception):
@@ -70,19 +75,33 @@ def looks_like_path(name: str) -> bool:
     return os.path.isabs(name) or name.startswith((".", "~")) or name.endswith(("/", os.sep)) or name.count("/") > 1
 
 
+def checkpoints_below(folder: Path) -> str:
+    """What a message about a folder that is no checkpoint adds: the folders in it that are, if any."""
+    below = {path.parent.name for name in CHECKPOINT_FILES for path in folder.glob(f"*/{name}")}
+    return f" (in it are: {', '.join(str(folder / name) for name in sorted(below))})" if below else ""
+
+
 def check_model(model: str | None, option: str = "--model") -> None:
     """Refuse a checkpoint that is not on disk and cannot be on the Hub."""
     if model is None:
         return
     path = Path(model)
     if path.is_dir():
-        # A folder of adapters names the model that it belongs to.
-        if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):
-            raise CommandError(f"{option} {model}: the folder holds no config.json: it is no checkpoint")
+        if not any((path / name).is_file() for name in CHECKPOINT_FILES):
+            where = checkpoints_below(path)
+            raise CommandError(f"{option} {model}: the folder holds no config.json: it is no checkpoint{where}")
     elif path.exists():
         raise CommandError(f"{option} {model}: is a file, not the folder of a checkpoint")
     elif looks_like_path(model):
         raise CommandError(f"{option} {model}: there is no such folder")
+
+
+def check_whole_model(folder: Path) -> None:
+    """Refuse parts of a model, such as a stage's encoder or language model, which transcribe nothing by themselves."""
+    config = folder / "config.json"
+    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else "entropy_asr"
+    if kind != "entropy_asr":
+        raise CommandError(f"{folder} holds a model of type {kind!r}, and type 'entropy_asr' is wanted: a whole model")
 
 
 def check_dataset(path: str, option: str = "--dataset") -> None:

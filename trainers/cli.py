@@ -29,6 +29,7 @@ from .checks import (
     check_output_file,
     check_output_folder,
     check_port,
+    check_whole_model,
     find_device,
     need_extra,
 )
@@ -429,6 +430,12 @@ def _check_stream(args: argparse.Namespace) -> None:
         raise CommandError("--hotword_tolerance needs --hotwords")
     if args.hotwords is not None:
         need_extra("hotwords", "--hotwords")
+        from .transcribe_command import read_usable_hotwords
+
+        try:
+            read_usable_hotwords(args.hotwords)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
     if args.confidence:
         need_extra("g2p", "--confidence")
     if args.file == STANDARD_INPUT or ADDRESS.match(args.file):
@@ -691,8 +698,15 @@ def _check_folder(folder: str) -> None:
 def run_publish(args: argparse.Namespace) -> int:
     if args.model is not None:
         _check_folder(args.model)
+        check_model(args.model, "publish")
+        check_whole_model(Path(args.model))
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    import entropy_asr.modeling  # noqa: F401, I001 (before transformers: it checks torch and torchaudio)
+    from transformers.utils import logging
+
     from .publish import run
 
+    logging.disable_progress_bar()
     try:
         return run(args)
     except ValueError as error:

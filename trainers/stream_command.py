@@ -15,7 +15,7 @@ from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
 from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
-from .transcribe_command import read_hotwords
+from .transcribe_command import read_usable_hotwords
 
 
 # How much of a file is pushed at a time: what a sound card gives.
@@ -121,7 +121,7 @@ def run(pipeline: Any, args: argparse.Namespace) -> int:
     stream = StreamingTranscriber(
         pipeline,
         language=args.language,
-        hotwords=None if args.hotwords is None else read_hotwords(args.hotwords),
+        hotwords=None if args.hotwords is None else read_usable_hotwords(args.hotwords),
         hotword_tolerance=args.hotword_tolerance,
         sampling_rate=rate,
         guards=False if args.no_guards else None,

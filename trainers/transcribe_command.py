@@ -62,7 +62,7 @@ class TranscribeCommand:
             "return_timestamps": timestamps and TIMESTAMPS[timestamps],
             "return_confidence": args.confidence or None,
             "guards": False if args.no_guards else None,
-            "hotwords": None if args.hotwords is None else read_hotwords(args.hotwords),
+            "hotwords": None if args.hotwords is None else read_usable_hotwords(args.hotwords),
             "hotword_tolerance": args.hotword_tolerance,
         }
         self.options |= {name: value for name, value in wanted.items() if value is not None}
@@ -97,6 +97,10 @@ class TranscribeCommand:
             self.outputs = name_outputs(self.recordings)
         except ValueError as error:
             raise ValueError(f"several files would be written to {error}.{EXTENSIONS[args.format]}") from error
+        folder = args.output_dir
+        if folder.suffix[1:] in EXTENSIONS.values() and not folder.exists():
+            # Made as a folder, it would hide the text where nobody looks for it.
+            raise ValueError(f"--output_dir {folder}: names a file, not a folder; for a file: > {folder}")
         check_output_folder(args.output_dir, "--output_dir")
 
     def _timestamps(self) -> str | None:
@@ -219,6 +223,23 @@ class TranscribeCommand:
     def _fail(self, message: str, file: str) -> None:
         self.print_message("error", message)
         self.failures.append(file)
+
+
+def read_usable_hotwords(values: list[str]) -> "list[str] | HotwordIndex":
+    """`read_hotwords`, and refuse words of scripts that have no phonemes: before any file, not at each.
+
+    Raises:
+        ValueError: as `read_hotwords`; words that cannot be used.
+    """
+    from entropy_asr.modeling.tokenization_entropy_asr_phoneme import explain_unreadable
+
+    words = read_hotwords(values)
+    if isinstance(words, list):
+        reasons = [reason for word in words if (reason := explain_unreadable(word))]
+        if reasons:
+            more = f" (and {len(reasons) - 1} more hotwords)" if len(reasons) > 1 else ""
+            raise ValueError(f"--hotwords: {reasons[0]}{more}")
+    return words
 
 
 def read_hotwords(values: list[str]) -> "list[str] | HotwordIndex":

@@ -125,6 +125,17 @@ def test_a_folder_without_results_is_refused(tmp_path, capsys):
     assert "results.json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("", "(in it are: {}/encoder)"), ("encoder", "holds a model of type 'entropy_asr_ctc'")]
+)
+def test_a_folder_of_stages_and_a_part_of_a_model_are_told_apart_from_models(tmp_path, capsys, name, reason):
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "config.json").write_text('{"model_type": "entropy_asr_ctc"}', encoding="utf-8")
+    assert cli.main(["card", str(tmp_path / name)]) == 2
+    assert reason.format(tmp_path) in capsys.readouterr().err
+    assert not (tmp_path / name / "README.md").exists()
+
+
 def test_card_of_synthetic_speech_counts_its_rows(tmp_path):
     pytest.importorskip("espeakng_loader")
     from entropy_asr.trainers.synthesis import build_synthetic_dataset

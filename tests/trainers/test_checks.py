@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What commands refuse before a model is loaded."""
 
+import json
 import socket
 import sys
 from pathlib import Path
@@ -31,6 +32,9 @@ def folder(tmp_path, monkeypatch) -> Path:
     Path("bad.yaml").write_text("a: [1, 2\nb: c\n", encoding="utf-8")
     Path("good.yaml").write_text("a: 1\n", encoding="utf-8")
     Path("folder").mkdir()
+    for name, kind in (("merged", "entropy_asr"), ("part", "qwen3")):
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, "config.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
     return tmp_path
 
 
@@ -39,6 +43,12 @@ def folder(tmp_path, monkeypatch) -> Path:
     [
         ("transcribe a.wav --model ./gone", "--model ./gone: there is no such folder"),
         ("transcribe a.wav --model folder", "folder: the folder holds no config.json"),
+        ("transcribe a.wav --model runs", "it is no checkpoint (in it are: runs/merged, runs/part)"),
+        ("publish runs --dry_run", "it is no checkpoint (in it are: runs/merged, runs/part)"),
+        ("publish runs/part --dry_run", "runs/part holds a model of type 'qwen3'"),
+        ("transcribe a.wav -o out.srt", "--output_dir out.srt: names a file, not a folder"),
+        ("transcribe a.wav --hotwords Kaldi москва", "--hotwords: 'москва' (Cyrillic) cannot be read"),
+        ("stream a.wav --hotwords Kaldi москва", "--hotwords: 'москва' (Cyrillic) cannot be read"),
         ("transcribe a.wav --model a.wav", "a.wav: is a file"),
         ("transcribe a.wav -o a.wav", "is not a folder"),
         ("transcribe a.wav -o a.wav/sub", "is not a folder"),
