@@ -20,6 +20,7 @@ from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput, seed_worker
 
 from entropy_asr.hub_cards.trained_card import HUB_ID
+from entropy_asr.modeling.languages_entropy_asr import language_code
 
 from .batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
 from .muon import build_muon
@@ -61,7 +62,20 @@ class StageArguments:
 
     def __post_init__(self):
         check_types(self)
+        if self.language is not None:
+            self.language = language_code(self.language)
         super().__post_init__()
+
+
+def check_evaluable(rows: Any) -> None:
+    """Refuse what cannot be evaluated on or predicted: nothing, and streams."""
+    if rows is None:
+        raise ValueError("There is nothing to evaluate on: give the trainer an `eval_dataset`, or `evaluate` one.")
+    if is_stream(rows):
+        raise ValueError(
+            "Rows to evaluate or predict cannot be streamed, since batches are formed of all of them: load them "
+            "without `streaming`, a part of them with `max_rows`."
+        )
 
 
 def refuse_unused(args: Any, table: dict[str, tuple[Any, str]]) -> None:
@@ -231,6 +245,7 @@ class SpeechTrainerMixin:
         if isinstance(eval_dataset, str):
             eval_dataset = self.eval_dataset[eval_dataset]
         rows = self.eval_dataset if eval_dataset is None else self._shared_rows(eval_dataset)
+        check_evaluable(rows)
         # Metrics compare with their texts, and tell them from rows repeated to have even batches.
         self._evaluated_rows = rows
         sampler = EvaluationBatchSampler(

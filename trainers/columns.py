@@ -107,24 +107,24 @@ def _with_audio(rows: Rows, column: str, name: str) -> tuple[Rows, str]:
                 f"{name}: column 'samples' holds {_type_name(feature)}, not int16 at 16 kHz; call it 'audio' "
                 "and give a column 'sampling_rate'."
             )
-        return _cast(rows, column, SAMPLES), column
+        rows = _cast(rows, column, SAMPLES)
+        if "sampling_rate" in rows.column_names:
+            rows = _map(rows, column, column, SAMPLES, partial(_samples_beside_rate, column=column, name=name))
+        return rows, column
     if isinstance(feature, Audio) or (isinstance(feature, dict) and set(feature) == set(ENCODED_AUDIO)):
         return _cast(rows, column, ENCODED_AUDIO), column
     if isinstance(feature, dict) and {"array", "sampling_rate"} <= set(feature):
-        return _map(rows, column, "samples", SAMPLES, lambda row: _samples(row[column], name)), "samples"
+        return _map(rows, column, "samples", SAMPLES, partial(_samples_of, column=column, name=name)), "samples"
     if _is_list(feature) and "sampling_rate" in rows.column_names:
-
-        def resample(row: dict[str, Any]) -> np.ndarray | None:
-            return _samples({"array": row[column], "sampling_rate": row["sampling_rate"]}, name)
-
-        return _map(rows, column, "samples", SAMPLES, resample), "samples"
+        convert = partial(_samples_beside_rate, column=column, name=name)
+        return _map(rows, column, "samples", SAMPLES, convert), "samples"
     if not _is_encoded(feature):
         reason = ", which need a column 'sampling_rate'" if _is_list(feature) else ""
         raise ValueError(
             f"{name}: column 'audio' holds {_type_name(feature)}{reason}; audio is an Audio column, paths, bytes, or "
             "arrays with their sampling rate."
         )
-    return _map(rows, column, column, ENCODED_AUDIO, lambda row: _encoded(row[column])), column
+    return _map(rows, column, column, ENCODED_AUDIO, partial(_encoded_of, column=column)), column
 
 
 def _is_encoded(feature: Any) -> bool:
@@ -140,6 +140,24 @@ def _encoded(audio: Any) -> dict[str, Any] | None:
     if isinstance(audio, dict):
         return {part: audio.get(part) for part in ENCODED_AUDIO}
     return {"bytes": None, "path": audio} if isinstance(audio, str) else {"bytes": audio, "path": None}
+
+
+def _encoded_of(row: dict[str, Any], column: str) -> dict[str, Any] | None:
+    return _encoded(row[column])
+
+
+def _samples_of(row: dict[str, Any], column: str, name: str) -> np.ndarray | None:
+    return _samples(row[column], name)
+
+
+def _samples_beside_rate(row: dict[str, Any], column: str, name: str) -> np.ndarray | None:
+    """As of [`_samples`]; int16 as it is where the rate is that of all rows."""
+    samples, rate = row[column], row["sampling_rate"]
+    if column == "samples" and rate == SAMPLING_RATE:
+        return samples
+    if column == "samples" and samples is not None:
+        samples = np.asarray(samples, dtype=np.float32) / 32768.0
+    return _samples({"array": samples, "sampling_rate": rate}, name)
 
 
 def _samples(audio: dict[str, Any] | None, name: str) -> np.ndarray | None:
@@ -160,12 +178,21 @@ def to_int16(waveform: np.ndarray) -> np.ndarray:
 
 
 def _map(rows: Rows, column: str, new: str, feature: Any, convert: Callable[[dict], Any]) -> Rows:
+    """Rows with a column computed anew by `convert`, a function of a module (or `partial` of one).
+
+    `datasets` hashes what it maps with, to find its results again: of a lambda it would look at all that this
+    module can reach, which takes many seconds, fails, and leaves nothing to be found.
+    """
     others = {key: value for key, value in rows.features.items() if key != column}
     return rows.map(
-        lambda row: {new: convert(row)},
+        partial(_converted, new=new, convert=convert),
         remove_columns=[column] if new != column else None,
         features=datasets.Features({**others, new: feature}),
     )
+
+
+def _converted(row: dict[str, Any], new: str, convert: Callable[[dict], Any]) -> dict[str, Any]:
+    return {new: convert(row)}
 
 
 def _texts(rows: Rows, name: str) -> Rows:

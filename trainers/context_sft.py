@@ -70,6 +70,11 @@ class ContextCollator(TranscriptionCollator):
     def _hints(self, row: dict[str, Any]) -> list[str]:
         if self.generates:
             return row["hints"]
+        missing = [name for name in ("keywords", "distractors") if name not in row]
+        if missing:
+            raise ValueError(
+                f"Rows lack {', '.join(missing)}, of which hints are drawn: `keywords.add_keywords` adds them to rows."
+            )
         return draw_hints(row, self.context, np.random.default_rng([row["draw"], 2]))
 
 
@@ -113,7 +118,9 @@ def keyword_recall(hypotheses: list[str], keywords: list[list[str]], languages: 
 
 
 def with_context_columns(rows: Dataset) -> Dataset:
-    """Rows with columns `hints` and `keywords`, empty where there were none."""
+    """Rows with columns `hints` and `keywords`, empty where there were none; what is no data set is left as it is."""
+    if not isinstance(rows, Dataset):
+        return rows  # the trainer says what it takes
     missing = [name for name in ("hints", "keywords") if name not in rows.column_names]
     return add_words(rows, **dict.fromkeys(missing, [[]] * len(rows))) if missing else rows
 

@@ -123,7 +123,7 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         """As in [`~base.SpeechTrainerMixin`], with the labels of rows that have none."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         rows = self.eval_dataset[rows] if isinstance(rows, str) else rows
-        if "phoneme_ids" not in rows.column_names:
+        if isinstance(rows, Dataset) and "phoneme_ids" not in rows.column_names:
             rows = add_phoneme_ids(rows, self.processing_class or EntropyASRPhonemeTokenizer())
         return super().get_eval_dataloader(rows)
 

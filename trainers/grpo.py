@@ -37,7 +37,7 @@ from trl.trainer.utils import selective_log_softmax_and_entropy, split_tensor_di
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel, EntropyASRProcessor
 
-from .base import SpeechTrainerMixin, StageArguments, keep_in_evaluation, refuse_unused
+from .base import SpeechTrainerMixin, StageArguments, check_evaluable, keep_in_evaluation, refuse_unused
 from .batching import EvaluationBatchSampler, GroupBatchSampler
 from .context_sft import ContextCollator, keyword_recall, with_context_columns
 from .keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
@@ -46,6 +46,7 @@ from .rewards import REWARDS
 from .settings import read_sections
 from .sft import SFTModelSection, save_trained
 from .stage import DataSection, run_trainer, start_stage, write_record
+from .streaming import is_stream
 
 
 # Arguments of TRL that this trainer would not honour, and the values that they must keep.
@@ -243,6 +244,8 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
                 f"model is a {type(model).__name__}: load it first, and give adapters as `peft_config`, so that the "
                 "model without them is the reference."
             )
+        if is_stream(train_dataset):
+            raise ValueError("GRPO draws prompts from all rows, so they cannot be streamed: load them, or a part.")
         if reward_funcs is None:
             reward_funcs = [function for function, _ in REWARDS]
             args.reward_weights = args.reward_weights or [weight for _, weight in REWARDS]
@@ -326,6 +329,7 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         rows = rows if isinstance(rows, str) or rows is self.eval_dataset else self._shared_rows(rows)
         rows = with_context_columns(self.eval_dataset[rows] if isinstance(rows, str) else rows)
+        check_evaluable(rows)
         self._evaluated_rows = rows
         sampler = EvaluationBatchSampler(
             rows["duration"][:],

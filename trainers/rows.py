@@ -52,13 +52,18 @@ def row_problem(row: dict[str, Any]) -> str | None:
         return f"its text is {text!r}"
     if language == NON_SPEECH and text:
         return f"language '{NON_SPEECH}' says that it holds no speech, but it has the text {text!r}"
-    if language != NON_SPEECH and not text.strip():
+    if language != NON_SPEECH and not _is_visible(text):
         return f"its text is empty; language '{NON_SPEECH}' would say that it holds no speech"
     if not isinstance(duration, (int, float)) or not 0 < duration < math.inf:
         return f"its duration is {duration}"
     if "phoneme_ids" in row and row["phoneme_ids"] is None:
         return explain_unreadable(text) or "it has no phoneme_ids"
     return None
+
+
+def _is_visible(text: str) -> bool:
+    """Whether a text holds anything but blanks, control characters and marks without width."""
+    return any(unicodedata.category(character)[0] not in "CZ" for character in text)
 
 
 def is_nothing(value: Any) -> bool:

@@ -460,9 +460,9 @@ def _with_durations(rows: Dataset | IterableDataset, source: DataSource) -> Data
     features = datasets.Features({**rows.features, "duration": Value("float64"), "error": Value("string")})
     if isinstance(rows, IterableDataset):
         rows = rows.map(_measure_row, features=features)
-        return rows.filter(_no_error(source.bad_rows)).select_columns(order)
+        return rows.filter(_no_error(source)).select_columns(order)
     rows = rows.map(_measure_row, features=features, desc="Measuring durations")
-    return _without_errors(rows, source.bad_rows).select_columns(order)
+    return _without_errors(rows, source.bad_rows, source.path).select_columns(order)
 
 
 def _measure_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -495,28 +495,29 @@ def _named(error: AudioError, path: str | None) -> str:
     return message if path is None or path in message else f"{path}: {message}"
 
 
-def _without_errors(rows: Dataset, bad_rows: str | None) -> Dataset:
-    """Drops the rows that have an `error`, with one warning each, and the column."""
+def _without_errors(rows: Dataset, bad_rows: str | None, name: str | None = None) -> Dataset:
+    """Drops the rows that have an `error`, with one warning each, and the column; `name` is where they come from."""
     errors = rows.with_format("arrow")["error"][:].to_pylist()
     bad = [(index, error) for index, error in enumerate(errors) if error is not None]
     rows = rows.remove_columns("error")
     if bad and bad_rows == REFUSE:
-        return without_bad_rows(rows, errors, "audio", bad_rows)
+        return without_bad_rows(rows, errors, name or "audio", bad_rows)
     for index, error in bad:
-        logger.warning(f"Row {index} is left out: {error}")
+        logger.warning(f"{name}: row {index} is left out: {error}" if name else f"Row {index} is left out: {error}")
     if not bad:
         return rows
     if len(bad) == len(rows):
-        raise ValueError(f"None of the {len(bad)} rows has readable audio; the first: {bad[0][1]}")
+        told = f"None of the {len(bad)} rows has readable audio; the first: {bad[0][1]}"
+        raise ValueError(f"{name}: {told}" if name else told)
     return rows.select(np.flatnonzero([error is None for error in errors]))
 
 
-def _no_error(bad_rows: str | None):
+def _no_error(source: DataSource):
     def is_good(row: dict[str, Any]) -> bool:
-        if row["error"] is not None and bad_rows == REFUSE:
-            raise ValueError(f"A streamed row cannot be used: {row['error']}.")
+        if row["error"] is not None and source.bad_rows == REFUSE:
+            raise ValueError(f"{source.path}: a streamed row cannot be used: {row['error']}.")
         if row["error"] is not None:
-            logger.warning(f"A streamed row is left out: {row['error']}")
+            logger.warning(f"{source.path}: a streamed row is left out: {row['error']}")
         return row["error"] is None
 
     return is_good
@@ -545,6 +546,6 @@ def within_durations(rows: IterableDataset, shortest: float, longest: float) -> 
 
     def is_within(duration: float | None) -> bool:
         # What is no duration is no short or long one: it is told where the row is read.
-        return duration is None or not (duration < shortest or duration > longest)
+        return duration is None or duration < 0 or not (duration < shortest or duration > longest)
 
     return rows.filter(is_within, input_columns="duration")

@@ -53,6 +53,9 @@ def audio_columns(folder) -> dict[str, Dataset]:
         "arrays": made({"audio": arrays}),
         "lists with a rate": made({"audio": [a["array"] for a in arrays], "sampling_rate": [8000, 8000]}),
         "samples": made({"samples": integers}),
+        "samples with a rate": made(
+            {"samples": [(a["array"] * 32768).astype(np.int16) for a in arrays], "sampling_rate": [8000, 8000]}
+        ),
         "numpy": made({"audio": arrays}).with_format("numpy"),
     }
 
@@ -66,7 +69,7 @@ def dataset_of(form: str, folder) -> Dataset:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["loaded", "streamed"])
-@pytest.mark.parametrize("form", [*FORMS, "samples", "numpy"])
+@pytest.mark.parametrize("form", [*FORMS, "samples", "samples with a rate", "numpy"])
 def test_audio_of_every_form_is_heard(form, stream, tmp_path):
     given = dataset_of(form, tmp_path)
     rows = as_rows(given.to_iterable_dataset() if stream else given, language="English")
@@ -151,6 +154,22 @@ def test_trainers_take_a_plain_data_set(components, tmp_path, form):
         trainer.evaluate(rows.remove_columns("sentence"))
 
 
+def test_what_cannot_be_evaluated_on_is_refused_in_words(components, tmp_path):
+    rows = dataset_of("Audio", tmp_path)
+    trainer = joint_trainer(components, tmp_path / "out", rows.to_iterable_dataset(), language="en")
+    with pytest.raises(ValueError, match="give the trainer an `eval_dataset`"):
+        trainer.evaluate()
+    for use in (trainer.evaluate, trainer.predict):
+        with pytest.raises(ValueError, match="cannot be streamed"):
+            use(rows.to_iterable_dataset())
+
+
+def test_the_language_of_trainers_is_understood_or_refused_at_once(tmp_path):
+    assert trainer_arguments(JointSFTConfig, tmp_path, language="en-US").language == "en"
+    with pytest.raises(ValueError, match="language 'klingon' is not understood"):
+        trainer_arguments(JointSFTConfig, tmp_path, language="klingon")
+
+
 def test_trainers_take_a_plain_stream(components, tmp_path):
     rows = dataset_of("Audio", tmp_path).to_iterable_dataset()
     assert joint_trainer(components, tmp_path / "out", rows, language="en").train()
@@ -205,3 +224,11 @@ def test_encoder_pretraining_labels_a_plain_data_set_itself(tmp_path):
     trainer = EncoderPretrainingTrainer(small_encoder(), args, collator, train_dataset=rows, eval_dataset={"a": rows})
     assert trainer.train() and set(trainer.evaluate()) & {"eval_a_per"}
     assert all(trainer.train_dataset["phoneme_ids"][:])
+
+
+@pytest.mark.parametrize("form", ["bytes", "arrays", "lists with a rate", "samples with a rate"])
+def test_converted_columns_are_found_again_without_looking_through_this_package(form, tmp_path, caplog):
+    rows = audio_columns(tmp_path)[form].add_column("text", TEXTS)
+    first, second = (as_rows(rows, language="en") for _ in range(2))
+    assert first._fingerprint == second._fingerprint
+    assert "couldn't be hashed" not in caplog.text

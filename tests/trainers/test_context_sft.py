@@ -81,6 +81,12 @@ def test_hints_change_from_epoch_to_epoch_and_are_the_same_when_resumed(rows, pr
     assert first != second
 
 
+def test_rows_without_keywords_are_told_what_adds_them(rows, processor):
+    collator = ContextCollator(processor.feature_extractor, processor=processor, context=ContextConfig())
+    with pytest.raises(ValueError, match="Rows lack keywords, distractors.*add_keywords"):
+        collator(items(rows.remove_columns(["keywords", "distractors"]), epoch=0))
+
+
 def test_evaluation_takes_the_fixed_hints(rows, processor):
     collator = ContextCollator(processor.feature_extractor, processor=processor).evaluation()
     for kind, columns in {"none": (), "right": ("keywords", "distractors"), "wrong": ("distractors",)}.items():

@@ -494,6 +494,10 @@ def test_models_that_are_not_loaded_and_noise_are_refused(components, rows, tmp_
         ASRGRPOTrainer(
             "path", trainer_arguments(ASRGRPOConfig, tmp_path), processing_class=processor, train_dataset=rows
         )
+    model, _ = SFTModelSection(path=str(components / "full")).build()
+    arguments = trainer_arguments(ASRGRPOConfig, tmp_path)
+    with pytest.raises(ValueError, match="cannot be streamed"):
+        ASRGRPOTrainer(model, arguments, processing_class=processor, train_dataset=rows.to_iterable_dataset())
     with pytest.raises(ValueError, match="noise"):
         RolloutDataSection(noise=[{"path": "x"}])
 

@@ -36,6 +36,7 @@ def make(*changes) -> Dataset:
         ({"text": ["a"]}, r"its text is \['a'\]"),
         ({"text": ""}, "its text is empty; language 'none' would say"),
         ({"text": " \u3000\n"}, "its text is empty"),
+        ({"text": "\u200b\ufeff"}, "its text is empty"),
         ({"text": "bark", "language": "none"}, "it holds no speech, but it has the text 'bark'"),
         ({"duration": math.nan}, "its duration is nan"),
         ({"duration": None}, "its duration is None"),

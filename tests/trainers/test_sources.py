@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import time
 
 import numpy as np
@@ -256,7 +257,10 @@ def test_unreadable_audio_without_a_duration_is_left_out_by_name(tmp_path, load,
     folder = write_parquet(tmp_path, rows=rows, drop=["duration"])
     with caplog.at_level(logging.WARNING):
         assert load(folder)["duration"][:] == pytest.approx([0.5], abs=1e-3)
-    assert "notes.txt" in caplog.text
+    assert f"{folder}: row 1 is left out: notes.txt" in caplog.text
+    for streaming in (False, True):
+        with pytest.raises(ValueError, match=f"{re.escape(str(folder))}: .*notes.txt"):
+            list(load(folder, bad_rows="refuse", streaming=streaming))
 
 
 def test_second_decoding_reads_the_cache(tmp_path, load, monkeypatch):
@@ -329,6 +333,11 @@ def test_streamed_rows_without_a_duration_get_one(tmp_path, load, caplog):
     with caplog.at_level(logging.WARNING):
         assert [row["duration"] for row in stream] == pytest.approx([0.5], abs=1e-3)
     assert "notes.txt" in caplog.text
+
+
+def test_a_streamed_row_of_negative_duration_is_not_taken_for_a_short_one(tmp_path, load):
+    rows = [dummy_row(0, 0.5), dummy_row(1, 0.5, duration=-1.0)]
+    assert len(list(load(write_parquet(tmp_path, rows=rows), streaming=True))) == 2, "told where it is read"
 
 
 def test_real_sets_load_and_decode(tmp_path, data_dir):
