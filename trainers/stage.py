@@ -112,6 +112,11 @@ class DataSection:
     }
 
     def __post_init__(self):
+        if self.num_proc < 1:
+            raise SettingsError(f"data: num_proc must be at least 1, got {self.num_proc}.", ("data", "num_proc"))
+        if self.max_duration is not None and self.max_duration <= 0:
+            problem = f"data: max_duration must be None or positive, got {self.max_duration}."
+            raise SettingsError(problem, ("data", "max_duration"))
         if not self.decode_ahead and (self.synthetic or self.synthetic_eval):
             raise ValueError(
                 "data: synthetic speech is decoded; leave decode_ahead true, or train on recordings only."

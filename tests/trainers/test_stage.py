@@ -13,7 +13,7 @@ from training_helpers import make_rows
 
 from entropy_asr.trainers.augmentation import AugmentationConfig
 from entropy_asr.trainers.evaluation_stage import EvaluationSection
-from entropy_asr.trainers.settings import check_names, from_mapping
+from entropy_asr.trainers.settings import SettingsError, check_names, from_mapping
 from entropy_asr.trainers.sources import SpeechDataset
 from entropy_asr.trainers.stage import (
     DataSection,
@@ -114,6 +114,15 @@ def test_rows_may_stay_encoded(tmp_path):
     assert len(SpeechDataset(rows)[0]["samples"]) == 8000
     with pytest.raises(ValueError, match="leave decode_ahead true"):
         DataSection(synthetic=[{"texts": "built-in:train", "language": "en", "num_texts": 1}], decode_ahead=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("num_proc", 0), ("num_proc", -1), ("max_duration", 0), ("max_duration", -2)]
+)
+def test_numbers_that_cannot_be_meant_are_refused_by_name(name, value):
+    with pytest.raises(SettingsError, match=f"data: {name} must be .*got {value}") as error:
+        DataSection(**{name: value})
+    assert error.value.key == ("data", name)
 
 
 @pytest.mark.parametrize("name", ["train", "eval", "noise", "synthetic", "synthetic_eval"])
