@@ -262,6 +262,7 @@ def _add_evaluate(commands: Any) -> None:
         help="Hub id, folder or parquet file; several are allowed",
     )
     parser.add_argument("--split", default="test", help="default: %(default)s")
+    parser.add_argument("--text_column", default="text", metavar="C", help="column; default: %(default)s")
     _add_language(parser, "of all rows (default: the data set's column)")
     parser.add_argument("--max_rows", type=_positive, metavar="N", help="evaluate the first N rows of each data set")
     parser.add_argument("-o", "--output", type=Path, metavar="F", help="write the results to this JSON file")
@@ -282,6 +283,7 @@ def _add_report(commands: Any) -> None:
     )
     parser.add_argument("--dataset", action="extend", nargs="+", required=True, metavar="D", help="as for evaluate")
     parser.add_argument("--split", default="test", help="default: %(default)s")
+    parser.add_argument("--text_column", default="text", metavar="C", help="column; default: %(default)s")
     _add_language(parser, "of all rows (default: the data set's column)")
     parser.add_argument(
         "-o", "--output_dir", type=Path, default=Path("report"), metavar="D", help="default: %(default)s"
@@ -610,7 +612,8 @@ def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
 
     datasets: dict[str, Any] = {}
     for path in args.dataset:
-        source = DataSource(path=path, split=args.split, language=args.language, max_rows=args.max_rows)
+        fields = {"text_column": args.text_column, "language": args.language, "max_rows": args.max_rows}
+        source = DataSource(path, args.split, **fields)
         if source.name in datasets:
             raise CommandError(f"two data sets are named {source.name}: evaluate them in two runs")
         try:

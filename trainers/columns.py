@@ -83,7 +83,8 @@ def is_shared(features: datasets.Features) -> bool:
 def _hint(missing: list[str], text_column: str | None) -> str:
     hints = {
         "language": " Set language=... for data of one language (in trainers, in their arguments).",
-        text_column: " Say which holds the transcripts with text_column=... (dataset_text_field=... of a trainer).",
+        text_column: " Say which holds the transcripts with text_column=... (dataset_text_field=... of a trainer, "
+        "--text_column of a command).",
     }
     return hints.get(missing[0], "") if len(missing) == 1 else ""
 

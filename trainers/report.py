@@ -51,6 +51,7 @@ class ReportOptions:
 
     Args:
         split: Split of the data sets.
+        text_column: Column with the transcripts.
         language: Language of all rows. None: the data sets' `language` column.
         max_rows: Utterances of each data set, evenly spaced. None: all.
         aligner: Checkpoint of this project whose phoneme head times the phonemes. None: the first of the models that
@@ -65,6 +66,7 @@ class ReportOptions:
     """
 
     split: str = "test"
+    text_column: str = "text"
     language: str | None = None
     max_rows: int | None = 400
     aligner: str | None = None
@@ -122,7 +124,10 @@ def write_report(
     encoders = [load_speech_encoder(path, options.device, name) for path, name in _named(models)]
     extra = ["speaker_id", "alignment"]
     sources = [
-        DataSource(path, options.split, language=options.language, extra_columns=extra) for path in dataset_paths
+        DataSource(
+            path, options.split, text_column=options.text_column, language=options.language, extra_columns=extra
+        )
+        for path in dataset_paths
     ]
     loaded = {source.name: load_source(source) for source in sources}
     if len(loaded) < len(sources):

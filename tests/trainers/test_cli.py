@@ -385,6 +385,20 @@ def test_evaluate_limits_rows(pipeline, tmp_path):
     assert json.loads(output.read_text())["results"]["spoken"]["utterances"] == 2
 
 
+def test_evaluate_reads_the_transcripts_from_another_column(pipeline, tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "spoken", {10: "length 10", 20: "long 20"}, "en")
+    path = next((tmp_path / "spoken").glob("*.parquet"))
+    renamed = Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache")).rename_column("text", "sentence")
+    path.unlink()
+    renamed.to_parquet(path)
+    output = tmp_path / "results.json"
+    arguments = ["evaluate", "--model", "m", "--dataset", dataset, "--output", str(output)]
+    assert cli.main(arguments) == 2
+    assert "--text_column of a command" in capsys.readouterr().err
+    assert cli.main([*arguments, "--text_column", "sentence"]) == 0
+    assert json.loads(output.read_text())["results"]["spoken"]["wer"] == pytest.approx(1 / 6)
+
+
 def test_evaluate_names_a_data_set_that_is_not_there(pipeline, tmp_path, capsys):
     assert cli.main(["evaluate", "--model", "m", "--dataset", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err
