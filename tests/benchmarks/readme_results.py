@@ -32,7 +32,7 @@ def results_table() -> str:
     for name, score in reports[0]["results"].items():
         kind, _ = rate(score)
         found = [report["results"].get(name) for report in reports]
-        cells = ["not measured" if score is None else rate(score)[1] for score in found]
+        cells = ["–" if score is None else rate(score)[1] for score in found]
         lines.append(f"| {titles[name]['title']} | {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
