@@ -11,10 +11,15 @@ from pathlib import Path
 # torch is imported; commands that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 
+
+# The same examples in every run: a suite that fails now and then is not believed.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 # No test may reach a network: what is not on disk is an error, not a download.
 os.environ["HF_HUB_OFFLINE"] = "1"
