@@ -25,9 +25,9 @@ import soundfile
 import torch
 import transformers
 
-from entropy_asr.trainers import cli
-from entropy_asr.trainers.recipe import check_recipe, load_recipe, read_yaml, stage_module
-from entropy_asr.trainers.settings import read_sections
+from entropy_asr.trainers.commands import cli
+from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe, read_yaml, stage_module
+from entropy_asr.trainers.runs.settings import read_sections
 
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ class StopAfterTwoSteps(transformers.TrainerCallback):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """What the blocks find: recordings, a data set, models under their public names, the YAML files."""
-    synthesis = pytest.importorskip("entropy_asr.trainers.synthesis")
+    synthesis = pytest.importorskip("entropy_asr.trainers.data.synthesis")
     pytest.importorskip("espeakng_loader")
     folder = tmp_path_factory.mktemp("readme")
     # A copy: one of the blocks writes a card.

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from .alignment import AlignmentConfig, AlignmentTrainer
-    from .attention_pretraining import AttentionPretrainingConfig, AttentionPretrainingTrainer
-    from .context_sft import ContextSFTConfig, ContextSFTTrainer
-    from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
-    from .grpo import ASRGRPOConfig, ASRGRPOTrainer
-    from .iterative_async_sft import IterativeAsyncSFTConfig, IterativeAsyncSFTTrainer
-    from .joint_sft import JointSFTConfig, JointSFTTrainer
-    from .phoneme_head import PhonemeHeadConfig, PhonemeHeadTrainer
+    from .stages.alignment import AlignmentConfig, AlignmentTrainer
+    from .stages.attention_pretraining import AttentionPretrainingConfig, AttentionPretrainingTrainer
+    from .stages.context_sft import ContextSFTConfig, ContextSFTTrainer
+    from .stages.encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
+    from .stages.grpo import ASRGRPOConfig, ASRGRPOTrainer
+    from .stages.iterative_async_sft import IterativeAsyncSFTConfig, IterativeAsyncSFTTrainer
+    from .stages.joint_sft import JointSFTConfig, JointSFTTrainer
+    from .stages.phoneme_head import PhonemeHeadConfig, PhonemeHeadTrainer
 
 # Imported when first asked for (PEP 562): the command line's --help must not wait for torch.
 _MODULES = {
@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     importlib.import_module("entropy_asr.modeling")  # before transformers: it checks torch and torchaudio
-    return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    return getattr(importlib.import_module(f".stages.{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES
-from entropy_asr.trainers.subtitles import FORMATS, make_cues
+from entropy_asr.modeling.subtitles_entropy_asr import FORMATS, make_cues
 
 from .entropy_view import explanation_html
 from .events import gpu, told

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from entropy_asr.modeling import EntropyASRPipeline, HotwordIndex
-    from entropy_asr.trainers.ledger import UtteranceLedger
+    from entropy_asr.modeling.ledger_entropy_asr import UtteranceLedger
 
 SAMPLING_RATE = 16000
 MAX_TRANSCRIPT_CHARACTERS = 1000
@@ -172,7 +172,7 @@ class Recognizer:
             from entropy_asr.modeling import load_audio
             from entropy_asr.modeling.alignment_entropy_asr import greedy_phonemes
             from entropy_asr.modeling.guards_entropy_asr import GuardSettings, judge_transcript
-            from entropy_asr.trainers.ledger import utterance_ledger
+            from entropy_asr.modeling.ledger_entropy_asr import utterance_ledger
 
             waveform = load_audio(path)
             text, flags = transcript.strip(), []

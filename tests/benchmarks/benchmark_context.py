@@ -4,9 +4,9 @@
 
     python tests/benchmarks/benchmark_context.py --data_dir ../shared/data [--model M] [--rows 100] [--split test]
 
-Hints are those of context SFT's evaluation (`trainers/context_sft.py`): "right" are keywords of the transcript among
-distractors that sound like them, "wrong" the distractors alone; distractors are keywords of the training transcripts.
-"leaks" is the share of transcripts with a distractor that the reference does not have.
+Hints are those of context SFT's evaluation (`trainers/stages/context_sft.py`): "right" are keywords of the transcript
+among distractors that sound like them, "wrong" the distractors alone; distractors are keywords of the training
+transcripts. "leaks" is the share of transcripts with a distractor that the reference does not have.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from benchmark_hints import transcribe
 from datasets import Dataset
 
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.cli import bundled_checkpoint
-from entropy_asr.trainers.context_sft import keyword_recall, with_hints
-from entropy_asr.trainers.evaluation import score_transcripts
-from entropy_asr.trainers.keywords import ContextConfig, KeywordChooser, add_keywords
-from entropy_asr.trainers.rewards import contains
-from entropy_asr.trainers.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.commands.cli import bundled_checkpoint
+from entropy_asr.trainers.data.keywords import ContextConfig, KeywordChooser, add_keywords
+from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.data.text import contains
+from entropy_asr.trainers.evaluation.error_rates import score_transcripts
+from entropy_asr.trainers.stages.context_sft import keyword_recall, with_hints
 
 
 SETS = ("librispeech_subset", "speechocean762", "aishell_sample", "audio_cmn_words")

@@ -32,7 +32,7 @@ EXAMPLE = Path(entropy_asr.spaces.__file__).parent / "demo" / "examples" / "engl
 
 def start(port: int, cache: Path) -> subprocess.Popen:
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(cache)}
-    command = [sys.executable, "-m", "entropy_asr.trainers.cli", "demo"]
+    command = [sys.executable, "-m", "entropy_asr.trainers.commands.cli", "demo"]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 

@@ -22,15 +22,15 @@ from datasets import Dataset
 from transformers import TrainerCallback, logging
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
-from entropy_asr.trainers.collation import CTCCollator
-from entropy_asr.trainers.encoder_pretraining import (
+from entropy_asr.trainers.data.collation import CTCCollator
+from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
+from entropy_asr.trainers.data.sources import DataSource, decode_ahead, load_source
+from entropy_asr.trainers.stages.encoder_pretraining import (
     EncoderModelSection,
     EncoderPretrainingConfig,
     EncoderPretrainingTrainer,
-    add_phoneme_ids,
 )
-from entropy_asr.trainers.entropy_monitor import EntropyMonitor
-from entropy_asr.trainers.sources import DataSource, decode_ahead, load_source
+from entropy_asr.trainers.training.entropy_monitor import EntropyMonitor
 
 
 INTERVAL = EncoderPretrainingConfig("unused").entropy_steps

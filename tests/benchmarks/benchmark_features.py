@@ -24,7 +24,7 @@ from interleaved import cpu_and_wall, interleave, print_conditions, ratio, sprea
 from transformers import ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor
 
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
-from entropy_asr.trainers.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
 
 
 RATE, CHANNELS = 16000, 80

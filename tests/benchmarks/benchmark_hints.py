@@ -4,11 +4,11 @@
 
     python tests/benchmarks/benchmark_hints.py --data_dir ../shared/data [--model M] [--rows 100]
 
-Hotwords are spans of the test transcripts that occur once in them (`trainers/keywords.py`). "index" is the pipeline's
-way: the words of all utterances are listened for, those that are heard are hints. "oracle" writes each utterance's own
-words into its prompt: what hints could do if all were heard. Distractors are 1, 10 or 100 words of other utterances,
-either listened for or ("prompt") written into the prompt unheard, as systems without an index do; one leaks where the
-transcript has it, and neither the reference nor the transcript without hints does.
+Hotwords are spans of the test transcripts that occur once in them (`trainers/data/keywords.py`). "index" is the
+pipeline's way: the words of all utterances are listened for, those that are heard are hints. "oracle" writes each
+utterance's own words into its prompt: what hints could do if all were heard. Distractors are 1, 10 or 100 words of
+other utterances, either listened for or ("prompt") written into the prompt unheard, as systems without an index do;
+one leaks where the transcript has it, and neither the reference nor the transcript without hints does.
 """
 
 import argparse
@@ -22,11 +22,11 @@ import numpy as np
 
 from entropy_asr.modeling import HotwordIndex
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.cli import bundled_checkpoint
-from entropy_asr.trainers.evaluation import score_transcripts
-from entropy_asr.trainers.keywords import keyword_spans
-from entropy_asr.trainers.rewards import contains
-from entropy_asr.trainers.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.commands.cli import bundled_checkpoint
+from entropy_asr.trainers.data.keywords import keyword_spans
+from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.data.text import contains
+from entropy_asr.trainers.evaluation.error_rates import score_transcripts
 
 
 SETS = ("librispeech_subset", "fsdd_digits", "aishell_sample", "audio_cmn_words")

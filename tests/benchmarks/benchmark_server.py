@@ -30,7 +30,7 @@ import psutil
 import websockets
 
 from entropy_asr.modeling import EndpointSettings, detect_speech, load_audio
-from entropy_asr.trainers.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
 
 
 SETS, ROWS = ("fsdd_digits", "speechocean762"), 40
@@ -158,7 +158,16 @@ def main() -> None:
     parser.add_argument("--model")
     args = parser.parse_args()
     recordings = load_recordings(args.data_dir)
-    command = [sys.executable, "-m", "entropy_asr.trainers.cli", "serve", "--port", str(args.port), "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "entropy_asr.trainers.commands.cli",
+        "serve",
+        "--port",
+        str(args.port),
+        "--device",
+        "cpu",
+    ]
     command += ["--max_streams", str(max(args.streams))] + (["--model", args.model] if args.model else [])
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         try:

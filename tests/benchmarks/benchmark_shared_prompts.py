@@ -18,7 +18,7 @@ from interleaved import Step, cpu_and_wall, interleave, print_conditions, ratio,
 from torch import nn
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
-from entropy_asr.trainers.shared_prompts import common_length, share_prompts
+from entropy_asr.trainers.training.shared_prompts import common_length, share_prompts
 
 
 # Seconds of an utterance, words of its transcript, utterances of a batch.

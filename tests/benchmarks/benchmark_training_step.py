@@ -23,11 +23,11 @@ from interleaved import Step, cpu_and_wall, interleave, print_conditions, ratio,
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRForCTC
-from entropy_asr.trainers.augmentation import AugmentationConfig, SpeechAugmenter
-from entropy_asr.trainers.batching import DurationBatchSampler
-from entropy_asr.trainers.consistency import cr_ctc_loss
-from entropy_asr.trainers.encoder_pretraining import EncoderModelSection
-from entropy_asr.trainers.sources import DataSource, load_source
+from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
+from entropy_asr.trainers.data.batching import DurationBatchSampler
+from entropy_asr.trainers.data.sources import DataSource, load_source
+from entropy_asr.trainers.stages.encoder_pretraining import EncoderModelSection
+from entropy_asr.trainers.training.consistency import cr_ctc_loss
 
 
 FRAMES_A_SECOND, PHONEMES_A_SECOND, CHANNELS, PHONEMES = 100, 10, 80, 269

@@ -21,9 +21,9 @@ import opencc
 import torch
 from transformers import pipeline
 
-from entropy_asr.trainers.evaluation import evaluate_recognition
-from entropy_asr.trainers.sources import NON_SPEECH, DataSource, load_source
-from entropy_asr.trainers.stage_records import versions
+from entropy_asr.trainers.data.sources import NON_SPEECH, DataSource, load_source
+from entropy_asr.trainers.evaluation.error_rates import evaluate_recognition
+from entropy_asr.trainers.runs.stage_records import versions
 
 
 HAN = re.compile(r"[\u3400-\u9fff]")

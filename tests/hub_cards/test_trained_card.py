@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from entropy_asr.trainers import cli
+from entropy_asr.trainers.commands import cli
 
 
 CHECKPOINT = Path(__file__).parents[2] / "spaces" / "demo" / "checkpoint"

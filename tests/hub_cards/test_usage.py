@@ -10,10 +10,10 @@ import pytest
 
 import entropy_asr.spaces
 from entropy_asr.hub_cards.model_card import model_card
-from entropy_asr.trainers.joint_sft import SECTIONS
-from entropy_asr.trainers.publish import stage_model
-from entropy_asr.trainers.recipe import read_yaml
-from entropy_asr.trainers.settings import read_sections
+from entropy_asr.hub_cards.publish import stage_model
+from entropy_asr.trainers.recipes.recipe import read_yaml
+from entropy_asr.trainers.runs.settings import read_sections
+from entropy_asr.trainers.stages.joint_sft import SECTIONS
 
 
 DEMO = Path(entropy_asr.spaces.__file__).parent / "demo"

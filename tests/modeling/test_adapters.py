@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoProcessor, pipeline
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor, load_pipeline
 from entropy_asr.modeling.modeling_entropy_asr_encoder import load_speech_model
-from entropy_asr.trainers.frames import load_speech_encoder
+from entropy_asr.trainers.evaluation.frames import load_speech_encoder
 
 
 CHECKPOINT = Path(__file__).parents[2] / "spaces" / "demo" / "checkpoint"

@@ -24,8 +24,8 @@ from entropy_asr.modeling.long_form_entropy_asr import (
     speech_segments,
 )
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
+from entropy_asr.modeling.subtitles_entropy_asr import make_cues
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
-from entropy_asr.trainers.subtitles import make_cues
 
 
 LIMIT = {"max_new_tokens": 12}

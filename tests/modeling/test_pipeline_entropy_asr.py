@@ -46,7 +46,7 @@ from entropy_asr.modeling import (
     load_pipeline,
 )
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
-from entropy_asr.trainers import cli
+from entropy_asr.trainers.commands import cli
 
 
 TASK = "automatic-speech-recognition"

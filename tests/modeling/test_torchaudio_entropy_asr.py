@@ -49,7 +49,7 @@ def test_the_command_line_tells_it_in_one_line(tmp_path):
     source = f"raise OSError({SYMBOL!r})"
     file = tmp_path / "a.wav"
     file.write_bytes(b"RIFF")
-    result = run_beside(tmp_path, source, "-m", "entropy_asr.trainers.cli", "transcribe", str(file))
+    result = run_beside(tmp_path, source, "-m", "entropy_asr.trainers.commands.cli", "transcribe", str(file))
     assert (result.returncode, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
     assert line.startswith("entropy-asr: error: torch ") and "do not fit each other" in line

@@ -13,7 +13,7 @@ import torch
 from entropy_asr.modeling import AudioError, EndpointSettings, detect_speech, load_audio
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.vad_entropy_asr import WINDOW, EndpointDetector, SpeechSegmenter
-from entropy_asr.trainers.synthesis import VOICES, synthesize
+from entropy_asr.trainers.data.synthesis import VOICES, synthesize
 
 
 # Whole windows of 32 ms, so that expected bounds are whole numbers of windows.

@@ -25,6 +25,7 @@ gr = pytest.importorskip("gradio")
 gradio_client = pytest.importorskip("gradio_client")
 pytest.importorskip("espeakng_loader")
 
+from entropy_asr.modeling.ledger_entropy_asr import UtteranceLedger, summarize_ledgers  # noqa: E402
 from entropy_asr.spaces.demo import page as demo_page  # noqa: E402
 from entropy_asr.spaces.demo.entropy_view import _verdict, explanation_html, spectrogram_png  # noqa: E402
 from entropy_asr.spaces.demo.live import LiveSessions  # noqa: E402
@@ -39,8 +40,7 @@ from entropy_asr.spaces.demo.recognizer import (  # noqa: E402
 from entropy_asr.spaces.demo.report_view import read_report  # noqa: E402
 from entropy_asr.spaces.demo.settings import BUNDLED_CHECKPOINT, DemoSettings  # noqa: E402
 from entropy_asr.spaces.demo.transcript_view import flags_html, live_html, transcript_html  # noqa: E402
-from entropy_asr.trainers.ledger import UtteranceLedger, summarize_ledgers  # noqa: E402
-from entropy_asr.trainers.synthesis import Voice, synthesize  # noqa: E402
+from entropy_asr.trainers.data.synthesis import Voice, synthesize  # noqa: E402
 
 
 SETTINGS = DemoSettings(max_seconds=60, max_hotwords=5, max_live=2, max_live_seconds=20)

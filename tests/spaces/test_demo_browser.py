@@ -34,7 +34,7 @@ PATIENT = {"timeout": WAIT / 1000}
 
 
 def speech(words: str, seed: int = 0) -> np.ndarray:
-    synthesis = pytest.importorskip("entropy_asr.trainers.synthesis")
+    synthesis = pytest.importorskip("entropy_asr.trainers.data.synthesis")
     return synthesis.synthesize(words, synthesis.Voice("en", "gmw/en-US", "m3"), seed=seed)
 
 
@@ -64,7 +64,7 @@ def app(folder) -> Iterator[str]:
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1"}
     environment["GRADIO_TEMP_DIR"] = str(folder / "cache")
     started = time.monotonic()
-    command = [sys.executable, "-m", "entropy_asr.trainers.cli", "demo"]
+    command = [sys.executable, "-m", "entropy_asr.trainers.commands.cli", "demo"]
     with (folder / "app.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         url = f"http://127.0.0.1:{port}"

@@ -12,6 +12,7 @@ import soundfile
 
 
 FOLDER = Path(__file__).parents[2] / "spaces" / "demo" / "examples"
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "make_demo_examples.py"
 SCRIPTS = {"en": r"[a-z' ]+", "zh": "[\u4e00-\u9fff]+"}
 
 
@@ -27,7 +28,7 @@ def recognizer():
 
 @pytest.mark.parametrize("name", ["english", "mandarin", "hotword"])
 def test_clips_are_synthesised(name):
-    script = runpy.run_path(str(FOLDER / "synthesize.py"))
+    script = runpy.run_path(str(SCRIPT))
     samples, sampling_rate = soundfile.read(FOLDER / f"{name}.flac", dtype="int16")
     assert sampling_rate == script["SAMPLING_RATE"]
     np.testing.assert_array_equal(samples, script["clip"](name))
@@ -38,7 +39,7 @@ def test_clips_are_understood(recognizer, name):
     from entropy_asr.spaces.demo.page import EXAMPLES
 
     path, language, hotwords = EXAMPLES[name]
-    text = runpy.run_path(str(FOLDER / "synthesize.py"))["CLIPS"][Path(path).stem][0]
+    text = runpy.run_path(str(SCRIPT))["CLIPS"][Path(path).stem][0]
     assert re.fullmatch(SCRIPTS[language], text)
     for asked in (language, "auto"):
         result = recognizer.transcribe(path, asked, hotwords)

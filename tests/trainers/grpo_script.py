@@ -15,10 +15,10 @@ from swap_script import CPUAcceleratorState
 from torch.distributed.tensor import DTensor
 from training_helpers import make_rows, trainer_arguments
 
-from entropy_asr.trainers.encoder_swaps import plain_model
-from entropy_asr.trainers.grpo import ASRGRPOConfig, ASRGRPOTrainer
-from entropy_asr.trainers.sft import SFTModelSection, save_trained
-from entropy_asr.trainers.sharding import whole_state
+from entropy_asr.trainers.stages.grpo import ASRGRPOConfig, ASRGRPOTrainer
+from entropy_asr.trainers.stages.sft import SFTModelSection, save_trained
+from entropy_asr.trainers.training.encoder_swaps import plain_model
+from entropy_asr.trainers.training.sharding import whole_state
 
 
 def main(kind: str, components: Path, folder: Path) -> None:

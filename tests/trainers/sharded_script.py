@@ -18,8 +18,8 @@ from training_helpers import make_rows, trainer_arguments
 from transformers.integrations import is_fsdp_managed_module
 
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
-from entropy_asr.trainers.sft import SFTModelSection
-from entropy_asr.trainers.stage import run_trainer
+from entropy_asr.trainers.stages.sft import SFTModelSection
+from entropy_asr.trainers.training.stage_run import run_trainer
 
 
 # Three rows in batches of two: one process has two rows, the other the one that is left.

@@ -18,9 +18,9 @@ from test_iterative_async_sft import build, publish
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
-from entropy_asr.trainers.encoder_swaps import PARTS, plain_model
-from entropy_asr.trainers.sharding import whole_state
-from entropy_asr.trainers.snapshots import EncoderSnapshots
+from entropy_asr.trainers.training.encoder_swaps import PARTS, plain_model
+from entropy_asr.trainers.training.sharding import whole_state
+from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
 
 class CPUAcceleratorState(AcceleratorState):

@@ -5,6 +5,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from datasets import Dataset, Features, List, Value
 from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer, TrainerCallback
@@ -16,8 +17,10 @@ from entropy_asr.modeling import (
     EntropyASRForCTC,
     EntropyASRPhonemeTokenizer,
 )
-from entropy_asr.trainers.lm_pretraining import prompt_texts, train_tokenizer
-from entropy_asr.trainers.sft import join_components
+from entropy_asr.trainers.recipes.recipe import run_section
+from entropy_asr.trainers.runs.clock import WallClock
+from entropy_asr.trainers.stages.lm_pretraining import prompt_texts, train_tokenizer
+from entropy_asr.trainers.stages.sft import join_components
 
 
 TEXTS = {
@@ -194,3 +197,33 @@ def relative_difference(first: dict[str, torch.Tensor], second: dict[str, torch.
     assert first.keys() == second.keys()
     difference = sum((first[name] - second[name]).square().sum() for name in first).sqrt()
     return (difference / sum(tensor.square().sum() for tensor in first.values()).sqrt()).item()
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def section_stage(name: str) -> str:
+    return "joint_sft" if name == "lora" else name
+
+
+def stop_at(step: int, how) -> type:
+    """Callback that ends the run when it is about to take this step."""
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == step:
+            how()
+
+    return on_step_begin
+
+
+def die():
+    raise Killed
+
+
+def run_and_kill(name: str, section: dict, folder: Path, monkeypatch, step: int) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(WallClock, "on_step_begin", stop_at(step, die))
+        with pytest.raises(Killed):
+            run_section(section_stage(name), section, folder, 7)
+    assert not (folder / "stage.json").exists()

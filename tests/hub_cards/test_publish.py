@@ -1,0 +1,136 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""`entropy-asr publish`: what would be uploaded, that it loads without the package, and the calls to the Hub.
+
+The Hub itself is a stand-in that takes the client's calls by their real signatures: only the layout of the files is
+real. No well-kept package serves the Hub's API for uploads (looked at in 2026: `huggingface_hub` and `transformers`
+test against the Hub's own staging site; `olah` mirrors downloads only; the package `hf-local-hub` comes without its
+server; KohakuHub is a service of several containers and no package).
+"""
+
+import re
+import shutil
+from pathlib import Path
+from unittest.mock import create_autospec
+
+import pytest
+from huggingface_hub import HfApi
+
+import entropy_asr.spaces
+from entropy_asr.hub_cards import publish
+from entropy_asr.trainers.commands import cli
+
+
+CHECKPOINT = Path(entropy_asr.spaces.__file__).parent / "demo" / "checkpoint"
+
+
+class FakeHub:
+    """Takes what the client of the Hub sends."""
+
+    def __init__(self):
+        self.calls: list[tuple] = []
+
+    def create_repo(self, repo_id, repo_type, private, exist_ok, **options):
+        self.calls.append((repo_id, repo_type, private, options))
+
+    def upload_folder(self, repo_id, folder_path, repo_type, commit_message, ignore_patterns):
+        names = [path.relative_to(folder_path).as_posix() for path in publish.list_files(folder_path)]
+        self.calls.append((repo_id, repo_type, commit_message, names))
+
+        class Commit:
+            commit_url = f"https://example.org/{repo_id}/commit/1"
+
+        return Commit()
+
+
+@pytest.fixture
+def hub(monkeypatch) -> FakeHub:
+    hub = FakeHub()
+    for name, call in (("create_repo", hub.create_repo), ("upload_folder", hub.upload_folder)):
+        stand_in = create_autospec(getattr(HfApi, name))  # refuses arguments that the client does not have
+        stand_in.side_effect = lambda api, *args, call=call, **kwargs: call(*args, **kwargs)
+        monkeypatch.setattr(HfApi, name, stand_in)
+    return hub
+
+
+def printed_files(text: str) -> set[str]:
+    return set(re.findall(r"^ *[\d,]+  (\S+)$", text, flags=re.MULTILINE))
+
+
+@pytest.mark.slow
+def test_dry_run_shows_a_checkpoint_that_loads_by_its_own_code_and_sends_nothing(hub, capsys):
+    assert cli.main(["publish", str(CHECKPOINT), "--dry_run"]) == 0
+    output, messages = capsys.readouterr()
+    assert messages == ""  # no bars of loading and saving
+    files = printed_files(output)
+    code = {path.name for path in Path(publish._package_folder("modeling")).glob("*.py")} - {"__init__.py"}
+    weights = {"config.json", "model.safetensors", "tokenizer.json", "processor_config.json", "chat_template.jinja"}
+    assert files >= weights | {"README.md", "results.json", "phoneme_tokenizer/phonemes.json"}
+    assert {file for file in files if file.endswith(".py") and "/" not in file} <= code
+    assert "modeling_entropy_asr.py" in files and "pipeline_entropy_asr.py" in files
+    assert "loads in a Python without this package" in output
+    assert hub.calls == []
+
+
+@pytest.mark.slow
+def test_model_processor_code_and_card_are_one_commit(hub, capsys):
+    assert cli.main(["publish", str(CHECKPOINT), "--repo_id", "me/tiny", "--private"]) == 0
+    (repo, kind, private, _), (_, _, message, names) = hub.calls
+    assert (repo, kind, private, message) == ("me/tiny", "model", True, "Upload with entropy-asr publish")
+    assert {"README.md", "model.safetensors", "processor_config.json", "modeling_entropy_asr.py"} <= set(names)
+    assert set(names) == printed_files(capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_demo_space_runs_from_its_own_files(capsys):
+    pytest.importorskip("gradio")
+    assert cli.main(["publish", "--space", "demo", "--dry_run"]) == 0
+    files = printed_files(capsys.readouterr().out)
+    assert {"app.py", "README.md", "requirements.txt", "entropy_asr/modeling/__init__.py"} <= files
+    assert "entropy_asr/spaces/demo/checkpoint/model.safetensors" in files
+
+
+def test_demo_requirements_are_the_packages(tmp_path):
+    """What the Space installs is what the package asks for, in versions too."""
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = {*project["dependencies"], *extras["g2p"], *extras["hotwords"], *extras["report"], *extras["demo"]}
+    publish.stage_space("demo", tmp_path / "space")
+    requirements = (tmp_path / "space" / "requirements.txt").read_text().split()
+    assert set(requirements) <= asked
+
+
+def test_examples_of_the_card_load_the_repository(tmp_path):
+    shutil.copytree(CHECKPOINT, tmp_path, dirs_exist_ok=True)
+    publish.address_card(tmp_path, "me/tiny")
+    card = (tmp_path / "README.md").read_text()
+    assert 'load_pipeline("me/tiny")' in card and "stands for this folder" not in card
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\nmy own words about entropy-asr-tiny\n")
+    publish.address_card(tmp_path, "me/tiny")
+    assert "my own words about entropy-asr-tiny" in (tmp_path / "README.md").read_text()
+
+
+def test_a_checkpoint_that_does_not_load_is_not_uploaded(hub, tmp_path):
+    folder = tmp_path / "space"
+    folder.mkdir()
+    (folder / "app.py").write_text("import package_that_is_not_there\n")
+    with pytest.raises(ValueError, match="package_that_is_not_there"):
+        publish.check(publish.METRIC_CHECK, folder)
+
+
+def test_what_cannot_be_published_is_refused(hub, tmp_path, capsys):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copyfile(CHECKPOINT / "config.json", bare / "config.json")
+    for arguments, reason in (
+        ([], "one of them"),
+        ([str(bare), "--space", "demo"], "one of them"),
+        ([str(bare)], "--repo_id"),
+        ([str(bare), "--dry_run"], "no card"),
+        (["--space", "nothing", "--dry_run"], "no Space 'nothing'"),
+    ):
+        assert cli.main(["publish", *arguments]) == 2
+        assert reason in capsys.readouterr().err
+    assert hub.calls == []

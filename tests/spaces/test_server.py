@@ -1,0 +1,361 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The WebSocket server, tried with another library's client: what it answers, and that no client costs another one."""
+
+import asyncio
+import json
+import socket
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import websockets
+
+from entropy_asr.modeling import (
+    EndpointSettings,
+    EntropyASRFeatureExtractor,
+    EntropyASRPipeline,
+    EntropyASRProcessor,
+    StreamingBatch,
+    StreamingTranscriber,
+)
+from entropy_asr.spaces.server import server
+
+
+sys.path.append(str(Path(__file__).parents[1] / "modeling"))
+from small_models import build_model, build_tokenizer, small_config
+
+
+LIMITS = {"max_new_tokens": 12}
+SETTINGS = {"use_vad": False, "endpoints": EndpointSettings(max_segment=5), "generate_kwargs": LIMITS}
+
+
+@pytest.fixture(scope="module")
+def pipe() -> EntropyASRPipeline:
+    tokenizer = build_tokenizer(["<|im_start|>", "<|im_end|>", "<|audio|>"])
+    processor = EntropyASRProcessor.from_components(EntropyASRFeatureExtractor(), tokenizer, small_config())
+    return EntropyASRPipeline(model=build_model(small_config()), processor=processor)
+
+
+class RunningServer:
+    """The application on a free port, in a thread."""
+
+    def __init__(self, batch: StreamingBatch):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uvicorn = server.make_server(batch, "127.0.0.1", self.port)
+        self.uvicorn.config.log_level = "error"
+        self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
+        self.thread.start()
+        deadline = time.monotonic() + 20
+        while not self.uvicorn.started:
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(0.01)
+
+    def connect(self):
+        return websockets.connect(f"ws://127.0.0.1:{self.port}/v1/stream", max_size=None)
+
+    def health(self) -> dict:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health") as answer:
+            return json.load(answer)
+
+    def wait_until_empty(self) -> None:
+        deadline = time.monotonic() + 20
+        while self.health()["streams"]:
+            assert time.monotonic() < deadline, "streams of clients that are gone"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self.uvicorn.should_exit = True
+        self.thread.join(10)
+
+
+@pytest.fixture
+def running(pipe) -> Iterator[RunningServer]:
+    running = RunningServer(StreamingBatch(pipe, max_streams=4, **SETTINGS))
+    yield running
+    running.stop()
+
+
+def sound(seed: int, seconds: float = 1.7) -> np.ndarray:
+    """Int16 samples."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(16000 * seconds)) / 16000
+    tone = np.sin(2 * np.pi * rng.uniform(100, 900) * time * (1 + time)) + 0.2 * rng.normal(size=len(time))
+    return (8000 * tone).clip(-32768, 32767).astype(np.int16)
+
+
+def expected(pipe, samples: np.ndarray, **request) -> list[dict]:
+    stream = StreamingTranscriber(pipe, **request, **SETTINGS)
+    return [server.describe(update) for update in stream.push(samples) + stream.finish()]
+
+
+async def talk(running: RunningServer, samples: np.ndarray, portion: int = 1600, pause: float = 0.0, **request):
+    """One client's messages, until the server closes."""
+    async with running.connect() as client:
+        if request:
+            await client.send(json.dumps({"type": "start", **request}))
+        for start in range(0, len(samples), portion):
+            await client.send(samples[start : start + portion].tobytes())
+            await asyncio.sleep(pause)
+        await client.send(json.dumps({"type": "finish"}))
+        return [json.loads(message) async for message in client]
+
+
+def test_a_client_gets_what_the_transcriber_gives(running, pipe):
+    samples = sound(0)
+    ready, *updates, done = asyncio.run(talk(running, samples))
+    assert ready == {"type": "ready", "chunk_ms": 640, "sampling_rate": 16000}
+    assert updates == expected(pipe, samples)
+    assert updates[-1]["type"] == "final" and updates[-1]["text"]
+    assert done == {"type": "done", "seconds": 1.7}
+
+
+def test_the_request_is_honoured(running, pipe):
+    samples = sound(1)
+    ready, *updates, done = asyncio.run(talk(running, samples, portion=333, sampling_rate=8000, language="Mandarin"))
+    assert ready["sampling_rate"] == 8000 and done["seconds"] == 3.4
+    assert updates == expected(pipe, samples, sampling_rate=8000, language="zh")
+
+
+def test_clients_together_get_what_they_get_alone(running, pipe):
+    async def all_at_once():
+        return await asyncio.gather(*(talk(running, sound(seed), 1000 + 700 * seed, 0.002) for seed in range(4)))
+
+    for seed, messages in enumerate(asyncio.run(all_at_once())):
+        assert messages[1:-1] == expected(pipe, sound(seed))
+    running.wait_until_empty()
+
+
+async def answer_to(running: RunningServer, *messages) -> tuple[str, int]:
+    """The error that messages lead to, and the code that the connection is closed with."""
+    received = []
+    async with running.connect() as client:
+        with suppress(websockets.ConnectionClosedError):  # the server may close before all is sent
+            for message in messages:
+                await client.send(message)
+            async for message in client:
+                received.append(json.loads(message))
+    return received[-1]["message"], client.close_code
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason", "code"),
+    [
+        (["no json"], "not JSON", 1003),
+        (["[" * 100000], "not JSON", 1003),
+        (["[1]"], "expected", 1003),
+        (['{"type": "stop"}'], "expected", 1003),
+        (['{"type": "start", "langauge": "en"}'], "unknown fields: langauge", 1003),
+        ([b"\x00\x01\x02"], "3 bytes", 1003),
+        ([b"\x00\x01", '{"type": "start"}'], "first message", 1003),
+        (['{"type": "start"}', '{"type": "start"}'], "first message", 1003),
+        (['{"type": "start", "language": "xx"}'], "xx", 1008),
+        (['{"type": "start", "sampling_rate": "fast"}'], "sampling_rate", 1008),
+        (['{"type": "start", "sampling_rate": null}'], "sampling_rate", 1008),
+        (['{"type": "start", "hotwords": "Kaldi"}'], "hotwords", 1008),
+        ([json.dumps({"type": "start", "hotwords": ["a"] * 1001})], "1000 hotwords", 1008),
+    ],
+)
+def test_garbage_is_told_and_costs_only_its_sender(running, pipe, messages, reason, code):
+    async def beside_another():
+        honest = asyncio.create_task(talk(running, sound(2), pause=0.005))
+        await asyncio.sleep(0.02)
+        return await answer_to(running, *messages), await honest
+
+    (message, close_code), updates = asyncio.run(beside_another())
+    assert reason in message and close_code == code
+    assert updates[1:-1] == expected(pipe, sound(2))
+    running.wait_until_empty()
+
+
+def test_a_message_that_is_too_large_is_refused(running):
+    async def send():
+        async with running.connect() as client:
+            await client.send(bytes(server.MAX_MESSAGE_BYTES + 2))
+            await client.wait_closed()
+            return client.close_code
+
+    assert asyncio.run(send()) == 1009
+    running.wait_until_empty()
+
+
+def test_too_many_clients_are_told(running, pipe):
+    async def fifth():
+        clients = [await running.connect() for _ in range(4)]
+        for client in clients:
+            await client.send(sound(3)[:1000].tobytes())
+            await client.recv()  # ready
+        refused = await answer_to(running, b"\x00\x00")
+        for client in clients:
+            await client.close()
+        return refused
+
+    message, code = asyncio.run(fifth())
+    assert "max_streams" in message and code == 1013
+    running.wait_until_empty()
+    assert asyncio.run(talk(running, sound(3)))[1:-1] == expected(pipe, sound(3))
+
+
+def test_clients_that_vanish_leave_nothing_behind(running, pipe):
+    async def vanish():
+        for seed in range(12):
+            client = await running.connect()
+            await client.send(sound(seed).tobytes())
+            client.transport.abort()  # no closing handshake
+
+    asyncio.run(vanish())
+    running.wait_until_empty()
+    assert asyncio.run(talk(running, sound(5)))[1:-1] == expected(pipe, sound(5))
+
+
+def test_a_flood_is_slowed_down_and_others_are_served(running, pipe, monkeypatch):
+    """A minute of audio at once: little of it is taken in at a time, and all of it is transcribed."""
+    monkeypatch.setattr(server, "MAX_WAITING_SECONDS", 2.0)
+    flood, waiting = np.tile(sound(6, 4.0), 15), []
+
+    async def beside_another():
+        flooding = asyncio.create_task(talk(running, flood, portion=16000))
+        await asyncio.sleep(0.3)
+        honest = await talk(running, sound(7))
+        waiting.append((await asyncio.to_thread(running.health))["seconds_waiting"])
+        assert not flooding.done()
+        return honest, await flooding
+
+    honest, flooded = asyncio.run(beside_another())
+    assert honest[1:-1] == expected(pipe, sound(7))
+    assert waiting[0] <= 2.0 + 2 * 1.0  # what waits, and the messages that were on their way
+    assert flooded[-1] == {"type": "done", "seconds": 60.0}
+    finals = [message for message in flooded if message["type"] == "final"]
+    assert [(message["start"], message["end"]) for message in finals] == [(5 * n, 5 * n + 5) for n in range(12)]
+
+
+def test_silent_clients_are_sent_away(running, monkeypatch):
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(server._receive, "__defaults__", (0.2,))
+    message, code = asyncio.run(answer_to(running))
+    assert "nothing was sent" in message and code == 1008
+    message, code = asyncio.run(answer_to(running, b"\x00\x00"))
+    assert "nothing was sent" in message and code == 1008
+    running.wait_until_empty()
+
+
+def test_a_failing_step_ends_its_connections_and_not_the_server(running, pipe, monkeypatch):
+    step = StreamingBatch.step
+
+    def fail(batch):
+        monkeypatch.setattr(StreamingBatch, "step", step)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(StreamingBatch, "step", fail)
+    message, code = asyncio.run(answer_to(running, sound(8).tobytes()))
+    assert message == "the server failed" and code == 1011
+    assert asyncio.run(talk(running, sound(8)))[1:-1] == expected(pipe, sound(8))
+
+
+def test_a_client_that_reads_nothing_is_disconnected(running, monkeypatch):
+    monkeypatch.setattr(server.Session, "put", lambda self, update: self.fail(server.ProtocolError("full", 1008)))
+    message, code = asyncio.run(answer_to(running, sound(9).tobytes()))
+    assert (message, code) == ("full", 1008)
+    running.wait_until_empty()
+
+
+def test_audio_for_a_stream_that_has_left_costs_only_its_client(running, pipe, monkeypatch):
+    push = StreamingBatch.push
+    removed = []
+
+    def push_late(batch, stream, samples):
+        if len(batch.streams) == 2 and not removed:
+            removed.append(stream)
+            batch.leave(stream)
+        push(batch, stream, samples)
+
+    async def beside_another():
+        async with running.connect() as honest:
+            await honest.send(sound(2)[:16000].tobytes())
+            assert json.loads(await honest.recv())["type"] == "ready"
+            assert json.loads(await honest.recv())["type"] == "partial"  # nothing of it is on its way
+            monkeypatch.setattr(StreamingBatch, "push", push_late)
+            refused = await answer_to(running, sound(3).tobytes())
+            await honest.send(sound(2)[16000:].tobytes())
+            await honest.send(json.dumps({"type": "finish"}))
+            return refused, [json.loads(message) async for message in honest]
+
+    (message, code), messages = asyncio.run(beside_another())
+    assert removed and "not in this batch" in message and code == 1008
+    assert messages[:-1] == expected(pipe, sound(2))[1:]
+    running.wait_until_empty()
+    assert asyncio.run(talk(running, sound(2)))[1:-1] == expected(pipe, sound(2))
+
+
+FILES = {
+    "WAV": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0",
+    "RF64": b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0",
+    "W64": b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0",
+    "Ogg": b"OggS\0\x02" + bytes(20),
+    "FLAC": b"fLaC\0\0\0\x22\x10\0\x10\0",
+    "MP3": b"ID3\4\0\0\0\0\x0f\x76TSSE",
+    "WebM or Matroska": b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01",
+    "MP4": b"\0\0\0\x20ftypisom\0\0\2\0",
+    "AIFF": b"FORM\0\1\0\0AIFFCOMM",
+    "AU": b".snd\0\0\0\x18\xff\xff\xff\xff\0\0\0\3\0\0\x3e\x80\0\0\0\1",
+    "CAF": b"caff\0\1\0\0desc",
+    "WMA": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c",
+}
+# Three frames of MPEG-1 layer III at 128 kbit/s and 44.1 kHz, and of AAC in ADTS.
+FRAMES = {"MP3": (b"\xff\xfb\x90\x00" + bytes(413)) * 3, "AAC": (b"\xff\xf1\x60\x40\x0c\x9f\xfc" + bytes(93)) * 4}
+
+
+@pytest.mark.parametrize("size", [2, 6, 640, 100000])
+@pytest.mark.parametrize("name", [*FILES, "frames of MP3", "frames of AAC"])
+def test_files_in_place_of_pcm_are_refused_by_name(name, size):
+    name = name.removeprefix("frames of ")
+    head = FILES[name] if name in FILES else FRAMES[name]
+    data = head + np.random.default_rng(0).bytes(6000)
+    beginning = server.StreamBeginning()
+
+    def parse_all():
+        for start in range(0, len(data), size):
+            server.parse_audio(data[start : start + size], beginning)
+
+    with pytest.raises(server.ProtocolError, match=f"{name} file, not raw PCM") as error:
+        parse_all()
+    assert error.value.code == server.NOT_THE_PROTOCOL
+
+
+def test_files_sent_as_pcm_get_an_error_and_others_are_served(running, pipe):
+    async def main():
+        async with running.connect() as client:
+            for start in range(0, 4000, 2):
+                piece = (FILES["WAV"] + bytes(4000))[start : start + 2]
+                with suppress(websockets.ConnectionClosed):
+                    await client.send(piece)
+            messages = []
+            with suppress(websockets.ConnectionClosed):
+                while True:
+                    messages.append(json.loads(await client.recv()))
+        return messages, await talk(running, sound(3))
+
+    refused, served = asyncio.run(main())
+    assert refused[-1]["type"] == "error" and "WAV file, not raw PCM" in refused[-1]["message"]
+    assert served[-1]["type"] == "done"
+
+
+def test_pcm_is_never_taken_for_a_file():
+    rng = np.random.default_rng(0)
+    streams = [rng.integers(-32768, 32767, 4000, dtype=np.int16) for _ in range(200)]
+    streams += [np.full(4000, value, dtype=np.int16) for value in (0, -1, 0x4747, 0x4952, -1025, 0x0047, 255)]
+    streams += [np.concatenate([np.frombuffer(b"\xff\xfb\x90\x00", "<i2"), stream]) for stream in streams[:50]]
+    for stream in streams:
+        beginning = server.StreamBeginning()
+        for start in range(0, len(stream), 320):
+            np.testing.assert_array_equal(
+                server.parse_audio(stream[start : start + 320].tobytes(), beginning), stream[start : start + 320]
+            )

@@ -1,0 +1,49 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Text files as material: the style of transcripts, and pieces of lines that never change."""
+
+import pytest
+
+from entropy_asr.trainers.data.text import cut_text, read_lines, transcript_style
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("“It’s twenty-one o'clock,” he said — twice.", "en", "it's twenty one o'clock he said twice"),
+        ("'TIS 'quoted' rock 'n' roll", "en", "tis quoted rock n roll"),
+        ("...", "en", ""),
+        ("The Café’s crème — Łódź–Zürich", "en", "the cafe's creme lodz zurich"),
+        ("cafe\u0301 ze\u200bro ﬁsh ＡＢＣ", "en", "cafe zero fish abc"),
+        ("打开ＵＳＢ\u200b", "zh", "打开USB"),
+        ("你好，世界！ OK", "zh", "你好世界OK"),
+    ],
+)
+def test_transcript_style(text, language, expected):
+    assert transcript_style(text, language) == expected
+
+
+def test_english_pieces_cover_the_line_in_order_and_length():
+    line = " ".join(["one two three four five six seven"] * 5)
+    pieces = cut_text(line, "en", 4, seed=0)
+    assert " ".join(pieces) == line
+    assert max(len(piece.split()) for piece in pieces) <= 4
+    assert len({len(piece.split()) for piece in pieces}) > 1
+
+
+def test_pieces_depend_on_seed_and_line_alone():
+    line = " ".join(f"word{chr(97 + index % 26)}" for index in range(40))
+    first = cut_text(line, "en", 8, seed=0)
+    cut_text("something in between", "en", 8, seed=0)
+    assert cut_text(line, "en", 8, seed=0) == first
+    assert cut_text(line, "en", 8, seed=1) != first
+
+
+def test_chinese_is_cut_at_punctuation_and_long_clauses_are_left_out():
+    assert cut_text("今天，我们去北京。好！这一句话实在是太长了。", "zh", 6, seed=0) == ["今天", "我们去北京"]
+
+
+def test_lines_are_collapsed_and_empty_ones_left_out(tmp_path):
+    (tmp_path / "a.txt").write_text("  one \t two\n\n\u3000\nthree", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("四\n", encoding="utf-8")
+    assert list(read_lines([tmp_path / "a.txt", tmp_path / "b.txt"])) == ["one two", "three", "四"]

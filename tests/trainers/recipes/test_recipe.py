@@ -1,0 +1,291 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Recipes: overrides, variables, errors that name what is wrong, and all stages one after another."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from training_helpers import small_encoder, small_text_config, stage_section
+
+from entropy_asr.modeling import EntropyASRConfig, load_pipeline
+from entropy_asr.trainers.recipes import recipe
+from entropy_asr.trainers.recipes.recipe import (
+    check_recipe,
+    load_recipe,
+    parse_overrides,
+    plan_reports,
+    read_yaml,
+    run_recipe,
+    run_stage,
+    substitute,
+)
+
+
+# Bound on WER and CER on held-out synthetic sentences; chance is 1.
+MAX_ERROR_RATE = 0.35
+SHIPPED = Path(recipe.__file__).parent
+FEW_STEPS = {
+    "num_texts": 6,
+    "num_lines": 12,
+    "word_steps": 2,
+    "encoder_steps": 2,
+    "language_model_epochs": 1,
+    "alignment_steps": 2,
+    "sft_steps": 2,
+    "stages.checkpoint.generation.max_new_tokens": 4,
+    "stages.checkpoint.data.synthetic_eval": "[{texts: built-in:test, language: en, num_texts: 3}]",
+}
+
+
+def as_overrides(values: dict) -> list[str]:
+    return [part for key, value in values.items() for part in (f"--{key}", str(value))]
+
+
+def write(path: Path, content: dict) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+@pytest.fixture
+def small_tiny(monkeypatch):
+    """The preset `tiny` with the sizes of the other tests' models."""
+
+    def tiny(cls, vocab_size=400):
+        audio_config, text_config = small_encoder().config.audio_config, small_text_config(vocab_size)
+        return cls(audio_config=audio_config.to_dict(), text_config=text_config.to_dict(), audio_token_id=3)
+
+    monkeypatch.setattr(EntropyASRConfig, "tiny", classmethod(tiny))
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list:
+    """Stages are recorded instead of run."""
+    recorded = []
+    monkeypatch.setattr(recipe, "run_section", lambda *arguments: recorded.append(arguments))
+    return recorded
+
+
+# Overrides and variables
+
+
+def test_overrides_are_yaml_values_with_both_spellings():
+    parsed = parse_overrides(["--a.b", "1e-3", "--c=[1, x]", "--d", "true", "--e", "-2"])
+    assert parsed == [(["a", "b"], 0.001), (["c"], [1, "x"]), (["d"], True), (["e"], -2)]
+
+
+@pytest.mark.parametrize("overrides", [["--a"], ["a", "1"], ["--a", "1", "b"]])
+def test_overrides_without_key_or_value_are_refused(overrides):
+    with pytest.raises(ValueError, match="--key value"):
+        parse_overrides(overrides)
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path):
+    """YAML 1.1 reads `1e-3` as text, and training would fail on it hours later."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text("output_dir: o\nstages: {encoder: {training: {learning_rate: 1e-3, weight_decay: 2.5e+1}}}\n")
+    training = load_recipe(path)["stages"]["encoder"]["training"]
+    assert training == {"learning_rate": 1e-3, "weight_decay": 25.0}
+
+
+def test_variables_keep_their_type_alone_and_are_text_inside_text():
+    content = {"steps": "{n}", "path": ["{folder}/{n}", r"layers\.\d{2}\."], "rate": 1.0}
+    assert substitute(content, {"n": 3, "folder": "data"}) == {
+        "steps": 3,
+        "path": ["data/3", r"layers\.\d{2}\."],
+        "rate": 1.0,
+    }
+
+
+def test_override_makes_a_section_but_not_a_stage_nor_a_field_of_a_number(tmp_path):
+    path = write(tmp_path / "recipe.yaml", {"output_dir": "o", "stages": {"encoder": {"training": {"max_steps": 1}}}})
+    made = load_recipe(path, overrides=["--stages.encoder.augmentation.gain_db", "3"])["stages"]["encoder"]
+    assert made["augmentation"] == {"gain_db": 3}
+    with pytest.raises(ValueError, match="unknown other"):
+        load_recipe(path, overrides=["--stages.other.training.max_steps", "3"])
+    with pytest.raises(ValueError, match="'stages.encoder.training.max_steps' is no section"):
+        load_recipe(path, overrides=["--stages.encoder.training.max_steps.x", "3"])
+
+
+def test_unknown_variable_is_named_with_what_comes_close():
+    with pytest.raises(ValueError, match="data_dri.*did you mean data_dir"):
+        substitute("{data_dri}/x", {"data_dir": "d"})
+
+
+def test_override_of_one_stage_leaves_stages_that_share_its_anchor(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "output_dir: o\nstages:\n  encoder: {data: &speech {max_duration: 9, train: []}}\n  sft: {data: *speech}\n"
+    )
+    stages = load_recipe(path, overrides=["--stages.encoder.data.max_duration", "5"])["stages"]
+    assert stages["encoder"]["data"]["max_duration"] == 5
+    assert stages["sft"]["data"]["max_duration"] == 9
+
+
+def test_overrides_reach_variables_top_level_and_stages(tmp_path):
+    path = write(
+        tmp_path / "recipe.yaml",
+        {"output_dir": "o", "variables": {"n": 1}, "stages": {"encoder": {"training": {"max_steps": "{n}"}}}},
+    )
+    loaded = load_recipe(path, None, as_overrides({"n": 7, "seed": 3, "stages.encoder.training.max_grad_norm": 5}))
+    assert loaded["seed"] == 3
+    assert loaded["stages"]["encoder"]["training"] == {"max_steps": 7, "max_grad_norm": 5}
+    assert load_recipe(path, "elsewhere")["output_dir"] == "elsewhere"
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("num_textz=3", "num_textz.*did you mean num_texts"),
+        ("stage.encoder.training.max_steps=3", "unknown stage; did you mean stages"),
+        ("stages.encodr.training.max_steps=3", "unknown encodr; did you mean encoder"),
+        ("stages.encoder.trainin.max_steps=3", "unknown trainin; did you mean training"),
+        (
+            "stages.encoder.training.max_stepz=3",
+            "stages.encoder.training: unknown max_stepz; did you mean.*max_steps",
+        ),
+        ("stages.encoder.dat=3", "unknown dat; did you mean data"),
+        ("stages.encoder.data.cache_di=x", "data: unknown cache_di; did you mean cache_dir"),
+        ("stages.encoder.data.train=[{paht: x}]", r"data.train\[0\]: unknown paht; did you mean path"),
+        ("stages.encoder.data.train=[{split: x}]", r"data.train\[0\]: path missing"),
+        (
+            "stages.encoder.data.synthetic=[{texts: built-in:train, language: en, num_text: 3}]",
+            r"data.synthetic\[0\]: unknown num_text; did you mean num_texts",
+        ),
+        ("stages.encoder.augmentation={gain_bd: 3}", "augmentation: unknown gain_bd; did you mean gain_db"),
+        ("stages.encoder.model.prest=tiny", "model: unknown prest; did you mean preset"),
+        ("stages.encoder_words.model.preset=huge", "'huge'"),
+        ("stages.language_model.tokenizer.vocab_siz=3", "did you mean vocab_size"),
+        ("stages.language_model.data.blocksize=3", "did you mean block_size"),
+        ("stages.sft.lora={lora_alfa: 3}", "lora: unknown lora_alfa; did you mean.*lora_alpha"),
+        ("stages.sft.training.frezee=[lm_head]", "training: unknown frezee; did you mean.*freeze"),
+        ("stages.sft.stage=joint_sfd", "unknown joint_sfd; did you mean.*joint_sft"),
+        ("stages.checkpoint.generation={num_beam: 2}", "did you mean num_beams"),
+        ("stages.checkpoint.export={dtyp: float32}", "did you mean dtype"),
+        ("stages.checkpoint.model.pat=x", "did you mean path"),
+        ("stages.checkpoint.data.train=[]", "stages.checkpoint.data: unknown train"),
+    ],
+)
+def test_unknown_key_anywhere_is_an_error_before_the_first_stage(calls, tmp_path, override, message):
+    """A typo in the last stage would otherwise be found hours after the start."""
+    with pytest.raises(ValueError, match=message):
+        run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), [f"--{override}"])
+    assert not calls
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipe_is_valid(path, tmp_path, monkeypatch):
+    # Recipes for GPUs are read on machines without one too.
+    monkeypatch.setattr("transformers.training_args.is_torch_bf16_gpu_available", lambda: True)
+    loaded = load_recipe(path, str(tmp_path))
+    plans = check_recipe(loaded)
+    plan_reports(loaded, plans)
+    assert [plan.name for plan in plans] == list(read_yaml(path)["stages"])
+    assert len(plans) > 2 or path.stem == "tiny-hints"
+    assert {plan.output_dir.parent for plan in plans} == {tmp_path}
+
+
+def test_recipe_with_background_stages_is_refused_under_a_launcher(tmp_path, monkeypatch):
+    recipe = load_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), ["--stages.encoder.background", "true"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="run it without a launcher"):
+        check_recipe(recipe)
+
+
+def test_settings_that_the_stage_decides_are_refused(calls, tmp_path):
+    for name in ("output_dir", "seed", "do_eval"):
+        with pytest.raises(ValueError, match=f"`{name}`"):
+            run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), [f"--stages.encoder.training.{name}", "3"])
+
+
+def test_file_that_is_no_mapping_is_refused(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("- a\n- b\n")
+    with pytest.raises(ValueError, match="expected a YAML mapping, got list"):
+        load_recipe(path)
+
+
+# One stage
+
+
+def test_train_runs_a_stage_from_its_own_file(calls, tmp_path, components):
+    section = stage_section("alignment", components)
+    path = write(tmp_path / "stage.yaml", {**section, "output_dir": str(tmp_path / "out"), "seed": 5})
+    run_stage("alignment", path, ["--learning_rate", "1e-4", "--data.max_duration", "0.9"])
+    section["training"]["learning_rate"] = 1e-4
+    section["data"]["max_duration"] = 0.9
+    assert calls == [("alignment", section, tmp_path / "out", 5)]
+
+
+def test_train_runs_one_stage_of_a_recipe(calls, tmp_path):
+    run_stage("sft", SHIPPED / "synthetic.yaml", ["--output_dir", str(tmp_path), "--sft_steps", "9"])
+    [(stage, section, output_dir, seed)] = calls
+    assert (stage, output_dir, seed) == ("joint_sft", tmp_path / "sft", 17)
+    assert section["training"]["max_steps"] == 9
+    assert section["model"] == {"path": f"{tmp_path}/alignment"}
+    with pytest.raises(ValueError, match="alignmen.*did you mean alignment"):
+        run_stage("alignmen", SHIPPED / "synthetic.yaml")
+
+
+def test_train_without_output_dir_is_refused(tmp_path, components):
+    path = write(tmp_path / "stage.yaml", stage_section("alignment", components))
+    with pytest.raises(ValueError, match="`output_dir` missing"):
+        run_stage("alignment", path)
+
+
+# All stages
+
+
+def test_synthetic_recipe_runs_all_stages(small_tiny, tmp_path):
+    """Few steps: files, finite losses, a checkpoint that loads; then nothing to do the second time."""
+    run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), as_overrides(FEW_STEPS))
+    stages = load_recipe(SHIPPED / "synthetic.yaml")["stages"]
+    for name in stages:
+        record = json.loads((tmp_path / name / "stage.json").read_text())
+        assert record["seed"] == 17
+        losses = [entry["train_loss"] for entry in record.get("history", []) if "train_loss" in entry]
+        assert all(math.isfinite(loss) for loss in losses)
+        assert bool(losses) == (name != "checkpoint")
+        assert (tmp_path / name / "model.safetensors").is_file()
+    report = json.loads((tmp_path / "checkpoint" / "results.json").read_text())
+    assert report["results"]["espeak-ng en"]["utterances"] == 3
+    assert 0 < report["wall_seconds"] <= json.loads((tmp_path / "clock.json").read_text())["seconds"]
+    assert isinstance(load_pipeline(tmp_path / "checkpoint")(np.zeros(8000, np.float32))["text"], str)
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), as_overrides(FEW_STEPS))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+    with pytest.raises(ValueError, match=r"finished with other settings \(training\)"):
+        run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), as_overrides({**FEW_STEPS, "encoder_steps": 3}))
+    with pytest.raises(ValueError, match=r"finished with other settings \(seed\)"):
+        run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), as_overrides({**FEW_STEPS, "seed": 18}))
+
+
+@pytest.mark.slow
+def test_synthetic_recipe_transcribes_held_out_sentences(tmp_path):
+    """The shipped settings end with a model that has learnt to transcribe sentences it never heard."""
+    run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path))
+    results = json.loads((tmp_path / "checkpoint" / "results.json").read_text())["results"]
+    assert results["espeak-ng en"]["wer"] <= MAX_ERROR_RATE
+    assert results["espeak-ng zh"]["cer"] <= MAX_ERROR_RATE
+
+
+def test_a_recipe_without_its_data_runs_the_one_named_for_that(monkeypatch, tmp_path, caplog):
+    (tmp_path / "other.yaml").write_text("output_dir: runs/other\nstages: {}\n")
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "output_dir: runs/mine\nwithout_data: other.yaml\nvariables: {data_dir: nowhere}\n"
+        "stages: {encoder: {data: {train: [{path: '{data_dir}/speech'}]}, model: {preset: tiny}, training: {}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    run_recipe(recipe)
+    assert "nowhere" in caplog.text
+    assert "other.yaml" in caplog.text
+    with pytest.raises(FileNotFoundError, match="elsewhere"):
+        run_recipe(recipe, overrides=["--data_dir", "elsewhere"])

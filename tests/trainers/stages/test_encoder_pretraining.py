@@ -1,0 +1,206 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Stage 1: the CTC loss and its gradient, labels, the phoneme error rate, where the model and features come from."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from training_helpers import GradientRecorder, make_rows, relative_difference, small_encoder, trainer_arguments
+from transformers import AutoTokenizer, WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
+from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTrainer
+from entropy_asr.trainers.data.collation import CTCCollator
+from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids, measure_cmvn
+from entropy_asr.trainers.data.rows import row_problem
+from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.evaluation.frames import load_speech_encoder
+from entropy_asr.trainers.stages.encoder_pretraining import EncoderModelSection, collapse
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> EntropyASRPhonemeTokenizer:
+    return EntropyASRPhonemeTokenizer()
+
+
+@pytest.fixture(scope="module")
+def rows(tokenizer) -> Dataset:
+    """Eight rows of mixed lengths, two of them without speech."""
+    return add_phoneme_ids(make_rows("en zh none en zh en none en"), tokenizer)
+
+
+def train(rows, output_dir, model=None, **kwargs):
+    """One epoch without clipping; returns trainer and gradients."""
+    recorder = GradientRecorder()
+    settings = {"max_grad_norm": 0.0, "num_train_epochs": 1, "learning_rate": 0.0, **kwargs}
+    trainer = EncoderPretrainingTrainer(
+        model or small_encoder(dropout=0.0),
+        trainer_arguments(EncoderPretrainingConfig, output_dir, **settings),
+        data_collator=CTCCollator(EntropyASRFeatureExtractor()),
+        train_dataset=rows,
+        callbacks=[recorder],
+    )
+    trainer.train()
+    return trainer, recorder.steps
+
+
+def ctc_by_hand(model, rows: Dataset) -> list[float]:
+    """CTC loss of each row alone, from its own log-probabilities."""
+    model.eval()
+    losses = []
+    for row in (SpeechDataset(rows)[index] for index in range(len(rows))):
+        features = EntropyASRFeatureExtractor()(row["samples"], sampling_rate=16000, return_tensors="pt")
+        with torch.no_grad():
+            logits = model(features["input_features"]).logits[0]  # (T, V)
+        loss = torch.nn.functional.ctc_loss(
+            logits.log_softmax(-1)[:, None],
+            torch.tensor([row["phoneme_ids"]], dtype=torch.long),
+            [len(logits)],
+            [len(row["phoneme_ids"])],
+            blank=0,
+            reduction="sum",
+        )
+        losses.append(loss.item())
+    return losses
+
+
+def test_gradient_accumulation_gives_the_gradient_of_one_batch(rows, tmp_path):
+    _, [whole] = train(rows, tmp_path / "1", max_batch_size=8)
+    _, [accumulated] = train(rows, tmp_path / "4", max_batch_size=2, gradient_accumulation_steps=4)
+    assert relative_difference(whole, accumulated) < 1e-6
+
+
+def test_logged_loss_is_the_ctc_loss_per_label(rows, tmp_path):
+    trainer, _ = train(rows, tmp_path, max_batch_size=2, gradient_accumulation_steps=4)
+    losses = ctc_by_hand(trainer.model, rows)
+    labels = sum(len(ids) for ids in rows["phoneme_ids"])
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(sum(losses) / labels, rel=1e-4)
+    noise = [loss for loss, language in zip(losses, rows["language"], strict=True) if language == "none"]
+    assert len(noise) == 2 and min(noise) > 1.0, "rows without speech must teach the blank"
+
+
+def test_batch_without_any_label_has_a_finite_loss(rows, tmp_path):
+    noise = rows.filter(lambda language: language == "none", input_columns="language")
+    trainer, [gradient] = train(noise, tmp_path)
+    assert np.isfinite(trainer.state.log_history[0]["loss"])
+    assert all(tensor.isfinite().all() for tensor in gradient.values())
+
+
+def test_labels_are_phonemes_and_none_for_rows_without_speech(rows, tokenizer):
+    for row in rows.select_columns(["text", "language", "phoneme_ids"]):
+        language = None if row["language"] == "none" else row["language"]
+        assert row["phoneme_ids"] == tokenizer.convert_tokens_to_ids(tokenizer.phonemize(row["text"], language))
+        assert bool(row["phoneme_ids"]) == (row["language"] != "none")
+    in_two_processes = add_phoneme_ids(rows.remove_columns("phoneme_ids"), tokenizer, num_proc=2)
+    assert in_two_processes["phoneme_ids"][:] == rows["phoneme_ids"][:]
+
+
+def test_text_without_phonemes_is_refused_by_row_and_script(rows, tokenizer, caplog):
+    rows = rows.remove_columns("phoneme_ids").select([0, 1])
+    rows = rows.map(lambda _, number: {"text": ["hello", "в Москве"][number]}, with_indices=True)
+    named = "1 of 2 rows cannot be used: row 1: 'в' (Cyrillic), 'Москве' (Cyrillic) cannot be read"
+    with pytest.raises(ValueError, match=re.escape(named)):
+        add_phoneme_ids(rows, tokenizer)
+    assert add_phoneme_ids(rows, tokenizer, bad_rows="skip")["text"][:] == ["hello"] and named in caplog.text
+    streamed = list(add_phoneme_ids(rows.to_iterable_dataset(), tokenizer))
+    assert streamed[0]["phoneme_ids"] and row_problem(streamed[0]) is None
+    assert streamed[1]["phoneme_ids"] is None and "(Cyrillic) cannot be read" in row_problem(streamed[1])
+
+
+def test_evaluation_reports_the_phoneme_error_rate_of_greedy_decoding(rows, tmp_path):
+    """On batches of mixed lengths, where padding must not add phonemes."""
+    trainer, _ = train(rows, tmp_path, per_device_eval_batch_size=3, learning_rate=1e-2, num_train_epochs=4)
+    metrics = trainer.evaluate(rows)
+    trainer.model.eval()
+    errors = 0
+    for row in (SpeechDataset(rows)[index] for index in range(len(rows))):
+        features = EntropyASRFeatureExtractor()(row["samples"], sampling_rate=16000, return_tensors="pt")
+        with torch.no_grad():
+            best = trainer.model(features["input_features"]).logits[0].argmax(-1).numpy()
+        errors += edit_distance(collapse(best), row["phoneme_ids"])
+    assert metrics["eval_per"] == pytest.approx(errors / sum(len(ids) for ids in rows["phoneme_ids"]))
+    assert np.isfinite(metrics["eval_loss"])
+
+
+def edit_distance(first: list[int], second: list[int]) -> int:
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, 1):
+        previous, row[0] = row[0], i
+        for j, b in enumerate(second, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
+    return row[-1]
+
+
+@pytest.mark.parametrize(
+    ("frames", "labels"),
+    [([], []), ([0, 0], []), ([5, 5, 0, 5, 7, 7], [5, 5, 7]), ([5, -100, -100], [5]), ([0, 3, 0], [3])],
+)
+def test_collapse(frames, labels):
+    assert collapse(np.array(frames, dtype=np.int64)) == labels
+
+
+def test_freeze_keeps_a_module_bit_equal(rows, tmp_path):
+    model = small_encoder()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    train(rows, tmp_path, model=model, freeze=["audio_tower"], learning_rate=1e-2)
+    after = model.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"phoneme_head"}
+
+
+def test_a_checkpoint_hears_and_spells(rows, tmp_path):
+    train(rows, tmp_path, save_strategy="steps", save_steps=1, entropy_steps=0)
+    encoder = load_speech_encoder(str(tmp_path / "checkpoint-1"))
+    assert encoder.phoneme_head is not None and encoder.feature_extractor.sampling_rate == 16000
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "checkpoint-1")) == len(EntropyASRPhonemeTokenizer())
+
+
+def test_label_smoothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="label_smoothing_factor"):
+        trainer_arguments(EncoderPretrainingConfig, tmp_path, label_smoothing_factor=0.1)
+
+
+def test_cmvn_of_the_rows_gives_features_of_zero_mean_and_unit_variance(rows):
+    extractor = measure_cmvn(EntropyASRFeatureExtractor(), rows)
+    features = [
+        extractor(SpeechDataset(rows)[index]["samples"], sampling_rate=16000, return_tensors="pt")["input_features"][0]
+        for index in range(len(rows))
+    ]
+    frames = torch.cat(features)
+    torch.testing.assert_close(frames.mean(0), torch.zeros(80), atol=1e-3, rtol=0)
+    torch.testing.assert_close(frames.std(0), torch.ones(80), atol=1e-2, rtol=0)
+
+
+def test_another_speech_encoder_gets_a_phoneme_head_and_keeps_its_feature_extractor(tmp_path, rows, tokenizer):
+    whisper = WhisperConfig(
+        d_model=16,
+        encoder_layers=1,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=16,
+        max_source_positions=1500,
+        vocab_size=100,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    WhisperModel(whisper).save_pretrained(tmp_path / "whisper")
+    WhisperFeatureExtractor().save_pretrained(tmp_path / "whisper")
+    section = EncoderModelSection(path=str(tmp_path / "whisper"))
+    model, extractor = section.build(len(tokenizer)), section.build_feature_extractor(rows)
+    assert isinstance(extractor, WhisperFeatureExtractor)
+    batch = CTCCollator(extractor)([SpeechDataset(rows)[index] for index in range(2)])
+    batch.pop("durations")
+    assert model(**batch).loss.isfinite()
+
+
+@pytest.mark.parametrize("fields", [{}, {"preset": "tiny", "path": "x"}, {"preset": "huge"}])
+def test_model_section_wants_one_origin(fields):
+    with pytest.raises(ValueError, match="preset"):
+        EncoderModelSection(**fields)

@@ -1,0 +1,182 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Stages that are killed and started again end with the weights of an uninterrupted run, bit for bit."""
+
+import importlib
+import json
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from training_helpers import (
+    Killed,
+    die,
+    run_and_kill,
+    same_tensors,
+    section_stage,
+    small_encoder,
+    small_text_config,
+    stage_section,
+    stop_at,
+)
+from transformers import Trainer
+
+from entropy_asr.modeling import EntropyASRConfig
+from entropy_asr.trainers.recipes import recipe
+from entropy_asr.trainers.recipes.recipe import run_section
+from entropy_asr.trainers.runs.clock import WallClock
+from entropy_asr.trainers.stages import encoder_pretraining
+from entropy_asr.trainers.training.stage_run import last_complete_checkpoint
+
+
+STAGES = (
+    "encoder",
+    "language_model",
+    "alignment",
+    "joint_sft",
+    "context_sft",
+    "grpo",
+    "phoneme_head",
+    "attention_pretraining",
+)
+LORA = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ".*language_model.*(q|v)_proj"}
+
+
+@pytest.fixture(autouse=True)
+def _small_language_model(monkeypatch):
+    def tiny(cls, vocab_size=400):
+        audio_config, text_config = small_encoder().config.audio_config, small_text_config(vocab_size)
+        return cls(audio_config=audio_config.to_dict(), text_config=text_config.to_dict(), audio_token_id=3)
+
+    monkeypatch.setattr(EntropyASRConfig, "tiny", classmethod(tiny))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(components, tmp_path_factory):
+    """Weights of each stage run to its end at once."""
+    done = {}
+
+    def weights(name, section):
+        if name not in done:
+            folder = tmp_path_factory.mktemp("uninterrupted")
+            run_section(section_stage(name), section, folder, 7)
+            done[name] = load_file(folder / "model.safetensors")
+        return done[name]
+
+    return weights
+
+
+def section_of(name: str, components: Path, workers: int = 0) -> dict:
+    section = stage_section(section_stage(name), components, dataloader_num_workers=workers)
+    return {**section, "lora": LORA} if name == "lora" else section
+
+
+@pytest.mark.parametrize("name", [*STAGES, "lora"])
+def test_resumed_run_ends_with_the_same_weights(name, components, uninterrupted, tmp_path, monkeypatch):
+    """Stopped twice: after a step behind a checkpoint inside an epoch, and right behind one at an epoch's end."""
+    section = section_of(name, components)
+    expected = uninterrupted(name, section)
+    run_and_kill(name, section, tmp_path, monkeypatch, step=3)
+    assert last_complete_checkpoint(tmp_path / "checkpoints").name == "checkpoint-2"
+    run_and_kill(name, section, tmp_path, monkeypatch, step=4)
+    assert last_complete_checkpoint(tmp_path / "checkpoints").name == "checkpoint-4"
+    run_section(section_stage(name), section, tmp_path, 7)
+    assert same_tensors(load_file(tmp_path / "model.safetensors"), expected)
+    record = json.loads((tmp_path / "stage.json").read_text())
+    assert [entry["step"] for entry in record["history"] if "loss" in entry] == [1, 2, 3, 4, 5, 6]
+    assert record["steps"] == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("name", [*STAGES, "lora"])
+def test_process_that_is_killed_resumes(name, workers, components, uninterrupted, tmp_path, monkeypatch):
+    """A real SIGKILL; a worker process prepares batches ahead, which must not change what is learnt from them."""
+    expected = uninterrupted(name, section_of(name, components))
+    section = section_of(name, components, workers)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        WallClock.on_step_begin = stop_at(3, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        try:
+            run_section(section_stage(name), section, tmp_path, 7)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    # PyTorch's worker outlives a killed parent, and keeps open what the tests print to.
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    assert last_complete_checkpoint(tmp_path / "checkpoints").name == "checkpoint-2"
+    run_section(section_stage(name), section, tmp_path, 7)
+    assert same_tensors(load_file(tmp_path / "model.safetensors"), expected)
+
+
+@pytest.mark.parametrize("name", ["encoder", "lora"])
+def test_run_killed_between_last_checkpoint_and_record_takes_no_step_more(
+    name, components, uninterrupted, tmp_path, monkeypatch
+):
+    """`Trainer` would take a seventh step of six. All six lie inside an epoch here, not at its end."""
+    section = section_of(name, components)
+    expected = uninterrupted(name, section)
+    module = importlib.import_module("entropy_asr.trainers." + recipe.STAGES[section_stage(name)])
+    module = importlib.import_module("entropy_asr.trainers.stages.sft") if name == "lora" else module
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_record", lambda *arguments: die())
+        with pytest.raises(Killed):
+            run_section(section_stage(name), section, tmp_path, 7)
+    (tmp_path / "model.safetensors").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "training_step", lambda *arguments: pytest.fail("a step more"))
+        run_section(section_stage(name), section, tmp_path, 7)
+    assert same_tensors(load_file(tmp_path / "model.safetensors"), expected)
+    record = json.loads((tmp_path / "stage.json").read_text())
+    assert record["steps"] == 6
+    assert [entry["step"] for entry in record["history"] if "loss" in entry] == [1, 2, 3, 4, 5, 6]
+
+
+def test_half_written_checkpoint_is_left_out(components, uninterrupted, tmp_path, monkeypatch, caplog):
+    section = section_of("encoder", components)
+    expected = uninterrupted("encoder", section)
+    run_and_kill("encoder", section, tmp_path, monkeypatch, step=5)
+    state = tmp_path / "checkpoints" / "checkpoint-4" / "trainer_state.json"
+    state.write_text(state.read_text()[:40])
+    run_section("encoder", section, tmp_path, 7)
+    assert "checkpoint-4 is incomplete" in caplog.text
+    assert same_tensors(load_file(tmp_path / "model.safetensors"), expected)
+
+
+def test_finished_stage_is_skipped_and_other_settings_refused(components, tmp_path, monkeypatch):
+    section = stage_section("encoder", components, max_steps=1)
+    run_section("encoder", section, tmp_path, 7)
+    monkeypatch.setattr(encoder_pretraining, "run_trainer", lambda *arguments: pytest.fail("trained again"))
+    before = (tmp_path / "stage.json").read_bytes()
+    run_section("encoder", section, tmp_path, 7)
+    assert (tmp_path / "stage.json").read_bytes() == before
+    other = {**section, "training": {**section["training"], "learning_rate": 3e-4}}
+    with pytest.raises(ValueError, match=r"finished with other settings \(training\)"):
+        run_section("encoder", other, tmp_path, 7)
+    with pytest.raises(ValueError, match=r"finished with other settings \(seed\)"):
+        run_section("encoder", section, tmp_path, 8)
+
+
+def test_wall_clock_adds_up_over_runs(tmp_path):
+    (tmp_path / "clock.json").write_text('{"seconds": 100.0}')
+    clock = WallClock(tmp_path / "clock.json")
+    assert 100 <= clock.seconds < 160
+    clock.write()
+    assert WallClock(tmp_path / "clock.json").seconds >= 100
+    assert [path.name for path in tmp_path.iterdir()] == ["clock.json"]
+
+
+def test_recorded_time_includes_runs_that_were_killed(components, tmp_path, monkeypatch):
+    section = stage_section("encoder", components)
+    run_and_kill("encoder", section, tmp_path, monkeypatch, step=3)
+    clock = tmp_path / "clock.json"
+    assert json.loads(clock.read_text())["seconds"] > 0
+    clock.write_text('{"seconds": 5000}')
+    run_section("encoder", section, tmp_path, 7)
+    assert json.loads((tmp_path / "stage.json").read_text())["seconds"] > 5000

@@ -1,0 +1,373 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Supervised stages: what is trained and what stays, the loss, evaluation by generation, adapters."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from training_helpers import (
+    AUGMENTATION,
+    GradientRecorder,
+    make_rows,
+    relative_difference,
+    same_tensors,
+    small_encoder,
+    stage_section,
+    trainer_arguments,
+)
+from transformers import AutoProcessor
+from trl.kernels import ChunkedLogProbFunction
+
+from entropy_asr.modeling import (
+    EntropyASRFeatureExtractor,
+    EntropyASRForConditionalGeneration,
+    EntropyASRPipeline,
+    EntropyASRProcessor,
+)
+from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
+from entropy_asr.trainers import AlignmentConfig, AlignmentTrainer, JointSFTConfig, JointSFTTrainer
+from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
+from entropy_asr.trainers.data.collation import TranscriptionCollator
+from entropy_asr.trainers.evaluation.error_rates import evaluate_recognition
+from entropy_asr.trainers.recipes.recipe import run_section
+from entropy_asr.trainers.runs.settings import SettingsError
+from entropy_asr.trainers.stages.sft import SFTModelSection
+
+
+LORA = {"r": 4, "lora_alpha": 8, "target_modules": ".*language_model.*(q|v)_proj"}
+
+
+@pytest.fixture(scope="module")
+def rows() -> Dataset:
+    return make_rows("en zh none en zh en none en")
+
+
+def load(components) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
+    return SFTModelSection(path=str(components / "full")).build()
+
+
+def build(
+    trainer_class, config_class, components, output_dir, rows, augmenter=None, callbacks=None, lora=None, **kwargs
+):
+    model, processor = load(components)
+    return trainer_class(
+        model,
+        trainer_arguments(config_class, output_dir, **kwargs),
+        processing_class=processor,
+        data_collator=TranscriptionCollator(processor.feature_extractor, augmenter),
+        train_dataset=rows,
+        eval_dataset=rows,
+        callbacks=callbacks,
+        peft_config=lora,
+    )
+
+
+def augmenter() -> SpeechAugmenter:
+    return SpeechAugmenter(AugmentationConfig(**AUGMENTATION), make_rows("none none", seed=1))
+
+
+def snapshot(model) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def changed_modules(model, before: dict[str, torch.Tensor]) -> set[str]:
+    """Modules, as `freeze` names them, with a tensor that is no longer bit-equal."""
+    after = model.state_dict()
+    names = {name for name in before if not torch.equal(before[name], after[name])}
+    return {".".join(name.split(".")[: 2 if name.startswith("model.") else 1]) for name in names}
+
+
+# What a stage starts from
+
+
+def save_newer_encoder(folder, seed: int = 5, **features):
+    encoder = small_encoder()
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    encoder.save_pretrained(folder)
+    EntropyASRFeatureExtractor(**features).save_pretrained(folder)
+    return encoder
+
+
+def test_a_full_model_goes_on_with_a_newer_encoder(components, tmp_path):
+    encoder = save_newer_encoder(tmp_path / "encoder")
+    model, _ = SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / "encoder")).build()
+    assert same_tensors(model.model.audio_tower.state_dict(), encoder.audio_tower.state_dict())
+    assert same_tensors(model.phoneme_head.state_dict(), encoder.phoneme_head.state_dict())
+    before, _ = load(components)
+    assert changed_modules(model, before.state_dict()) == {"model.audio_tower", "phoneme_head"}
+
+
+def test_an_encoder_that_does_not_fit_is_refused(components, tmp_path):
+    save_newer_encoder(tmp_path / "other_features", cmvn_mean=[1.0] * 80, cmvn_std=[2.0] * 80)
+    with pytest.raises(SettingsError, match="other_features hears other features"):
+        SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / "other_features")).build()
+    headless = small_encoder().audio_tower
+    headless.save_pretrained(tmp_path / "headless")
+    EntropyASRFeatureExtractor().save_pretrained(tmp_path / "headless")
+    model, processor = load(components)
+    model.config.phoneme_head_trained = False
+    model.save_pretrained(tmp_path / "untrained")
+    processor.save_pretrained(tmp_path / "untrained")
+    for folder in ("headless", "untrained"):
+        with pytest.raises(SettingsError, match="no trained phoneme head"):
+            SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / folder)).build()
+
+
+# What is trained
+
+
+def test_alignment_changes_only_the_adaptor(components, tmp_path, rows):
+    seen = []
+    trainer = build(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, augmenter(), max_steps=3)
+    model, before = trainer.model, snapshot(trainer.model)
+    hook = model.model.audio_tower.register_forward_hook(lambda module, *_: seen.append(module.training))
+    trainer.train()
+    hook.remove()
+    assert changed_modules(model, before) == {"model.adaptor"}
+    optimized = {id(tensor) for group in trainer.optimizer.param_groups for tensor in group["params"]}
+    assert optimized == {id(tensor) for tensor in model.model.adaptor.parameters()}
+    assert seen == [False] * 3
+    frozen = (model.model.audio_tower, model.model.language_model, model.phoneme_head)
+    assert not any(module.training for part in frozen for module in part.modules())
+
+
+def test_joint_sft_changes_encoder_adaptor_and_language_model(components, tmp_path, rows):
+    trainer = build(JointSFTTrainer, JointSFTConfig, components, tmp_path, rows, augmenter(), max_steps=2)
+    before = snapshot(trainer.model)
+    trainer.train()
+    # The head of the language model is tied to its embeddings.
+    expected = {"model.audio_tower", "model.adaptor", "model.language_model", "lm_head"}
+    assert changed_modules(trainer.model, before) == expected
+    assert trainer.model.model.audio_tower.training
+
+
+def test_joint_sft_under_a_frozen_encoder(components, tmp_path, rows):
+    freeze = ["model.audio_tower", "phoneme_head"]
+    trainer = build(JointSFTTrainer, JointSFTConfig, components, tmp_path, rows, max_steps=2, freeze=freeze)
+    before = snapshot(trainer.model)
+    trainer.train()
+    assert changed_modules(trainer.model, before) == {"model.adaptor", "model.language_model", "lm_head"}
+    assert not trainer.model.model.audio_tower.training
+
+
+# Loss
+
+
+def gradient(components, output_dir, rows, **kwargs):
+    recorder = GradientRecorder()
+    settings = {"num_train_epochs": 1, "max_grad_norm": 0.0, "learning_rate": 0.0, "freeze": ["model.audio_tower"]}
+    trainer = build(
+        JointSFTTrainer, JointSFTConfig, components, output_dir, rows, callbacks=[recorder], **settings, **kwargs
+    )
+    trainer.train()
+    return trainer, recorder.steps
+
+
+def test_gradient_accumulation_gives_the_gradient_of_one_batch(components, tmp_path, rows):
+    whole, [gradient_of_one] = gradient(components, tmp_path / "1", rows, max_batch_size=8)
+    parts, [accumulated] = gradient(components, tmp_path / "4", rows, max_batch_size=2, gradient_accumulation_steps=4)
+    assert relative_difference(gradient_of_one, accumulated) < 1e-6
+    losses = [trainer.state.log_history[0]["loss"] for trainer in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_loss_of_the_trainer_is_the_loss_of_the_model(components, tmp_path, rows):
+    """TRL computes it in chunks, without the logits."""
+    trainer = build(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, max_batch_size=8)
+    [batch] = list(trainer.get_train_dataloader())
+    inputs = trainer._prepare_inputs(batch)
+    trainer.model.eval()
+    with torch.no_grad():
+        loss = trainer.compute_loss(trainer.model, dict(inputs))
+        own = load(components)[0].eval()(**inputs).loss
+    torch.testing.assert_close(loss, own, rtol=1e-6, atol=0)
+
+
+def scored(trainer, inputs, monkeypatch) -> tuple[int, torch.Tensor, dict, dict]:
+    """Positions that the output layer was computed for; loss, gradients and TRL's metrics of one batch."""
+    counts, apply = [], ChunkedLogProbFunction.apply
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkedLogProbFunction, "apply", lambda x, *rest: counts.append(len(x)) or apply(x, *rest))
+        loss = trainer.compute_loss(trainer.model.eval(), dict(inputs))
+    loss.backward()
+    gradients = {name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None}
+    return counts[0], loss, gradients, {key: values[0] for key, values in trainer._metrics["eval"].items()}
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_nothing_but_labels_is_scored(components, tmp_path, rows, monkeypatch, lora):
+    """TRL scores all positions where there is no Triton; losses, gradients and metrics must not tell."""
+    config = None if lora is None else LoraConfig(**lora)
+    arguments = (JointSFTTrainer, JointSFTConfig, components, tmp_path, rows)
+    trainer = build(*arguments, max_batch_size=8, lora=config)
+    inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    next_labels = inputs["labels"][:, 1:]
+    positions, *results = scored(trainer, inputs, monkeypatch)
+    assert positions == int((next_labels != -100).sum())
+    monkeypatch.setattr("entropy_asr.trainers.stages.sft.score_labels_only", lambda model: None)
+    positions, *expected = scored(build(*arguments, max_batch_size=8, lora=config), inputs, monkeypatch)
+    assert positions == next_labels.numel()
+    assert any(gradient.abs().max() > 1e-4 for gradient in results[1].values())
+    torch.testing.assert_close(results[:2], expected[:2], rtol=1e-4, atol=1e-6)
+    assert results[2] == pytest.approx(expected[2], rel=1e-5)
+
+
+def test_a_batch_without_labels_is_a_differentiable_zero(components, tmp_path, rows):
+    """Other processes wait for this one's gradients."""
+    trainer = build(JointSFTTrainer, JointSFTConfig, components, tmp_path, rows, max_batch_size=8)
+    inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    loss = trainer.compute_loss(trainer.model.train(), {**inputs, "labels": torch.full_like(inputs["labels"], -100)})
+    loss.backward()
+    assert loss == 0
+    assert all(p.grad is not None and not p.grad.any() for p in trainer.model.model.adaptor.parameters())
+
+
+# Evaluation
+
+
+def test_evaluation_equals_transcribing_with_the_pipeline(components, tmp_path, rows):
+    """After some training, so that transcripts differ from row to row; in steps, and in batches of three."""
+    trainer = build(
+        JointSFTTrainer,
+        JointSFTConfig,
+        components,
+        tmp_path,
+        rows,
+        max_steps=40,
+        learning_rate=1e-2,
+        eval_strategy="steps",
+        eval_steps=40,
+        per_device_eval_batch_size=3,
+        max_new_tokens=12,
+    )
+    trainer.train()
+    [logged] = [entry for entry in trainer.state.log_history if "eval_wer" in entry]
+    pipeline = EntropyASRPipeline(model=trainer.model.eval(), processor=trainer.processing_class)
+    score = evaluate_recognition(pipeline, rows, batch_size=2, progress=False, max_new_tokens=12)
+    assert len({transcript["hypothesis"] for transcript in score.transcripts}) > 1
+    assert logged["eval_wer"] == pytest.approx(score.wer)
+    assert logged["eval_cer"] == pytest.approx(score.cer)
+    assert logged["eval_nonempty_share"] == pytest.approx(score.nonempty_share)
+    assert logged["step"] == 40 and logged["eval_loss"] > 0
+    again = trainer.evaluate({"clean": rows, "noisy": rows.select([0, 1])})
+    assert again["eval_clean_wer"] == pytest.approx(score.wer)
+    assert "eval_noisy_cer" in again
+
+
+def test_collator_of_the_caller_is_left_alone(components, tmp_path, rows):
+    model, processor = load(components)
+    collator = TranscriptionCollator(processor.feature_extractor)
+    arguments = trainer_arguments(JointSFTConfig, tmp_path, language_prompt_probability=0.7)
+    trainer = JointSFTTrainer(model, arguments, processing_class=processor, data_collator=collator, train_dataset=rows)
+    assert collator.processor is None
+    assert trainer.data_collator.language_prompt_probability == 0.7
+
+
+@pytest.mark.parametrize(
+    "argument", [{"max_length": 100}, {"language_prompt_probability": 1.2}, {"dataset_kwargs": {}}]
+)
+def test_arguments_that_cannot_be_honoured_are_refused(argument, tmp_path):
+    with pytest.raises(ValueError, match=next(iter(argument))):
+        trainer_arguments(JointSFTConfig, tmp_path, **argument)
+
+
+# Adapters
+
+
+def test_lora_trains_only_adapters_and_keeps_the_frozen_encoder_in_evaluation_mode(components, tmp_path, rows):
+    freeze = ["model.audio_tower", "phoneme_head"]
+    trainer = build(
+        JointSFTTrainer,
+        JointSFTConfig,
+        components,
+        tmp_path,
+        rows,
+        lora=LoraConfig(**LORA),
+        max_steps=2,
+        learning_rate=1e-2,
+        freeze=freeze,
+    )
+    before = snapshot(trainer.model)
+    trainer.train()
+    changed = {name for name, tensor in trainer.model.state_dict().items() if not torch.equal(before[name], tensor)}
+    assert changed and all("lora_" in name and "language_model" in name for name in changed)
+    assert not trainer.model.get_base_model().model.audio_tower.training
+
+
+def test_adapters_inside_a_frozen_module_are_refused(components, tmp_path, rows):
+    with pytest.raises(ValueError, match=r"'model.language_model' is frozen, but adapters"):
+        build(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, lora=LoraConfig(**LORA))
+
+
+def test_stage_with_lora_saves_a_plain_model_with_the_adapters_merged(components, tmp_path):
+    section = {**stage_section("joint_sft", components, max_steps=2), "lora": LORA}
+    run_section("joint_sft", section, tmp_path, 7)
+    merged, _ = SFTModelSection(path=str(tmp_path)).build()
+    before, after = load(components)[0].state_dict(), merged.state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {f"model.language_model.layers.0.self_attn.{name}_proj.weight" for name in ("q", "v")}
+    assert (tmp_path / "checkpoints" / "checkpoint-2" / "adapter_model.safetensors").is_file()
+
+
+def test_adapters_and_what_they_are_merged_into_load_from_anywhere(components, tmp_path, rows, monkeypatch):
+    monkeypatch.chdir(components)
+    model, processor = SFTModelSection(path="full").build()
+    lora = LoraConfig(**{**LORA, "init_lora_weights": False}, modules_to_save=["adaptor"])
+    arguments = trainer_arguments(JointSFTConfig, tmp_path, max_steps=1, save_strategy="steps", save_steps=1)
+    trainer = JointSFTTrainer(model, arguments, processing_class=processor, train_dataset=rows, peft_config=lora)
+    trainer.train()
+    trainer.save_model(tmp_path / "adapters")
+    merged = trainer.model.merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    monkeypatch.chdir(tmp_path)
+    for folder in ("adapters", "merged", "checkpoint-1"):
+        pipeline = load_pipeline(folder, device="cpu")
+        for name, tensor in merged.state_dict().items():
+            torch.testing.assert_close(pipeline.model.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
+        assert AutoProcessor.from_pretrained(folder).prompt("en") == processor.prompt("en")
+        card, record = (Path(folder) / "README.md"), Path(folder) / "training.json"
+        # PEFT's own card names a folder of this machine.
+        assert not card.exists() or str(components) not in card.read_text()
+        assert not record.exists() or json.loads(record.read_text())["base_model"] == "full"
+
+
+def test_encoder_and_adaptor_can_be_trained_beside_the_adapters(components, tmp_path):
+    """As in the stages that train everything: the language model by its adapters, the rest as it is."""
+    lora = {**LORA, "modules_to_save": ["audio_tower", "adaptor"]}
+    run_section("joint_sft", {**stage_section("joint_sft", components, max_steps=2), "lora": lora}, tmp_path, 7)
+    merged, _ = SFTModelSection(path=str(tmp_path)).build()
+    before, after = load(components)[0].state_dict(), merged.state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    adapted = {f"model.language_model.layers.0.self_attn.{name}_proj.weight" for name in ("q", "v")}
+    others = {name for name in before if name.startswith(("model.audio_tower", "model.adaptor"))}
+    assert adapted <= changed <= adapted | others
+    assert {name.split(".")[1] for name in changed} == {"language_model", "audio_tower", "adaptor"}
+
+
+# Model section
+
+
+@pytest.mark.parametrize("fields", [{}, {"encoder": "x"}, {"path": "x", "encoder": "y", "language_model": "z"}])
+def test_model_section_wants_one_origin(fields):
+    with pytest.raises(ValueError, match="either `path` .*, or both"):
+        SFTModelSection(**fields)
+
+
+def test_joined_components_keep_their_weights_and_stop_at_the_end_of_the_turn(components):
+    section = SFTModelSection(encoder=str(components / "encoder"), language_model=str(components / "language_model"))
+    model, processor = section.build()
+    assert model.generation_config.eos_token_id == processor.end_of_text_id
+    assert model.generation_config.suppress_tokens == [processor.audio_token_id]
+    assert model.dtype == torch.float32
+    full = load(components)[0].state_dict()
+    for name, tensor in model.state_dict().items():
+        assert name.startswith("model.adaptor") or torch.equal(tensor, full[name])

@@ -1,0 +1,115 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""NSE and CKA logged while a stage trains, PAI and CSAI at evaluation."""
+
+import time
+
+import pytest
+import torch
+from training_helpers import make_rows, small_encoder, trainer_arguments
+from transformers import TrainerCallback
+
+from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
+from entropy_asr.trainers.data.collation import CTCCollator
+from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
+from entropy_asr.trainers.stages.encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
+from entropy_asr.trainers.training.entropy_monitor import REFERENCE, EntropyMonitor
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return add_phoneme_ids(make_rows(), EntropyASRPhonemeTokenizer())
+
+
+def build_trainer(rows, tmp_path, freeze=(), callbacks=None, **kwargs) -> EncoderPretrainingTrainer:
+    settings = {"max_steps": 4, "max_batch_duration": 3.2, "learning_rate": 3e-3, "freeze": list(freeze), **kwargs}
+    args = trainer_arguments(EncoderPretrainingConfig, tmp_path, **settings)
+    collator = CTCCollator(EntropyASRFeatureExtractor())
+    return EncoderPretrainingTrainer(
+        small_encoder(), args, data_collator=collator, train_dataset=rows, eval_dataset=rows, callbacks=callbacks
+    )
+
+
+def logged(trainer, name: str) -> list[tuple[int, float]]:
+    return [(entry["step"], entry[name]) for entry in trainer.state.log_history if name in entry]
+
+
+class StepClock(TrainerCallback):
+    """Seconds of each step, without what callbacks do after it."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.start = time.perf_counter()
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+def monitor_of(trainer) -> EntropyMonitor | None:
+    found = [callback for callback in trainer.callback_handler.callbacks if isinstance(callback, EntropyMonitor)]
+    return found[0] if found else None
+
+
+def test_nse_and_cka_are_logged_and_cka_falls_from_one(rows, tmp_path):
+    trainer = build_trainer(rows, tmp_path, entropy_steps=2)
+    trainer.train()
+    assert [step for step, _ in logged(trainer, "nse")] == [2, 4]
+    assert all(0 < value < 1 for _, value in logged(trainer, "nse"))
+    values = [value for _, value in logged(trainer, "cka")]
+    assert 1 > values[0] > values[1] > 0
+    # A log of its own: the step's keeps its loss.
+    assert len(logged(trainer, "loss")) == 4
+
+
+def test_the_monitor_changes_no_weight(rows, tmp_path):
+    weights = []
+    for steps in (0, 1):
+        trainer = build_trainer(rows, tmp_path / str(steps), entropy_steps=steps)
+        trainer.train()
+        weights.append(trainer.model.state_dict())
+        assert (monitor_of(trainer) is not None) == bool(steps)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_resumed_run_compares_with_the_encoder_the_stage_began_with(rows, tmp_path):
+    settings = {"entropy_steps": 4, "save_strategy": "steps", "save_steps": 2, "lr_scheduler_type": "constant"}
+    whole = build_trainer(rows, tmp_path / "whole", **settings)
+    whole.train()
+    begun = build_trainer(rows, tmp_path / "resumed", **{**settings, "max_steps": 2})
+    begun.train()
+    resumed = build_trainer(rows, tmp_path / "resumed", **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "resumed" / "checkpoint-2"))
+    assert (tmp_path / "resumed" / REFERENCE).exists()
+    ((step, value),) = logged(resumed, "cka")
+    assert step == 4
+    assert value == pytest.approx(logged(whole, "cka")[0][1], abs=1e-6)
+    assert value < 1
+
+
+def test_no_monitor_where_the_encoder_is_frozen(rows, tmp_path):
+    assert monitor_of(build_trainer(rows, tmp_path, freeze=["audio_tower"])) is None
+
+
+def test_cost_is_below_two_percent_of_the_steps(rows, tmp_path):
+    """A measurement every 500 steps (the default), against the steps of this very run."""
+    clock = StepClock()
+    trainer = build_trainer(rows, tmp_path, entropy_steps=2, callbacks=[clock])
+    trainer.train()
+    measurements = len(logged(trainer, "nse"))
+    steps = sorted(clock.seconds)[len(clock.seconds) // 2] * EncoderPretrainingConfig("unused").entropy_steps
+    assert monitor_of(trainer).seconds / measurements < 0.02 * steps
+
+
+def test_pai_is_logged_at_evaluation_when_asked(rows, tmp_path):
+    trainer = build_trainer(rows, tmp_path, entropy_steps=0, entropy_probes=True)
+    trainer.evaluate()
+    ((_, pai),) = logged(trainer, "eval_pai")
+    assert -5 < pai < 5
+    assert not logged(trainer, "nse")
+
+
+def test_settings_that_make_no_sense_are_refused(rows, tmp_path):
+    with pytest.raises(ValueError, match="every_steps must not be negative, got -1"):
+        build_trainer(rows, tmp_path, entropy_steps=-1)

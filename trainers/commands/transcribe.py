@@ -1,0 +1,265 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""`entropy-asr transcribe FILES`: recordings to text, JSON or subtitles.
+
+What reads audio is imported when the model is there, so that wrong options and missing files are told at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..runs.console import describe, to_json
+from .checks import check_output_folder, missing_modules, need_extra
+from .recordings import STANDARD_INPUT, Recording, find_recordings, name_outputs
+
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from entropy_asr.modeling.hotwords_entropy_asr import HotwordIndex
+
+# Longer recordings are read in blocks, one after the other: memory does not grow with their length.
+LONG_SECONDS = 30.0
+TIMESTAMPS = {"word": "word", "phoneme": "phoneme", "segment": True}
+EXTENSIONS = {"text": "txt", "json": "json", "srt": "srt", "vtt": "vtt"}
+SUBTITLES = ("srt", "vtt")
+
+Pipeline = Callable[..., Any]
+# A recording, and its samples, or where a long one is read from.
+Loaded = tuple[Recording, "np.ndarray | str | bytes"]
+
+
+class TranscribeCommand:
+    """One run of the command.
+
+    Args:
+        args: Of the command line: `files`, `language`, `batch_size`, `num_beams`, `format`, `output_dir`,
+            `timestamps`, `confidence`, `hotwords`, `hotword_tolerance`, `no_guards`.
+        print_message: Called with "error" or "warning" and a line about a file.
+
+    Raises:
+        ValueError: options that do not go together, or hotwords that cannot be read.
+        CommandError: an extra that is not installed, or a folder that cannot be written.
+    """
+
+    def __init__(self, args: argparse.Namespace, print_message: Callable[[str, str], None]):
+        self.args, self.print_message = args, print_message
+        self.failures: list[str] = []
+        self._check_options()
+        self.recordings = find_recordings(args.files, lambda file, reason: self._fail(f"{file}: {reason}", file))
+        self._check_outputs()
+        self.options: dict[str, Any] = {
+            "language": args.language,
+            "batch_size": args.batch_size,
+            "generate_kwargs": {} if args.num_beams is None else {"num_beams": args.num_beams},
+            "return_flags": True,
+        }
+        timestamps = self._timestamps()
+        wanted = {
+            "return_timestamps": timestamps and TIMESTAMPS[timestamps],
+            "return_confidence": args.confidence or None,
+            "guards": False if args.no_guards else None,
+            "hotwords": None if args.hotwords is None else read_usable_hotwords(args.hotwords),
+            "hotword_tolerance": args.hotword_tolerance,
+        }
+        self.options |= {name: value for name, value in wanted.items() if value is not None}
+
+    def _check_options(self) -> None:
+        args = self.args
+        subtitles = args.format in SUBTITLES
+        if args.timestamps and args.format == "text":
+            raise ValueError("--timestamps needs --format json, srt or vtt")
+        if args.timestamps == "phoneme" and subtitles:
+            raise ValueError("subtitles are made of words or segments, not of phonemes")
+        if args.confidence and args.format != "json":
+            raise ValueError("--confidence needs --format json")
+        if args.hotword_tolerance is not None and args.hotwords is None:
+            raise ValueError("--hotword_tolerance needs --hotwords")
+        if args.files.count(STANDARD_INPUT) > 1:
+            raise ValueError("- is standard input, which can be read once only")
+        if args.hotwords is not None:
+            need_extra("hotwords", "--hotwords")
+        if args.timestamps in ("word", "phoneme"):
+            need_extra("g2p", f"--timestamps {args.timestamps}")
+        if args.confidence:
+            need_extra("g2p", "--confidence")
+
+    def _check_outputs(self) -> None:
+        args = self.args
+        if args.output_dir is None:
+            if args.format in SUBTITLES and len(self.recordings) > 1:
+                raise ValueError(f"--format {args.format} of several files needs --output_dir")
+            return
+        try:
+            self.outputs = name_outputs(self.recordings)
+        except ValueError as error:
+            raise ValueError(f"several files would be written to {error}.{EXTENSIONS[args.format]}") from error
+        folder = args.output_dir
+        if folder.suffix[1:] in EXTENSIONS.values() and not folder.exists():
+            # Made as a folder, it would hide the text where nobody looks for it.
+            raise ValueError(f"--output_dir {folder}: names a file, not a folder; for a file: > {folder}")
+        check_output_folder(args.output_dir, "--output_dir")
+
+    def _timestamps(self) -> str | None:
+        """Times that are asked for; those of subtitles are words' where the extra that they need is installed."""
+        if self.args.timestamps or self.args.format not in SUBTITLES:
+            return self.args.timestamps
+        if not missing_modules("g2p"):
+            return "word"
+        self.print_message(
+            "warning",
+            "subtitles have the times of segments between pauses; for those of words "
+            'pip install "entropy-asr[g2p]" (or ask for --timestamps segment)',
+        )
+        return "segment"
+
+    def run(self, load_pipeline: Callable[[], Pipeline]) -> int:
+        """Transcribe all recordings that can be read; each that cannot be gets one line on stderr.
+
+        Args:
+            load_pipeline: Called where there is something to transcribe.
+        """
+        results: list[dict[str, Any]] = []
+        for recording, result in self._transcribe(load_pipeline()) if self.recordings else ():
+            if "length_limit" in result.get("flags", ()):
+                self.print_message("warning", f"{result['file']}: the transcript was stopped at its length limit")
+            if self.args.output_dir is None and self.args.format == "json":
+                results.append(result)
+            else:
+                self._write(recording, result)
+        if self.args.output_dir is None and self.args.format == "json":
+            print(to_json(results, sys.stdout, indent=2))
+        return 1 if self.failures else 0
+
+    def _write(self, recording: Recording, result: dict[str, Any]) -> None:
+        args = self.args
+        if args.output_dir is None:
+            text = self._format(recording, result, sys.stdout)
+            print(text, end="" if args.format in SUBTITLES else "\n", flush=True)
+            return
+        text = result["text"] if args.format == "text" else self._format(recording, result, None)
+        path = args.output_dir / f"{self.outputs[recording.name]}.{EXTENSIONS[args.format]}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.rstrip("\n") + "\n", encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            self._fail(f"{recording.name}: its output cannot be written: {describe(error)}", recording.name)
+
+    def _format(self, recording: Recording, result: dict[str, Any], stream: Any) -> str:
+        if self.args.format == "json":
+            return to_json(result, stream, indent=2)
+        if self.args.format == "text":
+            # One line a file, whatever name and text hold.
+            return " ".join(result["file"].splitlines()) + "\t" + " ".join(result["text"].split())
+        from entropy_asr.modeling.audio import audio_duration
+        from entropy_asr.modeling.subtitles_entropy_asr import FORMATS, make_cues
+
+        last = max((end for chunk in result["chunks"] if (end := chunk["timestamp"][1]) is not None), default=0.0)
+        is_read_again = recording.name != STANDARD_INPUT
+        duration = (audio_duration(recording.name) if is_read_again else None) or last
+        return FORMATS[self.args.format](make_cues(result["chunks"], duration))
+
+    def _transcribe(self, pipeline: Pipeline) -> Iterator[tuple[Recording, dict[str, Any]]]:
+        """Yield each recording with `{"file", "text", ...}`, in order; those that fail are reported and left out."""
+        for batch in self._batches():
+            for (recording, _), output in zip(batch, self._recognize_batch(pipeline, batch), strict=True):
+                if output is not None:
+                    yield recording, {"file": recording.name, **output}
+
+    def _batches(self) -> Iterator[list[Loaded]]:
+        """Short recordings, read, in batches; a long one alone, as its path or its file's bytes."""
+        from entropy_asr.modeling.audio import AudioError, is_longer_than, is_url, load_audio
+
+        batch: list[Loaded] = []
+        for recording in self.recordings:
+            try:
+                source = recording.source()
+                if is_url(source):  # it is fetched once
+                    loaded = load_audio(source)
+                    is_long = len(loaded) > LONG_SECONDS * 16000
+                else:
+                    is_long = is_longer_than(source, LONG_SECONDS)
+                    loaded = source if is_long else load_audio(source)
+            except (AudioError, OSError) as error:
+                self._fail_reading(recording, describe(error))
+                continue
+            if is_long:
+                yield from filter(None, [batch])
+                batch = []
+                yield [(recording, loaded)]
+                continue
+            batch.append((recording, loaded))
+            if len(batch) == self.args.batch_size:
+                yield batch
+                batch = []
+        yield from filter(None, [batch])
+
+    def _recognize_batch(self, pipeline: Pipeline, batch: list[Loaded]) -> list[dict[str, Any] | None]:
+        if len(batch) > 1:
+            try:
+                return pipeline([audio for _, audio in batch], **self.options)
+            except ValueError:
+                pass  # one of them is unusable in a way only the model sees (too short for a frame): find it
+        return [self._recognize_alone(pipeline, recording, audio) for recording, audio in batch]
+
+    def _recognize_alone(
+        self, pipeline: Pipeline, recording: Recording, audio: "np.ndarray | str | bytes"
+    ) -> dict[str, Any] | None:
+        long = {"progress": True} if isinstance(audio, str | bytes) else {}
+        try:
+            return pipeline([audio], **self.options, **long)[0]
+        except ValueError as error:
+            self._fail_reading(recording, describe(error).removeprefix("item 0: "))
+            return None
+
+    def _fail_reading(self, recording: Recording, message: str) -> None:
+        is_named = recording.name != STANDARD_INPUT and recording.name in message
+        self._fail(message if is_named else f"{recording.name}: {message}", recording.name)
+
+    def _fail(self, message: str, file: str) -> None:
+        self.print_message("error", message)
+        self.failures.append(file)
+
+
+def read_usable_hotwords(values: list[str]) -> "list[str] | HotwordIndex":
+    """`read_hotwords`, and refuse words of scripts that have no phonemes: before any file, not at each.
+
+    Raises:
+        ValueError: as `read_hotwords`; words that cannot be used.
+    """
+    from entropy_asr.modeling.tokenization_entropy_asr_phoneme import explain_unreadable
+
+    words = read_hotwords(values)
+    if isinstance(words, list):
+        reasons = [reason for word in words if (reason := explain_unreadable(word))]
+        if reasons:
+            more = f" (and {len(reasons) - 1} more hotwords)" if len(reasons) > 1 else ""
+            raise ValueError(f"--hotwords: {reasons[0]}{more}")
+    return words
+
+
+def read_hotwords(values: list[str]) -> "list[str] | HotwordIndex":
+    """Hotwords of the command line: words, or one file: an index (`.npz`), or text with a word or phrase a line.
+
+    Raises:
+        ValueError: a file that is missing, is no text or no index, or has no words in it.
+    """
+    path = Path(values[0])
+    if len(values) > 1 or not (path.is_file() or path.suffix in (".npz", ".txt")):
+        return values
+    try:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        if path.suffix == ".npz":
+            from entropy_asr.modeling.hotwords_entropy_asr import HotwordIndex
+
+            return HotwordIndex.load(path)
+        words = [word for line in path.read_text(encoding="utf-8-sig").splitlines() if (word := line.strip())]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"hotwords {path}: cannot be read: {describe(error)}") from error
+    if not words:
+        raise ValueError(f"hotwords {path}: the file holds no words")
+    return words

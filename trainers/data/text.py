@@ -1,0 +1,125 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Text files as material for language models and synthetic speech."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from entropy_asr.spaces.hallucination_rate.units import fold_text
+
+
+# Scored by characters; the others by words.
+CHARACTER_LANGUAGES = frozenset({"zh"})
+# Stands for jieba's dictionary where a text file is named.
+DICTIONARY = "jieba"
+# Letters that are no ASCII letter with a mark beside it.
+_WITHOUT_ACCENT = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"})
+
+
+def read_lines(files: list[str]) -> Iterator[str]:
+    """Non-empty lines of UTF-8 text files, blanks collapsed."""
+    for path in files:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                if line := " ".join(line.split()):
+                    yield line
+
+
+def frequent_words(max_words: int | None) -> list[str]:
+    """Chinese words of at most four characters from jieba's dictionary, the most frequent first (extra g2p)."""
+    package = find_spec("jieba")  # its import would load what is not needed here
+    if package is None:
+        raise ImportError('The Chinese dictionary needs jieba: pip install "entropy-asr[g2p]".')
+    dictionary = Path(package.submodule_search_locations[0]) / "dict.txt"
+    entries = [line.split(" ") for line in dictionary.read_text(encoding="utf-8").splitlines()]
+    entries.sort(key=lambda entry: -int(entry[1]))
+    words = (word for word, *_ in entries if re.fullmatch(r"[\u4e00-\u9fff]{1,4}", word))
+    return list(islice(words, max_words))
+
+
+def simplify_characters(text: str) -> str:
+    """Traditional Chinese characters as simplified ones (needs `opencc-python-reimplemented`, in the extra g2p)."""
+    return _converter().convert(text)
+
+
+@cache
+def _converter():
+    # Once a process: loading its dictionaries takes a second.
+    try:
+        from opencc import OpenCC
+    except ImportError as error:
+        raise ImportError('Simplified characters need opencc: pip install "entropy-asr[g2p]".') from error
+    return OpenCC("t2s")
+
+
+def transcript_style(text: str, language: str) -> str:
+    """Text as the transcripts have it: English lower-case with apostrophes only, Chinese without punctuation.
+
+    The form of Unicode makes no difference ([`fold_text`]); accents are left out ("café" -> "cafe").
+    """
+    text = fold_text(text)
+    if language == "zh":
+        return "".join(re.findall(r"[\u4e00-\u9fffA-Za-z]", text))
+    letters = unicodedata.normalize("NFD", text.lower().translate(_WITHOUT_ACCENT))
+    text = re.sub(r"[-\u2010-\u2015\u2212]", " ", letters)
+    words = (re.sub(r"[^a-z']", "", word).strip("'") for word in text.split())
+    return " ".join(word for word in words if word)
+
+
+def cut_text(line: str, language: str, max_units: int, seed: int) -> list[str]:
+    """Pieces of 1 to `max_units` words (Chinese: characters, at punctuation) of a line, in transcript style.
+
+    Lengths are drawn from a generator of `seed` and the line, so the pieces of a line never change.
+    """
+    if language == "zh":
+        clauses = (transcript_style(clause, "zh") for clause in re.split(r"[，。！？；：、,.!?;:\s]", line))
+        return [clause for clause in clauses if 2 <= len(clause) <= max_units]
+    words = transcript_style(line, "en").split()
+    rng = np.random.default_rng([seed, len(line), sum(map(ord, line))])
+    pieces, start = [], 0
+    while start < len(words):
+        size = int(rng.integers(1, max_units + 1))
+        pieces.append(" ".join(words[start : start + size]))
+        start += size
+    return pieces
+
+
+def comparable(text: str, language: str) -> str:
+    """Lower-case letters, marks and numbers; words with single blanks between them, Chinese without blanks.
+
+    Example:
+        >>> comparable("Don't (um) STOP!", "en"), comparable("打开 Wi-Fi。", "zh")
+        ('don t um stop', '打开wifi')
+    """
+    kept = (character if unicodedata.category(character)[0] in "LMN" else " " for character in fold_text(text).lower())
+    return ("" if language in CHARACTER_LANGUAGES else " ").join("".join(kept).split())
+
+
+def units(text: str, language: str) -> list[str]:
+    """Characters of Chinese, words of other languages.
+
+    Example:
+        >>> units("turn it on.", "en"), units("打开门", "zh")
+        (['turn', 'it', 'on'], ['打', '开', '门'])
+    """
+    text = comparable(text, language)
+    return list(text) if language in CHARACTER_LANGUAGES else text.split()
+
+
+def contains(text: str, keyword: str, language: str) -> bool:
+    """Whether a keyword occurs in a text, in whole words where the language has words.
+
+    Example:
+        >>> contains("a category", "cat", "en"), contains("the cat sat", "Cat sat", "en")
+        (False, True)
+    """
+    wanted, spoken = units(keyword, language), units(text, language)
+    starts = range(len(spoken) - len(wanted) + 1)
+    return bool(wanted) and any(spoken[start : start + len(wanted)] == wanted for start in starts)

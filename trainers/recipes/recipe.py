@@ -1,0 +1,302 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Recipes: YAML files that run one stage after another, or several at once, skip what is finished, resume the rest."""
+
+import importlib
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..runs.locks import locked
+from ..runs.records import finished
+from ..runs.settings import SettingsError, check_names, checked_mapping, read_sections
+from .places import VARIABLE, Places, YAMLLoader, read_yaml
+from .schedule import PlannedStage, Schedule, plan_stages
+
+
+if TYPE_CHECKING:
+    from .stage_reports import StageReports
+
+logger = logging.getLogger(__name__)
+
+# Stage name -> the module of this folder whose `run` does it.
+STAGES = {
+    "language_model": "lm_pretraining",
+    "encoder": "encoder_pretraining",
+    "alignment": "alignment",
+    "encoded_sft": "encoded_sft",
+    "iterative_async_sft": "iterative_async_sft",
+    "joint_sft": "joint_sft",
+    "context_sft": "context_sft",
+    "grpo": "grpo",
+    "phoneme_head": "phoneme_head",
+    "attention_pretraining": "attention_pretraining",
+    "evaluation": "evaluation",
+}
+
+
+@dataclass
+class Recipe:
+    """What a recipe file may hold at its top.
+
+    Args:
+        stages: Sections of each stage, by its name.
+        output_dir: Where everything goes, one folder a stage.
+        seed: Seed of the stages that have none of their own.
+        variables: Values that `{name}` stands for in `stages` and `report`.
+        without_data: Recipe that runs in this one's place where its variable `data_dir` is no folder.
+        shared: Anything: a place for YAML anchors.
+        report: Section of [`~stage_reports.ReportPlan`].
+    """
+
+    stages: dict[str, dict]
+    output_dir: str | None = None
+    seed: int = 0
+    variables: dict[str, Any] = field(default_factory=dict)
+    without_data: str | None = None
+    shared: Any = None
+    report: dict | None = None
+
+
+@dataclass
+class StageFile:
+    """What the file of one stage holds beside its sections.
+
+    Args:
+        output_dir: Its folder.
+        seed: Its seed.
+    """
+
+    output_dir: str
+    seed: int = 0
+
+
+def parse_overrides(overrides: list[str]) -> list[tuple[list[str], Any]]:
+    """`--a.b value` or `--a.b=value` pairs as (path, YAML value)."""
+    joined = []
+    for item in overrides:
+        # A value may start with dashes only after `=`.
+        joined += item.split("=", 1) if item.startswith("--") else [item]
+    if len(joined) % 2 or any(not key.startswith("--") for key in joined[::2]):
+        raise SettingsError(f"Overrides come as `--key value`, got {' '.join(overrides)}")
+    keys = [key.removeprefix("--").split(".") for key in joined[::2]]
+    return [(key, _yaml_value(key, value)) for key, value in zip(keys, joined[1::2], strict=True)]
+
+
+def _yaml_value(key: list[str], value: str) -> Any:
+    try:
+        return yaml.load(value, Loader=YAMLLoader)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--{'.'.join(key)}: {value!r} is no valid YAML value.") from error
+
+
+def apply_override(content: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set a nested field of a mapping; missing sections are made, and whoever reads them refuses unknown ones."""
+    for position, key in enumerate(path[:-1]):
+        content = content.setdefault(key, {})
+        if not isinstance(content, dict):
+            raise SettingsError(f"--{'.'.join(path)}: {'.'.join(path[: position + 1])!r} is no section.")
+    content[path[-1]] = value
+
+
+def substitute(value: Any, variables: dict[str, Any], key: tuple[str | int, ...] = ()) -> Any:
+    """Replace `{name}` in all strings of a nested value that `key` leads to.
+
+    Raises:
+        SettingsError: for a name that is no variable.
+    """
+    if isinstance(value, dict):
+        return {name: substitute(item, variables, (*key, name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [substitute(item, variables, (*key, index)) for index, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    try:
+        check_names(VARIABLE.findall(value), variables, f"variable in {value!r}")
+    except SettingsError as error:
+        raise SettingsError(str(error), key) from error
+    # A whole value may be a number; inside a longer string a variable is text.
+    if whole := VARIABLE.fullmatch(value):
+        return variables[whole[1]]
+    return VARIABLE.sub(lambda match: str(variables[match[1]]), value)
+
+
+def load_recipe(
+    path: Path, output_dir: str | None = None, overrides: list[str] | None = None, places: Places | None = None
+) -> dict[str, Any]:
+    """A recipe with its overrides applied and its variables replaced.
+
+    Overrides go to `variables` or top-level fields by their bare names, to stages as `--stages.NAME.SECTION.KEY`.
+
+    Args:
+        path: The recipe.
+        output_dir: Where everything goes; the recipe's own by default.
+        overrides: `--key value` pairs.
+        places: Learns which settings they set.
+    """
+    recipe = read_yaml(path)
+    places = places or Places(path)
+    with places.named():
+        recipe = checked_mapping(Recipe, recipe, ())
+    variables = recipe.setdefault("variables", {})
+    for key, value in parse_overrides(overrides or []):
+        option = f"--{'.'.join(key)}"
+        check_names(key[:1], {*variables, *Recipe.__dataclass_fields__}, option)
+        if key[0] == "stages":
+            check_names(key[1:2], recipe["stages"], option)
+        apply_override(variables if key[0] in variables else recipe, key, value)
+        places.override(["variables", *key] if key[0] in variables else key, option)
+    with places.named():
+        recipe = checked_mapping(Recipe, recipe, ())
+        if not (output_dir or recipe.get("output_dir")):
+            raise SettingsError("`output_dir` missing.")
+        recipe["output_dir"] = str(output_dir or recipe["output_dir"])
+        for name in {"stages", "report"} & set(recipe):
+            recipe[name] = substitute(recipe[name], {**variables, "output_dir": recipe["output_dir"]}, (name,))
+    return recipe
+
+
+def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] | None = None) -> None:
+    """Run all stages of a recipe: in the order they stand, those in the background at the same time.
+
+    Args:
+        path: The recipe.
+        output_dir: Where everything goes, one folder a stage; the recipe's own by default.
+        overrides: `--key value` pairs, see [`load_recipe`].
+
+    Raises:
+        ValueError: for anything unknown in any stage, before the first one starts.
+    """
+    places = Places(Path(path))
+    recipe = load_recipe(Path(path), output_dir, overrides, places)
+    if recipe.get("without_data") and not Path(recipe["variables"].get("data_dir", "")).is_dir():
+        run_without_data(Path(path), recipe, output_dir, overrides or [])
+        return
+    with places.named():
+        plans = check_recipe(recipe)
+        reports = plan_reports(recipe, plans)
+    alone = ["--config", str(path), *(overrides or []), "--output_dir", recipe["output_dir"]]
+    Schedule(
+        Path(recipe["output_dir"]),
+        plans,
+        arguments=lambda plan: ["train", plan.name, *alone],
+        run_here=lambda plan: run_section(plan.stage, plan.section, plan.output_dir, plan.seed),
+        on_finish=lambda plan: reports and reports.after(plan),
+    ).run()
+    if reports:
+        reports.at_the_end()
+
+
+def plan_reports(recipe: dict[str, Any], plans: list[PlannedStage]) -> "StageReports | None":
+    """Reports that a recipe's section `report` asks for."""
+    if recipe.get("report") is None:
+        return None
+    from .stage_reports import ReportPlan, StageReports  # needs the extra report
+
+    return StageReports(ReportPlan.from_section(recipe["report"]), plans, Path(recipe["output_dir"]))
+
+
+def check_recipe(recipe: dict[str, Any]) -> list[PlannedStage]:
+    """The stages of a loaded recipe, all their settings read once.
+
+    Raises:
+        ValueError: for anything unknown.
+    """
+    plans = plan_stages(recipe)
+    for plan in plans:
+        check_section(plan.stage, plan.section, plan.output_dir, plan.seed, "stages", plan.name)
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if several and any(plan.background or plan.launch for plan in plans):
+        raise SettingsError(
+            "A recipe with stages in the background is one process that starts the others: run it without a launcher "
+            "and give its stages `launch`, or start each stage by itself with `entropy-asr train`."
+        )
+    return plans
+
+
+def run_without_data(path: Path, recipe: dict[str, Any], output_dir: str | None, overrides: list[str]) -> None:
+    """Run the recipe that this one names for machines without its data.
+
+    Raises:
+        FileNotFoundError: the missing folder was asked for by an override.
+    """
+    data_dir, other = recipe["variables"]["data_dir"], recipe["without_data"]
+    if any(key == ["data_dir"] for key, _ in parse_overrides(overrides)):
+        raise FileNotFoundError(f"--data_dir: there is no folder {data_dir}")
+    logger.warning(f"There is no folder {data_dir}: {other} runs instead of {path.name}. Give the data as --data_dir.")
+    run_recipe(path.with_name(other), output_dir, overrides)
+
+
+def run_stage(stage: str, config_path: Path, overrides: list[str] | None = None) -> None:
+    """Run one stage from a YAML file that holds its sections, `output_dir` and, if wanted, `seed`.
+
+    Args:
+        stage: One of `STAGES`; of a recipe, the name of one of its stages: that one alone is run, in the recipe's way.
+        config_path: The YAML file.
+        overrides: `--key value` for fields of `training`, `--section.key value` for the others; for a recipe as in
+            [`run_recipe`].
+    """
+    config, places = read_yaml(Path(config_path)), Places(Path(config_path))
+    if "stages" in config:
+        recipe = load_recipe(Path(config_path), overrides=overrides, places=places)
+        with places.named():
+            check_names([stage], recipe["stages"], "stages")
+            plan = next(plan for plan in plan_stages(recipe) if plan.name == stage)
+            check_section(plan.stage, plan.section, plan.output_dir, plan.seed, "stages", plan.name)
+        run_section(plan.stage, plan.section, plan.output_dir, plan.seed)
+        return
+    for key, value in parse_overrides(overrides or []):
+        option = f"--{'.'.join(key)}"
+        key = ["training", *key] if len(key) == 1 and key[0] not in ("output_dir", "seed") else key
+        apply_override(config, key, value)
+        places.override(key, option)
+    with places.named():
+        if "output_dir" not in config:
+            raise SettingsError("`output_dir` missing.")
+        own = checked_mapping(StageFile, {key: config.pop(key) for key in ("output_dir", "seed") if key in config}, ())
+        output_dir, seed = Path(own["output_dir"]), own.get("seed", 0)
+        section = substitute(config, {"output_dir": own["output_dir"]})
+        check_section(stage, section, output_dir, seed)
+    run_section(stage, section, output_dir, seed)
+
+
+def check_section(stage: str, section: dict[str, Any], output_dir: Path, seed: int, *key: str) -> None:
+    """Read all settings of a stage once, before anything is made or loaded.
+
+    Args:
+        stage: Which stage it is.
+        section: Its settings.
+        output_dir: Its folder.
+        seed: Its seed.
+        key: Leads to its settings in their file.
+
+    Raises:
+        SettingsError: for anything unknown, missing or of another type.
+    """
+    read_sections(section, stage_module(stage).SECTIONS, output_dir, seed, *key)
+
+
+def stage_module(stage: str) -> ModuleType:
+    """Module of a stage: its `SECTIONS` and its `run`.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    check_names([stage], STAGES, "stage")
+    return importlib.import_module(f"entropy_asr.trainers.stages.{STAGES[stage]}")
+
+
+def run_section(stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:
+    """Run one stage with its settings, unless it is finished already."""
+    module = stage_module(stage)
+    if finished(output_dir, section, seed):
+        logger.warning(f"{output_dir}: stage {stage} is finished, nothing to do.")
+        return
+    logger.warning(f"{output_dir}: stage {stage} starts.")
+    with locked(output_dir):
+        module.run(section, output_dir, seed)

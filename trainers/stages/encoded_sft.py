@@ -1,0 +1,323 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Supervised fine-tuning under a frozen encoder on what it heard before: no encoder runs, and text is heard too.
+
+In the place of alignment and the first supervised stage where an encoder stays as it is and computing is dear; see
+[`~encoded_speech`]. With a section `context` prompts have hints, as in [`~context_sft`]. Not in the paper.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from torch import nn
+
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
+from entropy_asr.modeling.configuration_entropy_asr import output_length
+from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASREncoderOutput
+
+from ..data.augmentation import AugmentationConfig
+from ..data.collation import FeatureCollator, TranscriptionCollator
+from ..data.encoded_speech import EncodedSpeech, UnitInventory, encode_speech, encoded_or_loaded
+from ..data.keywords import ContextConfig, KeywordChooser, add_keywords
+from ..data.phoneme_labels import add_phoneme_ids
+from ..data.section import DataSection
+from ..data.text import cut_text
+from ..runs.records import fingerprint, write_record
+from ..runs.settings import SettingsError, checked, read_sections
+from ..training.stage_run import run_trainer, start_stage
+from .context_sft import ContextCollator
+from .lm_pretraining import TextSource
+from .sft import ASRSFTConfig, ASRSFTTrainer, SFTModelSection, save_trained
+
+
+@dataclass
+class EncodedDataSection(DataSection):
+    """Section `data` of this stage: as in the other stages, evaluation rows excepted, and text.
+
+    Args:
+        text: Fields of [`~lm_pretraining.TextSource`]: pieces of text that are heard through joined frames.
+        passes: How often each recording is encoded, augmented anew each time.
+        encoding_batch_duration: Seconds of padded audio in a batch that is encoded.
+        recordings_repeat: How often each encoded recording occurs in an epoch.
+        seed: Seed of the encoding's augmentation and of how text is cut.
+    """
+
+    text: list[dict] = field(default_factory=list)
+    passes: int = 2
+    encoding_batch_duration: float = 60.0
+    recordings_repeat: int = 1
+    seed: int = 0
+
+    no_streams: ClassVar[dict[str, str]] = {**DataSection.no_streams, "train": "all rows are encoded ahead"}
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.text = [checked(TextSource, source, "data", "text", index) for index, source in enumerate(self.text)]
+        if self.eval or self.synthetic_eval:
+            raise ValueError("no encoder runs in this stage, so it cannot be evaluated on audio: leave eval out.")
+        for name in ("passes", "recordings_repeat"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+
+    def pieces(self) -> list[tuple[str, str]]:
+        """Pieces of text with their languages."""
+        pieces = []
+        for fields in self.text:
+            source = TextSource(**fields)
+            for line in source.lines() * source.repeat:
+                pieces += [
+                    (piece, source.language) for piece in cut_text(line, source.language, source.max_units, self.seed)
+                ]
+        return pieces
+
+
+@dataclass
+class EncodedSFTConfig(ASRSFTConfig):
+    """Arguments of [`EncodedSFTTrainer`]: those of [`~sft.ASRSFTConfig`]. The encoder is frozen."""
+
+    freeze: list[str] = field(
+        default_factory=lambda: ["model.audio_tower", "phoneme_head"],
+        metadata={"help": "Modules that are not trained."},
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if "model.audio_tower" not in self.freeze:
+            raise ValueError("freeze: model.audio_tower does not run in this stage and must be frozen.")
+        if self.eval_strategy != "no":
+            raise ValueError(f"eval_strategy={self.eval_strategy}: no encoder runs in this stage, so it must be 'no'.")
+
+
+class EncodedRows(torch.utils.data.Dataset):
+    """Recordings (columns `recording`) and texts (column `phoneme_ids`) as rows with `frames`.
+
+    Indexed by `(index, draw)`; a row has `frames`, float32 `(T, hidden_size)`, `text`, `language`, `index`, `draw`.
+    """
+
+    def __init__(self, rows: Dataset, speech: EncodedSpeech, inventory: UnitInventory):
+        self.rows = rows.with_format("arrow")
+        self.speech = speech
+        self.inventory = inventory
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        index, draw = key
+        row = self.rows[index].to_pylist()[0]
+        recording, phoneme_ids = row.pop("recording"), row.pop("phoneme_ids")
+        if recording is None:
+            frames = self.inventory.frames(phoneme_ids, np.random.default_rng([draw, 3]))
+        else:
+            frames = self.speech.recording(recording)
+        return {**row, "frames": frames.astype(np.float32), "index": index, "draw": draw}
+
+
+@dataclass
+class EncodedCollator(TranscriptionCollator):
+    """Prompts and transcriptions of encoded rows; their frames take the place of features."""
+
+    frames_ratio: int = 4
+
+    def features(self, rows: list[dict[str, Any]], views: int = 1) -> dict[str, torch.Tensor]:
+        """Frames `(B, T, hidden_size)`, and the mask `(B, T * frames_ratio)` of the features they stand for."""
+        frames = [torch.from_numpy(row["frames"]) for row in rows]
+        lengths = torch.tensor([len(item) for item in frames])
+        covered = torch.arange(int(lengths.max()) * self.frames_ratio)[None, :] < lengths[:, None] * self.frames_ratio
+        return {
+            "input_features": nn.utils.rnn.pad_sequence(frames, batch_first=True),
+            "attention_mask": covered.long(),
+            "durations": lengths * self.frames_ratio / 100,
+        }
+
+
+@dataclass
+class EncodedContextCollator(EncodedCollator, ContextCollator):
+    """The same with hints in the prompts, drawn for each row and epoch; rows of [`with_keywords`]."""
+
+
+class FrameInput(nn.Module):
+    """Takes the encoder's place: gives back the frames it is given as features."""
+
+    def __init__(self, audio_tower: nn.Module, length_stages: list):
+        super().__init__()
+        self.config = audio_tower.config
+        self.length_stages = length_stages
+
+    def forward(self, input_features: torch.Tensor, attention_mask: torch.Tensor, **kwargs) -> EntropyASREncoderOutput:
+        """Frames `(B, T, hidden_size)` and their mask `(B, T)`, from the mask of features."""
+        lengths = output_length(attention_mask.sum(-1), self.length_stages)
+        positions = torch.arange(input_features.shape[1], device=input_features.device)
+        mask = positions[None, :] < lengths[:, None]
+        return EntropyASREncoderOutput(last_hidden_state=input_features, attention_mask=mask)
+
+
+class EncodedSFTTrainer(ASRSFTTrainer):
+    """Trains adaptor and language model on [`EncodedRows`].
+
+    Args:
+        model: As for [`~sft.ASRSFTTrainer`]; its encoder is set aside until [`restore_encoder`] is called.
+        encoded: Makes rows of the training set's indices.
+        **kwargs: As for [`~sft.ASRSFTTrainer`].
+    """
+
+    _tag_names = ["entropy-asr", "encoded-sft"]
+
+    def __init__(
+        self, model: EntropyASRForConditionalGeneration, args: EncodedSFTConfig, encoded: EncodedRows, **kwargs
+    ):
+        self._encoded = encoded
+        self._encoder = model.model.audio_tower
+        model.model.audio_tower = FrameInput(self._encoder, model.config.audio_length_stages)
+        super().__init__(model, args, **kwargs)
+
+    _rows_have_audio = False
+
+    def _row_dataset(self, rows: Dataset) -> EncodedRows:
+        return self._encoded
+
+    def get_eval_dataloader(self, eval_dataset=None):
+        """None: this trainer hears no audio.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "No encoder runs in this trainer, so it can neither evaluate nor predict: call `restore_encoder()` and "
+            "evaluate the model with JointSFTTrainer or `entropy-asr evaluate`."
+        )
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        """As in `Trainer`, with the encoder: a checkpoint is a whole model."""
+        model = self.accelerator.unwrap_model(self.model)
+        plain = model.get_base_model() if isinstance(model, PeftModel) else model
+        set_aside, plain.model.audio_tower = plain.model.audio_tower, self._encoder
+        if state_dict is not None:
+            place = next(name for name, module in model.named_modules() if module is self._encoder)
+            encoder = {f"{place}.{name}": tensor for name, tensor in self._encoder.state_dict().items()}
+            state_dict = {**state_dict, **encoder}
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            plain.model.audio_tower = set_aside
+
+    def restore_encoder(self) -> None:
+        """Put the encoder back into the model."""
+        self.accelerator.unwrap_model(self.model).model.audio_tower = self._encoder
+
+
+SECTIONS = {
+    "data": EncodedDataSection,
+    "augmentation": AugmentationConfig,
+    "model": SFTModelSection,
+    "context": ContextConfig,
+    "training": EncodedSFTConfig,
+}
+
+
+def encoded_rows(
+    data: EncodedDataSection, rows: Dataset, speech: EncodedSpeech, processor: EntropyASRProcessor
+) -> EncodedRows:
+    """What is trained on: each recording `recordings_repeat` times, and each piece of text once."""
+    indices = np.tile(np.arange(len(speech)), data.recordings_repeat)
+    recordings = rows.select_columns(["text", "language", "source"]).select(speech.rows[indices])
+    columns = {name: recordings[name][:] for name in ("text", "language", "source")}
+    columns["duration"] = (speech.lengths[indices] * processor.seconds_per_frame).tolist()
+    columns["recording"], columns["phoneme_ids"] = indices.tolist(), [None] * len(indices)
+    inventory = UnitInventory(speech)
+    for text, language, phoneme_ids in _speakable(data.pieces(), inventory, processor):
+        # Texts are batched by length before they are joined.
+        duration = inventory.expected_length(phoneme_ids) * processor.seconds_per_frame
+        values = (text, language, "text", duration, None, phoneme_ids)
+        for name, value in zip(columns, values, strict=True):
+            columns[name].append(value)
+    return EncodedRows(Dataset.from_dict(columns), speech, inventory)
+
+
+def with_keywords(
+    encoded: EncodedRows, context: ContextConfig, processor: EntropyASRProcessor, num_proc: int = 1
+) -> EncodedRows:
+    """The same rows with the columns that hints are drawn from, chosen in `num_proc` processes."""
+    rows = encoded.rows.with_format(None)
+    chooser = KeywordChooser(rows, context, processor.phoneme_tokenizer)
+    return EncodedRows(add_keywords(rows, chooser, num_proc), encoded.speech, encoded.inventory)
+
+
+def _speakable(pieces: list[tuple[str, str]], inventory: UnitInventory, processor: EntropyASRProcessor):
+    """Pieces with their phonemes, without those that no recording has all phonemes of."""
+    tokenizer = processor.phoneme_tokenizer
+    phonemes = tokenizer.phonemize_batch(*zip(*pieces, strict=True)) if pieces else []
+    for (text, language), row in zip(pieces, phonemes, strict=True):
+        phoneme_ids = tokenizer.convert_tokens_to_ids(row)
+        if phoneme_ids and inventory.has(phoneme_ids):
+            yield text, language, phoneme_ids
+
+
+def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
+    """Run this stage from its settings; see [`~recipe.run_stage`]."""
+    settings = read_sections(section, SECTIONS, output_dir, seed, "encoded_sft")
+    start_stage(output_dir, seed)
+    model, processor = settings.model.build(output_dir)
+    if model.config.audio_config.model_type != "entropy_asr_encoder":
+        raise SettingsError("encoded_sft: only the encoder of this project has phonemes to cut frames by.")
+    if settings.data.text and not model.config.phoneme_head_trained:
+        raise SettingsError(
+            "encoded_sft: data.text is heard through frames that a phoneme head finds, and this model's was never "
+            "trained (`phoneme_head_trained`): leave data.text out, or train it with `entropy-asr train phoneme_head`."
+        )
+    collator = EncodedCollator(processor.feature_extractor)
+    with settings.training.main_process_first(desc="data"):
+        encoded = _prepare_rows(settings, model, processor)
+        if "context" in section:
+            encoded = with_keywords(encoded, settings.context, processor, settings.data.num_proc)
+            collator = EncodedContextCollator(processor.feature_extractor, context=settings.context)
+    trainer = EncodedSFTTrainer(
+        model,
+        settings.training,
+        encoded,
+        processing_class=processor,
+        data_collator=collator,
+        train_dataset=encoded.rows.with_format(None),
+    )
+    results = run_trainer(trainer, output_dir)
+    trainer.restore_encoder()
+    save_trained(trainer, processor, output_dir)
+    if trainer.is_world_process_zero():
+        write_record(output_dir, "encoded_sft", section, {"seed": seed, **results})
+    trainer.accelerator.wait_for_everyone()
+
+
+def _prepare_rows(settings: SimpleNamespace, model: EntropyASRForConditionalGeneration, processor) -> EncodedRows:
+    data = settings.data
+    rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
+    collator = FeatureCollator(processor.feature_extractor, data.augmenter(settings.augmentation))
+    name = fingerprint([_without_text(data), asdict(settings.augmentation), encoder_fingerprint(model)])[:16]
+    speech = encoded_or_loaded(
+        Path(data.cache_dir) / f"encoded-{name}",
+        lambda: encode_speech(
+            model.to(settings.training.device), rows, collator, data.passes, data.seed, data.encoding_batch_duration
+        ),
+    )
+    return encoded_rows(data, rows, speech, processor)
+
+
+def _without_text(data: EncodedDataSection) -> dict[str, Any]:
+    """Settings that decide what is encoded."""
+    apart = ("text", "recordings_repeat", "cache_dir", "num_proc", "encoding_batch_duration")
+    return {name: value for name, value in asdict(data).items() if name not in apart}
+
+
+def encoder_fingerprint(model: EntropyASRForConditionalGeneration) -> str:
+    """Hash of the weights that encoded frames and their phonemes depend on."""
+    digest = hashlib.sha256()
+    for module in (model.model.audio_tower, model.phoneme_head):
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(name.encode() + tensor.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()

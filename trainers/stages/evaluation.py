@@ -1,0 +1,157 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The last stage of a recipe: the checkpoint people load, and its accuracy on test sets beside it."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from entropy_asr.hub_cards.model_card import write_model_card
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
+from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
+
+from ..data.section import DataSection, default_cache_dir
+from ..data.sources import NON_SPEECH, DataSource, load_source
+from ..evaluation.error_rates import evaluate_recognition
+from ..runs.clock import wall_seconds
+from ..runs.records import write_record
+from ..runs.settings import read_sections, typed
+from ..runs.stage_records import command_line, read_records, training_history, versions
+from ..training.stage_run import start_stage
+
+
+@dataclass
+@typed
+class ExportSection:
+    """Section `export` of this stage.
+
+    Args:
+        dtype: Type of the saved weights: "bfloat16", "float16" or "float32".
+        name: What the checkpoint is called in its card.
+        card: Write the card. Its data sources must be known to `hub_cards/data_sources.yaml`.
+    """
+
+    dtype: str = "bfloat16"
+    name: str = "entropy-asr"
+    card: bool = False
+
+    def __post_init__(self):
+        if self.dtype not in ("bfloat16", "float16", "float32"):
+            raise ValueError(f"export: `dtype` {self.dtype!r} is not one of bfloat16, float16, float32.")
+
+
+@dataclass
+class EvaluatedModelSection:
+    """Section `model` of this stage.
+
+    Args:
+        path: The full model to export and evaluate.
+    """
+
+    path: str
+
+
+@dataclass
+@typed
+class GenerationSection:
+    """Section `generation` of this stage: settings of `generate`; None: the model's own.
+
+    Args:
+        num_beams: Width of the beam search.
+        max_new_tokens: Longest transcript in tokens.
+        length_penalty: Exponent of the length that beams' scores are divided by.
+        repetition_penalty: Factor against tokens that were generated already.
+    """
+
+    num_beams: int | None = None
+    max_new_tokens: int | None = None
+    length_penalty: float | None = None
+    repetition_penalty: float | None = None
+
+
+@dataclass
+class EvaluationSection:
+    """Section `data` of this stage; nothing is trained on.
+
+    Args:
+        eval: Test sets.
+        synthetic_eval: Synthetic test sets.
+        cache_dir: Where synthetic audio is kept; by default beside what `datasets` keeps (`HF_HOME`).
+        num_proc: Number of processes that synthesise.
+        batch_size: Utterances transcribed at once.
+    """
+
+    eval: list[dict] = field(default_factory=list)
+    synthetic_eval: list[dict] = field(default_factory=list)
+    cache_dir: str = field(default_factory=default_cache_dir)
+    num_proc: int = 1
+    batch_size: int = 16
+
+    def __post_init__(self):
+        DataSection(eval=self.eval, synthetic_eval=self.synthetic_eval)
+
+    def test_sets(self) -> dict[str, Any]:
+        """Rows of each test set by its name."""
+        named = [(source.name, load_source(source)) for source in (DataSource(**fields) for fields in self.eval)]
+        for entry in self.synthetic_eval:
+            data = DataSection(synthetic_eval=[entry], cache_dir=self.cache_dir, num_proc=self.num_proc)
+            rows = data.eval_rows()
+            named.append((f"{rows[0]['source']} {rows[0]['language']}", rows))
+        names = [name for name, _ in named]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"data: several test sets are called {', '.join(repeated)}; give them a `name`.")
+        return dict(named)
+
+
+SECTIONS = {
+    "data": EvaluationSection,
+    "model": EvaluatedModelSection,
+    "export": ExportSection,
+    "generation": GenerationSection,
+}
+
+
+def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
+    """Run this stage from its settings; see [`~recipe.run_stage`]."""
+    settings = read_sections(section, SECTIONS, output_dir, seed, "evaluation")
+    if not PartialState().is_main_process:
+        return
+    start_stage(output_dir, seed)
+    model = EntropyASRForConditionalGeneration.from_pretrained(
+        settings.model.path, dtype=getattr(torch, settings.export.dtype)
+    )
+    model.save_pretrained(output_dir)
+    EntropyASRProcessor.from_pretrained(settings.model.path).save_pretrained(output_dir)
+    pipeline = load_pipeline(str(output_dir))
+    generation = {name: value for name, value in asdict(settings.generation).items() if value is not None}
+    report = describe_checkpoint(settings.export, pipeline, output_dir.parent) | {"generation": generation}
+    for name, rows in settings.data.test_sets().items():
+        score = evaluate_recognition(
+            pipeline, rows, batch_size=settings.data.batch_size, description=name, **generation
+        )
+        report["results"][name] = score.to_dict()
+        report["languages"] = sorted({*report["languages"], *score.by_language} - {NON_SPEECH})
+        (output_dir / "results.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if settings.export.card:
+        write_model_card(output_dir)
+    write_record(output_dir, "evaluation", section, {"seed": seed, "results": report["results"]})
+
+
+def describe_checkpoint(export: ExportSection, pipeline, runs: Path) -> dict[str, Any]:
+    """What `results.json` says besides results: the model, how it was trained (records in `runs`), the command."""
+    return {
+        "name": export.name,
+        "command": command_line(),
+        "wall_seconds": wall_seconds(runs),
+        "parameters": pipeline.model.num_parameters(),
+        "dtype": export.dtype,
+        "compute_dtype": str(pipeline.model.dtype).removeprefix("torch."),
+        "versions": versions(),
+        **training_history(read_records(runs)),
+        "languages": [],
+        "results": {},
+    }

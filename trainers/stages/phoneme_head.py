@@ -1,0 +1,142 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""After reinforcement: the phoneme head learns to read the encoder as it has become (paper, "Stages").
+
+Joint training has moved the encoder away from where stage 1 left it, and hotword retrieval and time stamps read its
+frames through the head. The head goes on from the pretrained one, by the objective of stage 1, under a frozen encoder.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
+from entropy_asr.modeling.configuration_entropy_asr import EntropyASRCTCConfig
+
+from ..data.augmentation import AugmentationConfig
+from ..data.collation import CTCCollator
+from ..data.phoneme_labels import add_phoneme_ids
+from ..data.section import DataSection
+from ..runs.records import write_record
+from ..runs.settings import read_sections, typed
+from ..training.stage_run import run_trainer, start_stage
+from ..training.training_record import write_training_record
+from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
+
+
+HEAD = "phoneme_head."
+
+
+@dataclass
+class PhonemeHeadConfig(EncoderPretrainingConfig):
+    """Arguments of [`PhonemeHeadTrainer`]; the encoder is frozen, so there is none to publish."""
+
+    freeze: list[str] = field(
+        default_factory=lambda: ["audio_tower"], metadata={"help": "Modules that are not trained."}
+    )
+    learning_rate: float = field(default=5e-4, metadata={"help": "Peak learning rate."})
+
+    def __post_init__(self):
+        super().__post_init__()
+        if "audio_tower" not in self.freeze:
+            raise ValueError(f"freeze={self.freeze}: the encoder, `audio_tower`, is what the whole model relies on.")
+        if self.snapshot_dir is not None:
+            raise ValueError(f"snapshot_dir={self.snapshot_dir}: a frozen encoder is not worth publishing.")
+
+
+class PhonemeHeadTrainer(EncoderPretrainingTrainer):
+    """Trains the phoneme head of a full model: pass [`phoneme_model`] of it. Evaluation reports `per`."""
+
+    _tag_names = ["entropy-asr", "phoneme-head"]
+
+
+def phoneme_model(model: EntropyASRForConditionalGeneration) -> EntropyASRForCTC:
+    """Encoder and phoneme head of a full model, as a CTC model of the very same modules.
+
+    Who has trained it says so in the full model: `model.config.phoneme_head_trained = True`.
+    """
+    config = EntropyASRCTCConfig(
+        audio_config=model.config.audio_config.to_dict(),
+        audio_length_stages=model.config.audio_length_stages,
+        vocab_size=model.config.phoneme_vocab_size,
+        pad_token_id=model.config.phoneme_blank_token_id,
+    )
+    with torch.device("meta"):
+        ctc = EntropyASRForCTC(config)
+    ctc.audio_tower, ctc.phoneme_head = model.model.audio_tower, model.phoneme_head
+    return ctc
+
+
+@dataclass
+@typed
+class PhonemeHeadModelSection:
+    """Section `model` of this stage.
+
+    Args:
+        path: Full model (folder or Hub id) whose head is trained.
+        head: CTC model of stage 1 whose head to start from. None: the full model's own, which is that of its stage 1.
+    """
+
+    path: str
+    head: str | None = None
+
+    def build(self) -> EntropyASRForConditionalGeneration:
+        """The full model, in float32, with the head to start from.
+
+        Raises:
+            ValueError: the two heads differ in shape.
+        """
+        model = EntropyASRForConditionalGeneration.from_pretrained(self.path, dtype=torch.float32)
+        if self.head is not None:
+            pretrained = EntropyASRForCTC.from_pretrained(self.head, dtype=torch.float32)
+            try:
+                model.phoneme_head.load_state_dict(pretrained.phoneme_head.state_dict())
+            except RuntimeError as error:
+                raise ValueError(f"model: the head of {self.head} does not fit {self.path}: {error}") from error
+        return model
+
+
+SECTIONS = {
+    "data": DataSection,
+    "augmentation": AugmentationConfig,
+    "model": PhonemeHeadModelSection,
+    "training": PhonemeHeadConfig,
+}
+
+
+def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
+    """Run this stage from its settings; see [`~recipe.run_stage`]."""
+    settings = read_sections(section, SECTIONS, output_dir, seed, "phoneme_head")
+    data, path = settings.data, settings.model.path
+    start_stage(output_dir, seed)
+
+    processor = EntropyASRProcessor.from_pretrained(path)
+    with settings.training.main_process_first(desc="data"):
+        rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
+        eval_rows = data.eval_rows()
+        if eval_rows is not None:
+            eval_rows = add_phoneme_ids(eval_rows, processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
+        augmenter = data.augmenter(settings.augmentation)
+    trainer = PhonemeHeadTrainer(
+        phoneme_model(settings.model.build()),
+        settings.training,
+        CTCCollator(processor.feature_extractor, augmenter),
+        train_dataset=rows,
+        eval_dataset=eval_rows,
+        processing_class=processor.phoneme_tokenizer,
+    )
+    results = run_trainer(trainer, output_dir)
+    trained = trainer.accelerator.get_state_dict(trainer.model)
+    if trainer.is_world_process_zero():
+        # All but the head as it was, whatever a distributed trainer has made of the modules.
+        model = EntropyASRForConditionalGeneration.from_pretrained(path)
+        head = {name.removeprefix(HEAD): tensor for name, tensor in trained.items() if name.startswith(HEAD)}
+        model.phoneme_head.load_state_dict(head)
+        model.config.phoneme_head_trained = True
+        model.save_pretrained(output_dir)
+        processor.save_pretrained(output_dir)
+        write_training_record(trainer, output_dir, base=path)
+        write_record(output_dir, "phoneme_head", section, {"seed": seed, **results})
+    trainer.accelerator.wait_for_everyone()

@@ -1,0 +1,316 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What the supervised stages share: they differ in what is frozen and in their rows, not in how they train.
+
+TRL's `SFTTrainer` computes loss, token accuracy and entropy over the transcription; evaluation here is by generation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from datasets import Dataset, IterableDataset
+from peft import LoraConfig, PeftModel
+from torch import nn
+from transformers import AutoFeatureExtractor, AutoTokenizer, FeatureExtractionMixin, Trainer
+from trl import SFTConfig, SFTTrainer
+
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
+from entropy_asr.modeling.modeling_entropy_asr_encoder import load_speech_model
+
+from ..data.augmentation import AugmentationConfig
+from ..data.collation import TranscriptionCollator
+from ..data.section import DataSection
+from ..runs.records import write_record
+from ..runs.settings import SettingsError, check_types, read_sections, typed
+from ..training.base import SpeechArguments, SpeechTrainerMixin, refuse_unused
+from ..training.encoder_swaps import PARTS
+from ..training.label_positions import score_labels_only
+from ..training.recognition import RecognitionEvaluationMixin
+from ..training.sharding import shares_weights, whole_state
+from ..training.shared_prompts import sees_everything, share_prompts
+from ..training.snapshots import first_snapshot
+from ..training.stage_run import run_trainer, start_stage
+from ..training.training_record import write_training_record
+
+
+IN_THE_COLLATOR = "rows become model inputs in the collator"
+ONLY_TRANSCRIPTS = "the loss is always that of the transcription alone"
+LIKE_DURATIONS = "utterances of like duration share a batch, within max_batch_duration"
+# Arguments of TRL that would have no effect, the values that they must keep, and why.
+UNUSED_ARGUMENTS = {
+    "dataset_kwargs": ({"skip_prepare_dataset": True}, IN_THE_COLLATOR),
+    "dataset_num_proc": (None, f"{IN_THE_COLLATOR}, in dataloader_num_workers processes"),
+    "pad_to_multiple_of": ("auto", IN_THE_COLLATOR),
+    "max_length": (None, "it would cut transcriptions; bound the audio with data.max_duration"),
+    "truncation_mode": ("keep_start", "nothing is cut"),
+    "assistant_only_loss": (False, ONLY_TRANSCRIPTS),
+    "packing": (False, LIKE_DURATIONS),
+    "eval_packing": (None, LIKE_DURATIONS),
+    "packing_strategy": ("bfd", LIKE_DURATIONS),
+    "padding_free": (False, LIKE_DURATIONS),
+    "shuffle_dataset": (False, "batches are shuffled in each epoch anyway"),
+    "eos_token": (None, "<|im_end|> ends a transcription, as the processor has it"),
+    "pad_token": (None, "the processor's tokenizer has it"),
+    "chat_template_path": (None, "the processor has the prompt that the model knows"),
+    "model_init_kwargs": (None, "the model is loaded before the trainer gets it"),
+    "trust_remote_code": (False, "the model is loaded before the trainer gets it"),
+}
+
+
+@dataclass
+class ASRSFTConfig(SpeechArguments, SFTConfig):
+    """Arguments of the supervised stages: those of TRL's `SFTConfig` and [`~base.SpeechArguments`], and:
+
+    Args:
+        language_prompt_probability: Share of training examples whose prompt names the language, so that a request for
+            a language is honoured at inference.
+        max_new_tokens: Longest transcription generated in evaluation, in tokens.
+        share_prompts: Compute what all prompts of a batch begin with once, see [`~shared_prompts`]. None: where it is
+            possible; True refuses to train where it is not.
+
+    `dataset_text_field` is the column with the transcripts of data sets that are given to the trainer.
+    """
+
+    language_prompt_probability: float = field(default=0.3, metadata={"help": "Share of prompts with a language."})
+    max_new_tokens: int = field(default=128, metadata={"help": "Longest transcription in evaluation."})
+    share_prompts: bool | None = field(default=None, metadata={"help": "Compute common beginnings of prompts once."})
+    # Unlike TRL: small models and CPUs are the default, recipes for GPUs switch these on.
+    bf16: bool | None = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
+    gradient_checkpointing: bool | None = field(default=None, metadata={"help": "Save memory by computing twice."})
+    # Rows become model inputs in the collator.
+    dataset_kwargs: dict[str, Any] | None = field(
+        default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "Must stay as it is."}
+    )
+    max_length: int | None = field(default=None, metadata={"help": "Must stay None: nothing is cut."})
+
+    def __post_init__(self):
+        check_types(self)
+        refuse_unused(self, UNUSED_ARGUMENTS)  # as given: TRL fills some of them in
+        super().__post_init__()
+        if self.completion_only_loss is False:
+            raise ValueError("completion_only_loss=False cannot be honoured: audio has no tokens to predict.")
+        if not 0 <= self.language_prompt_probability <= 1:
+            raise ValueError(f"language_prompt_probability is a share, got {self.language_prompt_probability}.")
+
+
+class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
+    """Next-token training of [`EntropyASRForConditionalGeneration`] on speech; evaluation reports `wer` and `cer`.
+
+    Args:
+        model: The model to train.
+        args: [`ASRSFTConfig`] of the stage.
+        processing_class: The model's [`EntropyASRProcessor`].
+        train_dataset: Rows of [`~sources.load_sources`].
+        data_collator: [`~collation.TranscriptionCollator`], by default without augmentation; its processor and share
+            of languages in prompts are set here.
+        **kwargs: As for TRL's `SFTTrainer`, `peft_config` among them.
+    """
+
+    def __init__(self, model, args: ASRSFTConfig, *, processing_class: EntropyASRProcessor, **kwargs):
+        collator = kwargs.pop("data_collator", None) or TranscriptionCollator(processing_class.feature_extractor)
+        share = args.language_prompt_probability
+        collator = replace(collator, processor=processing_class, language_prompt_probability=share)
+        kwargs.setdefault("compute_metrics", self._recognition_metrics)
+        if args.ddp_find_unused_parameters is None:
+            args.ddp_find_unused_parameters = False
+        super().__init__(model, args, processing_class=processing_class, data_collator=collator, **kwargs)
+        inner = self.accelerator.unwrap_model(self.model)
+        inner = inner.get_base_model() if isinstance(inner, PeftModel) else inner
+        inner.processor = processing_class
+        score_labels_only(inner)
+        self._share_prompts(inner.model.language_model)
+
+    def _share_prompts(self, language_model: nn.Module) -> None:
+        parallelism, fsdp = self.accelerator.parallelism_config, getattr(self.accelerator.state, "fsdp_plugin", None)
+        # Layers computed a second time, for their gradients, would add to the keys and values once more.
+        recomputes = self.args.gradient_checkpointing or (fsdp is not None and fsdp.activation_checkpointing)
+        hindrances = {
+            "activation (gradient) checkpointing computes layers twice": recomputes,
+            "torch_compile wants sequences in one piece": self.args.torch_compile,
+            "context parallelism cuts sequences up": parallelism is not None and parallelism.cp_enabled,
+            "not all layers of this language model see all that came before": not sees_everything(language_model),
+        }
+        found = next((hindrance for hindrance, is_there in hindrances.items() if is_there), None)
+        if found and self.args.share_prompts:
+            raise ValueError(f"share_prompts: {found}.")
+        if found is None and self.args.share_prompts is not False:
+            share_prompts(language_model, always_in_two=shares_weights(self))
+
+
+@dataclass
+@typed
+class SFTModelSection:
+    """Section `model` of a supervised stage.
+
+    Args:
+        path: A full model to go on with (folder or Hub id). Otherwise, to join two checkpoints:
+        encoder: A CTC model of stage 1, a full model, or any speech encoder of transformers, each with its feature
+            extractor. Beside `path`: a CTC model whose encoder and phoneme head take the place of the full model's.
+        encoder_snapshots: In place of `encoder`: folder that encoder pretraining, which goes on meanwhile, publishes
+            its encoders in ([`~snapshots.EncoderSnapshots`]). The first one is waited for and taken.
+        language_model: A causal language model with its tokenizer.
+    """
+
+    path: str | None = None
+    encoder: str | None = None
+    encoder_snapshots: str | None = None
+    language_model: str | None = None
+
+    def __post_init__(self):
+        encoders = (self.encoder is not None) + (self.encoder_snapshots is not None)
+        joins = encoders == 1 and self.language_model is not None
+        if (self.path is not None) == joins or (self.path and (self.encoder_snapshots or self.language_model)):
+            raise ValueError(
+                "model: give either `path` (and `encoder` to exchange its encoder), or both `encoder` (or "
+                "`encoder_snapshots`) and `language_model`."
+            )
+
+    def build(self, output_dir: Path | None = None) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
+        """The model to train, in float32, and its processor.
+
+        Args:
+            output_dir: Folder of the stage, where an encoder of `encoder_snapshots` is kept.
+        """
+        if self.path is not None:
+            model = EntropyASRForConditionalGeneration.from_pretrained(self.path, dtype=torch.float32)
+            processor = EntropyASRProcessor.from_pretrained(self.path)
+            if self.encoder is not None:
+                exchange_encoder(model, processor, self.encoder)
+            return model, processor
+        encoder = self.encoder
+        if self.encoder_snapshots is not None:
+            encoder = str(first_snapshot(self.encoder_snapshots, output_dir).folder)
+        return join_components(encoder, self.language_model)
+
+
+def exchange_encoder(model: EntropyASRForConditionalGeneration, processor: EntropyASRProcessor, encoder: str) -> None:
+    """Put encoder and phoneme head of a CTC model into a full model, as a swap does ([`~encoder_swaps`]).
+
+    Args:
+        model: Full model, changed in place.
+        processor: Its processor.
+        encoder: Folder or Hub id of an [`EntropyASRForCTC`] with its feature extractor.
+
+    Raises:
+        SettingsError: the encoder hears other features or other phonemes, or has another form.
+    """
+    if features_heard(AutoFeatureExtractor.from_pretrained(encoder)) != features_heard(processor.feature_extractor):
+        raise SettingsError(f"model.encoder {encoder} hears other features than the model it is to go into.")
+    try:
+        source = load_speech_model(encoder)
+        if getattr(source, "phoneme_head", None) is None or not getattr(source.config, "phoneme_head_trained", True):
+            raise ValueError("it has no trained phoneme head.")
+        source = EntropyASRForCTC.from_encoder(source, model.config.phoneme_vocab_size)
+        for part, place in PARTS.items():
+            model.get_submodule(place).load_state_dict(source.get_submodule(part).state_dict())
+        model.config.phoneme_head_trained = True
+    except (RuntimeError, ValueError) as error:
+        raise SettingsError(f"model.encoder {encoder} does not fit into the model: {error}") from error
+
+
+def features_heard(extractor: FeatureExtractionMixin) -> dict[str, Any]:
+    """Settings of a feature extractor, without how and with what it was saved."""
+    apart = ("auto_map", "processor_class", "feature_extractor_type")
+    return {name: value for name, value in extractor.to_dict().items() if name not in apart}
+
+
+def join_components(
+    encoder: str, language_model: str
+) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
+    """Full model and processor from a saved speech encoder and a saved language model with their preprocessors."""
+    tokenizer = EntropyASRProcessor.prepare_tokenizer(AutoTokenizer.from_pretrained(language_model))
+    model = EntropyASRForConditionalGeneration.from_components(
+        encoder,
+        language_model,
+        audio_token_id=tokenizer.convert_tokens_to_ids("<|audio|>"),
+        vocab_size=len(tokenizer),
+        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+    )
+    model.generation_config.update(pad_token_id=tokenizer.pad_token_id, do_sample=False)
+    return model, EntropyASRProcessor.from_components(encoder, tokenizer, model.config)
+
+
+@dataclass
+class SFTData:
+    """Rows of a supervised stage, and how they become batches.
+
+    Args:
+        train_rows: Rows of [`~sources.load_sources`].
+        eval_rows: The same to evaluate on; a mapping for several evaluation sets, None for none.
+        collator: Makes batches of either.
+    """
+
+    train_rows: Dataset | IterableDataset
+    eval_rows: Dataset | dict[str, Dataset] | None
+    collator: TranscriptionCollator
+
+
+def sft_sections(config_class: type) -> dict[str, type]:
+    """Sections of a supervised stage that is trained with these arguments."""
+    return {
+        "data": DataSection,
+        "augmentation": AugmentationConfig,
+        "model": SFTModelSection,
+        "lora": LoraConfig,
+        "training": config_class,
+    }
+
+
+def transcription_data(settings: SimpleNamespace, processor: EntropyASRProcessor) -> SFTData:
+    """What a stage trains and is evaluated on by its sections `data` and `augmentation`."""
+    data = settings.data
+    train_rows, eval_rows, augmenter = data.train_rows(), data.eval_rows(), data.augmenter(settings.augmentation)
+    return SFTData(train_rows, eval_rows, TranscriptionCollator(processor.feature_extractor, augmenter))
+
+
+def run_sft(
+    trainer_class: type,
+    sections: dict[str, type],
+    stage: str,
+    section: dict[str, Any],
+    output_dir: Path,
+    seed: int,
+    prepare_data: Callable[[SimpleNamespace, EntropyASRProcessor], SFTData] = transcription_data,
+) -> None:
+    """Run a supervised stage from its settings; see [`~recipe.run_stage`]."""
+    settings = read_sections(section, sections, output_dir, seed, stage)
+    start_stage(output_dir, seed)
+
+    model, processor = settings.model.build(output_dir)
+    with settings.training.main_process_first(desc="data"):
+        data = prepare_data(settings, processor)
+    trainer = trainer_class(
+        model,
+        settings.training,
+        processing_class=processor,
+        data_collator=data.collator,
+        train_dataset=data.train_rows,
+        eval_dataset=data.eval_rows,
+        peft_config=settings.lora if "lora" in section else None,
+    )
+    results = run_trainer(trainer, output_dir)
+    save_trained(trainer, processor, output_dir)
+    if trainer.is_world_process_zero():
+        write_record(output_dir, stage, section, {"seed": seed, **results})
+    trainer.accelerator.wait_for_everyone()
+
+
+def save_trained(trainer: Trainer, processor: EntropyASRProcessor, output_dir: Path) -> None:
+    """Save what a trainer of the full model has trained, as a plain model with its processor."""
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    if isinstance(trained, PeftModel):
+        # The next stage starts from a plain model; adapters stay in the checkpoints.
+        trained = trained.merge_and_unload()
+    # Training has no use for the cache and switches it off; generation without it is several times slower.
+    trained.generation_config.use_cache = True
+    trained.config.use_cache = trained.config.get_text_config().use_cache = True
+    # Under FSDP2 no process has whole tensors, and all must take part in putting them together.
+    weights = whole_state(trained) if trainer.is_fsdp_enabled else None
+    if trainer.is_world_process_zero():
+        trained.save_pretrained(output_dir, state_dict=weights)
+        processor.save_pretrained(output_dir)
+        write_training_record(trainer, output_dir)

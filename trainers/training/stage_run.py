@@ -1,0 +1,80 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What every stage does around its trainer: starts, resumes, trains to the end."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list, gather_object
+from transformers import Trainer, TrainerState, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
+
+from ..runs.clock import CLOCK, WallClock
+from ..runs.settings import SettingsError
+
+
+logger = logging.getLogger(__name__)
+
+
+def start_stage(output_dir: Path, seed: int) -> None:
+    """Make the stage's folder and seed what builds its model."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    set_seed(seed)
+
+
+def last_complete_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; a run can be killed while it writes one."""
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in checkpoints:
+        try:
+            # The last of a checkpoint's files.
+            json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            logger.warning(f"{checkpoint} is incomplete and left out.")
+        else:
+            return checkpoint
+    return None
+
+
+def run_trainer(trainer: Trainer, output_dir: Path) -> dict[str, Any]:
+    """Train to the end, from the last checkpoint where there is one; returns what the stage's record says of it."""
+    clock = WallClock(output_dir / CLOCK)
+    trainer.add_callback(clock)
+    checkpoint = _checkpoint_of_all(trainer)
+    if checkpoint is not None and (state := _final_state(trainer, checkpoint)):
+        # `Trainer` would take one step more before it sees that there is none left.
+        trainer._load_from_checkpoint(str(checkpoint))
+        trainer.state = state
+    else:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    return {
+        "seconds": round(clock.seconds, 1),
+        "steps": trainer.state.global_step,
+        "history": trainer.state.log_history,
+    }
+
+
+def _checkpoint_of_all(trainer: Trainer) -> Path | None:
+    """The checkpoint to go on from: the main process says, and processes that cannot see it do not begin anew alone.
+
+    Raises:
+        SettingsError: in all processes, where some do not see the main process's checkpoint.
+    """
+    [checkpoint] = broadcast_object_list([last_complete_checkpoint(Path(trainer.args.output_dir))])
+    is_there = checkpoint is None or checkpoint.is_dir()
+    blind = [process for process, sees in enumerate(gather_object([is_there])) if not sees]
+    if blind:
+        raise SettingsError(
+            f"{checkpoint}: processes {', '.join(map(str, blind))} do not see this checkpoint, which the run goes on "
+            "from: output_dir must be on a file system that all machines share."
+        )
+    return checkpoint
+
+
+def _final_state(trainer: Trainer, checkpoint: Path) -> TrainerState | None:
+    """State of a checkpoint that was written after the last step, None for an earlier one."""
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    *_, max_steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
+    return state if state.global_step >= max_steps else None
