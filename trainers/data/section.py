@@ -161,7 +161,7 @@ class DataSection:
         return datasets.concatenate_datasets(parts) if parts else None
 
     def _synthesize(self, source: SynthesisSource) -> datasets.Dataset:
-        from .data.synthesis import build_synthetic_dataset  # needs the extra g2p
+        from .synthesis import build_synthetic_dataset  # needs the extra g2p
 
         texts = choose_texts(source)
         name = f"synthetic-{source.language}-{fingerprint([asdict(source), texts])[:16]}"
@@ -180,8 +180,8 @@ class DataSection:
 
 def choose_texts(source: SynthesisSource) -> list[str]:
     """Sentences of a synthetic source: its built-in ones, or pieces of its files' lines, drawn with its seed."""
-    from .data.synthesis import synthetic_sentences
-    from .data.text import cut_text, read_lines
+    from .synthesis import synthetic_sentences
+    from .text import cut_text, read_lines
 
     if isinstance(source.texts, str) and source.texts.startswith("built-in:"):
         split = source.texts.removeprefix("built-in:")
