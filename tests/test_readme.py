@@ -26,8 +26,9 @@ import torch
 import transformers
 
 from entropy_asr.trainers.commands import cli
-from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe, read_yaml, stage_module
+from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe, read_yaml
 from entropy_asr.trainers.runs.settings import read_sections
+from entropy_asr.trainers.stages import find_stage
 
 
 ROOT = Path(__file__).parents[1]
@@ -194,7 +195,7 @@ def test_yaml_block_is_valid(block, here):
         assert check_recipe(load_recipe(here / block.file))
     else:
         output_dir, stage = Path(content.pop("output_dir")), block.file.removesuffix(".yaml")
-        read_sections(content, stage_module(stage).SECTIONS, output_dir, 0, stage)
+        read_sections(content, find_stage(stage).sections, output_dir, 0, stage)
 
 
 @each(blocks("bash"))

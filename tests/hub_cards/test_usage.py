@@ -13,7 +13,7 @@ from entropy_asr.hub_cards.model_card import model_card
 from entropy_asr.hub_cards.publish import stage_model
 from entropy_asr.trainers.recipes.recipe import read_yaml
 from entropy_asr.trainers.runs.settings import read_sections
-from entropy_asr.trainers.stages.joint_sft import SECTIONS
+from entropy_asr.trainers.stages.joint_sft import STAGE
 
 
 DEMO = Path(entropy_asr.spaces.__file__).parent / "demo"
@@ -42,7 +42,7 @@ def test_settings_of_fine_tuning_are_valid(tmp_path):
     (tmp_path / "joint_sft.yaml").write_text(example, encoding="utf-8")
     section = read_yaml(tmp_path / "joint_sft.yaml")
     assert section["model"] == {"path": NAME}
-    read_sections(section, SECTIONS, Path(section.pop("output_dir")), 0, "joint_sft")
+    read_sections(section, STAGE.sections, Path(section.pop("output_dir")), 0, "joint_sft")
 
 
 def test_streaming_is_shown_only_where_the_encoder_streams(tmp_path):

@@ -2,12 +2,10 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Recipes: YAML files that run one stage after another, or several at once, skip what is finished, resume the rest."""
 
-import importlib
 import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -15,6 +13,7 @@ import yaml
 from ..runs.locks import locked
 from ..runs.records import finished
 from ..runs.settings import SettingsError, check_names, checked_mapping, read_sections
+from ..stages import find_stage
 from .places import VARIABLE, Places, YAMLLoader, read_yaml
 from .schedule import PlannedStage, Schedule, plan_stages
 
@@ -23,21 +22,6 @@ if TYPE_CHECKING:
     from .stage_reports import StageReports
 
 logger = logging.getLogger(__name__)
-
-# Stage name -> the module of this folder whose `run` does it.
-STAGES = {
-    "language_model": "lm_pretraining",
-    "encoder": "encoder_pretraining",
-    "alignment": "alignment",
-    "encoded_sft": "encoded_sft",
-    "iterative_async_sft": "iterative_async_sft",
-    "joint_sft": "joint_sft",
-    "context_sft": "context_sft",
-    "grpo": "grpo",
-    "phoneme_head": "phoneme_head",
-    "attention_pretraining": "attention_pretraining",
-    "evaluation": "evaluation",
-}
 
 
 @dataclass
@@ -236,7 +220,8 @@ def run_stage(stage: str, config_path: Path, overrides: list[str] | None = None)
     """Run one stage from a YAML file that holds its sections, `output_dir` and, if wanted, `seed`.
 
     Args:
-        stage: One of `STAGES`; of a recipe, the name of one of its stages: that one alone is run, in the recipe's way.
+        stage: One of `stages.STAGES`; of a recipe, the name of one of its stages: that one alone is run, in the
+            recipe's way.
         config_path: The YAML file.
         overrides: `--key value` for fields of `training`, `--section.key value` for the others; for a recipe as in
             [`run_recipe`].
@@ -278,25 +263,15 @@ def check_section(stage: str, section: dict[str, Any], output_dir: Path, seed: i
     Raises:
         SettingsError: for anything unknown, missing or of another type.
     """
-    read_sections(section, stage_module(stage).SECTIONS, output_dir, seed, *key)
-
-
-def stage_module(stage: str) -> ModuleType:
-    """Module of a stage: its `SECTIONS` and its `run`.
-
-    Raises:
-        ValueError: there is no such stage.
-    """
-    check_names([stage], STAGES, "stage")
-    return importlib.import_module(f"entropy_asr.trainers.stages.{STAGES[stage]}")
+    read_sections(section, find_stage(stage).sections, output_dir, seed, *key)
 
 
 def run_section(stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:
     """Run one stage with its settings, unless it is finished already."""
-    module = stage_module(stage)
+    found = find_stage(stage)
     if finished(output_dir, section, seed):
         logger.warning(f"{output_dir}: stage {stage} is finished, nothing to do.")
         return
     logger.warning(f"{output_dir}: stage {stage} starts.")
     with locked(output_dir):
-        module.run(section, output_dir, seed)
+        found.run(stage, section, output_dir, seed)

@@ -56,7 +56,7 @@ class PlannedStage:
 
     Args:
         name: Its name in the recipe.
-        stage: Which stage it is, one of `recipe.STAGES`.
+        stage: Which stage it is, one of `stages.STAGES`.
         section: Its settings.
         output_dir: Its folder.
         seed: Its own seed, or that of the recipe.

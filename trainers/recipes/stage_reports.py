@@ -13,6 +13,7 @@ from ..evaluation.report import ReportOptions, write_report
 from ..evaluation.report_plots import require_matplotlib
 from ..runs.records import write_text
 from ..runs.settings import SettingsError, StageFailed, check_names, from_mapping
+from ..stages import STAGES
 from .schedule import PlannedStage
 
 
@@ -21,8 +22,6 @@ logger = logging.getLogger(__name__)
 FOLDER = "report"
 # Written last, so that a report that was cut short is made again.
 MARK = "complete.json"
-# Stages that leave no encoder of their own.
-WITHOUT_ENCODER = ("language_model", "evaluation")
 
 
 @dataclass
@@ -66,7 +65,7 @@ class StageReports:
 
     def __init__(self, plan: ReportPlan, stages: list[PlannedStage], output_dir: Path):
         self.plan = plan
-        self.stages = [stage for stage in stages if stage.stage not in WITHOUT_ENCODER]
+        self.stages = [stage for stage in stages if STAGES[stage.stage].leaves_encoder]
         self.output_dir = output_dir
         self.failed: dict[str, str] = {}
 

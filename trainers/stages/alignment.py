@@ -3,10 +3,8 @@
 """Stage 2: the adaptor alone learns to speak the language model's embedding space (paper, "Stages")."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from .sft import ASRSFTConfig, ASRSFTTrainer, run_sft, sft_sections
+from .sft import ASRSFTConfig, ASRSFTTrainer, sft_stage
 
 
 @dataclass
@@ -26,9 +24,4 @@ class AlignmentTrainer(ASRSFTTrainer):
     _tag_names = ["entropy-asr", "alignment"]
 
 
-SECTIONS = sft_sections(AlignmentConfig)
-
-
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    run_sft(AlignmentTrainer, SECTIONS, "alignment", section, output_dir, seed)
+STAGE = sft_stage(AlignmentTrainer, AlignmentConfig)

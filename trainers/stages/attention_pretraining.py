@@ -32,11 +32,10 @@ from entropy_asr.modeling.processing_entropy_asr import encode_texts
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import FeatureCollator
 from ..data.section import DataSection
-from ..runs.records import write_record
-from ..runs.settings import SettingsError, check_names, read_sections
+from ..runs.settings import SettingsError, check_names
 from ..training.base import SpeechArguments, SpeechTrainerMixin
 from ..training.recognition import RecognitionEvaluationMixin
-from ..training.stage_run import run_trainer, start_stage
+from ..training.stage_run import StageRun, TrainingStage
 from .encoder_pretraining import EncoderModelSection
 
 
@@ -275,48 +274,49 @@ class CharacterDataSection(DataSection):
     }
 
 
-SECTIONS = {
-    "data": CharacterDataSection,
-    "augmentation": AugmentationConfig,
-    "model": AttentionModelSection,
-    "training": AttentionPretrainingConfig,
-}
-
-
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`].
-
-    The stage's folder becomes that of a speech encoder with its feature extractor; the decoder and its characters go
-    to `decoder` in it.
-    """
-    settings = read_sections(section, SECTIONS, output_dir, seed, "attention_pretraining")
-    data = settings.data
-    start_stage(output_dir, seed)
-
+def build(run: StageRun) -> AttentionPretrainingTrainer:
+    """The trainer of this stage."""
+    settings, data = run.settings, run.settings.data
     with settings.training.main_process_first(desc="data"):
         rows, eval_rows, augmenter = data.train_rows(), data.eval_rows(), data.augmenter(settings.augmentation)
     tokenizer = character_tokenizer(rows["text"][:])
     extractor = settings.model.build_feature_extractor(rows)
-    trainer = AttentionPretrainingTrainer(
+    return AttentionPretrainingTrainer(
         settings.model.build_model(tokenizer),
         settings.training,
         CharacterCollator(extractor, augmenter, tokenizer),
         train_dataset=rows,
         eval_dataset=eval_rows,
     )
-    results = run_trainer(trainer, output_dir)
-    weights = trainer.accelerator.get_state_dict(trainer.model)
+
+
+def save(trainer: AttentionPretrainingTrainer, run: StageRun) -> None:
+    """Make the folder that of a speech encoder with its feature extractor.
+
+    The decoder and its characters go to `decoder` in it.
+    """
+    weights, collator = trainer.accelerator.get_state_dict(trainer.model), trainer.data_collator
     if trainer.is_world_process_zero():
         model = trainer.accelerator.unwrap_model(trainer.model)
-        save_part(model.encoder, weights, ENCODER, output_dir)
-        extractor.save_pretrained(output_dir)
-        save_part(model.decoder, weights, "decoder.", output_dir / "decoder")
-        tokenizer.save_pretrained(output_dir / "decoder")
-        write_record(output_dir, "attention_pretraining", section, {"seed": seed, **results})
-    trainer.accelerator.wait_for_everyone()
+        save_part(model.encoder, weights, ENCODER, run.output_dir)
+        collator.feature_extractor.save_pretrained(run.output_dir)
+        save_part(model.decoder, weights, "decoder.", run.output_dir / "decoder")
+        collator.tokenizer.save_pretrained(run.output_dir / "decoder")
 
 
 def save_part(part: PreTrainedModel, weights: dict[str, torch.Tensor], prefix: str, folder: Path) -> None:
     """Save a part of a model as a model of its own, with its share of the whole model's weights."""
     own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
     part.save_pretrained(folder, state_dict=own)
+
+
+STAGE = TrainingStage(
+    {
+        "data": CharacterDataSection,
+        "augmentation": AugmentationConfig,
+        "model": AttentionModelSection,
+        "training": AttentionPretrainingConfig,
+    },
+    build,
+    save,
+)

@@ -7,7 +7,7 @@ more often. Everything else is as in joint SFT.
 """
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -23,8 +23,9 @@ from ..data.keywords import ContextConfig, KeywordChooser, add_keywords, add_wor
 from ..data.section import DataSection
 from ..data.text import contains
 from ..runs.settings import typed
+from ..training.stage_run import TrainingStage
 from .joint_sft import JointSFTConfig, JointSFTTrainer
-from .sft import SFTData, run_sft, sft_sections, transcription_data
+from .sft import SFTData, build_sft, save_sft, sft_sections, transcription_data
 
 
 @dataclass
@@ -166,14 +167,13 @@ class ContextDataSection(DataSection):
     }
 
 
-SECTIONS = {
-    **sft_sections(ContextSFTConfig),
-    "data": ContextDataSection,
-    "context": ContextConfig,
-    "long_utterances": LongUtterances,
-}
-
-
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    run_sft(ContextSFTTrainer, SECTIONS, "context_sft", section, output_dir, seed, context_data)
+STAGE = TrainingStage(
+    {
+        **sft_sections(ContextSFTConfig),
+        "data": ContextDataSection,
+        "context": ContextConfig,
+        "long_utterances": LongUtterances,
+    },
+    partial(build_sft, ContextSFTTrainer, prepare_data=context_data),
+    save_sft,
+)

@@ -29,12 +29,12 @@ from ..data.keywords import ContextConfig, KeywordChooser, add_keywords
 from ..data.phoneme_labels import add_phoneme_ids
 from ..data.section import DataSection
 from ..data.text import cut_text
-from ..runs.records import fingerprint, write_record
-from ..runs.settings import SettingsError, checked, read_sections
-from ..training.stage_run import run_trainer, start_stage
+from ..runs.records import fingerprint
+from ..runs.settings import SettingsError, checked
+from ..training.stage_run import StageRun, TrainingStage
 from .context_sft import ContextCollator
 from .lm_pretraining import TextSource
-from .sft import ASRSFTConfig, ASRSFTTrainer, SFTModelSection, save_trained
+from .sft import ASRSFTConfig, ASRSFTTrainer, SFTModelSection, save_sft
 
 
 @dataclass
@@ -213,15 +213,6 @@ class EncodedSFTTrainer(ASRSFTTrainer):
         self.accelerator.unwrap_model(self.model).model.audio_tower = self._encoder
 
 
-SECTIONS = {
-    "data": EncodedDataSection,
-    "augmentation": AugmentationConfig,
-    "model": SFTModelSection,
-    "context": ContextConfig,
-    "training": EncodedSFTConfig,
-}
-
-
 def encoded_rows(
     data: EncodedDataSection, rows: Dataset, speech: EncodedSpeech, processor: EntropyASRProcessor
 ) -> EncodedRows:
@@ -260,11 +251,14 @@ def _speakable(pieces: list[tuple[str, str]], inventory: UnitInventory, processo
             yield text, language, phoneme_ids
 
 
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    settings = read_sections(section, SECTIONS, output_dir, seed, "encoded_sft")
-    start_stage(output_dir, seed)
-    model, processor = settings.model.build(output_dir)
+def build(run: StageRun) -> EncodedSFTTrainer:
+    """The trainer of this stage; its recordings are encoded on the way, unless they were before.
+
+    Raises:
+        SettingsError: frames of this model cannot be cut by phonemes.
+    """
+    settings = run.settings
+    model, processor = settings.model.build(run.output_dir)
     if model.config.audio_config.model_type != "entropy_asr_encoder":
         raise SettingsError("encoded_sft: only the encoder of this project has phonemes to cut frames by.")
     if settings.data.text and not model.config.phoneme_head_trained:
@@ -272,13 +266,13 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
             "encoded_sft: data.text is heard through frames that a phoneme head finds, and this model's was never "
             "trained (`phoneme_head_trained`): leave data.text out, or train it with `entropy-asr train phoneme_head`."
         )
-    collator = EncodedCollator(processor.feature_extractor)
+    collator, context = EncodedCollator(processor.feature_extractor), run.given("context")
     with settings.training.main_process_first(desc="data"):
         encoded = _prepare_rows(settings, model, processor)
-        if "context" in section:
-            encoded = with_keywords(encoded, settings.context, processor, settings.data.num_proc)
-            collator = EncodedContextCollator(processor.feature_extractor, context=settings.context)
-    trainer = EncodedSFTTrainer(
+        if context is not None:
+            encoded = with_keywords(encoded, context, processor, settings.data.num_proc)
+            collator = EncodedContextCollator(processor.feature_extractor, context=context)
+    return EncodedSFTTrainer(
         model,
         settings.training,
         encoded,
@@ -286,12 +280,12 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
         data_collator=collator,
         train_dataset=encoded.rows.with_format(None),
     )
-    results = run_trainer(trainer, output_dir)
+
+
+def save(trainer: EncodedSFTTrainer, run: StageRun) -> None:
+    """Save the full model, its encoder among it."""
     trainer.restore_encoder()
-    save_trained(trainer, processor, output_dir)
-    if trainer.is_world_process_zero():
-        write_record(output_dir, "encoded_sft", section, {"seed": seed, **results})
-    trainer.accelerator.wait_for_everyone()
+    save_sft(trainer, run)
 
 
 def _prepare_rows(settings: SimpleNamespace, model: EntropyASRForConditionalGeneration, processor) -> EncodedRows:
@@ -321,3 +315,16 @@ def encoder_fingerprint(model: EntropyASRForConditionalGeneration) -> str:
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(name.encode() + tensor.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+STAGE = TrainingStage(
+    {
+        "data": EncodedDataSection,
+        "augmentation": AugmentationConfig,
+        "model": SFTModelSection,
+        "context": ContextConfig,
+        "training": EncodedSFTConfig,
+    },
+    build,
+    save,
+)

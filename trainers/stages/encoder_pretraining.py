@@ -4,7 +4,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -20,16 +20,15 @@ from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatur
 from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRForCTC
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
-from ..data.augmentation import AugmentationConfig
+from ..data.augmentation import AugmentationConfig, SpeechAugmenter
 from ..data.collation import CTCCollator
 from ..data.phoneme_labels import add_phoneme_ids, measure_cmvn
 from ..data.section import DataSection
-from ..runs.records import write_record
-from ..runs.settings import read_sections, typed
+from ..runs.settings import typed
 from ..training.base import SpeechArguments, SpeechTrainerMixin
 from ..training.consistency import cr_ctc_loss
 from ..training.drift import DriftMonitor
-from ..training.stage_run import run_trainer, start_stage
+from ..training.stage_run import StageRun, TrainingStage
 
 
 @dataclass
@@ -299,39 +298,47 @@ class EncoderModelSection:
         return measure_cmvn(EntropyASRFeatureExtractor(), rows)
 
 
-SECTIONS = {
-    "data": DataSection,
-    "augmentation": AugmentationConfig,
-    "model": EncoderModelSection,
-    "training": EncoderPretrainingConfig,
-}
-
-
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    settings = read_sections(section, SECTIONS, output_dir, seed, "encoder")
-    data, args = settings.data, settings.training
-    start_stage(output_dir, seed)
-
-    tokenizer = EntropyASRPhonemeTokenizer()
-    with args.main_process_first(desc="data"):
-        rows = add_phoneme_ids(data.train_rows(), tokenizer, data.num_proc, data.bad_rows)
-        eval_rows = data.eval_rows()
-        if eval_rows is not None:
-            eval_rows = add_phoneme_ids(eval_rows, tokenizer, data.num_proc, data.bad_rows)
-        augmenter = data.augmenter(settings.augmentation)
+def build(run: StageRun) -> EncoderPretrainingTrainer:
+    """The trainer of this stage."""
+    settings, tokenizer = run.settings, EntropyASRPhonemeTokenizer()
+    with settings.training.main_process_first(desc="data"):
+        rows, eval_rows, augmenter = phoneme_rows(settings, tokenizer)
     extractor = settings.model.build_feature_extractor(rows)
-    trainer = EncoderPretrainingTrainer(
+    return EncoderPretrainingTrainer(
         settings.model.build(len(tokenizer)),
-        args,
+        settings.training,
         data_collator=CTCCollator(extractor, augmenter),
         train_dataset=rows,
         eval_dataset=eval_rows,
     )
-    results = run_trainer(trainer, output_dir)
+
+
+def phoneme_rows(
+    settings: SimpleNamespace, tokenizer: EntropyASRPhonemeTokenizer
+) -> tuple[Dataset | IterableDataset, Dataset | None, SpeechAugmenter]:
+    """Rows to train on and to evaluate on, with their phonemes, and what augments them."""
+    data = settings.data
+    rows = add_phoneme_ids(data.train_rows(), tokenizer, data.num_proc, data.bad_rows)
+    eval_rows = data.eval_rows()
+    if eval_rows is not None:
+        eval_rows = add_phoneme_ids(eval_rows, tokenizer, data.num_proc, data.bad_rows)
+    return rows, eval_rows, data.augmenter(settings.augmentation)
+
+
+def save(trainer: EncoderPretrainingTrainer, run: StageRun) -> None:
+    """Save the CTC model; the finished encoder is published first, where encoders are."""
     # Also where the run was killed right after its last checkpoint.
     trainer.publish_final_snapshot()
-    trainer.save_model(str(output_dir))
-    if trainer.is_world_process_zero():
-        write_record(output_dir, "encoder", section, {"seed": seed, **results})
-    trainer.accelerator.wait_for_everyone()
+    trainer.save_model(str(run.output_dir))
+
+
+STAGE = TrainingStage(
+    {
+        "data": DataSection,
+        "augmentation": AugmentationConfig,
+        "model": EncoderModelSection,
+        "training": EncoderPretrainingConfig,
+    },
+    build,
+    save,
+)

@@ -18,10 +18,9 @@ from ..data.section import DataSection, default_cache_dir
 from ..data.sources import NON_SPEECH, DataSource, load_source
 from ..evaluation.error_rates import evaluate_recognition
 from ..runs.clock import wall_seconds
-from ..runs.records import write_record
 from ..runs.settings import read_sections, typed
 from ..runs.stage_records import command_line, read_records, training_history, versions
-from ..training.stage_run import start_stage
+from ..training.stage_run import StageRun, start_stage
 
 
 @dataclass
@@ -107,20 +106,28 @@ class EvaluationSection:
         return dict(named)
 
 
-SECTIONS = {
-    "data": EvaluationSection,
-    "model": EvaluatedModelSection,
-    "export": ExportSection,
-    "generation": GenerationSection,
-}
+@dataclass(frozen=True)
+class EvaluationStage:
+    """A stage that trains nothing; see [`~stage_run.TrainingStage`] for the others.
+
+    Args:
+        sections: Dataclass of each section of its settings.
+    """
+
+    sections: dict[str, type]
+
+    def run(self, stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:
+        """Export a model, evaluate it, describe it; the main process does all of it."""
+        settings = read_sections(section, self.sections, output_dir, seed, stage)
+        if PartialState().is_main_process:
+            run = StageRun(stage, section, settings, output_dir, seed)
+            start_stage(output_dir, seed)
+            run.record(results=evaluate(run))
 
 
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    settings = read_sections(section, SECTIONS, output_dir, seed, "evaluation")
-    if not PartialState().is_main_process:
-        return
-    start_stage(output_dir, seed)
+def evaluate(run: StageRun) -> dict[str, Any]:
+    """Results on each test set; `results.json` is written after each of them, and the card at the end."""
+    settings, output_dir = run.settings, run.output_dir
     model = EntropyASRForConditionalGeneration.from_pretrained(
         settings.model.path, dtype=getattr(torch, settings.export.dtype)
     )
@@ -138,7 +145,7 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
         (output_dir / "results.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if settings.export.card:
         write_model_card(output_dir)
-    write_record(output_dir, "evaluation", section, {"seed": seed, "results": report["results"]})
+    return report["results"]
 
 
 def describe_checkpoint(export: ExportSection, pipeline, runs: Path) -> dict[str, Any]:
@@ -155,3 +162,13 @@ def describe_checkpoint(export: ExportSection, pipeline, runs: Path) -> dict[str
         "languages": [],
         "results": {},
     }
+
+
+STAGE = EvaluationStage(
+    {
+        "data": EvaluationSection,
+        "model": EvaluatedModelSection,
+        "export": ExportSection,
+        "generation": GenerationSection,
+    }
+)

@@ -20,7 +20,6 @@ import math
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,14 +40,12 @@ from ..data.batching import EvaluationBatchSampler, GroupBatchSampler
 from ..data.keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
 from ..data.section import DataSection
 from ..data.streamed_rows import is_stream
-from ..runs.records import write_record
-from ..runs.settings import read_sections
 from ..training.base import SpeechTrainerMixin, StageArguments, check_evaluable, keep_in_evaluation, refuse_unused
 from ..training.recognition import RecognitionEvaluationMixin
 from ..training.rewards import REWARDS
-from ..training.stage_run import run_trainer, start_stage
+from ..training.stage_run import StageRun, TrainingStage
 from .context_sft import ContextCollator, keyword_recall, with_context_columns
-from .sft import SFTModelSection, save_trained
+from .sft import SFTModelSection, save_sft
 
 
 # Arguments of TRL that this trainer would not honour, and the values that they must keep.
@@ -528,37 +525,34 @@ class RolloutDataSection(DataSection):
             raise ValueError("data: speech is not augmented in reinforcement; leave `noise` out.")
 
 
-SECTIONS = {
-    "data": RolloutDataSection,
-    "model": SFTModelSection,
-    "lora": LoraConfig,
-    "context": ContextConfig,
-    "training": ASRGRPOConfig,
-}
-
-
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    settings = read_sections(section, SECTIONS, output_dir, seed, "grpo")
-    start_stage(output_dir, seed)
-
-    model, processor = settings.model.build(output_dir)
+def build(run: StageRun) -> ASRGRPOTrainer:
+    """The trainer of this stage."""
+    settings = run.settings
+    model, processor = settings.model.build(run.output_dir)
     with settings.training.main_process_first(desc="data"):
         rows, eval_rows = settings.data.train_rows(), settings.data.eval_rows()
         chooser = KeywordChooser(rows, settings.context, processor.phoneme_tokenizer)
         num_proc = settings.data.num_proc
         rows = add_hints(rows, chooser, settings.context, num_proc)
         eval_rows = None if eval_rows is None else add_hints(eval_rows, chooser, settings.context, num_proc)
-    trainer = ASRGRPOTrainer(
+    return ASRGRPOTrainer(
         model,
         settings.training,
         processing_class=processor,
         train_dataset=rows,
         eval_dataset=eval_rows,
-        peft_config=settings.lora if "lora" in section else None,
+        peft_config=run.given("lora"),
     )
-    results = run_trainer(trainer, output_dir)
-    save_trained(trainer, processor, output_dir)
-    if trainer.is_world_process_zero():
-        write_record(output_dir, "grpo", section, {"seed": seed, **results})
-    trainer.accelerator.wait_for_everyone()
+
+
+STAGE = TrainingStage(
+    {
+        "data": RolloutDataSection,
+        "model": SFTModelSection,
+        "lora": LoraConfig,
+        "context": ContextConfig,
+        "training": ASRGRPOConfig,
+    },
+    build,
+    save_sft,
+)

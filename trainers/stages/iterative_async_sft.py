@@ -7,13 +7,12 @@ Pretraining is another process, on this machine or elsewhere; the two meet in an
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..training.encoder_swaps import PARTS, EncoderSwapper, SwapPlanner, read_swaps
 from ..training.snapshots import EncoderSnapshots
-from .sft import ASRSFTConfig, ASRSFTTrainer, run_sft, sft_sections
+from .sft import ASRSFTConfig, ASRSFTTrainer, sft_stage
 
 
 @dataclass
@@ -102,9 +101,4 @@ class IterativeAsyncSFTTrainer(ASRSFTTrainer):
             self.swapper.resume(Path(checkpoint))
 
 
-SECTIONS = sft_sections(IterativeAsyncSFTConfig)
-
-
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    run_sft(IterativeAsyncSFTTrainer, SECTIONS, "iterative_async_sft", section, output_dir, seed)
+STAGE = sft_stage(IterativeAsyncSFTTrainer, IterativeAsyncSFTConfig)

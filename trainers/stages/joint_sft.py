@@ -6,10 +6,8 @@ With `freeze: [model.audio_tower, phoneme_head]` the same trainer is supervised 
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from .sft import ASRSFTConfig, ASRSFTTrainer, run_sft, sft_sections
+from .sft import ASRSFTConfig, ASRSFTTrainer, sft_stage
 
 
 @dataclass
@@ -28,9 +26,4 @@ class JointSFTTrainer(ASRSFTTrainer):
     _tag_names = ["entropy-asr", "joint-sft"]
 
 
-SECTIONS = sft_sections(JointSFTConfig)
-
-
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    run_sft(JointSFTTrainer, SECTIONS, "joint_sft", section, output_dir, seed)
+STAGE = sft_stage(JointSFTTrainer, JointSFTConfig)

@@ -9,8 +9,6 @@ paper gives to the language model (arXiv 2604.08003: the encoder maps sound to p
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +29,9 @@ from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, SYST
 from ..data.section import SynthesisSource, choose_texts
 from ..data.sources import DataSource, load_source
 from ..data.text import DICTIONARY, cut_text, frequent_words, read_lines, simplify_characters, transcript_style
-from ..runs.records import write_record
-from ..runs.settings import checked, read_sections, typed
+from ..runs.settings import checked, typed
 from ..training.muon import build_muon
-from ..training.stage_run import run_trainer, start_stage
+from ..training.stage_run import StageRun, TrainingStage
 
 
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio|>"]
@@ -192,14 +189,6 @@ class LanguageModelTrainer(Trainer):
         return super().create_optimizer(*args, **kwargs)
 
 
-SECTIONS = {
-    "data": TextSection,
-    "tokenizer": TokenizerSection,
-    "model": LanguageModelSection,
-    "training": LanguageModelTrainingConfig,
-}
-
-
 def train_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE with Qwen's chat markers and the audio placeholder as special tokens.
 
@@ -284,12 +273,9 @@ def build_blocks(section: TextSection, pieces: list, tokenizer: PreTrainedTokeni
     return Dataset.from_dict({name: [values[i : i + size] for i in starts] for name, values in columns.items()})
 
 
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    settings = read_sections(section, SECTIONS, output_dir, seed, "language_model")
-    data = settings.data
-    start_stage(output_dir, seed)
-
+def build(run: StageRun) -> LanguageModelTrainer:
+    """The trainer of this stage, of a tokenizer and a model that it makes."""
+    settings, data = run.settings, run.settings.data
     pieces = list(data.pieces())
     phonemes = [" ".join(EntropyASRPhonemeTokenizer().get_vocab())] * 1000
     corpus = [*prompt_texts() * 1000, *phonemes, *(text for text, _, _ in pieces)]
@@ -297,16 +283,28 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
     text_config = EntropyASRConfig.tiny(vocab_size=len(tokenizer)).text_config
     text_config.eos_token_id = tokenizer.eos_token_id
     text_config.pad_token_id = tokenizer.pad_token_id
-    torch.manual_seed(seed)
-    trainer = LanguageModelTrainer(
+    torch.manual_seed(run.seed)
+    return LanguageModelTrainer(
         AutoModelForCausalLM.from_config(text_config),
         settings.training,
         train_dataset=build_blocks(data, pieces, tokenizer),
         data_collator=default_data_collator,
         processing_class=tokenizer,
     )
-    results = run_trainer(trainer, output_dir)
-    trainer.save_model(str(output_dir))
-    if trainer.is_world_process_zero():
-        write_record(output_dir, "language_model", section, {"seed": seed, **results})
-    trainer.accelerator.wait_for_everyone()
+
+
+def save(trainer: LanguageModelTrainer, run: StageRun) -> None:
+    """Save the language model and its tokenizer."""
+    trainer.save_model(str(run.output_dir))
+
+
+STAGE = TrainingStage(
+    {
+        "data": TextSection,
+        "tokenizer": TokenizerSection,
+        "model": LanguageModelSection,
+        "training": LanguageModelTrainingConfig,
+    },
+    build,
+    save,
+)

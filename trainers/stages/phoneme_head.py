@@ -7,8 +7,6 @@ frames through the head. The head goes on from the pretrained one, by the object
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,13 +15,11 @@ from entropy_asr.modeling.configuration_entropy_asr import EntropyASRCTCConfig
 
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import CTCCollator
-from ..data.phoneme_labels import add_phoneme_ids
 from ..data.section import DataSection
-from ..runs.records import write_record
-from ..runs.settings import read_sections, typed
-from ..training.stage_run import run_trainer, start_stage
+from ..runs.settings import typed
+from ..training.stage_run import StageRun, TrainingStage
 from ..training.training_record import write_training_record
-from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
+from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer, phoneme_rows
 
 
 HEAD = "phoneme_head."
@@ -98,28 +94,13 @@ class PhonemeHeadModelSection:
         return model
 
 
-SECTIONS = {
-    "data": DataSection,
-    "augmentation": AugmentationConfig,
-    "model": PhonemeHeadModelSection,
-    "training": PhonemeHeadConfig,
-}
-
-
-def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
-    """Run this stage from its settings; see [`~recipe.run_stage`]."""
-    settings = read_sections(section, SECTIONS, output_dir, seed, "phoneme_head")
-    data, path = settings.data, settings.model.path
-    start_stage(output_dir, seed)
-
-    processor = EntropyASRProcessor.from_pretrained(path)
+def build(run: StageRun) -> PhonemeHeadTrainer:
+    """The trainer of this stage."""
+    settings = run.settings
+    processor = EntropyASRProcessor.from_pretrained(settings.model.path)
     with settings.training.main_process_first(desc="data"):
-        rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
-        eval_rows = data.eval_rows()
-        if eval_rows is not None:
-            eval_rows = add_phoneme_ids(eval_rows, processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
-        augmenter = data.augmenter(settings.augmentation)
-    trainer = PhonemeHeadTrainer(
+        rows, eval_rows, augmenter = phoneme_rows(settings, processor.phoneme_tokenizer)
+    return PhonemeHeadTrainer(
         phoneme_model(settings.model.build()),
         settings.training,
         CTCCollator(processor.feature_extractor, augmenter),
@@ -127,16 +108,28 @@ def run(section: dict[str, Any], output_dir: Path, seed: int) -> None:
         eval_dataset=eval_rows,
         processing_class=processor.phoneme_tokenizer,
     )
-    results = run_trainer(trainer, output_dir)
-    trained = trainer.accelerator.get_state_dict(trainer.model)
+
+
+def save(trainer: PhonemeHeadTrainer, run: StageRun) -> None:
+    """Save the full model with the trained head; all else is as it was, whatever a trainer has made of the modules."""
+    trained, path = trainer.accelerator.get_state_dict(trainer.model), run.settings.model.path
     if trainer.is_world_process_zero():
-        # All but the head as it was, whatever a distributed trainer has made of the modules.
         model = EntropyASRForConditionalGeneration.from_pretrained(path)
         head = {name.removeprefix(HEAD): tensor for name, tensor in trained.items() if name.startswith(HEAD)}
         model.phoneme_head.load_state_dict(head)
         model.config.phoneme_head_trained = True
-        model.save_pretrained(output_dir)
-        processor.save_pretrained(output_dir)
-        write_training_record(trainer, output_dir, base=path)
-        write_record(output_dir, "phoneme_head", section, {"seed": seed, **results})
-    trainer.accelerator.wait_for_everyone()
+        model.save_pretrained(run.output_dir)
+        EntropyASRProcessor.from_pretrained(path).save_pretrained(run.output_dir)
+        write_training_record(trainer, run.output_dir, base=path)
+
+
+STAGE = TrainingStage(
+    {
+        "data": DataSection,
+        "augmentation": AugmentationConfig,
+        "model": PhonemeHeadModelSection,
+        "training": PhonemeHeadConfig,
+    },
+    build,
+    save,
+)

@@ -7,6 +7,7 @@ TRL's `SFTTrainer` computes loss, token accuracy and entropy over the transcript
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,7 @@ from entropy_asr.modeling.modeling_entropy_asr_encoder import load_speech_model
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import TranscriptionCollator
 from ..data.section import DataSection
-from ..runs.records import write_record
-from ..runs.settings import SettingsError, check_types, read_sections, typed
+from ..runs.settings import SettingsError, check_types, typed
 from ..training.base import SpeechArguments, SpeechTrainerMixin, refuse_unused
 from ..training.encoder_swaps import PARTS
 from ..training.label_positions import score_labels_only
@@ -33,7 +33,7 @@ from ..training.recognition import RecognitionEvaluationMixin
 from ..training.sharding import shares_weights, whole_state
 from ..training.shared_prompts import sees_everything, share_prompts
 from ..training.snapshots import first_snapshot
-from ..training.stage_run import run_trainer, start_stage
+from ..training.stage_run import StageRun, TrainingStage
 from ..training.training_record import write_training_record
 
 
@@ -267,36 +267,41 @@ def transcription_data(settings: SimpleNamespace, processor: EntropyASRProcessor
     return SFTData(train_rows, eval_rows, TranscriptionCollator(processor.feature_extractor, augmenter))
 
 
-def run_sft(
+def build_sft(
     trainer_class: type,
-    sections: dict[str, type],
-    stage: str,
-    section: dict[str, Any],
-    output_dir: Path,
-    seed: int,
+    run: StageRun,
     prepare_data: Callable[[SimpleNamespace, EntropyASRProcessor], SFTData] = transcription_data,
-) -> None:
-    """Run a supervised stage from its settings; see [`~recipe.run_stage`]."""
-    settings = read_sections(section, sections, output_dir, seed, stage)
-    start_stage(output_dir, seed)
+) -> ASRSFTTrainer:
+    """The trainer of a supervised stage.
 
-    model, processor = settings.model.build(output_dir)
+    Args:
+        trainer_class: Its class.
+        run: The stage's run.
+        prepare_data: Makes its rows and their collator, of the settings and the processor.
+    """
+    settings = run.settings
+    model, processor = settings.model.build(run.output_dir)
     with settings.training.main_process_first(desc="data"):
         data = prepare_data(settings, processor)
-    trainer = trainer_class(
+    return trainer_class(
         model,
         settings.training,
         processing_class=processor,
         data_collator=data.collator,
         train_dataset=data.train_rows,
         eval_dataset=data.eval_rows,
-        peft_config=settings.lora if "lora" in section else None,
+        peft_config=run.given("lora"),
     )
-    results = run_trainer(trainer, output_dir)
-    save_trained(trainer, processor, output_dir)
-    if trainer.is_world_process_zero():
-        write_record(output_dir, stage, section, {"seed": seed, **results})
-    trainer.accelerator.wait_for_everyone()
+
+
+def sft_stage(trainer_class: type, config_class: type) -> TrainingStage:
+    """A supervised stage that differs from the others in its trainer and the trainer's arguments alone."""
+    return TrainingStage(sft_sections(config_class), partial(build_sft, trainer_class), save_sft)
+
+
+def save_sft(trainer: Trainer, run: StageRun) -> None:
+    """Save a trainer's full model as the stage's result; see [`save_trained`]."""
+    save_trained(trainer, trainer.processing_class, run.output_dir)
 
 
 def save_trained(trainer: Trainer, processor: EntropyASRProcessor, output_dir: Path) -> None:

@@ -1,10 +1,13 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What every stage does around its trainer: starts, resumes, trains to the end."""
+"""What every stage does around its trainer: starts, resumes, trains to the end, saves, writes its record."""
 
 import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from accelerate.utils import broadcast_object_list, gather_object
@@ -12,10 +15,75 @@ from transformers import Trainer, TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
 from ..runs.clock import CLOCK, WallClock
-from ..runs.settings import SettingsError
+from ..runs.records import write_record
+from ..runs.settings import SettingsError, read_sections
 
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One run of a stage: what its trainer is built from.
+
+    Args:
+        stage: The stage's name.
+        section: Its settings as they were written.
+        settings: The same as dataclasses, one attribute a section; sections that were left out have their defaults.
+        output_dir: Its folder.
+        seed: Its seed.
+    """
+
+    stage: str
+    section: dict[str, Any]
+    settings: SimpleNamespace
+    output_dir: Path
+    seed: int
+
+    def given(self, name: str) -> Any:
+        """A section of the settings; None where it was left out."""
+        return getattr(self.settings, name) if name in self.section else None
+
+    def record(self, **results: Any) -> None:
+        """Write the file that says the stage is finished, last of all."""
+        write_record(self.output_dir, self.stage, self.section, {"seed": self.seed, **results})
+
+
+@dataclass(frozen=True)
+class TrainingStage:
+    """A stage that trains: its file gives one as `STAGE`, which `stages.STAGES` names.
+
+    Args:
+        sections: Dataclass of each section of its settings; `training` is that of its trainer's arguments.
+        build: Makes the trainer, with its model and its rows. All processes call it.
+        save: Saves in the stage's folder what was trained. All processes call it.
+    """
+
+    sections: dict[str, type]
+    build: Callable[[StageRun], Trainer]
+    save: Callable[[Trainer, StageRun], None]
+
+    def run(self, stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:
+        """Run the stage, from its last checkpoint where there is one.
+
+        Args:
+            stage: The name that it goes by.
+            section: Its settings.
+            output_dir: Its folder.
+            seed: Its seed.
+
+        Raises:
+            SettingsError: for anything unknown, missing or of another type.
+        """
+        settings = read_sections(section, self.sections, output_dir, seed, stage)
+        run = StageRun(stage, section, settings, output_dir, seed)
+        start_stage(output_dir, seed)
+        trainer = self.build(run)
+        results = run_trainer(trainer, output_dir)
+        self.save(trainer, run)
+        if trainer.is_world_process_zero():
+            run.record(**results)
+        trainer.accelerator.wait_for_everyone()
 
 
 def start_stage(output_dir: Path, seed: int) -> None:

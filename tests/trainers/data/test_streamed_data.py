@@ -399,10 +399,10 @@ def test_stream_buffer_must_hold_a_row(tmp_path):
 @pytest.mark.parametrize(
     ("section_class", "reason"),
     [
-        (context_sft.SECTIONS["data"], "keywords and distractors"),
-        (grpo.SECTIONS["data"], "hints are chosen"),
-        (encoded_sft.SECTIONS["data"], "encoded ahead"),
-        (attention_pretraining.SECTIONS["data"], "the characters"),
+        (context_sft.STAGE.sections["data"], "keywords and distractors"),
+        (grpo.STAGE.sections["data"], "hints are chosen"),
+        (encoded_sft.STAGE.sections["data"], "encoded ahead"),
+        (attention_pretraining.STAGE.sections["data"], "the characters"),
     ],
 )
 def test_stages_that_need_all_rows_refuse_streams_with_the_reason(section_class, reason):

@@ -15,6 +15,7 @@ from entropy_asr.trainers.recipes import recipe
 from entropy_asr.trainers.recipes.recipe import run_recipe, run_stage
 from entropy_asr.trainers.runs.launch import LaunchSettings
 from entropy_asr.trainers.runs.settings import SettingsError, coerced, field_types
+from entropy_asr.trainers.stages import STAGES, find_stage
 from entropy_asr.trainers.stages.context_sft import LongUtterances
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderPretrainingConfig
 from entropy_asr.trainers.stages.grpo import ASRGRPOConfig
@@ -122,10 +123,10 @@ def test_settings_hold_what_was_meant():
     assert (args.max_batch_duration, args.learning_rate, args.max_steps, args.bf16) == (12.5, 1e-4, 3, False)
 
 
-@pytest.mark.parametrize("name", recipe.STAGES)
+@pytest.mark.parametrize("name", STAGES)
 def test_types_of_all_sections_are_known(name):
     """Also of those that other packages define: a type that cannot be resolved would end each stage."""
-    for cls in recipe.stage_module(name).SECTIONS.values():
+    for cls in find_stage(name).sections.values():
         assert field_types(cls)
 
 

@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Stages that are killed and started again end with the weights of an uninterrupted run, bit for bit."""
 
-import importlib
 import json
 import os
 import signal
@@ -25,10 +24,9 @@ from training_helpers import (
 from transformers import Trainer
 
 from entropy_asr.modeling import EntropyASRConfig
-from entropy_asr.trainers.recipes import recipe
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.clock import WallClock
-from entropy_asr.trainers.stages import encoder_pretraining
+from entropy_asr.trainers.training import stage_run
 from entropy_asr.trainers.training.stage_run import last_complete_checkpoint
 
 
@@ -122,10 +120,8 @@ def test_run_killed_between_last_checkpoint_and_record_takes_no_step_more(
     """`Trainer` would take a seventh step of six. All six lie inside an epoch here, not at its end."""
     section = section_of(name, components)
     expected = uninterrupted(name, section)
-    module = importlib.import_module("entropy_asr.trainers." + recipe.STAGES[section_stage(name)])
-    module = importlib.import_module("entropy_asr.trainers.stages.sft") if name == "lora" else module
     with monkeypatch.context() as patch:
-        patch.setattr(module, "write_record", lambda *arguments: die())
+        patch.setattr(stage_run, "write_record", lambda *arguments: die())
         with pytest.raises(Killed):
             run_section(section_stage(name), section, tmp_path, 7)
     (tmp_path / "model.safetensors").unlink()
@@ -152,7 +148,7 @@ def test_half_written_checkpoint_is_left_out(components, uninterrupted, tmp_path
 def test_finished_stage_is_skipped_and_other_settings_refused(components, tmp_path, monkeypatch):
     section = stage_section("encoder", components, max_steps=1)
     run_section("encoder", section, tmp_path, 7)
-    monkeypatch.setattr(encoder_pretraining, "run_trainer", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr(stage_run, "run_trainer", lambda *arguments: pytest.fail("trained again"))
     before = (tmp_path / "stage.json").read_bytes()
     run_section("encoder", section, tmp_path, 7)
     assert (tmp_path / "stage.json").read_bytes() == before
