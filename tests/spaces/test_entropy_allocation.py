@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import evaluate
@@ -650,74 +649,6 @@ def test_probes_leave_the_random_state_alone():
     torch.manual_seed(99)
     second = accessible_information(examples, ["linear", "mlp"], 1)
     assert first["mlp"]["information"] == second["mlp"]["information"]
-
-
-def test_no_arrow_round_trip(metric):
-    """200 utterances of 250 x 256 took `evaluate` 5 s through Arrow files."""
-    frames = [torch.randn(250, 256) for _ in range(200)]
-    start = time.process_time()
-    metric.add_batch(predictions=frames)
-    assert time.process_time() - start < 2.5
-
-
-def measured(code: str) -> list[float]:
-    """Runs code on 2 cores in a process of its own and gives back the numbers in its variable `figures`.
-
-    After them: wall seconds and CPU seconds of what it did `with measure:`, peak memory of the process in GB.
-    """
-    frame = (
-        "import contextlib, resource, time, numpy as np, torch\n"
-        "torch.set_num_threads(2)\n"
-        "torch.manual_seed(0)\n"
-        "@contextlib.contextmanager\n"
-        "def timer():\n"
-        "    start = time.perf_counter(), time.process_time()\n"
-        "    yield\n"
-        "    seconds.extend([time.perf_counter() - start[0], time.process_time() - start[1]])\n"
-        "seconds, measure = [], timer()\n"
-        f"{code}"
-        "print(*figures, *seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)\n"
-    )
-    output = subprocess.run([sys.executable, "-c", frame], capture_output=True, text=True, check=True).stdout
-    *figures, seconds, cpu_seconds, gigabytes = (float(number) for number in output.split())
-    print(f"{seconds:.1f} s, {cpu_seconds:.1f} CPU seconds, peak {gigabytes:.2f} GB; {figures}")
-    return [*figures, seconds, cpu_seconds, gigabytes]
-
-
-@pytest.mark.slow
-def test_speed_and_memory_of_a_million_frames():
-    """NSE and CKA over 1 million frames of dimension 512: under 10 s on 2 cores and under 1 GB."""
-    count, seconds, _, gigabytes = measured(
-        "from entropy_asr.spaces.entropy_allocation.moments import FrameMoments\n"
-        "batches = [(torch.randn(500, 512), torch.randn(500, 512)) for _ in range(20)]\n"
-        "moments = FrameMoments()\n"
-        "with measure:\n"
-        "    for index in range(2000):\n"
-        "        moments.update(*batches[index % 20])\n"
-        "    moments.nse(), moments.nse(1), moments.cka(), moments.cka_debiased()\n"
-        "figures = [moments.count]\n"
-    )
-    assert count == 1_000_000
-    assert seconds < 10
-    assert gigabytes < 1
-
-
-@pytest.mark.slow
-def test_speed_of_the_linear_probe():
-    """PAI of 200k frames of 80 classes, by default three splits and a control: under 60 s on 2 cores."""
-    information, control, seconds, _, _ = measured(
-        "from entropy_asr.spaces.entropy_allocation.probes import Examples, accessible_information\n"
-        "labels = torch.randint(0, 80, (200_000,))\n"
-        "mixing = torch.randn(512, 512) * torch.logspace(0, -1.5, 512)[:, None] / 10\n"
-        "frames = (0.15 * torch.randn(80, 512)[labels] + torch.randn(200_000, 512)) @ mixing\n"
-        "with measure:\n"
-        "    examples = Examples(frames, labels, np.arange(200_000) // 200)\n"
-        "    result = accessible_information(examples, ['linear'])['linear']\n"
-        "figures = [result['information'], result['shuffled_control']]\n"
-    )
-    # Of the control a part is what 41 000 parameters cost: about (parameters / 2) / (training rows) nats.
-    assert information > 1 and abs(control) < 0.2
-    assert seconds < 60
 
 
 def test_probe_families_are_documented():
