@@ -18,7 +18,8 @@ READING_NOW = (
 # Of a language model without audio.
 BROKEN = "broken prior"
 BROKEN_PRIOR = (
-    " A broken prior: without audio the language model is worse than guessing all tokens alike, and removes nothing."
+    " A broken prior: on text alone the language model is worse than guessing all tokens alike, so that there is no "
+    "H(Y) to share out."
 )
 # Mean posterior of aligned phonemes below which their times are doubtful.
 POOR_ALIGNMENT = 0.3
@@ -141,37 +142,36 @@ def _of_ceiling(csai: dict[str, Any] | None) -> str:
 
 
 def _ledger_table(models: dict[str, Any]) -> list[str]:
-    """What is left and what was removed; a prior worse than uniform removes nothing, it is broken."""
+    """How H(Y) is shared out; a prior worse than uniform is broken, and then nothing is."""
     ledgers = {
         name: figures["ledger"]
         for name, figures in models.items()
-        if "nats_per_token_left" in figures.get("ledger", {})
+        if "prior" in figures.get("ledger", {}).get("nats_per_token_left", {})
     }
     if not ledgers:
         return []
-    left = [
-        [name, *(f"{value:.2f}" for value in ledger["nats_per_token_left"].values())]
-        for name, ledger in ledgers.items()
-    ]
-    removed = [[name, *_removed_cells(ledger["nats_per_token_removed"])] for name, ledger in ledgers.items()]
-    broken = any(BROKEN in row for row in removed)
+    broken = any(ledger["is_prior_broken"] for ledger in ledgers.values())
     counts = {f"{item['num_utterances']} utterances, {item['num_tokens']} tokens" for item in ledgers.values()}
     return [
-        f"Ledger ({' or '.join(sorted(counts))}): nats a token left, then removed by each",
+        f"Ledger ({' or '.join(sorted(counts))}): how H(Y) is shared out, in nats a token",
         "",
-        *_table(["model", "uniform", "LLM alone", "encoder alone", "full model"], left),
+        *_table(
+            ["model", "nothing known", "text alone: H(Y)", "encoder removes", "LLM removes", "left"],
+            [[name, *_ledger_cells(ledger)] for name, ledger in ledgers.items()],
+        ),
         "",
-        *_table(["model", "LLM", "encoder", "both"], removed),
-        "",
-        "`encoder alone` counts the transcript's phonemes (CTC), not their spelling."
-        + (BROKEN_PRIOR if broken else ""),
+        "The encoder removes what its phonemes tell (CTC) without the spelling of what sounds the same; the language "
+        "model that reads it removes the rest." + (BROKEN_PRIOR if broken else ""),
         "",
     ]
 
 
-def _removed_cells(removed: dict[str, float]) -> list[str]:
-    cells = [f"{removed[key]:.2f}" for key in ("llm_alone", "encoder_alone", "full")]
-    return [BROKEN if removed["llm_alone"] < 0 else cells[0], *cells[1:]]
+def _ledger_cells(ledger: dict[str, Any]) -> list[str]:
+    left = {name: f"{value:.2f}" for name, value in ledger["nats_per_token_left"].items()}
+    if ledger["is_prior_broken"]:
+        return [left["uniform"], f"{left['prior']}, {BROKEN}", "-", "-", left["full"]]
+    shares = ledger["allocation"]
+    return [left["uniform"], left["prior"], f"{shares['encoder']:.2f}", f"{shares['llm']:.2f}", left["full"]]
 
 
 def _cka_table(cka: dict[str, Any]) -> list[str]:

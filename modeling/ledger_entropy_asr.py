@@ -1,27 +1,38 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The entropy ledger: how many nats of a transcript the language model, the encoder and both together remove.
+"""The entropy ledger: how the uncertainty of a transcript is shared out, H(Y) = I(Y;Z) + H(Y|Z), token by token.
 
-Surprisal is -ln p in nats, of every token of the transcript given the ones before it:
+Y is the transcript and Z the speech embeddings that the language model reads (arXiv 2604.08003, appendix C). Surprisal
+is -ln p in nats, of every token of the transcript and of its end, given the tokens before it:
 
-- uniform: ln V, where nothing is known; V is the size of the language model's vocabulary.
-- LLM alone: this model's language model after its own prompt, with the audio's places taken out of it. Joint training
-  may have taught it that audio is missing there: it is the prior that this model has, not that of a general LLM. Where
-  it leaves more than uniform, it is a broken prior (`is_prior_broken`).
-- encoder alone: the phoneme head's CTC probability of the transcript's phonemes, without any language model. By the
-  chain rule a phoneme costs the ratio of two CTC prefix probabilities; a token has the phonemes of its letters.
-  Spelling is not part of it: which of several homophones was meant costs nothing here.
-- full model: with the audio.
+- prior, H(Y): the language model on text alone, in the form that it learnt text in: from the start of a document,
+  without a prompt. (A prompt whose audio is missing is a form that no training has shown it.) Where it leaves more
+  than ln V, which knowing nothing leaves, it is a broken prior (`is_prior_broken`).
+- encoder: what the encoder's phonemes leave, H(Y | phonemes). By the chain rule that is what the phoneme head's CTC
+  leaves of the transcript's phonemes, a phoneme costing the ratio of two prefix probabilities, and what the phonemes
+  leave of the text, its spelling: the prior's choice among the tokens of its vocabulary that sound the same.
+- full, H(Y|Z): the language model with the audio.
+
+The encoder takes away prior - encoder, the language model that reads it encoder - full, and full is left: the three
+add up to the prior.
 """
 
 import math
+import unicodedata
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
+from .modeling_entropy_asr import EntropyASRForConditionalGeneration
+from .processing_entropy_asr import EntropyASRProcessor
+
+
+# Of each tokenizer: tokens that sound like a token, by its id.
+_SAME_SOUND: WeakKeyDictionary = WeakKeyDictionary()
 
 
 @dataclass
@@ -30,22 +41,24 @@ class UtteranceLedger:
 
     Attributes:
         tokens: Text of each token.
-        uniform: ln V, the same for every token.
-        llm_alone, encoder_alone, full: Surprisals; `encoder_alone` is infinite where the audio has fewer frames than
+        uniform: ln V, the same for every token; V is the size of the language model's vocabulary.
+        prior, encoder, full: What each leaves of a token; `encoder` is infinite where the audio has fewer frames than
             the phonemes need.
+        spelling: The part of `encoder` that the phonemes themselves leave.
         num_phonemes: Phonemes of the transcript.
     """
 
     tokens: list[str]
     uniform: float
-    llm_alone: list[float]
-    encoder_alone: list[float]
+    prior: list[float]
+    encoder: list[float]
     full: list[float]
+    spelling: list[float]
     num_phonemes: int
 
     def totals(self) -> dict[str, float]:
         """Nats of the whole transcript left by each."""
-        left = {name: float(sum(getattr(self, name))) for name in ("llm_alone", "encoder_alone", "full")}
+        left = {name: float(sum(getattr(self, name))) for name in ("prior", "encoder", "full")}
         return {"uniform": self.uniform * len(self.tokens), **left}
 
     @property
@@ -58,12 +71,25 @@ class UtteranceLedger:
 
 
 def is_prior_broken(left: dict[str, float]) -> bool:
-    """Whether what `llm_alone` leaves is more than `uniform`: then the language model alone is no prior.
+    """Whether what `prior` leaves is more than `uniform`: then the language model alone is no prior.
 
-    Training that never lets it see a prompt without audio can do that. What it seems to remove is negative, and its
-    difference to the full model is mostly its own error: neither is information of the language model or the audio.
+    Training can make it forget how text goes on. Its difference to the others is then mostly its own error, and no
+    information of the encoder or the audio.
     """
-    return left["llm_alone"] > left["uniform"]
+    return left["prior"] > left["uniform"]
+
+
+def share_out(left: dict[str, float]) -> dict[str, float]:
+    """How H(Y) is shared out, in the unit of `left`; the parts add up to `prior`.
+
+    Args:
+        left: What `prior`, `encoder` and `full` leave.
+
+    Returns:
+        `encoder`: removed by the encoder, as phonemes; `llm`: removed by the language model that reads its output
+        (negative where it understands less than the phoneme head); `left`: removed by nobody.
+    """
+    return {"encoder": left["prior"] - left["encoder"], "llm": left["encoder"] - left["full"], "left": left["full"]}
 
 
 @torch.no_grad()
@@ -74,14 +100,15 @@ def utterance_ledger(
     text: str,
     language: str | None = None,
 ) -> UtteranceLedger:
-    """Surprisal of each token of a transcript under the LLM alone, the encoder alone and the full model.
+    """What prior, encoder and full model leave of each token of a transcript, in nats.
 
     Args:
         model: A full model.
         processor: Its processor; the language model's tokenizer must be a fast one.
         audio: Anything that the processor takes for audio.
         text: The transcript.
-        language: "en" or "zh": named in the prompt and to the phonemizer. None: not named in the prompt.
+        language: Of the transcript, in any usual form: named in the prompt and to the phonemizer. None: not named in
+            the prompt.
 
     Raises:
         AudioError: audio that cannot be used.
@@ -91,34 +118,92 @@ def utterance_ledger(
     encoded = processor.tokenizer(
         text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True
     )
-    target = [*encoded.input_ids, processor.end_of_text_id]
+    offsets, target = encoded.offset_mapping, [*encoded.input_ids, processor.end_of_text_id]
     inputs = processor(audio=audio, text=[processor.prompt(language)]).to(model.device)
     features, mask = inputs.pop("input_features"), inputs.pop("input_features_mask")
-    with_audio = inputs["input_ids"][0].tolist()
-    without_audio = [token for token in with_audio if token != processor.audio_token_id]
-    full = _token_surprisals(model, with_audio, target, input_features=features, input_features_mask=mask)
-    alone = _token_surprisals(model, without_audio, target)
+    prompt, audio = inputs["input_ids"][0].tolist(), {"input_features": features, "input_features_mask": mask}
+    full = _log_probs(model, prompt, target, **audio).gather(1, torch.tensor(target)[:, None])[:, 0]
+    alone = _log_probs(model, [document_start(processor.tokenizer)], target)
+    prior, spelling = _prior_surprisals(alone, target, processor)
     words = _words(processor, text, language)
     phonemes = [phoneme for _, _, own in words for phoneme in own]
     logits, frame_mask = model.get_phoneme_logits(features, mask)
     log_probs = logits[0][frame_mask[0].bool()].float().log_softmax(-1).cpu().numpy()
     spent = prefix_surprisals(log_probs, phonemes, model.config.phoneme_blank_token_id)
+    sound = _of_tokens(spent, words, offsets, len(text))
     return UtteranceLedger(
-        tokens=[*token_texts(text, encoded.offset_mapping), processor.tokenizer.decode([target[-1]])],
+        tokens=[*token_texts(text, offsets), processor.tokenizer.decode([target[-1]])],
         uniform=math.log(model.config.text_config.vocab_size),
-        llm_alone=alone,
-        encoder_alone=_share_out(spent, words, encoded.offset_mapping, len(text)),
-        full=full,
+        prior=prior,
+        encoder=[a + b for a, b in zip(sound, spelling, strict=True)],
+        full=(-full).tolist(),
+        spelling=spelling,
         num_phonemes=len(phonemes),
     )
 
 
-def _token_surprisals(model, prompt: list[int], target: list[int], **audio) -> list[float]:
-    """-ln p of each target token after the prompt and the target tokens before it."""
+def document_start(tokenizer) -> int:
+    """Token after which a language model has learnt that text begins; where it has none, the end of another text."""
+    ids = (tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next(token for token in ids if token is not None)
+
+
+def _log_probs(model, prompt: list[int], target: list[int], **audio) -> torch.Tensor:
+    """ln p of the whole vocabulary at each target token, `(len(target), V)`, given all before it."""
     ids = torch.tensor([prompt + target], device=model.device)
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **audio).logits
-    log_probs = logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
-    return (-log_probs.gather(1, ids[0, len(prompt) :, None])[:, 0]).tolist()
+    return logits[0, len(prompt) - 1 : -1].float().log_softmax(-1).cpu()
+
+
+def _prior_surprisals(
+    log_probs: torch.Tensor, target: list[int], processor: EntropyASRProcessor
+) -> tuple[list[float], list[float]]:
+    """Nats of each target token without audio, and what is left of them by a listener who knows all phonemes.
+
+    Args:
+        log_probs: Of the language model on text alone, `(len(target), V)`.
+        target: Tokens of the transcript and its end.
+        processor: Whose tokenizers they are.
+    """
+    same_sound = tokens_of_same_sound(processor)
+    # However a document ends in the text that it has learnt, the transcript ends.
+    tokenizer = processor.tokenizer
+    ends = {target[-1], tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id} - {None}
+    prior = [-float(row[token]) for row, token in zip(log_probs, target, strict=True)]
+    prior[-1] = -float(log_probs[-1, sorted(ends)].logsumexp(0))
+    spelling = [
+        float(row[same_sound[token]].logsumexp(0) - row[token]) if token in same_sound else 0.0
+        for row, token in zip(log_probs, target[:-1], strict=False)
+    ]
+    return prior, [*spelling, 0.0]
+
+
+def tokens_of_same_sound(processor: EntropyASRProcessor) -> dict[int, list[int]]:
+    """Tokens of the language model that sound like a token, itself among them; only of those that are not alone.
+
+    Pieces of words have no sound of their own: a token counts where it is Chinese, or begins a word and is one that
+    stands by itself. One of several readings is taken, and the beginning of a longer word counts as a word.
+    """
+    tokenizer = processor.tokenizer
+    if tokenizer not in _SAME_SOUND:
+        ids = [index for index in range(len(tokenizer)) if index not in tokenizer.all_special_ids]
+        texts = tokenizer.batch_decode([[index] for index in ids])
+        spoken = {
+            index: text.strip()
+            for index, text in zip(ids, texts, strict=True)
+            if text.strip().isalpha() and ((text.isascii() and text[0] == " ") or _is_chinese(text))
+        }
+        sounds = processor.phoneme_tokenizer.phonemize_batch(list(spoken.values())) if spoken else []
+        by_sound = defaultdict(list)
+        for index, phonemes in zip(spoken, sounds, strict=True):
+            by_sound[spoken[index].isascii(), tuple(phonemes)].append(index)
+        groups = (group for (_, phonemes), group in by_sound.items() if phonemes and len(group) > 1)
+        _SAME_SOUND[tokenizer] = {index: group for group in groups for index in group}
+    return _SAME_SOUND[tokenizer]
+
+
+def _is_chinese(text: str) -> bool:
+    return all(unicodedata.name(character, "").startswith("CJK") for character in text)
 
 
 def token_texts(text: str, offsets: list[tuple[int, int]]) -> list[str]:
@@ -174,7 +259,7 @@ def prefix_surprisals(log_probs: np.ndarray, phonemes: list[int], blank: int = 0
     return np.maximum(chain[:-1] - chain[1:], 0.0).tolist()
 
 
-def _share_out(spent: list[float], words: list, offsets: list[tuple[int, int]], num_characters: int) -> list[float]:
+def _of_tokens(spent: list[float], words: list, offsets: list[tuple[int, int]], num_characters: int) -> list[float]:
     """Nats of each token: of the phonemes of its characters; the last token has the end's."""
     by_token, owner = [0.0] * (len(offsets) + 1), _owners(offsets, num_characters)
     position = 0
@@ -199,21 +284,25 @@ def _owners(offsets: list[tuple[int, int]], num_characters: int) -> list[int]:
 
 
 def summarize_ledgers(ledgers: list[UtteranceLedger]) -> dict[str, Any]:
-    """Mean nats a token left by each, over utterances in which the encoder has a path, and what was removed."""
-    usable = [ledger for ledger in ledgers if math.isfinite(sum(ledger.encoder_alone))]
+    """Mean nats a token left by each, over utterances in which the encoder has a path, and how H(Y) is shared out.
+
+    Returns:
+        Counts; `nats_per_token_left`; `is_prior_broken`; `allocation`, see [`share_out`], which is missing where the
+        prior is broken: then there is no H(Y) to share out.
+    """
+    usable = [ledger for ledger in ledgers if math.isfinite(sum(ledger.encoder))]
     tokens = sum(len(ledger.tokens) for ledger in usable)
     counts = {"num_utterances": len(usable), "num_impossible": len(ledgers) - len(usable), "num_tokens": tokens}
     if not usable:
         return counts
     totals = [ledger.totals() for ledger in usable]
     left = {name: sum(total[name] for total in totals) / tokens for name in totals[0]}
-    removed = {name: left["uniform"] - left[name] for name in ("llm_alone", "encoder_alone", "full")}
+    broken = is_prior_broken(left)
     return {
         **counts,
         "num_phonemes": sum(ledger.num_phonemes for ledger in usable),
         "nats_per_token_left": left,
-        "nats_per_token_removed": removed,
-        "is_prior_broken": is_prior_broken(left),
-        "removed_by_encoder_after_llm": left["llm_alone"] - left["full"],
-        "removed_by_llm_after_encoder": left["encoder_alone"] - left["full"],
+        "spelling_nats_per_token": sum(sum(ledger.spelling) for ledger in usable) / tokens,
+        "is_prior_broken": broken,
+        **({} if broken else {"allocation": share_out(left)}),
     }

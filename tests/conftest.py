@@ -4,6 +4,7 @@
 
 import os
 import random
+import sys
 from pathlib import Path
 
 
@@ -16,6 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+
+# What several test files share.
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 # The same examples in every run: a suite that fails now and then is not believed.
 hypothesis.settings.register_profile("repeatable", derandomize=True)

@@ -28,9 +28,9 @@ HERTZ_TICKS = (0, 500, 1000, 2000, 4000, 8000)
 DYNAMIC_RANGE_DB = 70
 MAX_TOKENS = 80
 SOURCES = {
-    "llm_alone": ("Language model alone", "guesses the text without hearing anything"),
-    "encoder_alone": ("Encoder alone", "phonemes of the text, no language model; spelling costs it nothing"),
-    "full": ("Both", "the language model with the audio"),
+    "prior": ("Text alone", "the language model guesses, without any audio"),
+    "encoder": ("Phonemes", "what the encoder heard; the language model only chooses the spelling"),
+    "full": ("Full model", "the language model reads the encoder's output"),
 }
 TOTALS = {"uniform": ("Nothing known", "every token of the vocabulary is as likely"), **SOURCES}
 
@@ -63,7 +63,7 @@ def _summary(explanation: Explanation) -> str:
 
 def _verdict(totals: dict[str, float], prior_is_broken: bool) -> str:
     """What the sums say in words, compared with the better of two guesses: the language model's, and nobody's."""
-    both, least = totals["full"], min(totals["uniform"], totals["llm_alone"])
+    both, least = totals["full"], min(totals["uniform"], totals["prior"])
     prior = ""
     if prior_is_broken:
         prior = (
@@ -100,7 +100,7 @@ def _whose_figures(explanation: Explanation) -> str:
 def _total_row(name: str, total: float, scale: float, prior_is_broken: bool) -> str:
     label, meaning = TOTALS[name]
     names = f"bar {name}"
-    if name == "llm_alone" and prior_is_broken:
+    if name == "prior" and prior_is_broken:
         meaning, names = "a broken prior: it guesses worse than one that knows nothing", f"{names} broken"
     width = 100 * min(1.0, total / scale)
     shown = f"{total:.1f} nats" if math.isfinite(total) else "impossible: too few frames"
@@ -268,8 +268,8 @@ def _token_bars(explanation: Explanation) -> str:
         f'<section><h3>Token by token</h3><p class="legend">{legend}</p><div class="tokens">'
         f'<div class="label head">Token</div>{_scale(scale)}{rows}</div>{more}'
         '<p class="caption">Tokens are the pieces in which the language model writes. Long bars are surprises, after '
-        'the tokens before. Where "language model alone" is long and "both" is short, the sound decided; where '
-        '"encoder alone" is long and "both" is short, the language model did. ⏎ is the end of the text.</p></section>'
+        'the tokens before. Where "text alone" is long and "phonemes" short, the encoder decided; where '
+        '"phonemes" is long and "full model" short, the language model did. ⏎ is the end of the text.</p></section>'
     )
 
 

@@ -85,7 +85,7 @@ def saved(model, processor, waveforms, tmp_path_factory) -> Checkpoints:
 def remote(saved, tmp_path_factory) -> dict:
     """What a Python without the package reads from the folders."""
     folder = tmp_path_factory.mktemp("remote")
-    script = Path(__file__).with_name("remote_code_script.py")
+    script = Path(__file__).parents[1] / "helpers" / "remote_code_script.py"
     environment = {**os.environ, "HF_MODULES_CACHE": str(folder / "modules"), "HF_HOME": str(folder / "home")}
     finished = subprocess.run(
         [sys.executable, str(script), str(saved.full), str(saved.ctc), str(folder / "again")],

@@ -217,7 +217,7 @@ def test_ledger_and_picture_agree(recognizer, recording):
     explanation = recognizer.explain(recording, "en", "one two three four five six seven")
     totals = explanation.ledger.totals()
     picture = explanation_html(explanation)
-    for name in ("uniform", "llm_alone", "encoder_alone", "full"):
+    for name in ("uniform", "prior", "encoder", "full"):
         assert f"{totals[name]:.1f} nats" in picture
     assert picture.count('class="bars"') == len(explanation.ledger.tokens)
     svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", picture, re.DOTALL).group())
@@ -228,10 +228,10 @@ def test_ledger_and_picture_agree(recognizer, recording):
 
 
 def test_verdict_compares_with_the_better_guess():
-    assert "50 % of the language model's" in _verdict({"uniform": 100.0, "llm_alone": 60.0, "full": 30.0}, False)
-    worse = _verdict({"uniform": 100.0, "llm_alone": 200.0, "full": 50.0}, True)
+    assert "50 % of the language model's" in _verdict({"uniform": 100.0, "prior": 60.0, "full": 30.0}, False)
+    worse = _verdict({"uniform": 100.0, "prior": 200.0, "full": 50.0}, True)
     assert "50 % of the uncertainty" in worse and "a broken prior: it guesses this text worse than one that" in worse
-    assert "does not support it" in _verdict({"uniform": 119.6, "llm_alone": 221.0, "full": 129.1}, True)
+    assert "does not support it" in _verdict({"uniform": 119.6, "prior": 221.0, "full": 129.1}, True)
 
 
 OWN_GUESS = "These figures are about the model's own guess"
@@ -239,7 +239,7 @@ OWN_GUESS = "These figures are about the model's own guess"
 
 def explanation(left: dict[str, list[float]], confidence: float, **others) -> Explanation:
     """An utterance of one frame and two tokens, of which each module leaves so many nats."""
-    ledger = UtteranceLedger(["a", "b"], 8.0, left["llm_alone"], left["encoder_alone"], left["full"], 2)
+    ledger = UtteranceLedger(["a", "b"], 8.0, left["prior"], left["encoder"], left["full"], [0.0, 0.0], 2)
     facts = {"language": "en", "text": "ab", "flags": [], "is_recognized": True, **others}
     return Explanation(
         waveform=np.zeros(1600, dtype=np.float32),
@@ -253,7 +253,7 @@ def explanation(left: dict[str, list[float]], confidence: float, **others) -> Ex
 
 
 def test_figures_of_the_models_own_text_are_said_to_be_of_its_guess():
-    left = {"llm_alone": [7.0, 7.0], "encoder_alone": [4.0, 4.0], "full": [0.5, 0.5]}
+    left = {"prior": [7.0, 7.0], "encoder": [4.0, 4.0], "full": [0.5, 0.5]}
     doubtful = explanation_html(explanation(left, 0.1, flags=["low_agreement"]))
     assert "takes away 93 %" in doubtful and f"{OWN_GUESS}, which the sound does not support" in doubtful
     assert "Do not rely on it" in doubtful and "confidence 10 %" in doubtful
@@ -264,12 +264,12 @@ def test_figures_of_the_models_own_text_are_said_to_be_of_its_guess():
 
 
 def test_a_broken_prior_is_said_and_drawn_as_one():
-    left = {"llm_alone": [9.0, 9.0], "encoder_alone": [4.0, 4.0], "full": [0.5, 0.5]}
+    left = {"prior": [9.0, 9.0], "encoder": [4.0, 4.0], "full": [0.5, 0.5]}
     broken = explanation(left, 0.9)
     assert broken.ledger.is_prior_broken and broken.ledger.to_dict()["is_prior_broken"]
-    assert 'class="bar llm_alone broken"' in explanation_html(broken) and "broken prior" in explanation_html(broken)
+    assert 'class="bar prior broken"' in explanation_html(broken) and "broken prior" in explanation_html(broken)
     assert summarize_ledgers([broken.ledger])["is_prior_broken"]
-    whole = explanation({**left, "llm_alone": [7.0, 8.0]}, 0.9)
+    whole = explanation({**left, "prior": [7.0, 8.0]}, 0.9)
     assert not whole.ledger.is_prior_broken and "broken" not in explanation_html(whole)
 
 
@@ -277,7 +277,7 @@ def test_text_of_the_audio_is_less_surprising_than_another(recognizer, recording
     """What the picture is for: words that were said cost the encoder less than words that were not."""
     said = recognizer.explain(recording, "en", "one two three four five six seven").ledger.totals()
     other = recognizer.explain(recording, "en", "people like old houses in the mountains").ledger.totals()
-    assert said["encoder_alone"] < other["encoder_alone"]
+    assert said["encoder"] < other["encoder"]
 
 
 def test_spectrogram_shows_a_tone_where_it_is():
@@ -632,7 +632,7 @@ def test_users_beyond_the_queue_are_told_and_the_others_answered(monkeypatch, re
 
 def test_the_report_in_the_models_folder_is_shown_by_default(tmp_path):
     shown = json.dumps(demo_page.build_page(DemoSettings()).get_config_file(), default=str)
-    assert "entropy-asr report" in shown and "librispeech_subset-ledger" in shown
+    assert "entropy-asr report" in shown and "librispeech_subset-allocation" in shown
     assert DemoSettings(model=str(tmp_path)).report_folder is None
     assert DemoSettings(model=str(tmp_path), report="mine").report_folder == Path("mine")
 

@@ -5,17 +5,16 @@
 import asyncio
 import json
 import socket
-import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
 import websockets
+from small_models import build_model, build_tokenizer, small_config
 
 from entropy_asr.modeling import (
     EndpointSettings,
@@ -26,10 +25,6 @@ from entropy_asr.modeling import (
     StreamingTranscriber,
 )
 from entropy_asr.spaces.server import server
-
-
-sys.path.append(str(Path(__file__).parents[1] / "modeling"))
-from small_models import build_model, build_tokenizer, small_config
 
 
 LIMITS = {"max_new_tokens": 12}

@@ -39,8 +39,8 @@ def plot_files(name: str, result: dict[str, Any]) -> dict[str, str]:
     files[f"{stem}-spectrum.png"] = "Eigenvalue spectrum"
     if len(result["models"]) > 1:
         files[f"{stem}-cka.png"] = "CKA between checkpoints"
-    if any("nats_per_token_left" in figures.get("ledger", {}) for figures in models):
-        files[f"{stem}-ledger.png"] = "Ledger: nats a token removed by LLM, encoder and both"
+    if ledgers(result):
+        files[f"{stem}-ledger.png"] = "Ledger: who removes how much of H(Y)"
     return files
 
 
@@ -258,53 +258,53 @@ def _cka(figure, result: dict[str, Any]) -> None:
     figure.suptitle(f"CKA between checkpoints, N = {cka['num_frames']} frames")
 
 
+def ledgers(result: dict[str, Any]) -> dict[str, Any]:
+    """Ledgers of those models that have one."""
+    found = {name: figures.get("ledger", {}) for name, figures in result["models"].items()}
+    return {name: ledger for name, ledger in found.items() if "prior" in ledger.get("nats_per_token_left", {})}
+
+
 def _ledger(figure, result: dict[str, Any]) -> None:
-    """Two waterfalls a model: LLM first, then the audio; encoder first, then the LLM."""
-    models = {
-        name: f["ledger"] for name, f in result["models"].items() if "nats_per_token_left" in f.get("ledger", {})
-    }
-    columns = min(2, len(models))
-    rows = -(-len(models) // columns)
-    figure.set_size_inches(max(6.4, 5.2 * columns), 0.6 + 3.8 * rows)
-    axes = np.atleast_1d(figure.subplots(rows, columns, sharey=True)).reshape(-1)
-    for axis in axes[len(models) :]:
-        axis.set_visible(False)
-    for axis, (name, ledger) in zip(axes, models.items(), strict=False):
-        _waterfalls(axis, ledger["nats_per_token_left"])
-        axis.set_title(f"{name}: {ledger['num_utterances']} utterances, {ledger['num_tokens']} tokens", fontsize=9)
-    highest = max(max(f["nats_per_token_left"].values()) for f in models.values())
-    axes[0].set_ylim(0, 1.25 * highest)
-    for axis in axes[::columns]:
-        axis.set_ylabel("nats a token of the transcript")
-    figure.suptitle(
-        "Ledger: what each removes, in nats a token; hatched: it adds some\n"
-        "(encoder alone: phonemes by CTC, not their spelling; LLM alone: without audio, after its own training)"
-    )
-
-
-def _waterfalls(axis, left: dict[str, float]) -> None:
-    """Both waterfalls of a model; a prior worse than uniform has removed nothing, and is said to be broken."""
-    start, llm, encoder, full = (left[key] for key in ("uniform", "llm_alone", "encoder_alone", "full"))
-    broken = llm > start
-    steps = [
-        ("nothing\nknown", 0, start, "0.6"),
-        ("LLM\nalone", llm, start, "none" if broken else "tab:blue"),
-        ("audio,\nno prior" if broken else "audio,\nafter LLM", full, start if broken else llm, "tab:green"),
-        ("encoder\nalone", encoder, start, "tab:orange"),
-        ("LLM, after\nencoder", full, encoder, "tab:purple"),
-        ("left by\nfull model", 0, full, "tab:red"),
-    ]
-    for x, (_, low, high, colour) in enumerate(steps):
-        is_broken = broken and x == 1
-        # A step that adds nats instead of removing them is hatched.
-        hatch, line = ("//" if high < low and not is_broken else None), ":" if is_broken else "-"
-        axis.bar(x, high - low, bottom=low, color=colour, hatch=hatch, edgecolor="black", linestyle=line)
-        text = f"{high - low:.2f}" if x in (0, 5) else f"{low - high:+.2f}"
-        text = f"broken prior:\n{low - high:.2f} worse\nthan uniform" if is_broken else text
-        size = 7 if is_broken else 9
-        axis.annotate(text, (x, max(low, high)), (0, 3), textcoords="offset points", ha="center", fontsize=size)
-    axis.axvline(2.5, color="0.7", linestyle=":")
-    axis.set_xticks(range(len(steps)), [step[0] for step in steps], fontsize=8)
+    """H(Y) of each model as a bar of its parts; where the prior is broken, only what is left."""
+    models = ledgers(result)
+    figure.set_size_inches(max(6.4, 1.6 + 1.3 * len(models)), 4.4)
+    axis = figure.subplots()
+    parts = {"encoder": ("removed by the encoder", "tab:green"), "llm": ("removed by the LLM", "tab:blue")}
+    parts["left"] = ("left: H(Y|Z)", "tab:red")
+    for x, ledger in enumerate(models.values()):
+        left = ledger["nats_per_token_left"]
+        axis.plot(
+            [x - 0.45, x + 0.45], [left["uniform"]] * 2, color="0.3", linestyle="--", label=None if x else "ln V"
+        )
+        if ledger["is_prior_broken"]:
+            axis.bar(x, left["full"], 0.7, color=parts["left"][1])
+            text = f"broken prior:\n{left['prior'] - left['uniform']:.2f} worse\nthan uniform"
+            axis.annotate(text, (x, left["full"]), (0, 3), textcoords="offset points", ha="center", fontsize=8)
+            continue
+        _stack(axis, x, ledger["allocation"], parts)
+    axis.set_xticks(range(len(models)), [_ledger_label(name, ledger) for name, ledger in models.items()], fontsize=8)
+    axis.set_ylabel("nats a token of the transcript")
+    axis.set_ylim(0, 1.12 * max(ledger["nats_per_token_left"]["uniform"] for ledger in models.values()))
     axis.grid(alpha=0.3, axis="y")
-    for x, text in ((1.0, "language model first"), (4.0, "encoder first")):
-        axis.text(x, 0.99, text, transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=8)
+    handles, labels = axis.get_legend_handles_labels()
+    patches = [axis.bar(0, 0, color=colour) for _, colour in parts.values()]
+    figure.legend(
+        [*handles, *patches], [*labels, *(name for name, _ in parts.values())], loc="outside lower center", ncols=4
+    )
+    figure.suptitle("Ledger: H(Y), the uncertainty of the text alone, and who removes it")
+
+
+def _stack(axis, x: int, shares: dict[str, float], parts: dict[str, tuple[str, str]]) -> None:
+    """What is left below, then what LLM and encoder removed; a part that adds nats is hatched."""
+    bottom = 0.0
+    for name in ("left", "llm", "encoder"):
+        value = shares[name]
+        axis.bar(
+            x, value, 0.7, bottom=bottom, color=parts[name][1], hatch="//" if value < 0 else None, edgecolor="white"
+        )
+        axis.annotate(f"{value:.2f}", (x, bottom + value / 2), ha="center", va="center", fontsize=8, color="white")
+        bottom += value
+
+
+def _ledger_label(name: str, ledger: dict[str, Any]) -> str:
+    return f"{name}\n{ledger['num_utterances']} utt., {ledger['num_tokens']} tok."

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from card_report import REPORT, write_report
 from huggingface_hub import DatasetCard, ModelCard
-from test_model_card import REPORT, write_report
 
 from entropy_asr.hub_cards.report_tables import dataset_tables
 from entropy_asr.trainers.commands import cli
@@ -27,8 +27,9 @@ FIGURES = {
     "ledger": {
         "num_utterances": 10,
         "num_tokens": 321,
-        "nats_per_token_left": {"uniform": 8.3, "llm_alone": 6.5, "encoder_alone": 3.2, "full": 1.1},
-        "nats_per_token_removed": {"llm_alone": 1.8, "encoder_alone": 5.1, "full": 7.2},
+        "nats_per_token_left": {"uniform": 8.3, "prior": 6.5, "encoder": 3.2, "full": 1.1},
+        "is_prior_broken": False,
+        "allocation": {"encoder": 3.3, "llm": 2.1, "left": 1.1},
     },
 }
 ALLOCATION = {
@@ -71,7 +72,7 @@ def test_report_goes_into_the_card_with_its_plot(tmp_path):
     assert "| tinier | 1542 | 192 | 25.0 | 0.432 |" in text and "CSAI (nats) |" not in text
     assert "| tinier | linear | 900 | 1.250 ± 0.020 | 0.50 | -0.050 |" in text
     assert "`tiny` has the frames of `tinier`" in text and "CSAI was left out: too few words" in text
-    assert "| tiny | 8.30 | 6.50 | 3.20 | 1.10 |" in text and "| tiny | 1.80 | 5.10 | 7.20 |" in text
+    assert "| tiny | 8.30 | 6.50 | 3.30 | 2.10 | 1.10 |" in text
     assert "Ledger (10 utterances, 321 tokens)" in text
     assert "The alignment is poor" in text
     assert "(report/digits-allocation.png)" in text
@@ -96,9 +97,10 @@ def test_tables_show_the_ceiling_of_csai_and_why_rows_were_split_otherwise():
 def test_tables_say_that_a_prior_worse_than_uniform_is_broken_and_fit_on_a_phone():
     result = ALLOCATION["datasets"]["digits"]
     ledger = dict(next(figures["ledger"] for figures in result["models"].values() if "ledger" in figures))
-    ledger["nats_per_token_removed"] = {**ledger["nats_per_token_removed"], "llm_alone": -0.65}
+    ledger["nats_per_token_left"] = {**ledger["nats_per_token_left"], "prior": 9.15}
+    ledger["is_prior_broken"] = True
     text = "\n".join(dataset_tables({**result, "models": {"tiny": {**FIGURES, "ledger": ledger}}}))
-    assert "| tiny | broken prior | 5.10 | 7.20 |" in text and "-0.65" not in text
+    assert "| tiny | 8.30 | 9.15, broken prior | - | - | 1.10 |" in text
     assert max(line.count("|") for line in text.splitlines()) <= 7
 
 

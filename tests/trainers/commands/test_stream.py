@@ -6,12 +6,12 @@ import io
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from small_models import build_model, build_tokenizer, small_config
 
 from entropy_asr.modeling import (
     EndpointSettings,
@@ -24,10 +24,6 @@ from entropy_asr.modeling import (
 from entropy_asr.trainers.commands import cli
 from entropy_asr.trainers.commands import stream as stream_command
 from entropy_asr.trainers.commands.stream import at_real_time, read_pcm
-
-
-sys.path.append(str(Path(__file__).parents[2] / "modeling"))
-from small_models import build_model, build_tokenizer, small_config
 
 
 OPTIONS = ["--no_vad", "--max_segment", "3"]

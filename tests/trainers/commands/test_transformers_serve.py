@@ -17,12 +17,9 @@ import numpy as np
 import openai
 import pytest
 import soundfile
+from small_models import build_model, build_tokenizer, small_config
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRProcessor, load_pipeline
-
-
-sys.path.append(str(Path(__file__).parents[2] / "modeling"))
-from small_models import build_model, build_tokenizer, small_config
 
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,6 @@ from PIL import Image
 from training_helpers import make_rows
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
-from entropy_asr.modeling import ledger_entropy_asr as ledger
 from entropy_asr.trainers.commands import cli
 from entropy_asr.trainers.evaluation import phone_times
 from entropy_asr.trainers.evaluation.frames import at_same_times, load_speech_encoder
@@ -185,79 +184,3 @@ def test_gaps_between_phonemes_are_shared():
     widened = phone_times._widened(spans)
     assert [unit.start for unit in widened] == pytest.approx([0.9, 1.07, 1.9])
     assert [unit.end for unit in widened] == pytest.approx([1.07, 1.24, 2.14])
-
-
-# The ledger
-
-
-@pytest.mark.parametrize("phonemes", [[], [3], [1, 2, 3], [2, 2, 1], [4, 4, 4, 1, 1]])
-def test_phoneme_surprisals_add_up_to_the_ctc_loss(phonemes):
-    log_probs = torch.randn(12, 6).double().log_softmax(-1)
-    spent = ledger.prefix_surprisals(log_probs.numpy(), phonemes)
-    loss = torch.nn.functional.ctc_loss(
-        log_probs[:, None], torch.tensor([phonemes], dtype=torch.long), [12], [len(phonemes)], reduction="sum"
-    )
-    assert len(spent) == len(phonemes) + 1
-    assert min(spent) >= 0
-    assert sum(spent) == pytest.approx(float(loss), abs=1e-9)
-
-
-def test_phoneme_surprisals_are_conditional_probabilities():
-    """Summed over all continuations of a prefix, the end among them, the probabilities are one."""
-    log_probs = torch.randn(7, 4).double().log_softmax(-1).numpy()
-    prefix = [2, 1]
-    continued = [math.exp(-ledger.prefix_surprisals(log_probs, [*prefix, phoneme])[2]) for phoneme in (1, 2, 3)]
-    ended = math.exp(-ledger.prefix_surprisals(log_probs, prefix)[2])
-    assert sum(continued) + ended == pytest.approx(1, abs=1e-9)
-
-
-def test_too_few_frames_cost_infinitely_much():
-    assert ledger.prefix_surprisals(np.log(np.full((2, 3), 1 / 3)), [1, 1]) == [math.inf] * 3
-
-
-@pytest.mark.parametrize(("text", "language"), [("we go", "en"), ("红狗", "zh"), ("we go", None)])
-def test_ledger_is_what_the_model_says(full, sound, text, language):
-    model, processor = full
-    found = ledger.utterance_ledger(model, processor, sound, text, language)
-    assert "".join(found.tokens[:-1]) == text
-    assert len(found.tokens) == len(found.full) == len(found.llm_alone) == len(found.encoder_alone)
-    assert found.uniform == math.log(model.config.text_config.vocab_size)
-    # The full model's surprisals are the training loss of that very example.
-    inputs = processor(audio=sound, text=[processor.prompt(language)])
-    num_frames = int(inputs["input_features_mask"].sum())
-    ids, labels = processor.encode_example(num_frames, text, language)
-    with torch.no_grad():
-        speech = {name: inputs[name] for name in ("input_features", "input_features_mask")}
-        loss = model(input_ids=torch.tensor([ids]), labels=torch.tensor([labels]), **speech).loss
-        logits, mask = model.get_phoneme_logits(**speech)
-    assert sum(found.full) == pytest.approx(float(loss) * len(found.full), rel=1e-4)
-    phonemes = processor.phoneme_tokenizer(text, language).input_ids
-    assert found.num_phonemes == len(phonemes)
-    log_probs = logits[0][mask[0].bool()].log_softmax(-1)
-    loss = torch.nn.functional.ctc_loss(
-        log_probs[:, None], torch.tensor([phonemes]), [len(log_probs)], [len(phonemes)], reduction="sum"
-    )
-    assert sum(found.encoder_alone) == pytest.approx(float(loss), rel=1e-4)
-
-
-def test_llm_alone_does_not_hear_the_audio_and_the_others_do(full, sound):
-    model, processor = full
-    first = ledger.utterance_ledger(model, processor, sound, "we go")
-    second = ledger.utterance_ledger(model, processor, sound[::-1].copy(), "we go")
-    assert first.llm_alone == second.llm_alone
-    assert first.full != second.full
-    assert first.encoder_alone != second.encoder_alone
-
-
-def test_summary_leaves_out_what_no_path_spells(full, sound):
-    model, processor = full
-    good = ledger.utterance_ledger(model, processor, sound, "we go")
-    bad = ledger.utterance_ledger(model, processor, sound[:1600], "open the door one two three")
-    assert bad.totals()["encoder_alone"] == math.inf
-    summary = ledger.summarize_ledgers([good, bad])
-    assert (summary["num_utterances"], summary["num_impossible"]) == (1, 1)
-    left, removed = summary["nats_per_token_left"], summary["nats_per_token_removed"]
-    assert left["full"] == pytest.approx(sum(good.full) / len(good.full))
-    assert removed["llm_alone"] == pytest.approx(good.uniform - left["llm_alone"])
-    assert summary["removed_by_encoder_after_llm"] == pytest.approx(left["llm_alone"] - left["full"])
-    assert "nats_per_token_left" not in ledger.summarize_ledgers([bad])

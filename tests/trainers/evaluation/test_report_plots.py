@@ -91,20 +91,17 @@ def test_layers_are_counted_from_the_input_of_the_first():
     assert axis.lines[0].get_xdata().tolist() == [0, 1, 2] and "0: before the first" in axis.get_xlabel()
 
 
-def test_a_prior_worse_than_uniform_is_said_to_be_broken():
-    ledger = {"num_utterances": 10, "num_tokens": 99}
-    broken = {"uniform": 8.0, "llm_alone": 9.5, "encoder_alone": 3.0, "full": 2.0}
-    good = {**broken, "llm_alone": 6.0}
-    figure = drawn(
-        "ledger",
-        result_of(*(model(0.7, 1.4, ledger={**ledger, "nats_per_token_left": left}) for left in (broken, good))),
-    )
-    first, second = figure.axes
-    assert "broken prior:\n1.50 worse\nthan uniform" in texts_of(first)
-    # What the audio removes is counted from uniform where the prior is broken, else from the prior.
-    assert first.patches[2].get_height() == pytest.approx(6.0) and "-6.00" in texts_of(first)
-    assert second.patches[2].get_height() == pytest.approx(4.0) and "-2.00" in texts_of(second)
-    assert not any("broken" in text for text in texts_of(second))
+def test_a_ledger_is_drawn_as_parts_of_the_prior_and_a_broken_prior_is_said_to_be_one():
+    counts = {"num_utterances": 10, "num_tokens": 99}
+    left = {"uniform": 8.0, "prior": 6.0, "encoder": 3.0, "full": 2.0}
+    whole = {**counts, "nats_per_token_left": left, "is_prior_broken": False}
+    whole["allocation"] = {"encoder": 3.0, "llm": 1.0, "left": 2.0}
+    broken = {**counts, "nats_per_token_left": {**left, "prior": 9.5}, "is_prior_broken": True}
+    axis = drawn("ledger", result_of(model(0.7, 1.4, ledger=whole), model(0.6, 1.2, ledger=broken))).axes[0]
+    first = [bar for bar in axis.patches if bar.get_height() and bar.get_x() < 0.5]
+    assert sorted(bar.get_height() for bar in first) == [1.0, 2.0, 3.0]
+    assert max(bar.get_y() + bar.get_height() for bar in first) == 6.0
+    assert "broken prior:\n1.50 worse\nthan uniform" in texts_of(axis)
 
 
 def test_a_report_is_drawn_anew_from_its_figures_as_pictures_and_vectors(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from stage_trainers import attention_trainer
 from training_helpers import GradientRecorder, make_rows, relative_difference, stage_section, trainer_arguments
 from transformers import AutoModelForCausalLM, AutoTokenizer, WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
@@ -26,33 +27,9 @@ from entropy_asr.trainers.stages.attention_pretraining import (
 from entropy_asr.trainers.stages.sft import SFTModelSection
 
 
-SMALL = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "conv_kernel_size": 5,
-    "subsampling_channels": 4,
-}
-
-
 @pytest.fixture(scope="module")
 def rows() -> Dataset:
     return make_rows("en zh none en zh en none en")
-
-
-def build(rows, output_dir, callbacks=None, **kwargs) -> AttentionPretrainingTrainer:
-    torch.manual_seed(1)
-    tokenizer = character_tokenizer(rows["text"][:])
-    section = AttentionModelSection(preset="tiny", encoder=SMALL, decoder_layers=1, decoder_dropout=0.0)
-    return AttentionPretrainingTrainer(
-        section.build_model(tokenizer),
-        trainer_arguments(AttentionPretrainingConfig, output_dir, **kwargs),
-        CharacterCollator(EntropyASRFeatureExtractor(), tokenizer=tokenizer),
-        train_dataset=rows,
-        eval_dataset=rows,
-        callbacks=callbacks,
-    )
 
 
 def batch_of(trainer, rows) -> dict[str, torch.Tensor]:
@@ -76,7 +53,7 @@ def test_characters_come_back_as_they_were(rows):
 
 
 def test_labels_are_the_characters_and_an_end(rows, tmp_path):
-    trainer = build(rows, tmp_path)
+    trainer = attention_trainer(rows, tmp_path)
     for labels, text in zip(batch_of(trainer, rows)["labels"], rows["text"], strict=True):
         kept = labels[labels != -100]
         assert kept[-1] == trainer.processing_class.eos_token_id
@@ -85,7 +62,7 @@ def test_labels_are_the_characters_and_an_end(rows, tmp_path):
 
 def test_loss_of_a_batch_is_that_of_its_rows_alone(rows, tmp_path):
     """Padding of audio and of text changes nothing, and every character counts the same."""
-    trainer = build(rows, tmp_path)
+    trainer = attention_trainer(rows, tmp_path)
     trainer.model.eval()
     dataset, losses, count = SpeechDataset(rows), 0.0, 0
     with torch.no_grad():
@@ -100,7 +77,9 @@ def test_loss_of_a_batch_is_that_of_its_rows_alone(rows, tmp_path):
 
 
 def test_label_smoothing_is_honoured(rows, tmp_path):
-    plain, smooth = (build(rows, tmp_path / str(share), label_smoothing_factor=share) for share in (0.0, 0.1))
+    plain, smooth = (
+        attention_trainer(rows, tmp_path / str(share), label_smoothing_factor=share) for share in (0.0, 0.1)
+    )
     plain.model.eval()
     with torch.no_grad():
         batch = batch_of(plain, rows)
@@ -112,7 +91,7 @@ def test_label_smoothing_is_honoured(rows, tmp_path):
 
 
 def test_decoder_sees_no_later_character_and_hears_the_audio(rows, tmp_path):
-    trainer = build(rows, tmp_path)
+    trainer = attention_trainer(rows, tmp_path)
     model = trainer.model.eval()
     batch = batch_of(trainer, rows.select([0, 3]))
     speech = {name: batch[name] for name in ("input_features", "attention_mask")}
@@ -132,7 +111,7 @@ def test_gradient_accumulation_gives_the_gradient_of_one_batch(rows, tmp_path):
     for size, accumulation in ((8, 1), (2, 4)):
         recorder = GradientRecorder()
         settings = {"max_grad_norm": 0.0, "learning_rate": 0.0, "num_train_epochs": 1}
-        trainer = build(
+        trainer = attention_trainer(
             rows,
             tmp_path / str(size),
             callbacks=[recorder],
@@ -150,7 +129,9 @@ def test_gradient_accumulation_gives_the_gradient_of_one_batch(rows, tmp_path):
 
 def test_learns_and_evaluates_by_generation(tmp_path):
     rows = make_rows("en zh en zh")
-    trainer = build(rows, tmp_path, max_steps=150, learning_rate=5e-3, max_new_tokens=20, per_device_eval_batch_size=3)
+    trainer = attention_trainer(
+        rows, tmp_path, max_steps=150, learning_rate=5e-3, max_new_tokens=20, per_device_eval_batch_size=3
+    )
     before = trainer.evaluate()
     trainer.train()
     after = trainer.evaluate()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
+from stage_trainers import grpo_trainer
 from training_helpers import FEATURES, make_rows, stage_section, trainer_arguments
 
 from entropy_asr.modeling import EntropyASRPhonemeTokenizer
@@ -37,28 +38,6 @@ FROZEN_SPEECH = ["model.audio_tower", "model.adaptor", "phoneme_head"]
 @pytest.fixture(scope="module")
 def rows() -> Dataset:
     return make_rows("en zh none en zh en none en")
-
-
-def build(components, output_dir, rows, lora=None, model=None, sharper=1.0, **kwargs):
-    """A trainer whose encoder has dropout that must be silenced."""
-    loaded, processor = SFTModelSection(path=str(components / "full")).build()
-    model = model or loaded
-    with torch.no_grad():
-        # Untrained networks are nearly indifferent to what they hear.
-        model.model.adaptor.linear2.weight.mul_(sharper)
-        for layer in model.model.language_model.layers:
-            layer.self_attn.v_proj.weight.mul_(sharper)
-    settings = {"num_generations": 4, "per_device_train_batch_size": 8, "max_completion_length": 5, "max_steps": 1}
-    # The monitor encodes too, and not what is trained on.
-    settings["entropy_steps"] = 0
-    return ASRGRPOTrainer(
-        model,
-        trainer_arguments(ASRGRPOConfig, output_dir, **{**settings, **kwargs}),
-        processing_class=processor,
-        train_dataset=rows,
-        eval_dataset=rows,
-        peft_config=lora,
-    )
 
 
 def record_scores(trainer, monkeypatch) -> list[dict]:
@@ -118,7 +97,9 @@ def test_scores_equal_an_independent_computation_with_the_audio_and_not_without(
     components, rows, tmp_path, monkeypatch, frozen
 ):
     freeze = FROZEN_SPEECH if frozen else ["phoneme_head"]
-    trainer = build(components, tmp_path, rows, sharper=30.0, freeze=freeze, temperature=0.8, final_temperature=0.6)
+    trainer = grpo_trainer(
+        components, tmp_path, rows, sharper=30.0, freeze=freeze, temperature=0.8, final_temperature=0.6
+    )
     recorded = record_scores(trainer, monkeypatch)
     trainer.train()
     [record] = recorded
@@ -133,7 +114,7 @@ def test_scores_equal_an_independent_computation_with_the_audio_and_not_without(
 
 def test_every_part_of_the_policy_learns(components, rows, tmp_path):
     """Encoder, adaptor and language model learn; the phoneme head, which no hypothesis depends on, does not."""
-    trainer = build(components, tmp_path, rows, learning_rate=1e-2)
+    trainer = grpo_trainer(components, tmp_path, rows, learning_rate=1e-2)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     trainer.train()
     changed = {name for name, tensor in trainer.model.state_dict().items() if not torch.equal(before[name], tensor)}
@@ -142,7 +123,7 @@ def test_every_part_of_the_policy_learns(components, rows, tmp_path):
 
 
 def test_gradient_of_shared_speech_is_the_gradient_of_speech_encoded_for_each_hypothesis(components, rows, tmp_path):
-    trainer = build(components, tmp_path, rows, sharper=10.0)
+    trainer = grpo_trainer(components, tmp_path, rows, sharper=10.0)
     model = trainer.model.train()
     collator = trainer.data_collator
     items = [{**SpeechDataset(trainer.train_dataset)[index]} for index in (0, 1)]
@@ -178,14 +159,14 @@ def count_encoded(trainer) -> list[int]:
 
 def test_an_utterance_is_encoded_once_for_its_whole_group(components, rows, tmp_path):
     """Two utterances, four hypotheses each: once in the rollout, once in the loss, where gradients are needed."""
-    trainer = build(components, tmp_path, rows)
+    trainer = grpo_trainer(components, tmp_path, rows)
     encoded = count_encoded(trainer)
     trainer.train()
     assert encoded == [2, 2]
 
 
 def test_an_utterance_is_encoded_once_altogether_where_encoder_and_adaptor_are_frozen(components, rows, tmp_path):
-    trainer = build(components, tmp_path, rows, freeze=FROZEN_SPEECH, num_iterations=2, max_steps=2)
+    trainer = grpo_trainer(components, tmp_path, rows, freeze=FROZEN_SPEECH, num_iterations=2, max_steps=2)
     encoded = count_encoded(trainer)
     reference = []
     trainer.ref_model.model.audio_tower.register_forward_pre_hook(lambda *arguments: reference.append(1))
@@ -195,7 +176,7 @@ def test_an_utterance_is_encoded_once_altogether_where_encoder_and_adaptor_are_f
 
 
 def test_groups_are_not_torn_apart_between_slices(components, rows, tmp_path, monkeypatch):
-    trainer = build(
+    trainer = grpo_trainer(
         components, tmp_path, rows, per_device_train_batch_size=4, steps_per_generation=2, max_steps=2, save_steps=2
     )
     recorded = record_scores(trainer, monkeypatch)
@@ -216,7 +197,7 @@ def test_temperature_falls_along_a_cosine():
 
 def test_hypotheses_are_scored_at_the_temperature_they_were_sampled_at(components, rows, tmp_path, monkeypatch):
     """Every generation serves four optimizer steps here, and an evaluation comes in between."""
-    trainer = build(
+    trainer = grpo_trainer(
         components,
         tmp_path,
         rows,
@@ -247,7 +228,7 @@ def test_hypotheses_are_scored_at_the_temperature_they_were_sampled_at(component
 
 def test_samples_follow_the_scored_distribution(components, rows, tmp_path, monkeypatch):
     """First tokens of many hypotheses: their mean log-probability is minus the entropy, at a temperature off 1."""
-    trainer = build(
+    trainer = grpo_trainer(
         components,
         tmp_path,
         rows,
@@ -272,7 +253,7 @@ def test_samples_follow_the_scored_distribution(components, rows, tmp_path, monk
 
 def test_reference_is_the_model_as_it_was_given(components, rows, tmp_path):
     """Also with dropout in the configuration the divergence of the first step is exactly none; then it grows."""
-    trainer = build(components, tmp_path, rows, max_steps=4, learning_rate=1e-2, beta=0.1)
+    trainer = grpo_trainer(components, tmp_path, rows, max_steps=4, learning_rate=1e-2, beta=0.1)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     trainer.train()
     divergences = [entry["kl"] for entry in trainer.state.log_history if "kl" in entry]
@@ -286,7 +267,7 @@ def test_reference_of_a_model_that_another_trainer_had_before_is_its_own(compone
     """TRL's trainers replace `forward` by one that a deep copy of the model would still share."""
     model, processor = SFTModelSection(path=str(components / "full")).build()
     JointSFTTrainer(model, trainer_arguments(JointSFTConfig, tmp_path), processing_class=processor, train_dataset=rows)
-    trainer = build(components, tmp_path, rows, model=model, max_steps=2, learning_rate=1e-2, beta=0.1)
+    trainer = grpo_trainer(components, tmp_path, rows, model=model, max_steps=2, learning_rate=1e-2, beta=0.1)
     trainer.train()
     divergences = [entry["kl"] for entry in trainer.state.log_history if "kl" in entry]
     assert divergences[0] == 0.0 and divergences[1] > 1e-6
@@ -295,14 +276,14 @@ def test_reference_of_a_model_that_another_trainer_had_before_is_its_own(compone
 def test_a_larger_weight_of_the_divergence_keeps_the_model_nearer_to_the_reference(components, rows, tmp_path):
     divergences = []
     for name, beta in (("a", 1e-6), ("b", 10.0)):
-        trainer = build(components, tmp_path / name, rows, max_steps=10, learning_rate=3e-3, beta=beta)
+        trainer = grpo_trainer(components, tmp_path / name, rows, max_steps=10, learning_rate=3e-3, beta=beta)
         trainer.train()
         divergences.append(np.mean([entry["kl"] for entry in trainer.state.log_history if "kl" in entry]))
     assert divergences[1] < divergences[0] / 2
 
 
 def test_without_divergence_there_is_no_reference(components, rows, tmp_path):
-    trainer = build(components, tmp_path, rows, beta=0.0)
+    trainer = grpo_trainer(components, tmp_path, rows, beta=0.0)
     trainer.train()
     assert trainer.ref_model is None
     assert "kl" not in trainer.state.log_history[0]
@@ -312,7 +293,7 @@ def test_without_divergence_there_is_no_reference(components, rows, tmp_path):
 def test_adapters_are_trained_against_the_model_without_them(components, rows, tmp_path, saved):
     """With the encoder trained beside the adapters, the reference hears through the untrained encoder."""
     lora = LoraConfig(**LORA, modules_to_save=saved)
-    trainer = build(components, tmp_path, rows, lora=lora, max_steps=3, learning_rate=1e-2, beta=0.1)
+    trainer = grpo_trainer(components, tmp_path, rows, lora=lora, max_steps=3, learning_rate=1e-2, beta=0.1)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     trainer.train()
     after = trainer.model.state_dict()
@@ -346,7 +327,7 @@ def test_reward_is_the_weighted_sum_of_the_paper(components, tmp_path):
     rows = make_rows("en en en en")
     context = ContextConfig(no_hint_probability=0.0, distractors_only_probability=0.0)
     rows = add_hints(rows, KeywordChooser(rows, context, EntropyASRPhonemeTokenizer()), context)
-    trainer = build(components, tmp_path, rows)
+    trainer = grpo_trainer(components, tmp_path, rows)
     trainer.train()
     entry = trainer.state.log_history[0]
     parts = [entry[f"rewards/{name}_reward/mean"] for name in ("accuracy", "hallucination", "context")]
@@ -355,7 +336,7 @@ def test_reward_is_the_weighted_sum_of_the_paper(components, tmp_path):
 
 
 def test_evaluation_transcribes_greedily(components, rows, tmp_path):
-    trainer = build(components, tmp_path, rows)
+    trainer = grpo_trainer(components, tmp_path, rows)
     metrics = trainer.evaluate()
     assert metrics == trainer.evaluate() | {
         name: value for name, value in metrics.items() if "runtime" in name or "per_second" in name

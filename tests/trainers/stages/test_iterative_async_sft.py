@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from training_helpers import die_at, make_rows, same_tensors, small_encoder, stage_section, trainer_arguments
+from stage_trainers import publish, swap_trainer
+from training_helpers import die_at, same_tensors, small_encoder, stage_section, trainer_arguments
 from transformers import Trainer, TrainerCallback
 
-from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
 from entropy_asr.trainers import IterativeAsyncSFTConfig, IterativeAsyncSFTTrainer
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.stages import sft
@@ -28,23 +28,6 @@ LORA = {
     "target_modules": ".*language_model.*(q|v)_proj",
     "modules_to_save": ["adaptor"],
 }
-
-
-def publish(store: EncoderSnapshots, step: int, kind: str = "drift", seed: int | None = None, **details):
-    """Publish an encoder of random weights, without moving the random state that training goes on from."""
-    with torch.random.fork_rng():
-        model = small_encoder()
-    generator = torch.Generator().manual_seed(step if seed is None else seed)
-    with torch.no_grad():
-        for tensor in model.parameters():
-            tensor.add_(torch.randn(tensor.shape, generator=generator), alpha=0.3)
-
-    def save(folder: Path) -> None:
-        model.save_pretrained(folder)
-        EntropyASRFeatureExtractor().save_pretrained(folder)
-        EntropyASRPhonemeTokenizer().save_pretrained(folder)
-
-    return store.publish(step, kind, save, **details)
 
 
 def encoder_name(model, store: EncoderSnapshots) -> str | None:
@@ -75,19 +58,6 @@ class Watcher(TrainerCallback):
             self.events[state.global_step + 1]()
 
 
-def build(components, folder, rows=None, callbacks=None, **kwargs) -> IterativeAsyncSFTTrainer:
-    model, processor = SFTModelSection(path=str(components / "full")).build()
-    settings = {"max_steps": 6, "learning_rate": 1e-2, "max_batch_size": 4, "final_steps": 2, "swap_interval": 1}
-    settings |= {"swap_poll_seconds": 0.02, "snapshot_dir": str(folder / "store"), **kwargs}
-    return IterativeAsyncSFTTrainer(
-        model,
-        trainer_arguments(IterativeAsyncSFTConfig, folder / "out", **settings),
-        processing_class=processor,
-        train_dataset=rows or make_rows("en zh none en zh en none en"),
-        callbacks=callbacks,
-    )
-
-
 def record(folder: Path) -> list[Swap]:
     return [Swap(**fields) for fields in json.loads((folder / "encoder_swaps.json").read_text())]
 
@@ -105,7 +75,7 @@ def test_newest_encoder_comes_in_between_steps(components, tmp_path, store):
     publish(store, 100)
     events = {2: lambda: publish(store, 200, cka=0.95), 4: lambda: publish(store, 300, "final")}
     watcher = Watcher(store, events)
-    trainer = build(components, tmp_path, callbacks=[watcher])
+    trainer = swap_trainer(components, tmp_path, callbacks=[watcher])
     trainer.train()
     first, second, last = "000000100-drift", "000000200-drift", "000000300-final"
     assert watcher.trained_on == [first, first, second, second, last, last]
@@ -120,7 +90,7 @@ def test_newest_encoder_comes_in_between_steps(components, tmp_path, store):
 def test_only_adaptor_and_language_model_are_optimised(components, tmp_path, store):
     publish(store, 100)
     watcher = Watcher(store, {2: lambda: publish(store, 200, "final")})
-    trainer = build(components, tmp_path, callbacks=[watcher])
+    trainer = swap_trainer(components, tmp_path, callbacks=[watcher])
     before = {name: tensor.clone() for name, tensor in trainer.model.named_parameters()}
     gradients = set()
     for name, tensor in trainer.model.named_parameters():
@@ -141,7 +111,7 @@ def test_only_adaptor_and_language_model_are_optimised(components, tmp_path, sto
 
 def test_store_is_looked_at_every_so_many_steps(components, tmp_path, store):
     watcher = Watcher(store, {1: lambda: publish(store, 200), 3: lambda: publish(store, 300, "final")})
-    build(components, tmp_path, callbacks=[watcher], swap_interval=2, final_steps=0.0).train()
+    swap_trainer(components, tmp_path, callbacks=[watcher], swap_interval=2, final_steps=0.0).train()
     assert watcher.trained_on == [
         None,
         None,
@@ -155,7 +125,7 @@ def test_store_is_looked_at_every_so_many_steps(components, tmp_path, store):
 def test_without_final_steps_pretraining_may_go_on(components, tmp_path, store, monkeypatch):
     monkeypatch.setattr(snapshots.time, "sleep", lambda seconds: pytest.fail("nothing is to be waited for"))
     watcher = Watcher(store, {1: lambda: publish(store, 200)})
-    build(components, tmp_path, callbacks=[watcher], final_steps=0).train()
+    swap_trainer(components, tmp_path, callbacks=[watcher], final_steps=0).train()
     assert watcher.trained_on[-1] == "000000200-drift"
 
 
@@ -170,7 +140,7 @@ def test_finished_encoder_is_waited_for_though_nothing_else_is(components, tmp_p
 
     monkeypatch.setattr(snapshots.time, "sleep", publish_at_the_third_look)
     watcher = Watcher(store, {})
-    build(components, tmp_path, callbacks=[watcher]).train()
+    swap_trainer(components, tmp_path, callbacks=[watcher]).train()
     assert looks == [0.02] * 3
     assert watcher.trained_on == [None] * 4 + ["000000900-final"] * 2
     assert "Waiting for the encoder of step 4" in caplog.text
@@ -181,7 +151,7 @@ def test_drifted_encoder_is_not_taken_for_the_finished_one(components, tmp_path,
     publish(store, 100)
     monkeypatch.setattr(snapshots.time, "sleep", lambda seconds: publish(store, 300, "final"))
     watcher = Watcher(store, {3: lambda: publish(store, 200)})
-    build(components, tmp_path, callbacks=[watcher], swap_interval=100).train()
+    swap_trainer(components, tmp_path, callbacks=[watcher], swap_interval=100).train()
     assert watcher.trained_on == ["000000100-drift"] * 4 + ["000000300-final"] * 2
 
 
@@ -193,7 +163,7 @@ def test_steps_on_the_finished_encoder_are_a_number_or_a_share(share, steps, exp
 def test_more_final_steps_than_steps_are_refused(components, tmp_path, store):
     publish(store, 1, "final")
     with pytest.raises(ValueError, match="more than all 6 steps"):
-        build(components, tmp_path, final_steps=7).train()
+        swap_trainer(components, tmp_path, final_steps=7).train()
 
 
 # Damage
@@ -214,7 +184,7 @@ def test_damaged_encoder_is_left_out_and_reported_until_it_is_written_anew(compo
     events = {2: spoil, 3: lambda: publish(store, 200), 4: lambda: publish(store, 300, "final")}
     publish(store, 100)
     watcher = Watcher(store, events)
-    build(components, tmp_path, callbacks=[watcher]).train()
+    swap_trainer(components, tmp_path, callbacks=[watcher]).train()
     first, second, last = "000000100-drift", "000000200-drift", "000000300-final"
     assert watcher.trained_on == [first, first, first, second, last, last]
     reports = [message for message in caplog.messages if message.startswith("Snapshot left out")]
@@ -230,7 +200,7 @@ def test_encoder_of_another_shape_is_refused_by_name(components, tmp_path, store
 
     store.publish(1, "final", save)
     with pytest.raises(ValueError, match="000000001-final does not fit into the model's model.audio_tower.*conv.norm"):
-        build(components, tmp_path).train()
+        swap_trainer(components, tmp_path).train()
 
 
 # Replay and resume
@@ -243,7 +213,7 @@ def live_run(components, tmp_path_factory) -> Path:
     store = EncoderSnapshots(folder / "store")
     publish(store, 100)
     watcher = Watcher(store, {3: lambda: publish(store, 200), 4: lambda: publish(store, 300, "final")})
-    trainer = build(components, folder, callbacks=[watcher])
+    trainer = swap_trainer(components, folder, callbacks=[watcher])
     trainer.train()
     torch.save(trainer.model.state_dict(), folder / "weights.pt")
     return folder
@@ -251,7 +221,7 @@ def live_run(components, tmp_path_factory) -> Path:
 
 def replay(components, folder: Path, live_run: Path, **kwargs) -> IterativeAsyncSFTTrainer:
     plan = str(live_run / "out" / "encoder_swaps.json")
-    trainer = build(components, folder, swap_policy="replay", **{"swap_plan": plan, **kwargs})
+    trainer = swap_trainer(components, folder, swap_policy="replay", **{"swap_plan": plan, **kwargs})
     trainer.train()
     return trainer
 

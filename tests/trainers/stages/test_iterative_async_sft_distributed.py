@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_iterative_async_sft import publish
+from stage_trainers import publish
 from training_helpers import same_tensors
 
 from entropy_asr.trainers.training.encoder_swaps import PARTS
 from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
 
-SCRIPT = Path(__file__).parents[1] / "swap_script.py"
+SCRIPT = Path(__file__).parents[2] / "helpers" / "swap_script.py"
 KINDS = {"single": 1, "ddp": 2, "fsdp2": 2}
 ENCODERS = ["000000100-drift"] * 2 + ["000000200-drift"] * 2 + ["000000300-final"] * 2
 

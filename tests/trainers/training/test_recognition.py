@@ -10,8 +10,7 @@ import pytest
 import soundfile
 import torch
 from datasets import Dataset
-from test_attention_pretraining import build as attention_trainer
-from test_grpo import build as grpo_trainer
+from stage_trainers import attention_trainer, grpo_trainer
 from training_helpers import make_rows, small_encoder, small_text_config, trainer_arguments
 from transformers import Qwen3ForCausalLM, default_data_collator
 

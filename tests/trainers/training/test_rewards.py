@@ -14,7 +14,7 @@ from entropy_asr.trainers.training.rewards import REWARDS, accuracy_reward, cont
 
 def test_examples_of_the_docstrings_run():
     results = doctest.testmod(rewards)
-    assert results.attempted >= 7
+    assert results.attempted >= 4
     assert results.failed == 0
 
 

@@ -14,7 +14,7 @@ from accelerate import accelerator as accelerator_module
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from safetensors.torch import load_file
-from test_iterative_async_sft import build, publish
+from stage_trainers import publish, swap_trainer
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
@@ -85,7 +85,7 @@ def main(kind: str, components: Path, folder: Path, checkpoint: Path | None = No
         settings |= {"fsdp": True, "fsdp_config": {"version": 2}}
     store = EncoderSnapshots(folder / "store")
     observer = Observer(store)
-    trainer = observer.trainer = build(components, folder, callbacks=[observer], **settings)
+    trainer = observer.trainer = swap_trainer(components, folder, callbacks=[observer], **settings)
     trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     model = plain_model(trainer)
     names = {id(tensor): name for name, tensor in model.named_parameters()}
