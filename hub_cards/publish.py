@@ -6,26 +6,28 @@ What is uploaded is put together in a folder first, and loaded from there by a P
 installed. `--dry_run` stops there and shows it.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from importlib import resources
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from entropy_asr.hub_cards.model_card import is_recipes_checkpoint, model_card
-from entropy_asr.hub_cards.trained_card import licence_of, trained_card, training_of
+from .imported_modules import modules_needed, package_folder
+from .model_card import is_recipes_checkpoint, model_card
+from .trained_card import licence_of, trained_card, training_of
 
 
 # Beside what model and processor save.
 MODEL_FILES = ("README.md", "results.json", "training.json", "data_sources.yaml")
-SPACES = ("demo", "entropy_allocation", "hallucination_rate")
-# Packages whose sources a demo Space takes along: the demo imports them, and they are on no index.
-DEMO_PACKAGES = ("modeling", "spaces/demo")
-DEMO_ENTRY = ("app.py", "README.md", "requirements.txt")
+# Of a Space that imports this package: what lies at its top, and what it reads beside the modules that it imports.
+ENTRY_FILES = ("app.py", "README.md", "requirements.txt", "Dockerfile")
+PACKAGED_SPACES = {
+    "demo": ("demo/style.css", "demo/examples", "demo/checkpoint", "demo/checkpoint/report"),
+    "server": ("demo/checkpoint",),
+}
 CHECK_SECONDS = 600
 BLOCK = """
 import sys
@@ -47,18 +49,44 @@ noise = numpy.random.default_rng(0).normal(0, 0.1, 16000).astype("float32")
 assert isinstance(asr(noise, guards=False, max_new_tokens=4)["text"], str)
 """
 )
-DEMO_CHECK = """
+# A Space with modules of this package must take those that lie beside it, not those that are installed here.
+APP = """
 import os, sys
 folder = os.path.realpath(sys.argv[1])
 sys.path.insert(0, folder)
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
-import app
+import app, entropy_asr.modeling
+assert os.path.realpath(entropy_asr.modeling.__file__).startswith(folder), "another entropy_asr was imported"
+"""
+DEMO_CHECK = (
+    APP
+    + """
 from entropy_asr.spaces.demo.settings import DemoSettings
-assert os.path.realpath(app.build_page.__code__.co_filename).startswith(folder), "another entropy_asr was imported"
 from entropy_asr.spaces.demo.recognizer import Recognizer
 Recognizer(DemoSettings()).pipeline
 app.build_page(DemoSettings())
 """
+)
+SERVER_CHECK = (
+    APP
+    + """
+import json, threading, time
+from websockets.sync.client import connect
+from entropy_asr.spaces.server.server import make_server
+from entropy_asr.spaces.server.settings import ServerSettings
+server = make_server(app.build_app(ServerSettings()), "127.0.0.1", 0)
+thread = threading.Thread(target=server.run, daemon=True)
+thread.start()
+while thread.is_alive() and not server.started:
+    time.sleep(0.05)
+port = server.servers[0].sockets[0].getsockname()[1]
+with connect(f"ws://127.0.0.1:{port}/v1/stream") as socket:
+    socket.send(bytes(32000))
+    socket.send(json.dumps({"type": "finish"}))
+    kinds = [json.loads(message)["type"] for message in socket]
+assert kinds[0] == "ready" and kinds[-1] == "done", kinds
+"""
+)
 # What loaded is whole by then; a thread of some library that outlives Python's own end would abort the process.
 LEAVE = """
 import os
@@ -70,34 +98,53 @@ folder = sys.argv[1]
 sys.path.insert(0, folder)
 runpy.run_path(folder + "/app.py", run_name="app")["build_page"]()
 """
+# The check of each Space.
+SPACES = {
+    "demo": DEMO_CHECK,
+    "server": SERVER_CHECK,
+    "entropy_allocation": METRIC_CHECK,
+    "hallucination_rate": METRIC_CHECK,
+}
 
 
-def run(args: argparse.Namespace) -> int:
-    """Put together, check, and upload unless it is a dry run.
+def publish_model(source: Path, repo_id: str | None, **options: Any) -> None:
+    """Publish a checkpoint: model, processor, their code, card and results.
 
     Args:
-        args: `model` or `space` (one of them), `repo_id`, `private`, `dry_run`, `commit_message`.
+        source: Folder of the checkpoint.
+        repo_id: Repository on the Hub, made where it is not there. None: for a dry run only.
+        **options: `is_dry_run`, `private` and `message`, of [`upload`].
 
     Raises:
-        ValueError: nothing to publish, or it does not load in a clean Python.
+        ValueError: it is no full checkpoint with a card, or does not load in a clean Python.
     """
-    if (args.model is None) == (args.space is None):
-        raise ValueError("name a checkpoint's folder, or a Space with --space, one of them")
-    if args.repo_id is None and not args.dry_run:
-        raise ValueError("--repo_id USER/NAME is missing (or --dry_run)")
+    _publish(lambda folder: stage_model(source, folder, repo_id), MODEL_CHECK, repo_id, "model", **options)
+
+
+def publish_space(name: str, repo_id: str | None, **options: Any) -> None:
+    """Publish one of [`SPACES`]; arguments and errors as of [`publish_model`]."""
+    if name not in SPACES:
+        raise ValueError(f"there is no Space {name!r}: {', '.join(SPACES)}")
+    _publish(lambda folder: stage_space(name, folder), SPACES[name], repo_id, "space", **options)
+
+
+def _publish(
+    stage: Callable[[Path], None],
+    script: str,
+    repo_id: str | None,
+    kind: str,
+    is_dry_run: bool = False,
+    private: bool = False,
+    message: str | None = None,
+) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "repository"
-        if args.space is None:
-            stage_model(Path(args.model), folder, args.repo_id)
-            check(MODEL_CHECK, folder)
-        else:
-            stage_space(args.space, folder)
-            check(DEMO_CHECK if args.space == "demo" else METRIC_CHECK, folder)
+        stage(folder)
+        check(script, folder)
         print(describe(folder))
         print("loads in a Python without this package")
-        if not args.dry_run:
-            print(upload(folder, args.repo_id, args.space is not None, args.private, args.commit_message))
-    return 0
+        if not is_dry_run:
+            print(upload(folder, repo_id, kind, private, message))
 
 
 def stage_model(source: Path, folder: Path, repo_id: str | None = None) -> None:
@@ -151,27 +198,34 @@ def address_card(folder: Path, repo_id: str | None, source: Path | None = None) 
 
 
 def stage_space(name: str, folder: Path) -> None:
-    """One of the project's Spaces; the demo with the sources of the package, which is on no index.
-
-    Raises:
-        ValueError: there is no such Space.
-    """
-    if name not in SPACES:
-        raise ValueError(f"there is no Space {name!r}: {', '.join(SPACES)}")
-    source = _package_folder("spaces") / name
+    """One of [`SPACES`]; one that imports this package, which is on no index, with the modules of it that it needs."""
+    source = package_folder("spaces") / name
     ignore = shutil.ignore_patterns("__pycache__", ".*")
-    if name != "demo":
+    if name not in PACKAGED_SPACES:
         shutil.copytree(source, folder, ignore=ignore)
     else:
         folder.mkdir(parents=True)
-        for file in DEMO_ENTRY:
-            shutil.copyfile(source / file, folder / file)
-        for package in DEMO_PACKAGES:
-            parent, _, rest = package.partition("/")
-            shutil.copytree(_package_folder(parent) / rest, folder / "entropy_asr" / package, ignore=ignore)
-        parent = folder / "entropy_asr" / "spaces"
-        shutil.copyfile(_package_folder("spaces") / "__init__.py", parent / "__init__.py")
+        for file in ENTRY_FILES:
+            if (source / file).is_file():
+                shutil.copyfile(source / file, folder / file)
+        _copy_package(f"entropy_asr.spaces.{name}.app", PACKAGED_SPACES[name], folder / "entropy_asr")
     check_card(folder / "README.md", "space")
+
+
+def _copy_package(entry: str, data: Sequence[str], target: Path) -> None:
+    """Copy the modules that an entry point needs, and files and folders beside them that are no modules."""
+    for name, path in modules_needed(entry).items():
+        _, top, *_ = name.split(".")
+        copy = target / top / path.relative_to(package_folder(top))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    for item in data:
+        source, copy = package_folder("spaces") / item, target / "spaces" / item
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():  # a report in it, which is larger than all sources, is copied where it is asked for
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", ".*", "report"))
+        else:
+            shutil.copyfile(source, copy)
 
 
 def check_card(path: Path, kind: str) -> None:
@@ -186,8 +240,10 @@ def check_card(path: Path, kind: str) -> None:
         card = (ModelCard if kind == "model" else RepoCard).load(path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    needed = ("license", "pipeline_tag") if kind == "model" else ("title", "sdk", "app_file")
-    missing = [name for name in needed if not card.data.to_dict().get(name)]
+    given = card.data.to_dict()
+    entry = "app_port" if given.get("sdk") == "docker" else "app_file"
+    needed = ("license", "pipeline_tag") if kind == "model" else ("title", "sdk", entry)
+    missing = [name for name in needed if not given.get(name)]
     if missing:
         hint = f"; `entropy-asr card {path.parent} --license NAME` writes it" if "license" in missing else ""
         raise ValueError(f"{path}: the metadata lacks {', '.join(missing)}{hint}")
@@ -229,17 +285,25 @@ def describe(folder: Path) -> str:
     return "\n".join([*lines, f"{sum(sizes):>12,}  bytes in {len(files)} files"])
 
 
-def upload(folder: Path, repo_id: str, is_space: bool, private: bool, message: str | None) -> str:
+def upload(folder: Path, repo_id: str, kind: str, private: bool = False, message: str | None = None) -> str:
     """Create the repository where it is not there, and upload the folder in one commit.
+
+    Args:
+        folder: What is uploaded.
+        repo_id: `USER/NAME`.
+        kind: "model" or "space"; of a Space, its card says with which SDK it runs.
+        private: Whether a repository that is made is a private one.
+        message: Of the commit.
 
     Returns:
         Address of the commit.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, RepoCard
 
     api = HfApi()
-    kind = "space" if is_space else "model"
-    options: dict[str, Any] = {"space_sdk": "gradio"} if is_space else {}
+    options: dict[str, Any] = {}
+    if kind == "space":
+        options["space_sdk"] = RepoCard.load(folder / "README.md").data.to_dict()["sdk"]
     api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True, **options)
     commit = api.upload_folder(
         repo_id=repo_id,
@@ -249,7 +313,3 @@ def upload(folder: Path, repo_id: str, is_space: bool, private: bool, message: s
         ignore_patterns=["**/__pycache__/**"],
     )
     return commit.commit_url
-
-
-def _package_folder(name: str) -> Path:
-    return Path(str(resources.files(f"entropy_asr.{name}")))

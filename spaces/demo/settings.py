@@ -2,14 +2,14 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What the demo runs and its limits, from environment variables: a Space has no command line."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from ..environment import read_settings
+
 
 BUNDLED_CHECKPOINT = Path(__file__).resolve().parent / "checkpoint"
-PREFIX = "ENTROPY_ASR_"
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,7 @@ class DemoSettings:
         Raises:
             ValueError: a value that is no number where one is needed.
         """
-        environment = os.environ if environment is None else environment
-        values = {}
-        for field in fields(cls):
-            text = environment.get(PREFIX + field.name.upper())
-            if text:
-                values[field.name] = _convert(field.name, text, type(field.default))
-        return cls(**values | {name: value for name, value in given.items() if value is not None})
+        return read_settings(cls, environment, **given)
 
     @property
     def model_name(self) -> str:
@@ -83,12 +77,3 @@ class DemoSettings:
     def is_bundled(self) -> bool:
         """Whether it is the checkpoint beside this file."""
         return Path(self.model) == BUNDLED_CHECKPOINT
-
-
-def _convert(name: str, text: str, kind: type) -> str | int | float:
-    if kind not in (int, float):
-        return text
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"{PREFIX}{name.upper()} must be a number, not {text!r}.") from None

@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`entropy-asr serve`: streaming recognition over WebSockets, all connections batched through one model.
+"""Streaming recognition over WebSockets, all connections batched through one model.
 
 Protocol, at `ws://HOST:PORT/v1/stream`; messages of text are JSON objects:
 
@@ -10,7 +10,7 @@ Protocol, at `ws://HOST:PORT/v1/stream`; messages of text are JSON objects:
 3. The client sends binary messages of raw mono PCM (16 bit, little endian), of any length up to 1 MiB. The bytes of
    a file (WAV, Ogg, WebM, ...) are none: they are refused by the format's name.
 4. The server sends `{"type": "partial" or "final", "segment", "start", "end", "phonemes", "text", "flags"}`, times in
-   seconds of the stream, as segments are heard and when they end; with `--confidence`, final ones have "confidence".
+   seconds of the stream, as segments are heard and when they end; with `confidence`, final ones have "confidence".
 5. The client sends `{"type": "finish"}`; the server sends what is left, then `{"type": "done", "seconds"}`, and
    closes.
 
@@ -20,7 +20,6 @@ failed) or 1013 (all streams are taken). A client that sends faster than it is s
 is dropped. `GET /health` tells the number of streams and the load.
 """
 
-import argparse
 import asyncio
 import json
 import logging
@@ -42,6 +41,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
 from entropy_asr.modeling.streaming_entropy_asr import Stream, StreamingBatch, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE, EndpointSettings
+
+from .settings import ServerSettings
 
 
 # Audio of a connection that waits for the model, in seconds, from which on nothing more is read from it.
@@ -364,30 +365,29 @@ def build_app(batch: StreamingBatch) -> Starlette:
     return Starlette(routes=routes, lifespan=lifespan)
 
 
-def make_batch(pipeline: Any, args: argparse.Namespace) -> StreamingBatch:
-    """The batch of a command's options: `chunk_ms`, `left_chunks`, `max_streams`, `min_silence`, `confidence`.
+def make_batch(pipeline: Any, settings: ServerSettings) -> StreamingBatch:
+    """The batch that all streams share.
 
     Raises:
         ValueError: settings that do not fit.
         ImportError: confidence without the extra `g2p`.
     """
-    endpoints = EndpointSettings(min_silence=args.min_silence, padding=min(0.3, args.min_silence))
+    endpoints = EndpointSettings(min_silence=settings.min_silence, padding=min(0.3, settings.min_silence))
     return StreamingBatch(
         pipeline,
-        chunk_ms=args.chunk_ms,
-        left_chunks=args.left_chunks,
-        max_streams=args.max_streams,
+        chunk_ms=settings.chunk_ms,
+        left_chunks=settings.left_chunks,
+        max_streams=settings.max_streams,
         endpoints=endpoints,
-        return_confidence=args.confidence or None,
+        return_confidence=settings.confidence or None,
     )
 
 
-def make_server(batch: StreamingBatch, host: str, port: int) -> uvicorn.Server:
-    """The server, to be run."""
-    config = uvicorn.Config(build_app(batch), host=host, port=port, ws_max_size=MAX_MESSAGE_BYTES, ws_max_queue=8)
-    return uvicorn.Server(config)
+def make_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
+    """The server of an application of [`build_app`], to be run."""
+    return uvicorn.Server(uvicorn.Config(app, host=host, port=port, ws_max_size=MAX_MESSAGE_BYTES, ws_max_queue=8))
 
 
-def serve(batch: StreamingBatch, host: str, port: int) -> None:
+def serve(app: Starlette, host: str, port: int) -> None:
     """Serve until interrupted."""
-    make_server(batch, host, port).run()
+    make_server(app, host, port).run()

@@ -17,7 +17,7 @@ from benchmark_hints import transcribe
 from datasets import Dataset
 
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.commands.cli import bundled_checkpoint
+from entropy_asr.trainers.commands.models import bundled_checkpoint
 from entropy_asr.trainers.data.keywords import ContextConfig, KeywordChooser, add_keywords
 from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
 from entropy_asr.trainers.data.text import contains

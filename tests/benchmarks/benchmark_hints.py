@@ -22,7 +22,7 @@ import numpy as np
 
 from entropy_asr.modeling import HotwordIndex
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.commands.cli import bundled_checkpoint
+from entropy_asr.trainers.commands.models import bundled_checkpoint
 from entropy_asr.trainers.data.keywords import keyword_spans
 from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
 from entropy_asr.trainers.data.text import contains

@@ -16,7 +16,7 @@ import numpy as np
 
 from entropy_asr.modeling.alignment_entropy_asr import TimedText, align_words
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.commands.cli import bundled_checkpoint
+from entropy_asr.trainers.commands.models import bundled_checkpoint
 from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
 from entropy_asr.trainers.data.synthesis import VOICES, synthesize_with_alignment, synthetic_sentences
 

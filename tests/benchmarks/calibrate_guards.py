@@ -23,7 +23,7 @@ from entropy_asr.modeling import detect_speech
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.guards_entropy_asr import GuardSettings, is_speech_absent
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.commands.cli import bundled_checkpoint
+from entropy_asr.trainers.commands.models import bundled_checkpoint
 from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
 
 

@@ -8,8 +8,11 @@ test against the Hub's own staging site; `olah` mirrors downloads only; the pack
 server; KohakuHub is a service of several containers and no package).
 """
 
+import ast
 import re
 import shutil
+import tokenize
+import tomllib
 from pathlib import Path
 from unittest.mock import create_autospec
 
@@ -18,6 +21,7 @@ from huggingface_hub import HfApi
 
 import entropy_asr.spaces
 from entropy_asr.hub_cards import publish
+from entropy_asr.hub_cards.imported_modules import package_folder
 from entropy_asr.trainers.commands import cli
 
 
@@ -63,7 +67,7 @@ def test_dry_run_shows_a_checkpoint_that_loads_by_its_own_code_and_sends_nothing
     output, messages = capsys.readouterr()
     assert messages == ""  # no bars of loading and saving
     files = printed_files(output)
-    code = {path.name for path in Path(publish._package_folder("modeling")).glob("*.py")} - {"__init__.py"}
+    code = {path.name for path in package_folder("modeling").glob("*.py")} - {"__init__.py"}
     weights = {"config.json", "model.safetensors", "tokenizer.json", "processor_config.json", "chat_template.jinja"}
     assert files >= weights | {"README.md", "results.json", "phoneme_tokenizer/phonemes.json"}
     assert {file for file in files if file.endswith(".py") and "/" not in file} <= code
@@ -90,16 +94,60 @@ def test_demo_space_runs_from_its_own_files(capsys):
     assert "entropy_asr/spaces/demo/checkpoint/model.safetensors" in files
 
 
-def test_demo_requirements_are_the_packages(tmp_path):
-    """What the Space installs is what the package asks for, in versions too."""
-    import tomllib
+@pytest.mark.slow
+def test_server_space_answers_from_its_own_files(hub, capsys):
+    pytest.importorskip("uvicorn")
+    assert cli.main(["publish", "--space", "server", "--repo_id", "me/server"]) == 0
+    (repo, kind, _, options), (*_, names) = hub.calls
+    assert (repo, kind, options) == ("me/server", "space", {"space_sdk": "docker"})
+    assert {"app.py", "README.md", "Dockerfile", "requirements.txt", "entropy_asr/spaces/server/server.py"} <= set(
+        names
+    )
+    assert "entropy_asr/spaces/demo/checkpoint/model.safetensors" in names
+    assert not [name for name in names if name.startswith("entropy_asr/spaces/demo/") and name.endswith(".py")]
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["entropy_allocation", "hallucination_rate"])
+def test_metric_space_opens_its_page_from_its_own_files(capsys, name):
+    pytest.importorskip("gradio")
+    assert cli.main(["publish", "--space", name, "--dry_run"]) == 0
+    assert {"app.py", f"{name}.py", "requirements.txt"} <= printed_files(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("space", "extras"), [("demo", ("g2p", "hotwords", "report", "demo")), ("server", ("g2p", "hotwords", "serve"))]
+)
+def test_requirements_of_a_space_are_the_packages(tmp_path, space, extras):
+    """What the Space installs is what the package asks for, in versions too."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    asked = {*project["dependencies"], *extras["g2p"], *extras["hotwords"], *extras["report"], *extras["demo"]}
-    publish.stage_space("demo", tmp_path / "space")
+    asked = set(project["dependencies"]).union(*(project["optional-dependencies"][extra] for extra in extras))
+    publish.stage_space(space, tmp_path / "space")
     requirements = (tmp_path / "space" / "requirements.txt").read_text().split()
     assert set(requirements) <= asked
+
+
+def statements(path: Path) -> int:
+    """Lines of code: neither blank, nor comments, nor docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    documentation = {line for node in strings for line in range(node.lineno, node.end_lineno + 1)}
+    kinds = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    with path.open("rb") as file:
+        tokens = [token for token in tokenize.tokenize(file.readline) if token.type not in kinds and token.start[0]]
+    code = {line for token in tokens for line in range(token.start[0], token.end[0] + 1)}
+    return len(code - documentation)
+
+
+@pytest.mark.parametrize("space", ["demo", "server"])
+def test_a_space_takes_along_what_it_imports_and_no_training(tmp_path, space):
+    publish.stage_space(space, tmp_path / "space")
+    files = list((tmp_path / "space").rglob("*.py"))
+    top, package = tmp_path / "space", tmp_path / "space" / "entropy_asr"
+    assert {path for path in files if package not in path.parents} == {top / "app.py"}
+    assert {path.name for path in package.iterdir()} == {"modeling", "spaces"}
+    assert not (package / "spaces" / "hallucination_rate").exists()
+    assert sum(map(statements, files)) < 9000
 
 
 def test_examples_of_the_card_load_the_repository(tmp_path):

@@ -18,7 +18,7 @@ from entropy_asr.modeling.alignment_entropy_asr import (
     greedy_phonemes,
 )
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
-from entropy_asr.trainers.commands.cli import bundled_checkpoint
+from entropy_asr.trainers.commands.models import bundled_checkpoint
 from entropy_asr.trainers.data.synthesis import VOICES, synthesize_with_alignment, synthetic_sentences
 
 

@@ -45,7 +45,7 @@ class RunningServer:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.uvicorn = server.make_server(batch, "127.0.0.1", self.port)
+        self.uvicorn = server.make_server(server.build_app(batch), "127.0.0.1", self.port)
         self.uvicorn.config.log_level = "error"
         self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
         self.thread.start()

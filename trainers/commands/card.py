@@ -6,12 +6,18 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
-from entropy_asr.hub_cards.dataset_card import RECORD, write_dataset_card
-from entropy_asr.hub_cards.model_card import is_recipes_checkpoint, write_model_card
-from entropy_asr.hub_cards.trained_card import ADAPTERS, UNKNOWN_LICENCE, licence_of, write_trained_card
+from .checks import check_folder, check_whole_model, checkpoints_below
+from .options import add_command
 
-from .checks import check_whole_model, checkpoints_below
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the command line."""
+    parser = add_command(commands, "card", run, "Write the card (README.md) of a checkpoint or a data set.")
+    parser.add_argument("folder", metavar="D", help="checkpoint, adapters, or synthetic data set")
+    parser.add_argument("--license", metavar="L", help="the Hub's name of its licence (default: what is known of it)")
+    parser.add_argument("--report", metavar="D", help="folder that `entropy-asr report` wrote: goes into the card")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,6 +31,10 @@ def run(args: argparse.Namespace) -> int:
         ValueError: the folder holds nothing to write a card of, or it cannot be made of its results.
         CommandError: it holds a part of a model.
     """
+    check_folder(args.folder)
+    from entropy_asr.hub_cards.dataset_card import RECORD, write_dataset_card
+    from entropy_asr.hub_cards.trained_card import ADAPTERS
+
     folder = Path(args.folder)
     is_dataset = (folder / RECORD).is_file()
     files = ("results.json", "config.json", ADAPTERS)
@@ -47,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _write_model_card(folder: Path, licence: str | None) -> Path:
     """The card of a recipe's checkpoint, or of any model that was trained; says what is not known."""
+    from entropy_asr.hub_cards.model_card import is_recipes_checkpoint, write_model_card
+    from entropy_asr.hub_cards.trained_card import UNKNOWN_LICENCE, licence_of, write_trained_card
+
     if is_recipes_checkpoint(folder):
         return write_model_card(folder, licence)
     check_whole_model(folder)

@@ -6,8 +6,11 @@ import json
 import os
 import re
 import socket
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+
+from ..runs.errors import CommandError
 
 
 DEVICE = re.compile(r"(?P<kind>cpu|gpu|cuda|mps|xpu|npu|hpu|mlu|xla)(:(?P<index>\d+))?")
@@ -26,8 +29,9 @@ EXTRAS = {
 CHECKPOINT_FILES = ("config.json", "adapter_config.json")
 
 
-class CommandError(Exception):
-    """A reason why a command cannot start, told without a traceback."""
+def package_folder(package: str) -> Path:
+    """Where a package's files lie; the package is not imported."""
+    return Path(str(resources.files(package)))
 
 
 def missing_modules(extra: str) -> list[str]:
@@ -94,6 +98,12 @@ def check_model(model: str | None, option: str = "--model") -> None:
         raise CommandError(f"{option} {model}: is a file, not the folder of a checkpoint")
     elif looks_like_path(model):
         raise CommandError(f"{option} {model}: there is no such folder")
+
+
+def check_folder(folder: str) -> None:
+    """Refuse a folder that is not there."""
+    if not Path(folder).is_dir():
+        raise CommandError(f"{folder}: there is no such folder")
 
 
 def check_whole_model(folder: Path) -> None:

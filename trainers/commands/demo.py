@@ -5,8 +5,19 @@
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
-from .checks import CommandError, check_port, find_device, need_extra
+from .checks import CommandError, check_model, check_port, find_device, need_extra
+from .options import add_command, add_model
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands, "demo", run, "Open the demo's page on this computer (extra: demo); GRADIO_SERVER_PORT holds."
+    )
+    add_model(parser)
+    parser.add_argument("--report", metavar="D", help="folder that `entropy-asr report` wrote: a tab compares")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -19,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
         CommandError: the extra `demo` is missing, there is no such report, or the port is in use.
         ValueError: an environment variable holds no number.
     """
+    check_model(args.model)
     if args.report is not None and not (Path(args.report) / "report.md").is_file():
         raise CommandError(
             f"{args.report} has no report.md: `entropy-asr report --output_dir {args.report}` writes it"

@@ -3,155 +3,76 @@
 """`entropy-asr stream FILE|-`: a file, or raw PCM from standard input, transcribed while it arrives."""
 
 import argparse
-import sys
-import time
-from collections.abc import Iterator
-from typing import Any, BinaryIO, TextIO
+import os
+import stat
+from typing import Any
 
-import numpy as np
-
-from entropy_asr.modeling.audio import AudioError, audio_blocks
-from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
-from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber, StreamingUpdate
-from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
-
-from .transcribe import read_usable_hotwords
-
-
-# How much of a file is pushed at a time: what a sound card gives.
-PORTION_SECONDS = 0.1
-SAMPLE_BYTES = 2
+from .checks import CommandError, check_model, need_extra
+from .hotwords import read_usable_hotwords
+from .models import load_model
+from .options import (
+    add_command,
+    add_hotword_options,
+    add_language,
+    add_num_beams,
+    add_streaming_options,
+    positive,
+)
+from .recordings import ADDRESS, STANDARD_INPUT
 
 
-def read_pcm(stream: BinaryIO, sampling_rate: int) -> Iterator[np.ndarray]:
-    """Raw mono PCM (16 bit, little endian) as it comes, in portions of at most a tenth of a second.
-
-    Yields:
-        Int16 samples `(num_samples,)`. A last odd byte is half a sample and is dropped.
-
-    Raises:
-        AudioError: these are the bytes of a file, and no raw PCM.
-    """
-    size = max(1, round(sampling_rate * PORTION_SECONDS)) * SAMPLE_BYTES
-    rest = b""
-    beginning = StreamBeginning()
-    # `read1` gives what is there; `read` would wait for a whole portion.
-    while data := stream.read1(size):
-        if (container := beginning.push(data)) is not None:
-            raise AudioError(
-                f"standard input is a {container} file, and raw PCM was expected (mono, 16 bit, little endian): give "
-                "the file's path in place of -, or decode it with `ffmpeg -i - -f s16le -ac 1 -ar RATE -`"
-            )
-        data = rest + data
-        whole = len(data) - len(data) % SAMPLE_BYTES
-        rest = data[whole:]
-        yield np.frombuffer(data[:whole], dtype="<i2")
-
-
-def at_real_time(portions: Iterator[np.ndarray], sampling_rate: int) -> Iterator[np.ndarray]:
-    """Hold back each portion until it would have been recorded."""
-    start, heard = time.monotonic(), 0
-    for samples in portions:
-        heard += len(samples)
-        time.sleep(max(0.0, start + heard / sampling_rate - time.monotonic()))
-        yield samples
-
-
-class UpdatePrinter:
-    """Shows updates: partial ones in one line of a terminal that is overwritten, final ones as lines of output.
-
-    In a file or a pipe partial ones are lines too.
-
-    Args:
-        output: where transcripts go.
-        terminal: where partial results and latencies go, or `None`.
-    """
-
-    def __init__(self, output: TextIO, terminal: TextIO | None):
-        self.output = output
-        self.terminal = terminal
-
-    def show(self, update: StreamingUpdate, latency: float) -> None:
-        """Show one update.
-
-        Args:
-            update: from the transcriber.
-            latency: seconds from the arrival of the audio that ended the segment to its text.
-        """
-        if update.is_final:
-            self._show_partial("")
-            text = " ".join(update.text.split())  # one line a segment, whatever it holds
-            print(f"{update.start:.2f}\t{update.end:.2f}\t{text}", file=self.output, flush=True)
-            if self.terminal is not None:
-                known = f"  end known at {update.heard:.2f} s, text {1000 * latency:.0f} ms later"
-                known += "" if update.confidence is None else f", confidence {update.confidence:.2f}"
-                known += f", {', '.join(update.flags)}" if update.flags else ""
-                print(known, file=self.terminal, flush=True)
-        else:
-            self._show_partial(f"{update.start:.2f} /{update.phonemes}/ {update.text or ''}")
-
-    def _show_partial(self, line: str) -> None:
-        if self.terminal is None:
-            return
-        if self.terminal.isatty():
-            print(f"\r\x1b[K{line[-100:]}", end="", file=self.terminal, flush=True)
-        elif line:  # a file or a pipe, in which nothing can be overwritten
-            print(line, file=self.terminal, flush=True)
-
-
-def run(pipeline: Any, args: argparse.Namespace) -> int:
-    """Transcribe one stream.
-
-    Args:
-        pipeline: from `load_pipeline`.
-        args: `file`, `sampling_rate`, `language`, `hotwords`, `hotword_tolerance`, `no_guards`, `confidence`,
-            `chunk_ms`, `left_chunks`, `no_vad`, `min_silence`, `max_segment`, `preview_chunks`, `real_time`, `quiet`
-            and `num_beams`.
-
-    Returns:
-        Exit status.
-
-    Raises:
-        ValueError: settings that do not fit (an [`AudioError`] for what cannot be read).
-    """
-    if args.hotword_tolerance is not None and args.hotwords is None:
-        raise ValueError("--hotword_tolerance needs --hotwords")
-    from_stdin = args.file == "-"
-    rate = args.sampling_rate if from_stdin else 16000
-    stream = StreamingTranscriber(
-        pipeline,
-        language=args.language,
-        hotwords=None if args.hotwords is None else read_usable_hotwords(args.hotwords),
-        hotword_tolerance=args.hotword_tolerance,
-        sampling_rate=rate,
-        guards=False if args.no_guards else None,
-        return_confidence=args.confidence or None,
-        chunk_ms=args.chunk_ms,
-        left_chunks=args.left_chunks,
-        use_vad=not args.no_vad,
-        endpoints=EndpointSettings(
-            min_silence=args.min_silence, padding=min(0.3, args.min_silence), max_segment=args.max_segment
-        ),
-        preview_chunks=args.preview_chunks,
-        generate_kwargs={} if args.num_beams is None else {"num_beams": args.num_beams},
+def add_parser(commands: Any) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands, "stream", run, "Transcribe while audio arrives: one line a segment, its start, end and text."
     )
-    if from_stdin:
-        portions = read_pcm(sys.stdin.buffer, rate)
-    else:
-        portions = audio_blocks(args.file, block_seconds=PORTION_SECONDS)
-        portions = at_real_time(portions, rate) if args.real_time else portions
-    _show_all(stream, portions, UpdatePrinter(sys.stdout, None if args.quiet else sys.stderr))
+    parser.add_argument("file", metavar="FILE", help="audio file, or - for raw 16-bit mono PCM on standard input")
+    parser.add_argument(
+        "--sampling_rate", type=positive, default=16000, metavar="HZ", help="of -; default: %(default)s"
+    )
+    add_language(parser, "what is spoken (default: the model decides)")
+    add_hotword_options(parser)
+    parser.add_argument("--no_guards", action="store_true", help="also give text where no speech is heard")
+    parser.add_argument(
+        "--max_segment", type=float, default=30.0, metavar="S", help="longest segment; default: %(default)s"
+    )
+    parser.add_argument("--no_vad", action="store_true", help="transcribe everything, cut after max_segment seconds")
+    parser.add_argument(
+        "--preview_chunks", type=int, default=0, metavar="N", help="preview of the text every N chunks (default: none)"
+    )
+    parser.add_argument("--real_time", action="store_true", help="read a file as fast as it was spoken")
+    parser.add_argument("--quiet", action="store_true", help="no partial results and latencies on standard error")
+    add_streaming_options(parser)
+    add_num_beams(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Transcribe one stream."""
+    _check_stream(args)
+    pipeline = load_model(args)
+    from .stream_session import transcribe_stream
+
+    transcribe_stream(pipeline, args)
     return 0
 
 
-def _show_all(stream: StreamingTranscriber, portions: Iterator[np.ndarray], printer: UpdatePrinter) -> None:
+def _check_stream(args: argparse.Namespace) -> None:
+    """Refuse what can be refused before the model is loaded."""
+    check_model(args.model)
+    if args.hotword_tolerance is not None and args.hotwords is None:
+        raise CommandError("--hotword_tolerance needs --hotwords")
+    if args.hotwords is not None:
+        need_extra("hotwords", "--hotwords")
+        read_usable_hotwords(args.hotwords)
+    if args.confidence:
+        need_extra("g2p", "--confidence")
+    if args.file == STANDARD_INPUT or ADDRESS.match(args.file):
+        return
     try:
-        for samples in portions:
-            arrived = time.perf_counter()
-            for update in stream.push(samples):
-                printer.show(update, time.perf_counter() - arrived)
-    except KeyboardInterrupt:  # how a user stops a microphone
-        pass
-    arrived = time.perf_counter()
-    for update in stream.finish():
-        printer.show(update, time.perf_counter() - arrived)
+        is_folder = stat.S_ISDIR(os.stat(args.file).st_mode)
+    except OSError as error:
+        raise CommandError(f"{args.file}: cannot be opened: {error.strerror}") from error
+    if is_folder:
+        raise CommandError(f"{args.file}: is a folder, and stream takes one file (transcribe takes folders)")
+    if not os.access(args.file, os.R_OK):
+        raise CommandError(f"{args.file}: cannot be opened: Permission denied")

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """`entropy-asr transcribe FILES`: recordings to text, JSON or subtitles.
 
-What reads audio is imported when the model is there, so that wrong options and missing files are told at once.
+What reads audio is imported when the model is there, so that wrong options and missing files are refused at once.
 """
 
 import argparse
@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runs.console import describe, to_json
-from .checks import check_output_folder, missing_modules, need_extra
+from ..runs.console import describe, say, to_json
+from .checks import check_model, check_output_folder, missing_modules, need_extra
+from .hotwords import read_usable_hotwords
+from .models import generate_kwargs, load_model
+from .options import add_batch_options, add_command, add_hotword_options, add_language
 from .recordings import STANDARD_INPUT, Recording, find_recordings, name_outputs
 
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from entropy_asr.modeling.hotwords_entropy_asr import HotwordIndex
 
 # Longer recordings are read in blocks, one after the other: memory does not grow with their length.
 LONG_SECONDS = 30.0
@@ -30,6 +31,42 @@ SUBTITLES = ("srt", "vtt")
 Pipeline = Callable[..., Any]
 # A recording, and its samples, or where a long one is read from.
 Loaded = tuple[Recording, "np.ndarray | str | bytes"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands, "transcribe", run, "Transcribe audio files: one line a file, its path, a tab, the text."
+    )
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="audio file (WAV, FLAC, Ogg, MP3, AIFF, ...), folder of such files, URL, or - for one on standard input",
+    )
+    add_language(parser, "what is spoken (default: the model decides)")
+    parser.add_argument(
+        "--format", choices=("text", "json", "srt", "vtt"), default="text", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "-o", "--output_dir", type=Path, metavar="D", help="write one file for each recording into this folder"
+    )
+    parser.add_argument(
+        "--timestamps",
+        choices=("word", "phoneme", "segment"),
+        help="times of words (in subtitles the default) or phonemes (extra: g2p), or of segments between pauses "
+        "(in subtitles the default without the extra)",
+    )
+    parser.add_argument("--confidence", action="store_true", help="confidence in json output (extra: g2p)")
+    add_hotword_options(parser)
+    parser.add_argument("--no_guards", action="store_true", help="also give text where no speech is heard")
+    add_batch_options(parser, default_batch_size=8)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Transcribe; 1 where some recordings failed."""
+    check_model(args.model)
+    return TranscribeCommand(args, say).run(lambda: load_model(args))
 
 
 class TranscribeCommand:
@@ -54,7 +91,7 @@ class TranscribeCommand:
         self.options: dict[str, Any] = {
             "language": args.language,
             "batch_size": args.batch_size,
-            "generate_kwargs": {} if args.num_beams is None else {"num_beams": args.num_beams},
+            "generate_kwargs": generate_kwargs(args),
             "return_flags": True,
         }
         timestamps = self._timestamps()
@@ -222,44 +259,3 @@ class TranscribeCommand:
     def _fail(self, message: str, file: str) -> None:
         self.print_message("error", message)
         self.failures.append(file)
-
-
-def read_usable_hotwords(values: list[str]) -> "list[str] | HotwordIndex":
-    """`read_hotwords`, and refuse words of scripts that have no phonemes: before any file, not at each.
-
-    Raises:
-        ValueError: as `read_hotwords`; words that cannot be used.
-    """
-    from entropy_asr.modeling.tokenization_entropy_asr_phoneme import explain_unreadable
-
-    words = read_hotwords(values)
-    if isinstance(words, list):
-        reasons = [reason for word in words if (reason := explain_unreadable(word))]
-        if reasons:
-            more = f" (and {len(reasons) - 1} more hotwords)" if len(reasons) > 1 else ""
-            raise ValueError(f"--hotwords: {reasons[0]}{more}")
-    return words
-
-
-def read_hotwords(values: list[str]) -> "list[str] | HotwordIndex":
-    """Hotwords of the command line: words, or one file: an index (`.npz`), or text with a word or phrase a line.
-
-    Raises:
-        ValueError: a file that is missing, is no text or no index, or has no words in it.
-    """
-    path = Path(values[0])
-    if len(values) > 1 or not (path.is_file() or path.suffix in (".npz", ".txt")):
-        return values
-    try:
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
-        if path.suffix == ".npz":
-            from entropy_asr.modeling.hotwords_entropy_asr import HotwordIndex
-
-            return HotwordIndex.load(path)
-        words = [word for line in path.read_text(encoding="utf-8-sig").splitlines() if (word := line.strip())]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"hotwords {path}: cannot be read: {describe(error)}") from error
-    if not words:
-        raise ValueError(f"hotwords {path}: the file holds no words")
-    return words

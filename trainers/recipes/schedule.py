@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.clock import CLOCK, timed
+from ..runs.errors import StageFailed
 from ..runs.launch import LaunchSettings, end_processes
 from ..runs.records import finished
-from ..runs.settings import StageFailed, check_names, dotted, from_mapping
+from ..runs.settings import check_names, dotted, from_mapping
 
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from typing import Any
 
 from ..evaluation.report import ReportOptions, write_report
 from ..evaluation.report_plots import require_matplotlib
+from ..runs.errors import SettingsError, StageFailed
 from ..runs.records import write_text
-from ..runs.settings import SettingsError, StageFailed, check_names, from_mapping
+from ..runs.settings import check_names, from_mapping
 from ..stages import STAGES
 from .schedule import PlannedStage
 

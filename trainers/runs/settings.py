@@ -23,29 +23,14 @@ import torch
 from huggingface_hub.dataclasses import type_validator
 from transformers import TrainingArguments
 
+from .errors import SettingsError
+
 
 # Set by the recipe or the stage itself.
 RESERVED_ARGUMENTS = ("output_dir", "do_train", "do_eval", "do_predict", "seed", "resume_from_checkpoint")
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 # What messages call types.
 TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be meant: the command line tells it without a traceback.
-
-    Args:
-        message: What is wrong.
-        key: Names, and numbers in lists, that lead to the setting: where it was written is looked up by them.
-    """
-
-    def __init__(self, message: str, key: Iterable[str | int] = ()):
-        super().__init__(message)
-        self.key = tuple(key)
-
-
-class StageFailed(RuntimeError):
-    """A stage that ran in processes of its own ended with an error, which it has told itself."""
 
 
 def dotted(key: Iterable[str | int]) -> str:

@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`entropy-asr transcribe`: folders, standard input, addresses, missing files and extras. The model is a stand-in."""
+"""`entropy-asr transcribe`: what it prints and passes on, bad files, folders, standard input. Models are stand-ins."""
 
 import io
 import json
@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from fake_pipeline import write_wav
 
 import entropy_asr.modeling  # noqa: F401 (before its pipeline is replaced)
 from entropy_asr.trainers.commands import checks, cli
@@ -36,7 +37,7 @@ class Lengths:
 
 
 @pytest.fixture
-def pipeline(monkeypatch) -> Lengths:
+def lengths(monkeypatch) -> Lengths:
     pipeline = Lengths()
     module = SimpleNamespace(load_pipeline=lambda model, device=None, dtype=None: pipeline)
     monkeypatch.setitem(sys.modules, "entropy_asr.modeling.pipeline_entropy_asr", module)
@@ -62,7 +63,7 @@ def run(*arguments: str) -> int:
     return cli.main(["transcribe", *arguments, "--model", "m"])
 
 
-def test_all_recordings_of_a_folder(pipeline, talks, capsys):
+def test_all_recordings_of_a_folder(lengths, talks, capsys):
     assert run("talks") == 0
     expected = "talks/a.wav\t长度 10\ntalks/day two/a.flac\t长度 20\ntalks/day two/b.wav\t长度 30\n"
     assert capsys.readouterr().out == expected
@@ -74,7 +75,7 @@ def test_all_recordings_of_a_folder(pipeline, talks, capsys):
 
 
 @pytest.mark.parametrize(("hundredths", "is_long"), [(10, False), (3100, True)])
-def test_standard_input_is_one_file(pipeline, talks, capsys, monkeypatch, hundredths, is_long):
+def test_standard_input_is_one_file(lengths, talks, capsys, monkeypatch, hundredths, is_long):
     data = io.BytesIO()
     write(data, hundredths, format="FLAC")
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data.getvalue())))
@@ -85,10 +86,10 @@ def test_standard_input_is_one_file(pipeline, talks, capsys, monkeypatch, hundre
         "flags": [],
     }
     assert Path("out/a.json").is_file()
-    assert any(isinstance(item, bytes) for call in pipeline.calls for item in call["items"]) == is_long
+    assert any(isinstance(item, bytes) for call in lengths.calls for item in call["items"]) == is_long
 
 
-def test_empty_standard_input_is_named(pipeline, talks, capsys, monkeypatch):
+def test_empty_standard_input_is_named(lengths, talks, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO()))
     assert run("-", "talks/a.wav") == 1
     output = capsys.readouterr()
@@ -96,7 +97,7 @@ def test_empty_standard_input_is_named(pipeline, talks, capsys, monkeypatch):
     assert output.err.startswith("entropy-asr: error: -: ") and output.err.count("\n") == 1
 
 
-def test_a_missing_file_among_others_costs_nothing_else(pipeline, talks, capsys):
+def test_a_missing_file_among_others_costs_nothing_else(lengths, talks, capsys):
     assert run("gone.wav", "talks/a.wav", "gone folder/") == 1
     output = capsys.readouterr()
     assert output.out == "talks/a.wav\t长度 10\n"
@@ -106,7 +107,7 @@ def test_a_missing_file_among_others_costs_nothing_else(pipeline, talks, capsys)
     ]
 
 
-def test_an_output_that_cannot_be_written_costs_nothing_else(pipeline, talks, capsys):
+def test_an_output_that_cannot_be_written_costs_nothing_else(lengths, talks, capsys):
     Path("out/b.txt").mkdir(parents=True)
     assert run("talks/day two/b.wav", "talks/a.wav", "-o", "out") == 1
     assert Path("out/a.txt").read_text("utf-8") == "长度 10\n"
@@ -114,13 +115,13 @@ def test_an_output_that_cannot_be_written_costs_nothing_else(pipeline, talks, ca
 
 
 @pytest.mark.parametrize("format", ["srt", "vtt"])
-def test_subtitles_have_the_times_of_segments_without_the_extra(pipeline, talks, capsys, monkeypatch, format):
+def test_subtitles_have_the_times_of_segments_without_the_extra(lengths, talks, capsys, monkeypatch, format):
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
     assert run("talks/a.wav", "--format", format) == 0
     output = capsys.readouterr()
     assert "长度 10" in output.out and "-->" in output.out
     assert output.err.count("\n") == 1 and output.err.startswith("entropy-asr: warning: subtitles have the times of")
-    assert pipeline.calls[0]["return_timestamps"] is True
+    assert lengths.calls[0]["return_timestamps"] is True
     # Asked for, they are no compromise; and words that are asked for are refused.
     assert run("talks/a.wav", "--format", format, "--timestamps", "segment") == 0
     assert capsys.readouterr().err == ""
@@ -129,7 +130,7 @@ def test_subtitles_have_the_times_of_segments_without_the_extra(pipeline, talks,
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
-def test_json_on_any_console_is_json(pipeline, talks, monkeypatch, encoding):
+def test_json_on_any_console_is_json(lengths, talks, monkeypatch, encoding):
     name = "北京 é.wav"
     write(talks / name, 10)
     console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
@@ -139,14 +140,14 @@ def test_json_on_any_console_is_json(pipeline, talks, monkeypatch, encoding):
     assert json.loads(printed) == [{"file": f"talks/{name}", "text": "长度 10", "flags": []}]
 
 
-def test_files_are_utf8_whatever_the_console(pipeline, talks, monkeypatch):
+def test_files_are_utf8_whatever_the_console(lengths, talks, monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     for format, name in (("text", "a.txt"), ("srt", "a.srt"), ("json", "a.json")):
         assert run("talks/a.wav", "--format", format, "-o", "out") == 0
         assert "长度 10" in (Path("out") / name).read_bytes().decode("utf-8")
 
 
-def test_addresses_go_to_the_reader_of_audio(pipeline, talks, capsys, monkeypatch):
+def test_addresses_go_to_the_reader_of_audio(lengths, talks, capsys, monkeypatch):
     from entropy_asr.modeling import audio
 
     seen = []
@@ -156,3 +157,161 @@ def test_addresses_go_to_the_reader_of_audio(pipeline, talks, capsys, monkeypatc
     assert run(address, "-o", "out") == 0
     assert seen == [address]
     assert Path("out/my talk.txt").read_text("utf-8") == "长度 10\n"
+
+
+def test_transcribe_prints_path_tab_text_in_order(pipeline, tmp_path, capsys):
+    files = [write_wav(tmp_path / f"{n}.wav", n) for n in (30, 10, 20)]
+    assert cli.main(["transcribe", *files, "--model", "m"]) == 0
+    assert capsys.readouterr().out == "".join(
+        f"{file}\tlength {n}\n" for file, n in zip(files, (30, 10, 20), strict=True)
+    )
+
+
+def test_transcribe_json(pipeline, tmp_path, capsys):
+    files = [write_wav(tmp_path / f"{n}.wav", n) for n in (30, 10)]
+    assert cli.main(["transcribe", *files, "--model", "m", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"file": files[0], "text": "length 30"},
+        {"file": files[1], "text": "length 10"},
+    ]
+
+
+def test_transcribe_passes_every_option_on(pipeline, tmp_path):
+    files = [write_wav(tmp_path / f"{n}.wav", 10) for n in range(3)]
+    options = [
+        "--language",
+        "Chinese",
+        "--batch_size",
+        "2",
+        "--num_beams",
+        "4",
+        "--device",
+        "cpu",
+        "--dtype",
+        "bfloat16",
+    ]
+    assert cli.main(["transcribe", *files, "--model", "some/model", *options]) == 0
+    assert pipeline.loaded == [("some/model", "cpu", "bfloat16")]
+    common = {"batch_size": 2, "generate_kwargs": {"num_beams": 4}, "language": "zh", "return_flags": True}
+    assert pipeline.calls == [{"count": 2, **common}, {"count": 1, **common}]
+
+
+def test_transcribe_passes_hotwords_times_and_guards_on(pipeline, tmp_path):
+    file = write_wav(tmp_path / "a.wav")
+    words = tmp_path / "words.txt"
+    words.write_text("Kaldi\n\n  New York \n", encoding="utf-8")
+    options = ["--format", "json", "--confidence", "--timestamps", "phoneme", "--no_guards"]
+    for hotwords in ([str(words)], ["Kaldi", "New York"], ["Kaldi", "--hotwords", "New York"]):
+        arguments = [file, "--model", "m", "--hotwords", *hotwords, "--hotword_tolerance", "0.2", *options]
+        assert cli.main(["transcribe", *arguments]) == 0
+    expected = {
+        "count": 1,
+        "batch_size": 8,
+        "generate_kwargs": {},
+        "language": None,
+        "return_flags": True,
+        "return_timestamps": "phoneme",
+        "return_confidence": True,
+        "guards": False,
+        "hotwords": ["Kaldi", "New York"],
+        "hotword_tolerance": 0.2,
+    }
+    assert pipeline.calls == [expected] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--timestamps", "word"], "--timestamps needs --format"),
+        (["--timestamps", "phoneme", "--format", "srt"], "not of phonemes"),
+        (["--confidence", "--format", "vtt"], "--confidence needs --format json"),
+        (["--hotword_tolerance", "0.1"], "needs --hotwords"),
+        (["--hotwords", "gone.txt"], "gone.txt: cannot be read"),
+        (["--hotwords", "gone.npz"], "gone.npz: cannot be read"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_before_the_model_is_loaded(
+    pipeline, tmp_path, capsys, options, reason
+):
+    assert cli.main(["transcribe", write_wav(tmp_path / "a.wav"), "--model", "m", *options]) == 2
+    assert reason in capsys.readouterr().err
+    assert pipeline.loaded == []
+
+
+def test_subtitles_of_one_file_are_printed_and_of_several_written(pipeline, tmp_path, capsys):
+    files = [write_wav(tmp_path / f"{name}.wav", n) for name, n in (("a", 30), ("b", 20))]
+    assert cli.main(["transcribe", files[0], "--model", "m", "--format", "srt"]) == 0
+    srt = "1\n00:00:00,000 --> 00:00:00,300\nlength 30\n"
+    assert capsys.readouterr().out == srt
+    assert cli.main(["transcribe", *files, "--model", "m", "--format", "vtt"]) == 2
+    assert "--output_dir" in capsys.readouterr().err
+    folder = tmp_path / "out"
+    for kind in ("srt", "vtt", "text", "json"):
+        assert cli.main(["transcribe", *files, "--model", "m", "--format", kind, "--output_dir", str(folder)]) == 0
+    assert capsys.readouterr().out == ""
+    assert (folder / "a.srt").read_text() == srt
+    assert (folder / "b.vtt").read_text() == "WEBVTT\n\n00:00:00.000 --> 00:00:00.200\nlength 20\n"
+    assert (folder / "b.txt").read_text() == "length 20\n"
+    assert json.loads((folder / "a.json").read_text()) == {"file": files[0], "text": "length 30"}
+    assert pipeline.calls[0]["return_timestamps"] == "word"
+
+
+def test_files_of_one_name_are_not_written_over_each_other(pipeline, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    files = [write_wav(tmp_path / "a.wav"), write_wav(tmp_path / "other" / "a.wav")]
+    assert cli.main(["transcribe", *files, "--output_dir", str(tmp_path / "out")]) == 2
+    assert "a.txt" in capsys.readouterr().err
+
+
+def test_transcript_that_was_stopped_is_told_on_stderr(pipeline, tmp_path, capsys):
+    pipeline.looping = True
+    file = write_wav(tmp_path / "a.wav")
+    assert cli.main(["transcribe", file, "--model", "m"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{file}\tlength 10\n"
+    assert f"warning: {file}: the transcript was stopped" in captured.err
+
+
+def test_long_recording_goes_to_the_pipeline_as_a_path_between_batches(pipeline, tmp_path, capsys):
+    files = [write_wav(tmp_path / f"{name}.wav", n) for name, n in (("a", 10), ("long", 3100), ("b", 20))]
+    assert cli.main(["transcribe", *files, "--model", "m"]) == 0
+    assert [call["count"] for call in pipeline.calls] == [1, 1, 1]
+    assert [call.get("progress") for call in pipeline.calls] == [None, True, None]
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == files
+
+
+@pytest.fixture
+def ten_files(tmp_path) -> tuple[list[str], list[str]]:
+    """Four usable and six unusable files in one list, and the unusable ones."""
+    whole = write_wav(tmp_path / "whole.wav", 40)
+    good = [
+        whole,
+        write_wav(tmp_path / "channels.wav", 10, channels=8),
+        write_wav(tmp_path / "rate.wav", 10, sampling_rate=192000),
+        write_wav(tmp_path / "last.wav", 20),
+    ]
+    contents = {
+        "truncated.wav": (tmp_path / "whole.wav").read_bytes()[:9000],
+        "empty.wav": b"",
+        "text.wav": b"not a recording\n" * 50,
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    soundfile.write(tmp_path / "nan.wav", np.full(1600, np.nan, np.float32), 16000, subtype="FLOAT")
+    short = write_wav(tmp_path / "short.wav", 1)
+    bad = [*(str(tmp_path / name) for name in contents), str(tmp_path / "nan.wav"), str(tmp_path / "gone.wav"), short]
+    return [good[0], *bad[:3], good[1], *bad[3:], *good[2:]], bad
+
+
+@pytest.mark.parametrize("batch_size", ["1", "3", "16"])
+def test_bad_files_are_told_one_by_one_and_all_others_transcribed(pipeline, ten_files, capsys, batch_size):
+    files, bad = ten_files
+    assert cli.main(["transcribe", *files, "--model", "m", "--batch_size", batch_size]) == 1
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == [file for file in files if file not in bad]
+    assert [line.split("\t")[1] for line in lines] == ["length 40", "length 10", "length 10", "length 20"]
+    errors = [line for line in captured.err.splitlines() if line.startswith("entropy-asr: error: ")]
+    assert len(errors) == len(bad)
+    for file in bad:
+        assert sum(file in error for error in errors) == 1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from entropy_asr.trainers.commands.cli import bundled_checkpoint
+from entropy_asr.trainers.commands.models import bundled_checkpoint
 from entropy_asr.trainers.evaluation import report_plots
 from entropy_asr.trainers.evaluation.report_plots import draw_plots, measured_metrics, plot_files
 from entropy_asr.trainers.evaluation.report_text import redraw_report

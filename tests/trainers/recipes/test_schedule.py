@@ -17,10 +17,10 @@ import pytest
 from entropy_asr.trainers.recipes import schedule
 from entropy_asr.trainers.recipes.schedule import PlannedStage, Schedule, plan_stages
 from entropy_asr.trainers.runs.clock import wall_seconds
+from entropy_asr.trainers.runs.errors import SettingsError, StageFailed
 from entropy_asr.trainers.runs.launch import LaunchSettings
 from entropy_asr.trainers.runs.locks import locked
 from entropy_asr.trainers.runs.records import write_record
-from entropy_asr.trainers.runs.settings import SettingsError, StageFailed
 
 
 # Writes down when it began and ended; waits for a file, if told to.

@@ -9,8 +9,8 @@ import yaml
 
 from entropy_asr.trainers.recipes import recipe, stage_reports
 from entropy_asr.trainers.recipes.recipe import run_recipe
+from entropy_asr.trainers.runs.errors import StageFailed
 from entropy_asr.trainers.runs.records import write_record
-from entropy_asr.trainers.runs.settings import StageFailed
 
 
 pytest.importorskip("matplotlib")

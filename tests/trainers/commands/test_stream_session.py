@@ -21,9 +21,8 @@ from entropy_asr.modeling import (
     StreamingTranscriber,
     load_pipeline,
 )
-from entropy_asr.trainers.commands import cli
-from entropy_asr.trainers.commands import stream as stream_command
-from entropy_asr.trainers.commands.stream import at_real_time, read_pcm
+from entropy_asr.trainers.commands import cli, stream_session
+from entropy_asr.trainers.commands.stream_session import at_real_time, read_pcm
 
 
 OPTIONS = ["--no_vad", "--max_segment", "3"]
@@ -147,7 +146,7 @@ def test_real_time_takes_as_long_as_the_audio():
 
 def test_hotwords_and_guards_are_passed_on(capsys, checkpoint, samples, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(stream_command, "StreamingTranscriber", lambda *args, **kwargs: calls.append(kwargs) or Deaf())
+    monkeypatch.setattr(stream_session, "StreamingTranscriber", lambda *args, **kwargs: calls.append(kwargs) or Deaf())
     soundfile.write(tmp_path / "tone.wav", samples, 16000)
     (tmp_path / "words.txt").write_text("Kaldi\n\nice fall\n")
     options = ["--hotwords", str(tmp_path / "words.txt"), "--hotword_tolerance", "0.2", "--no_guards"]
@@ -162,7 +161,7 @@ def test_hotwords_and_guards_are_passed_on(capsys, checkpoint, samples, tmp_path
 
 def test_an_index_file_of_hotwords_is_taken_as_by_transcribe(capsys, checkpoint, samples, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(stream_command, "StreamingTranscriber", lambda *args, **kwargs: calls.append(kwargs) or Deaf())
+    monkeypatch.setattr(stream_session, "StreamingTranscriber", lambda *args, **kwargs: calls.append(kwargs) or Deaf())
     soundfile.write(tmp_path / "tone.wav", samples, 16000)
     HotwordIndex({"Kaldi": ["k", "æ", "l"]}).save(tmp_path / "places.npz")
     arguments = [str(tmp_path / "tone.wav"), "--hotwords", str(tmp_path / "places.npz")]

@@ -1,0 +1,25 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Entry point of the Space; settings: README.md beside this file. `entropy-asr serve` is the same by options."""
+
+from starlette.applications import Starlette
+
+from entropy_asr.modeling import load_pipeline
+from entropy_asr.spaces.environment import read_settings
+from entropy_asr.spaces.server import server
+from entropy_asr.spaces.server.settings import ServerSettings
+
+
+def build_app(settings: ServerSettings) -> Starlette:
+    """The server as an ASGI application, its model loaded."""
+    pipeline = load_pipeline(settings.model, device=settings.device, dtype=settings.dtype)
+    return server.build_app(server.make_batch(pipeline, settings))
+
+
+def main(settings: ServerSettings) -> None:
+    """Serve until interrupted."""
+    server.serve(build_app(settings), settings.host, settings.port)
+
+
+if __name__ == "__main__":
+    main(read_settings(ServerSettings))

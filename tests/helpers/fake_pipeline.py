@@ -1,0 +1,44 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A pipeline that needs no model, and recordings that it hears."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import soundfile
+import torch
+
+
+class FakePipeline:
+    """Hears the number of hundredths of a second in a recording, and refuses recordings below 50 ms."""
+
+    def __init__(self):
+        self.calls: list[dict] = []
+        self.looping = False
+        self.model = SimpleNamespace(
+            num_parameters=lambda: 1234, dtype=torch.float32, device=torch.device("cpu"), training=False
+        )
+
+    def __call__(self, arrays, batch_size, generate_kwargs, **options):
+        self.calls.append(
+            {"count": len(arrays), "batch_size": batch_size, "generate_kwargs": generate_kwargs, **options}
+        )
+        arrays = [np.zeros(16000 * 31) if isinstance(array, str) else array for array in arrays]
+        if any(len(array) < 800 for array in arrays):
+            raise ValueError("the recording is shorter than one frame")
+        return [self.result(len(array) // 160, **options) for array in arrays]
+
+    def result(self, hundredths, return_timestamps=None, return_flags=False, **options):
+        result = {"text": f"length {hundredths}"}
+        if return_timestamps:
+            times = ("length", (0.0, 0.05)), (f" {hundredths}", (0.05, hundredths / 100))
+            result["chunks"] = [{"text": text, "timestamp": time} for text, time in times]
+        if self.looping and return_flags:
+            result["flags"] = ["length_limit"]
+        return result
+
+
+def write_wav(path, hundredths: int = 10, sampling_rate: int = 16000, channels: int = 1) -> str:
+    shape = (hundredths * sampling_rate // 100, channels)
+    soundfile.write(path, np.full(shape, 0.1, np.float32), sampling_rate, subtype="FLOAT")
+    return str(path)

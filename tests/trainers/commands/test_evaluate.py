@@ -1,0 +1,85 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""`entropy-asr evaluate`: its table, its files, and data sets that it refuses."""
+
+import json
+
+import pytest
+from datasets import Audio, Dataset
+from fake_pipeline import write_wav
+
+from entropy_asr.trainers.commands import cli
+
+
+def make_dataset(folder, texts: dict[int, str], language: str) -> str:
+    """Write a parquet data set with one recording of n hundredths of a second for each n."""
+    folder.mkdir()
+    rows = []
+    for hundredths, text in texts.items():
+        path = folder / f"{hundredths}.wav"
+        write_wav(path, hundredths)
+        audio = {"bytes": path.read_bytes(), "path": path.name}
+        rows.append({"audio": audio, "text": text, "language": language, "duration": hundredths / 100})
+        path.unlink()
+    dataset = Dataset.from_list(rows).cast_column("audio", Audio(decode=False))
+    dataset.to_parquet(folder / "test-00000-of-00001.parquet")
+    return str(folder)
+
+
+@pytest.mark.parametrize("between", [[], ["--dataset"]], ids=["several", "repeated"])
+def test_evaluate_reports_each_data_set_in_its_own_unit(pipeline, tmp_path, capsys, between):
+    english = make_dataset(tmp_path / "spoken", {10: "length 10", 20: "long 20"}, "en")
+    noise = make_dataset(tmp_path / "noise", {30: ""}, "none")
+    output, transcripts = tmp_path / "out" / "results.json", tmp_path / "out" / "transcripts.jsonl"
+    datasets = ["--dataset", english, *between, noise]
+    arguments = [*datasets, "--output", str(output), "--save_transcripts", str(transcripts)]
+    assert cli.main(["evaluate", "--model", "some/model", *arguments, "--num_beams", "2"]) == 0
+
+    report = json.loads(output.read_text())
+    assert report["model"] == "some/model"
+    assert report["parameters"] == 1234
+    assert report["generate_kwargs"] == {"num_beams": 2}
+    assert report["versions"]["transformers"]
+    # "10" and "20" are two digits each: one substitution in six words.
+    assert report["results"]["spoken"]["wer"] == pytest.approx(1 / 6)
+    assert report["results"]["noise"]["wer"] is None
+    assert report["results"]["noise"]["nonempty_share"] == 1.0
+    assert str(tmp_path) not in output.read_text()
+
+    rows = [json.loads(line) for line in transcripts.read_text().splitlines()]
+    assert [(row["dataset"], row["reference"], row["hypothesis"]) for row in rows] == [
+        ("spoken", "length 10", "length 10"),
+        ("spoken", "long 20", "length 20"),
+        ("noise", "", "length 30"),
+    ]
+    table = capsys.readouterr().out
+    assert "WER 16.7" in table
+    assert "100.0 %" in table
+
+
+def test_evaluate_limits_rows(pipeline, tmp_path):
+    dataset = make_dataset(tmp_path / "spoken", {10: "a", 20: "b", 30: "c"}, "en")
+    output = tmp_path / "results.json"
+    arguments = ["evaluate", "--model", "m", "--dataset", dataset, "--max_rows", "2", "--output", str(output)]
+    assert cli.main(arguments) == 0
+    assert json.loads(output.read_text())["results"]["spoken"]["utterances"] == 2
+
+
+def test_evaluate_reads_the_transcripts_from_another_column(pipeline, tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "spoken", {10: "length 10", 20: "long 20"}, "en")
+    path = next((tmp_path / "spoken").glob("*.parquet"))
+    renamed = Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache")).rename_column("text", "sentence")
+    path.unlink()
+    renamed.to_parquet(path)
+    output = tmp_path / "results.json"
+    arguments = ["evaluate", "--model", "m", "--dataset", dataset, "--output", str(output)]
+    assert cli.main(arguments) == 2
+    assert "--text_column of a command" in capsys.readouterr().err
+    assert cli.main([*arguments, "--text_column", "sentence"]) == 0
+    assert json.loads(output.read_text())["results"]["spoken"]["wer"] == pytest.approx(1 / 6)
+
+
+def test_evaluate_names_a_data_set_that_is_not_there(pipeline, tmp_path, capsys):
+    assert cli.main(["evaluate", "--model", "m", "--dataset", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert pipeline.calls == []

@@ -1,0 +1,134 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""`entropy-asr evaluate`: error rates of a model on data sets."""
+
+import argparse
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..runs.console import to_json
+from .checks import CommandError, check_dataset, check_model, check_output_file
+from .models import bundled_checkpoint, generate_kwargs, load_model
+from .options import add_batch_options, add_command, add_language, positive
+
+
+if TYPE_CHECKING:
+    from ..evaluation.error_rates import RecognitionScore
+
+REPORTED_PACKAGES = ("entropy-asr", "torch", "torchaudio", "transformers", "datasets")
+TABLE_ROW = "{:<26} {:<5} {:>9} {:>6} {:>6} {:>6} {:>8} {:>6} {:>9} {:>8}"
+TABLE_HEADER = TABLE_ROW.format("data set", "lang", "rate", "S", "I", "D", "ref.", "utt.", "nonempty", "audio/s")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the command line."""
+    parser = add_command(
+        commands,
+        "evaluate",
+        run,
+        "Measure WER (English) and CER (Mandarin) on data sets by generation.",
+        input_errors=(),
+    )
+    parser.add_argument(
+        "--dataset",
+        action="extend",
+        nargs="+",
+        required=True,
+        metavar="D",
+        help="Hub id, folder or parquet file; several are allowed",
+    )
+    parser.add_argument("--split", default="test", help="default: %(default)s")
+    parser.add_argument("--text_column", default="text", metavar="C", help="column; default: %(default)s")
+    add_language(parser, "of all rows (default: the data set's column)")
+    parser.add_argument("--max_rows", type=positive, metavar="N", help="evaluate the first N rows of each data set")
+    parser.add_argument("-o", "--output", type=Path, metavar="F", help="write the results to this JSON file")
+    parser.add_argument("--save_transcripts", type=Path, metavar="F", help="write every transcript to this JSONL file")
+    add_batch_options(parser, default_batch_size=16)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate the data sets one after the other; results are on disk after each."""
+    check_model(args.model)
+    for path in args.dataset:
+        check_dataset(path)
+    check_output_file(args.output, "--output")
+    check_output_file(args.save_transcripts, "--save_transcripts")
+    datasets = _load_datasets(args)
+    pipeline = load_model(args)
+    from ..evaluation.error_rates import evaluate_recognition
+
+    report = _describe_run(args, pipeline)
+    unreadable = 0
+    if args.save_transcripts:
+        args.save_transcripts.unlink(missing_ok=True)
+    print(TABLE_HEADER)
+    for name, dataset in datasets.items():
+        score = evaluate_recognition(pipeline, dataset, args.batch_size, description=name, **generate_kwargs(args))
+        unreadable += len(score.unreadable)
+        print(_format_table_rows(name, score), flush=True)
+        report["results"][name] = score.to_dict()
+        _write_results(args, name, report, score)
+    return 1 if unreadable else 0
+
+
+def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
+    """Load all data sets by name before the first is evaluated, so that a wrong path is found at once."""
+    from ..data.columns import without_bars
+    from ..data.sources import DataSource, load_source
+
+    datasets: dict[str, Any] = {}
+    for path in args.dataset:
+        fields = {"text_column": args.text_column, "language": args.language, "max_rows": args.max_rows}
+        source = DataSource(path, args.split, **fields)
+        if source.name in datasets:
+            raise CommandError(f"two data sets are named {source.name}: evaluate them in two runs")
+        try:
+            with without_bars():
+                datasets[source.name] = load_source(source)
+        except (OSError, ValueError) as error:
+            raise CommandError(f"cannot load data set {path}: {error}") from error
+    return datasets
+
+
+def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    model = Path(args.model or bundled_checkpoint())
+    return {
+        "model": model.resolve().name if model.is_dir() else args.model,
+        "parameters": pipeline.model.num_parameters(),
+        "dtype": str(pipeline.model.dtype).removeprefix("torch."),
+        "device": str(pipeline.model.device),
+        "split": args.split,
+        "max_rows": args.max_rows,
+        "batch_size": args.batch_size,
+        "generate_kwargs": generate_kwargs(args),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in REPORTED_PACKAGES},
+        "results": {},
+    }
+
+
+def _format_table_rows(name: str, score: "RecognitionScore") -> str:
+    """One line for each language of a data set; non-speech has no error rate."""
+    lines = []
+    for language, counts in sorted(score.by_language.items()):
+        rate_name = {"word": "WER", "character": "CER", "none": ""}[counts.unit]
+        rate = "-" if counts.error_rate is None else f"{rate_name} {100 * counts.error_rate:.1f}"
+        edits = (counts.substitutions, counts.insertions, counts.deletions, counts.reference_length)
+        cells = ("-",) * 4 if counts.unit == "none" else edits
+        nonempty = f"{100 * counts.nonempty_share:.1f} %"
+        speed = f"{score.audio_seconds_per_second:.1f}"
+        lines.append(TABLE_ROW.format(name, language, rate, *cells, counts.utterances, nonempty, speed))
+    return "\n".join(lines) or f"{name}: no rows"
+
+
+def _write_results(args: argparse.Namespace, name: str, report: dict[str, Any], score: "RecognitionScore") -> None:
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(to_json(report, indent=2) + "\n", encoding="utf-8")
+    if args.save_transcripts:
+        args.save_transcripts.parent.mkdir(parents=True, exist_ok=True)
+        with args.save_transcripts.open("a", encoding="utf-8") as file:
+            for transcript in score.transcripts:
+                file.write(to_json({"dataset": name, **transcript}) + "\n")

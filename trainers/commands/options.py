@@ -1,0 +1,122 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Options that several commands take."""
+
+import argparse
+import os
+import runpy
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+from .checks import DEVICE
+
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def add_command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+    input_errors: tuple[type[Exception], ...] = (ValueError,),
+    is_training: bool = False,
+) -> argparse.ArgumentParser:
+    """A parser for one more command.
+
+    Args:
+        commands: Of `add_subparsers`.
+        name: Of the command.
+        run: Runs it; gives the exit status.
+        text: What it does, in a line.
+        input_errors: Beside `CommandError`, errors that say what the user can mend; any other is a fault of the
+            program, which shows its traceback.
+        is_training: Takes options that it does not know as overrides, and goes on from its last checkpoint.
+    """
+    # No abbreviations: `--max` must not be taken for `--max_rows` where overrides are passed on.
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=run, input_errors=input_errors, is_training=is_training)
+    return parser
+
+
+def add_language(parser: argparse.ArgumentParser, text: str) -> None:
+    """`--language`, by any name; `text` says what it is of."""
+    parser.add_argument("--language", type=_language, metavar="L", help=f"English, Chinese, en, zh-CN, ...; {text}")
+
+
+def _language(value: str) -> str | None:
+    # That file alone: the others of its package import torch.
+    [folder] = find_spec("entropy_asr.modeling").submodule_search_locations
+    language_code = runpy.run_path(os.path.join(folder, "languages_entropy_asr.py"))["language_code"]
+    try:
+        return language_code(value, optional=True)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_hotword_options(parser: argparse.ArgumentParser) -> None:
+    """`--hotwords` and how near they must be."""
+    parser.add_argument(
+        "--hotwords",
+        action="extend",
+        nargs="+",
+        metavar="W",
+        help="words to listen for (extra: hotwords); or one file: a word a line, or an index that `hotwords` built",
+    )
+    parser.add_argument(
+        "--hotword_tolerance",
+        type=float,
+        metavar="X",
+        help="take words that are nearly heard: wrong phonemes for each phoneme, up to 0.3 (default: 0, exact)",
+    )
+
+
+def add_streaming_options(parser: argparse.ArgumentParser) -> None:
+    """Chunks, ends of segments, and the model of a stream."""
+    parser.add_argument("--chunk_ms", type=positive, default=640, metavar="MS", help="default: %(default)s")
+    parser.add_argument("--left_chunks", type=int, default=4, metavar="N", help="-1 for all; default: %(default)s")
+    parser.add_argument(
+        "--min_silence", type=float, default=0.5, metavar="S", help="silence that ends a segment; default: %(default)s"
+    )
+    parser.add_argument("--confidence", action="store_true", help="confidence of texts (extra: g2p)")
+    add_model(parser)
+
+
+def add_batch_options(parser: argparse.ArgumentParser, default_batch_size: int) -> None:
+    """The model of recordings that are recognised in batches, and how."""
+    add_model(parser)
+    parser.add_argument("--batch_size", type=positive, default=default_batch_size, help="default: %(default)s")
+    add_num_beams(parser)
+
+
+def add_num_beams(parser: argparse.ArgumentParser) -> None:
+    """`--num_beams`; [`~models.generate_kwargs`] passes it on."""
+    parser.add_argument("--num_beams", type=positive, metavar="N", help="beam search width (default: the model's)")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """`--model`, `--device` and `--dtype`: what [`~models.load_model`] loads."""
+    parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
+    add_device(parser)
+    parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device`, by torch's names or "gpu"; [`~checks.find_device`] looks for it."""
+    parser.add_argument("--device", type=_device, help="cpu, gpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+
+
+def _device(text: str) -> str:
+    name = text.strip().lower()
+    if not DEVICE.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"unknown device {text}: cpu, gpu, cuda, cuda:1, mps, xpu, ...")
+    return name
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, as `type` of an option."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number

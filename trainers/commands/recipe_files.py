@@ -1,0 +1,45 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Recipes and stages' configurations on the command line: found, and looked at before the libraries are imported."""
+
+import argparse
+from pathlib import Path
+
+from .checks import CommandError, check_output_folder, package_folder
+
+
+def resolve_recipe(name: str) -> Path:
+    """Find a YAML file by its path, or a shipped recipe by its bare name ("tiny", "tiny.yaml").
+
+    Raises:
+        CommandError: there is neither; names those that are shipped.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    folder = package_folder("entropy_asr.trainers") / "recipes"
+    shipped = folder / f"{name.removesuffix('.yaml')}.yaml"
+    if path.name == name and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+    raise CommandError(f"no such file: {name} (recipes that are shipped: {names})")
+
+
+def check_training(path: Path, args: argparse.Namespace) -> None:
+    """Refuse a file that is no YAML, and a folder that cannot be written, before the libraries are imported.
+
+    Args:
+        path: YAML file.
+        args: `output_dir`.
+
+    Raises:
+        CommandError: names the file or the folder.
+    """
+    import yaml
+
+    try:
+        yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: cannot be read as YAML: {error}") from error
+    if args.output_dir is not None:
+        check_output_folder(Path(args.output_dir), "--output_dir")
