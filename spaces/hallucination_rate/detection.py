@@ -2,33 +2,47 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Signs of hallucination in one transcript: text out of nothing, unsupported text, inserted bursts, loops.
 
-What is compared, and what makes no difference, is in `units`. Nothing else is repaired: loops stay.
+Reference and hypothesis are compared as they are spoken ([`spoken.spoken_units`]), so that numbers, times, amounts and
+spellings make no difference. A stretch of the hypothesis is supported if its words are in the reference in order, or
+if it sounds like what the reference has in its place (`sounds`): a misheard word is an error, not a hallucination.
+Nothing else is repaired: loops stay.
 """
 
+import math
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rapidfuzz.distance import Editops, Indel, Levenshtein
+from rapidfuzz.distance import Indel, Levenshtein
 
-from .units import Units, is_character, join_spelled, split_units
+from .sounds import heard_share, likeness, number_of_sounds
+from .spoken import spoken_units, without_fillers
+from .units import Units, is_character, join_spelled, split_units, without_remarks
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a sign counts; defaults as chosen on the training part of HALAS (English).
+    """When a sign counts. The numbers of U, B and L were chosen on the training part of HALAS (English).
 
     Args:
-        unsupported: U: share of the hypothesis's characters outside the longest common subsequence, above which.
+        unsupported: U: share of the hypothesis's letters and characters that nothing supports, above which.
+        alike: U, B: likeness of sound to what the reference has in its place from which a stretch is supported.
+        replaced: U: likeness below which a stretch of two words or four characters or more, with
+        replaced_sounds: sounds or more, is text in place of what was said, however long the rest is.
         burst_words: B: this many words inserted in a row (a character counts for its share, see below).
         burst_characters: B: this many characters inserted in a row.
         loop_repeats: L: this many repetitions of an n-gram in a row,
         long_loop_repeats: or this many
         long_loop_units: of an n-gram of this many units or more.
         loop_units: L: longest n-gram looked at.
-        length_ratio, overlap: the papers' rule: more than `length_ratio` times the reference's units, of which a share
-            below `overlap` occurs in the reference.
+        length_ratio: The paper's rule: more than this many times the reference's units,
+        overlap: of which no larger share than this occurs in the reference.
     """
 
     unsupported: float = 0.35
+    alike: float = 0.4
+    replaced: float = 0.3
+    replaced_sounds: int = 7
     burst_words: int = 2
     burst_characters: int = 4
     loop_repeats: int = 3
@@ -36,13 +50,14 @@ class Thresholds:
     long_loop_units: int = 4
     loop_units: int = 8
     length_ratio: float = 1.5
-    overlap: float = 0.1
+    overlap: float = 0.0
 
     def __post_init__(self):
-        counts = ("burst_words", "burst_characters", "loop_units", "long_loop_units")
+        counts = ("burst_words", "burst_characters", "loop_units", "long_loop_units", "replaced_sounds")
         if any(getattr(self, name) < 1 for name in counts) or min(self.loop_repeats, self.long_loop_repeats) < 2:
             raise ValueError(f"Counts must be at least 1, repeats at least 2: {self}.")
-        if not 0 <= self.unsupported <= 1 or not 0 <= self.overlap <= 1 or self.length_ratio < 1:
+        shares = (self.unsupported, self.alike, self.replaced, self.overlap)
+        if not all(0 <= share <= 1 for share in shares) or self.length_ratio < 1:
             raise ValueError(f"Shares must be in [0, 1], length_ratio at least 1: {self}.")
 
 
@@ -53,16 +68,33 @@ class Detection:
     Attributes:
         reasons: "empty_reference", "unsupported", "burst", "loop": those that apply; a hallucination has one or more.
         spans: For each reason the `start` and `end` (exclusive) in the raw hypothesis of the worst stretch.
-        unsupported: Share of characters that the reference does not support, in [0, 1]; 0 for an empty hypothesis.
-        nim4: Whether the papers' rule applies.
+        unsupported: Share of letters and characters that the reference does not support, in [0, 1]; 0 for an empty
+            hypothesis.
+        paper: Whether the paper's rule applies.
         nonspeech: Whether the reference has no words.
     """
 
     reasons: list[str] = field(default_factory=list)
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     unsupported: float = 0.0
-    nim4: bool = False
+    paper: bool = False
     nonspeech: bool = False
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Units of the reference and of the hypothesis in the same place, between units that agree.
+
+    Attributes:
+        said: Units of the reference, none for an insertion.
+        first, end: Bounds of the hypothesis's units.
+        written: These units.
+    """
+
+    said: tuple[str, ...]
+    first: int
+    end: int
+    written: tuple[str, ...]
 
 
 def detect(reference: str, hypothesis: str, thresholds: Thresholds | None = None) -> Detection:
@@ -72,80 +104,170 @@ def detect(reference: str, hypothesis: str, thresholds: Thresholds | None = None
     hypothesis they are output, which no speech supports. Pauses alone ("...", "。") are an empty hypothesis.
     """
     limits = thresholds or Thresholds()
-    said = split_units(reference)
-    written = join_spelled(split_units(hypothesis), said)
-    found = Detection(nonspeech=not said.is_speech)
-    if not written.texts or written.texts == said.texts:
+    reference = without_remarks(reference)
+    raw_said, raw_written = split_units(reference), split_units(hypothesis)
+    found = Detection(nonspeech=not raw_said.is_speech)
+    if not raw_written.texts or raw_written.texts == raw_said.texts:
         return found
     if found.nonspeech:
-        said = split_units("")
-    found.unsupported, unsupported_span = unsupported_share(said, written)
-    found.nim4 = is_long_and_unrelated(said, written, limits)
-    signs = {"loop": find_loop(said, written, limits)}
-    if found.nonspeech:
-        signs["empty_reference"] = written.span(0, len(written.texts))
+        said, written = split_units(""), raw_written
     else:
-        signs["unsupported"] = unsupported_span if found.unsupported > limits.unsupported else None
+        said, written = spoken_units(reference, hypothesis)
+    written = join_spelled(written, said)
+    signs = {"loop": find_loop(said, written, limits)}
+    said, written = without_fillers(said), without_fillers(written)
+    found.paper = is_long_and_unrelated(said, written, limits)
+    if found.nonspeech:
+        found.unsupported = 1.0
+        signs["empty_reference"] = raw_written.span(0, len(raw_written.texts))
+    else:
+        stretches = list(disagreeing_stretches(said, written))
+        found.unsupported, signs["unsupported"] = find_unsupported(said, written, stretches, limits)
         signs["burst"] = find_burst(said, written, limits)
     found.spans = {reason: span for reason, span in signs.items() if span is not None}
     found.reasons = sorted(found.spans)
     return found
 
 
-def unsupported_share(said: Units, written: Units) -> tuple[float, tuple[int, int]]:
-    """1 - LCS / |hypothesis| over characters without spaces, and the longest stretch of unsupported characters.
+def disagreeing_stretches(said: Units, written: Units) -> Iterator[Stretch]:
+    """Stretches of the hypothesis, with what the reference has there, between the units on which both agree."""
+    said_end = written_end = 0
+    for block in Levenshtein.editops(
+        said.texts, written.texts
+    ).as_matching_blocks():  # the last is empty, at both ends
+        if block.b > written_end:
+            yield Stretch(said.texts[said_end : block.a], written_end, block.b, written.texts[written_end : block.b])
+        said_end, written_end = block.a + block.size, block.b + block.size
 
-    The longest common subsequence is one of characters in order, not in a row: it depends on no word alignment.
+
+def is_supported(stretch: Stretch, limits: Thresholds) -> bool:
+    """Whether a stretch is what was said, cut or spelled or heard otherwise, or one word in place of another."""
+    if not stretch.said:
+        return False
+    if "".join(stretch.said) == "".join(stretch.written):
+        return True
+    # One word for one: an ordinary substitution, whatever it sounds like.
+    if word_count(stretch.written) <= 1 and word_count(stretch.said) <= 2:
+        return True
+    return sounds_alike(stretch, limits.alike)
+
+
+def sounds_alike(stretch: Stretch, alike: float) -> bool:
+    """Whether a stretch sounds like the reference's, or like a part of it from which words were left out."""
+    if likeness(stretch.written, stretch.said) >= alike:
+        return True
+    # A few sounds are found somewhere in a long stretch by chance, three quarters of four or more are not.
+    return number_of_sounds(stretch.written) >= 4 and heard_share(stretch.written, stretch.said) >= 0.75
+
+
+def word_count(units: tuple[str, ...]) -> float:
+    """Number of words, about: two Chinese characters are one, and so are four digits."""
+    return sum(0.5 if is_character(unit) else 0.25 if unit.isdigit() else 1 for unit in units)
+
+
+def find_unsupported(
+    said: Units, written: Units, stretches: list[Stretch], limits: Thresholds
+) -> tuple[float, tuple[int, int] | None]:
+    """Share of unsupported letters and characters; where they are the most, if too many, or a replaced stretch.
+
+    Letters are unsupported that are in no supported stretch and in no longest common subsequence: one of letters in
+    order, not in a row, which depends on no word alignment.
     """
-    reference, hypothesis = "".join(said.texts), "".join(written.texts)
-    # Deletions plus insertions are |reference| + |hypothesis| - 2 LCS.
-    common = (len(reference) + len(hypothesis) - Indel.distance(reference, hypothesis)) // 2
-    inserted = {operation.dest_pos for operation in Indel.editops(reference, hypothesis) if operation.tag == "insert"}
-    longest = max(_stretches(sorted(inserted)), key=len, default=[])
-    span = written.span(0, len(written.texts))
-    if longest:
-        owners = [index for index, text in enumerate(written.texts) for _ in text]
-        span = written.span(owners[longest[0]], owners[longest[-1]] + 1)
-    return 1 - common / len(hypothesis), span
+    doubtful = [stretch for stretch in stretches if not is_supported(stretch, limits)]
+    positions = {index for stretch in doubtful for index in range(stretch.first, stretch.end)}
+    owners = [index for index, text in enumerate(written.texts) for _ in text]
+    edits = Indel.editops("".join(said.texts), "".join(written.texts))
+    inserted = {edit.dest_pos for edit in edits if edit.tag == "insert" and owners[edit.dest_pos] in positions}
+    share = len(inserted) / len(owners)
+    if share > limits.unsupported:
+        longest = max(_runs_of(sorted(inserted)), key=len)
+        return share, written.span(owners[longest[0]], owners[longest[-1]] + 1)
+    return share, find_replaced(said, written, stretches, limits)
+
+
+def find_replaced(said: Units, written: Units, stretches: list[Stretch], limits: Thresholds) -> tuple[int, int] | None:
+    """Place of the first stretch of some words that sounds like nothing that the reference has there."""
+    for stretch in _joined(written, stretches, limits):
+        words = word_count(stretch.written)
+        # The longer a stretch, the less its likeness is one by chance.
+        enough = limits.replaced + (0.05 if words >= 4 else 0.0)
+        if (
+            stretch.said
+            and words >= 2
+            and number_of_sounds(stretch.written) >= limits.replaced_sounds
+            and likeness(stretch.written, stretch.said) < enough
+            and heard_share(stretch.written, stretch.said) < 0.5
+        ):
+            return written.span(stretch.first, stretch.end)
+    return None
+
+
+def _joined(written: Units, stretches: list[Stretch], limits: Thresholds) -> Iterator[Stretch]:
+    """Stretches that sound like nothing, as one where a short word between them agrees, as it may by chance."""
+    current: Stretch | None = None
+    for stretch in stretches:
+        if sounds_alike(stretch, limits.alike):
+            continue
+        if current and _agree_by_chance(written.texts[current.end : stretch.first]):
+            current = Stretch(
+                current.said + stretch.said, current.first, stretch.end, current.written + stretch.written
+            )
+            continue
+        if current:
+            yield current
+        current = stretch
+    if current:
+        yield current
+
+
+def _agree_by_chance(between: tuple[str, ...]) -> bool:
+    return len(between) == 1 and (is_character(between[0]) or len(between[0]) <= 3)
 
 
 def find_burst(said: Units, written: Units, limits: Thresholds) -> tuple[int, int] | None:
     """Place of the first long run of inserted units in the Levenshtein alignment; words and characters add up."""
     operations = Levenshtein.editops(said.texts, written.texts)
-    respelled = _respelled(said, written, operations)
-    positions = (operation.dest_pos for operation in operations if operation.tag == "insert")
-    for run in _stretches([position for position in positions if position not in respelled]):
-        weights = (limits.burst_characters if is_character(written.texts[i]) else limits.burst_words for i in run)
+    respelled = {
+        index
+        for stretch in disagreeing_stretches(said, written)
+        if is_supported(stretch, limits)
+        for index in range(stretch.first, stretch.end)
+    }
+    inserted = [operation.dest_pos for operation in operations if operation.tag == "insert"]
+    for run in _runs_of([position for position in inserted if position not in respelled]):
+        weights = (_burst_size(written.texts[index], limits) for index in run)
         # In whole numbers: a sum of shares such as 4 / 4 must not miss 1 by rounding.
         whole = limits.burst_characters * limits.burst_words
-        if sum(whole // weight for weight in weights) >= whole:
+        if sum(whole // size if size else 0 for size in weights) >= whole:
             return written.span(run[0], run[-1] + 1)
     return None
 
 
-def _respelled(said: Units, written: Units, operations: Editops) -> set[int]:
-    """Positions in the hypothesis between agreeing units where both have the same characters, cut differently."""
-    same, said_end, written_end = set(), 0, 0
-    for block in operations.as_matching_blocks():  # the last one is empty, at both ends
-        between = range(written_end, block.b)
-        if "".join(said.texts[said_end : block.a]) == "".join(written.texts[written_end : block.b]):
-            same.update(between)
-        said_end, written_end = block.a + block.size, block.b + block.size
-    return same
+def _burst_size(unit: str, limits: Thresholds) -> int:
+    """How many units like this make a burst; 0 for a zero, of which a larger number has more."""
+    if unit == "0":
+        return 0
+    return limits.burst_characters if is_character(unit) or unit.isdigit() else limits.burst_words
 
 
 def find_loop(said: Units, written: Units, limits: Thresholds) -> tuple[int, int] | None:
-    """Place of the first n-gram, shortest first, that is repeated in a row and that the reference does not repeat."""
+    """Place of the first n-gram, shortest first, that is repeated in a row, far more often than the reference does."""
     for size in range(1, min(limits.loop_units, len(written.texts) // 2) + 1):
-        needed = limits.long_loop_repeats if size >= limits.long_loop_units else limits.loop_repeats
-        start = 0
-        while start + size * needed <= len(written.texts):
-            repeats = _repeats_at(written.texts, start, size)
+        for start in range(len(written.texts) - 2 * size + 1):
             gram = written.texts[start : start + size]
-            if repeats >= needed and not _is_repeated(gram, said.texts):
+            needed = _loop_repeats(gram, limits)
+            repeats = _repeats_at(written.texts, start, size)
+            if repeats >= needed and repeats - _most_repeats(gram, said.texts) >= needed - 1:
                 return written.span(start, start + size * repeats)
-            start += 1
     return None
+
+
+def _loop_repeats(gram: tuple[str, ...], limits: Thresholds) -> float:
+    """How many repetitions of an n-gram are a loop; long numbers repeat digits, and large ones zeros."""
+    if set(gram) == {"0"}:
+        return math.inf
+    is_long = len(gram) >= limits.long_loop_units and not all(map(str.isdigit, gram))
+    return limits.long_loop_repeats if is_long else limits.loop_repeats
 
 
 def _repeats_at(units: tuple[str, ...], start: int, size: int) -> int:
@@ -155,26 +277,22 @@ def _repeats_at(units: tuple[str, ...], start: int, size: int) -> int:
     return repeats
 
 
-def _is_repeated(gram: tuple[str, ...], units: tuple[str, ...]) -> bool:
-    """Whether the n-gram occurs twice in a row."""
-    size = 2 * len(gram)
-    return any(units[start : start + size] == gram * 2 for start in range(len(units) - size + 1))
+def _most_repeats(gram: tuple[str, ...], units: tuple[str, ...]) -> int:
+    """How often the n-gram comes in a row, at most."""
+    size = len(gram)
+    places = (start for start in range(len(units) - size + 1) if units[start : start + size] == gram)
+    return max((_repeats_at(units, start, size) for start in places), default=0)
 
 
 def is_long_and_unrelated(said: Units, written: Units, limits: Thresholds) -> bool:
-    """The papers' rule: far longer than the reference, with next to none of its units."""
+    """The paper's rule: far longer than the reference, with none of its units."""
     if len(written.texts) <= limits.length_ratio * len(said.texts):
         return False
-    left = list(said.texts)
-    shared = 0
-    for unit in written.texts:
-        if unit in left:
-            left.remove(unit)
-            shared += 1
-    return shared / len(written.texts) < limits.overlap
+    shared = sum((Counter(said.texts) & Counter(written.texts)).values())
+    return shared / len(written.texts) <= limits.overlap
 
 
-def _stretches(positions: list[int]) -> list[list[int]]:
+def _runs_of(positions: list[int]) -> list[list[int]]:
     """Runs of consecutive numbers of a rising list."""
     runs: list[list[int]] = []
     for position in positions:

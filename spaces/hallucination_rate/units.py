@@ -16,9 +16,10 @@ from typing import Any
 
 
 _IDEOGRAPH = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_CHARACTER = f"\u3040-\u30ff{_IDEOGRAPH}"
+# Of scripts without spaces, as a class of a regular expression.
+CHARACTERS = f"\u3040-\u30ff{_IDEOGRAPH}"
 # Words of letters, marks and digits with inner apostrophes; or one character.
-_UNIT = re.compile(rf"[{_CHARACTER}]|[^\W_{_CHARACTER}]+(?:'[^\W_{_CHARACTER}]+)*")
+_UNIT = re.compile(rf"[{CHARACTERS}]|[^\W_{CHARACTERS}]+(?:'[^\W_{CHARACTERS}]+)*")
 # Typed in place of an apostrophe; opening quotes and accents only where letters are on both sides.
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\u02bb\u2032\uff07", "'"))
 _INNER_APOSTROPHE = re.compile(r"(?<=[\w\u0300-\u036f])[\u2018\u201b\u00b4`](?=\w)")
@@ -49,6 +50,11 @@ class Units:
     def span(self, first: int, end: int) -> tuple[int, int]:
         """Place in the text of units `first` to `end` (exclusive)."""
         return self.starts[first], self.ends[end - 1]
+
+    def select(self, indices: list[int]) -> "Units":
+        """These units alone."""
+        columns = ([column[index] for index in indices] for column in (self.texts, self.starts, self.ends))
+        return Units(*map(tuple, columns), self.is_symbols)
 
 
 def fold_text(text: str) -> str:
@@ -95,6 +101,11 @@ def _is_joined(character: str) -> bool:
     return bool(joined) or "\u1160" <= character <= "\u11ff" or character in "\uff9e\uff9f"
 
 
+def without_remarks(reference: str) -> str:
+    """A reference without what a transcriber remarks in angle or square brackets: `<noise>`, `[laughter]`."""
+    return re.sub(r"<[^<>]*>|\[[^\[\]]*\w[^\[\]]*\]", " ", reference)
+
+
 def split_units(text: str) -> Units:
     """Units of a text: its words and characters; of a text without any its symbols ("♪♪♪", "!!!!")."""
     folded, begins, ends = _fold_in_place(text)
@@ -115,15 +126,19 @@ def _is_symbol(character: str) -> bool:
 
 def _compared(unit: str) -> str:
     """Lower case, simplified."""
-    text = unicodedata.normalize("NFKC", unit.casefold())
+    return to_simplified(unicodedata.normalize("NFKC", unit.casefold()))
+
+
+def to_simplified(text: str) -> str:
+    """Chinese in simplified characters, where `opencc` is installed; otherwise as it is."""
     converter = _converter() if has_ideographs(text) else None
     # Character by character: what a text means by one depends on its neighbours, and those may be misheard.
-    return converter.convert(text) if converter else text
+    return "".join(map(converter.convert, text)) if converter else text
 
 
 def is_character(unit: str) -> bool:
     """Whether a unit is a character of a script without spaces."""
-    return re.match(f"[{_CHARACTER}]", unit) is not None
+    return re.match(f"[{CHARACTERS}]", unit) is not None
 
 
 def has_ideographs(text: str) -> bool:
