@@ -15,8 +15,9 @@ import pandas as pd
 FOLDER = Path(__file__).resolve().parent
 HELP = """# Hallucination rate
 A speech recogniser hallucinates when it writes what nobody said. Word error rate hides that: a fluent invention and a
-mumbled word cost the same. Here a transcript counts as a hallucination if it has text where nobody spoke, too many
-characters that the reference does not support, a burst of inserted words, or a loop.
+mumbled word cost the same. Here a transcript counts as a hallucination if it has text where nobody spoke, text that
+neither the words nor the sounds of the reference support, a burst of inserted words, or a loop. How numbers, times and
+spellings are written makes no difference.
 
 Upload a `.csv` or `.tsv` file with the columns `reference` (what was said, empty for silence) and `hypothesis` (the
 recogniser's raw output, loops not collapsed), in UTF-8. A text with a comma needs quotes in a `.csv`; in a `.tsv`
@@ -114,13 +115,19 @@ def compute(path: str | None, unsupported: float) -> tuple[pd.DataFrame, list[li
         raise gr.Error(str(error), duration=None, print_exception=False) from error
     utterances = result.pop("utterances")
     bars = pd.DataFrame({"reason": list(REASONS.values()), "share": [result[name] for name in REASONS]})
-    rates = [[name, "-" if value is None else round(value, 4)] for name, value in result.items()]
+    rates = [[name, _shown(value)] for name, value in result.items()]
     flagged = [
         [", ".join(found["reasons"]), reference, hypothesis, " | ".join(span["text"] for span in found["spans"])]
         for found, reference, hypothesis in zip(utterances, references, hypotheses, strict=True)
         if found["hallucinated"]
     ]
     return bars, rates, flagged
+
+
+def _shown(value: float | list[float] | None) -> float | str:
+    if value is None:
+        return "-"
+    return " to ".join(str(round(bound, 4)) for bound in value) if isinstance(value, list) else round(value, 4)
 
 
 def build_page() -> gr.Blocks:

@@ -6,8 +6,8 @@ A numeral inside a word (一起, 万一) becomes a digit too or stays: it does s
 """
 
 import re
-
-import cn2an
+from functools import cache
+from typing import Any
 
 
 _ONES = "零〇一二三四五六七八九两幺"
@@ -65,6 +65,7 @@ def write_chinese_numbers(text: str) -> str:
     """
     text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
     text = re.sub(rf"零下(?=[{_ONES}{_UNITS}\d])|(?<![\w-])-(?=\d)", "负", text)
+    text = re.sub(rf"(?<=[{_ONES}{_UNITS}\d])个(?=[万亿])", "", text)
     text = _DECIMAL.sub(lambda match: f"{_write_numeral(match[1])}.{_write_digits(match[2])}", text)
     text = _NUMERAL.sub(lambda match: _write_numeral(match[0]), text)
     text = _AFTERNOON.sub(_write_hour, re.sub(r"(?<!\d)(\d{1,2})[:：](?=\d{2}(?!\d))", r"\1点", text))
@@ -79,10 +80,18 @@ def _write_numeral(numeral: str) -> str:
     if not re.search(f"[{_UNITS}]", numeral):
         return _write_digits(numeral)
     try:
-        value = cn2an.cn2an(numeral.replace("幺", "一"), "smart")
-    except ValueError:  # no number: 万一, 千万, 百货
+        value = _reader()(numeral.replace("幺", "一"), "smart")
+    except (ValueError, LookupError):  # no number: 万一, 千万, 百货
         return numeral
     return f"{value:.10f}".rstrip("0").rstrip(".")
+
+
+@cache
+def _reader() -> Any:
+    # Loaded with the first numeral: error rates, which share this folder's normalisers, have no use for it.
+    from cn2an import cn2an
+
+    return cn2an
 
 
 def _write_digits(numeral: str) -> str:

@@ -34,12 +34,12 @@ _SHORT_UNIT = "|".join(re.escape(unit) for unit in sorted(_SHORT_UNITS, key=len,
 # Said alike or meant alike, whatever is written.
 _WORDS = {
     "okay": "ok", "okey": "ok", "o k": "ok", "yeah": "yes", "yep": "yes", "yup": "yes", "yea": "yes", "nope": "no",
-    "nah": "no", "alright": "all right", "gimme": "give me", "lemme": "let me", "kinda": "kind of",
+    "nah": "no", "alright": "ok", "all right": "ok", "gimme": "give me", "lemme": "let me", "kinda": "kind of",
     "sorta": "sort of", "dunno": "do not know", "outta": "out of", "cuz": "because", "'cause": "because",
     "coz": "because", "'em": "them", "c'mon": "come on", "ya": "you", "thru": "through", "til": "until",
     "till": "until", "tho": "though", "whatcha": "what are you", "gotcha": "got you", "cannot": "can not",
     "tryna": "trying to", "shoulda": "should have", "hafta": "have to", "oughta": "ought to", "hi": "hello",
-    "hey": "hello", "mommy": "mom", "mum": "mom", "mummy": "mom", "daddy": "dad", "thanks": "thank you",
+    "hey": "hello", "mommy": "mom", "mum": "mom", "mummy": "mom", "daddy": "dad", "thank you": "thanks",
     "vs": "versus", "etc": "et cetera", "approx": "approximately", "dept": "department", "tv": "television",
     "ave": "avenue", "rd": "road", "blvd": "boulevard", "uhhuh": "yes", "goodbye": "bye",
     "good bye": "bye", "e mail": "email",
@@ -75,7 +75,7 @@ _BRITISH = [
 def before_normalizer(text: str) -> str:
     """Lower-case text with times, fractions, units and addresses in a way that the normaliser keeps apart."""
     text = re.sub(r"[\[\](){}<>]", " ", text)  # remarks in brackets are output like any other
-    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
+    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))|(?<=\d)\s+(?=%)", "", text)
     text = re.sub(r"(?<![\w-])-(?=[$£€]?\d)", "minus ", text)
     text = re.sub(r"\b([ap])\.?\s?m\b\.?", r"\1m", text)
     text = re.sub(r"\bhalf a (million|billion|trillion)\b", r"0.5 \1", text)
@@ -151,4 +151,4 @@ def _write_fractions(text: str) -> str:
         text,
     )
     text = re.sub(r"\band (\d/\d+)", r"\1", text)
-    return re.sub(r"(\d+)/(\d+)", r"\1 over \2", text)
+    return re.sub(r"(\d+)/(\d+)", r"\1 \2", text)

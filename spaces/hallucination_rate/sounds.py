@@ -74,10 +74,10 @@ def can_read_chinese() -> bool:
     return _pinyin() is not None
 
 
-def sounds_of(words: Sequence[str]) -> list[tuple[str, ...]]:
-    """Classes of sounds of each word, digit or Chinese character; digits are read as their neighbours are."""
-    is_chinese = any(map(has_ideographs, words))
-    text = [_CHINESE_DIGITS[int(word)] if is_chinese and _is_digit(word) else word for word in words]
+def sounds_of(words: Sequence[str], with_chinese: bool = False) -> list[tuple[str, ...]]:
+    """Classes of sounds of each word, digit or Chinese character; digits beside Chinese are read in Chinese."""
+    with_chinese = with_chinese or any(map(has_ideographs, words))
+    text = [_CHINESE_DIGITS[int(word)] if with_chinese and _is_digit(word) else word for word in words]
     sounds = [() if has_ideographs(word) else _sounds_of_word(word) for word in text]
     for first, end in _runs([has_ideographs(word) for word in text]):
         sounds[first:end] = _sounds_of_characters("".join(text[first:end]))
@@ -86,7 +86,7 @@ def sounds_of(words: Sequence[str]) -> list[tuple[str, ...]]:
 
 def likeness(written: Sequence[str], said: Sequence[str]) -> float:
     """How alike two stretches sound, 0 to 1: 1 - edit distance of their sounds / sounds of the longer one."""
-    return Levenshtein.normalized_similarity(_joined_sounds(written), _joined_sounds(said))
+    return Levenshtein.normalized_similarity(*_joined_sounds(written, said))
 
 
 def heard_share(written: Sequence[str], said: Sequence[str]) -> float:
@@ -94,7 +94,7 @@ def heard_share(written: Sequence[str], said: Sequence[str]) -> float:
 
     An edit distance with free ends in `said`: sounds scattered over a long reference do not add up.
     """
-    target, source = _joined_sounds(written), _joined_sounds(said)
+    target, source = _joined_sounds(written, said)
     return 1 - _window_distance(target, source) / len(target) if target else 1.0
 
 
@@ -102,8 +102,9 @@ def number_of_sounds(words: Sequence[str]) -> int:
     return sum(map(len, sounds_of(words)))
 
 
-def _joined_sounds(words: Sequence[str]) -> list[str]:
-    return [sound for sounds in sounds_of(words) for sound in sounds]
+def _joined_sounds(*stretches: Sequence[str]) -> list[list[str]]:
+    with_chinese = any(has_ideographs(word) for words in stretches for word in words)
+    return [[sound for sounds in sounds_of(words, with_chinese) for sound in sounds] for words in stretches]
 
 
 def _window_distance(pattern: list[str], text: list[str]) -> int:

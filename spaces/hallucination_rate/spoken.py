@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Units of a reference and a hypothesis as they are spoken, with their places in what was written."""
 
+from functools import lru_cache
+
 from rapidfuzz.distance import Levenshtein
 
 from .text_normalization import write_as_spoken
@@ -30,6 +32,7 @@ def without_fillers(units: Units) -> Units:
     return units.select(kept) if kept else units
 
 
+@lru_cache(maxsize=1 << 12)  # a reference is compared with the output of several models or settings
 def _spoken(text: str, with_chinese: bool) -> Units:
     raw = split_units(text)
     if raw.is_symbols or not raw.texts:

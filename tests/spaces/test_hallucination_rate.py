@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Hallucination rate: hand-made cases in English and Chinese, properties, jiwer as a second opinion."""
 
+import json
 import random
 import sys
 import unicodedata
@@ -297,6 +298,101 @@ def test_batches_give_what_one_call_gives(metric):
     for reference, prediction in zip(references, predictions, strict=True):
         metric.add(reference=reference, prediction=prediction)
     assert metric.compute() == whole
+
+
+PAIRS = [
+    json.loads(line) for line in (Path(__file__).parent / "hallucination_pairs.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair['reference']} | {pair['hypothesis']}")
+def test_labelled_pairs(pair):
+    if pair["language"] == "zh":
+        pytest.importorskip("pypinyin")
+        pytest.importorskip("opencc")
+    assert bool(detect(pair["reference"], pair["hypothesis"]).reasons) == pair["hallucinated"], pair["reason"]
+
+
+def test_there_are_thirty_labelled_pairs_a_language_of_both_labels():
+    for language in ("en", "zh"):
+        labels = [pair["hallucinated"] for pair in PAIRS if pair["language"] == language]
+        assert len(labels) == 30 and labels.count(True) >= 8 and labels.count(False) >= 8
+    assert all(pair["reason"] for pair in PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "counts"),
+    [
+        ("turn left", "please subscribe to my channel", True),  # five words for two, none in common
+        ("turn left", "thanks for watching", False),  # three for two are 50 % more, not more than that
+        ("turn left", "the left one is mine", False),  # one word in common
+        ("turn left please now", "say no", False),  # shorter
+        ("twenty five", "25 25 25 25", False),  # related, once numbers are written alike
+        ("", "you", True),
+        ("打开灯", "谢谢观看下期再见", True),
+        ("打开灯", "谢谢观看打下期再见", False),
+    ],
+)
+def test_the_papers_rule(reference, hypothesis, counts):
+    assert detect(reference, hypothesis).paper is counts
+
+
+def test_the_papers_thresholds_are_arguments(metric):
+    pair = {"references": ["turn left"], "predictions": ["the left one is mine"]}
+    assert metric.compute(**pair)["paper_rate"] == 0
+    assert metric.compute(**pair, overlap=0.2)["paper_rate"] == 1
+    assert metric.compute(**pair, overlap=0.2, length_ratio=3)["paper_rate"] == 0
+
+
+def test_a_replaced_stretch_is_named_however_long_the_rest_is(metric):
+    said = "we need to talk about the budget for next year before the office closes on friday afternoon"
+    written = said.replace("budget for next year", "murder of my wife")
+    found = metric.compute(predictions=[written], references=[said], return_utterances=True)["utterances"][0]
+    assert found["reasons"] == ["unsupported"] and found["unsupported"] < 0.35
+    assert "murder of my wife" in found["spans"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [
+        ("it costs one million", "it costs 1,000,000,000"),  # a wrong number is one
+        ("the year was nineteen ninety eight", "the year was 2005"),
+        ("call five five five one two one two", "call 555-1213"),
+        ("[laughter] well <noise> let us go", "well let's go"),
+        ("lobster a la newberg", "lobsters ella new burk"),
+    ],
+)
+def test_wrong_numbers_remarks_and_misheard_words_are_errors(reference, hypothesis):
+    assert detect(reference, hypothesis).reasons == []
+
+
+def test_remarks_alone_say_that_nobody_speaks():
+    found = detect("<noise> [music]", "thank you")
+    assert found.nonspeech and found.reasons == ["empty_reference"]
+
+
+def test_intervals_hold_the_rate_and_shrink_with_the_number_of_utterances(metric):
+    widths = []
+    for count in (20, 2000):
+        pairs = {"references": ["", "turn left"] * (count // 2), "predictions": ["you", "turn left"] * (count // 2)}
+        result = metric.compute(**pairs)
+        low, high = result["hallucination_rate_interval"]
+        assert low <= result["hallucination_rate"] == 0.5 <= high
+        widths.append(high - low)
+        assert metric.compute(**pairs) == result  # seeded
+    # A binomial share has a standard deviation of sqrt(p (1 - p) / n): .112 and .0112.
+    assert 0.35 < widths[0] < 0.5 and 0.035 < widths[1] < 0.05
+    assert metric.compute(**pairs, confidence=0.5)["hallucination_rate_interval"] != [low, high]
+    with pytest.raises(ValueError, match="confidence"):
+        metric.compute(**pairs, confidence=95)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_output_can_be_scored(reference, hypothesis):
+    found = detect(reference, hypothesis)
+    assert 0 <= found.unsupported <= 1
+    assert all(0 <= start < end <= len(hypothesis) for start, end in found.spans.values())
 
 
 @settings(deadline=None, max_examples=200)

@@ -6,28 +6,27 @@ English and other alphabetic languages are scored in words (WER), Mandarin in ch
 all errors over all reference units. Non-speech (language "none") has no reference and is scored by the share of
 non-empty outputs alone.
 
-How this differs from the usual Whisper-normalised WER: that normaliser writes number words as digits and joins
-neighbours, so that "seven seven seven" becomes "777" and, against "seven", counts as one substitution instead of two
-insertions. Digits are therefore split again, one word each, on both sides.
+Normalisers of text are those of `spaces/hallucination_rate`, which says how they differ from Whisper's.
 """
 
 import logging
-import re
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from rapidfuzz.distance import Levenshtein
 from tqdm.auto import tqdm
-from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 
 from entropy_asr.modeling.audio import AudioError, load_audio
 from entropy_asr.modeling.languages_entropy_asr import language_code
+from entropy_asr.spaces.hallucination_rate.text_normalization import (
+    normalize_chinese,
+    normalize_english,
+    normalize_other,
+)
 from entropy_asr.spaces.hallucination_rate.units import fold_text
 
 from ..data.text import CHARACTER_LANGUAGES
@@ -37,17 +36,6 @@ logger = logging.getLogger(__name__)
 
 NON_SPEECH = "none"
 SAMPLING_RATE = 16000
-
-
-@cache
-def _english_normalizer() -> EnglishTextNormalizer:
-    # The British-American spelling table is not part of transformers; without it, spellings are compared as written.
-    return EnglishTextNormalizer({})
-
-
-@cache
-def _basic_normalizer() -> BasicTextNormalizer:
-    return BasicTextNormalizer()
 
 
 def normalize_text(text: str, language: str) -> str:
@@ -68,23 +56,9 @@ def normalize_text(text: str, language: str) -> str:
         Words joined by single spaces, or for "zh" the characters without spaces.
     """
     language = scored_as(language)
-    text = fold_text(text)
     if language in CHARACTER_LANGUAGES:
-        return "".join(char for char in text.lower() if _is_scored(char))
-    if language == "en":
-        return " ".join(_split_digits(_english_normalizer()(text)).split())
-    return " ".join(_basic_normalizer()(text).split())
-
-
-def _is_scored(character: str) -> bool:
-    """Letters, marks and numbers count; punctuation, symbols, separators and control characters do not."""
-    return unicodedata.category(character)[0] in "LMN"
-
-
-def _split_digits(text: str) -> str:
-    separate = re.sub(r"(?<=\d)(?=\d)", " ", text)
-    # The normaliser writes a lone 1 as "one", so a 1 that has just become lone must be written so too.
-    return re.sub(r"(?<!\S)1(?!\S)", "one", separate)
+        return normalize_chinese(text)
+    return normalize_english(text) if language == "en" else normalize_other(text)
 
 
 @dataclass
