@@ -13,7 +13,8 @@ from itertools import pairwise
 
 import torch
 
-from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer, spoken_characters
+from .spoken_text_entropy_asr import spoken_characters
+from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from .torchaudio_entropy_asr import TokenSpan, forced_align, merge_tokens
 
 

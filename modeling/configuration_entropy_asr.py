@@ -194,7 +194,7 @@ class EntropyASRCTCConfig(PreTrainedConfig):
         The speech encoder: an [`EntropyASREncoderConfig`] or the configuration of any encoder transformers knows.
     audio_length_stages (`list[list[int]]`, *optional*):
         `[kernel, stride, padding]` of each strided stage of the encoder; derived for known encoders.
-    vocab_size (`int`, *optional*, defaults to 269):
+    vocab_size (`int`, *optional*, defaults to 279):
         Size of the phoneme vocabulary, blank included; the built-in one's by default.
     pad_token_id (`int`, *optional*, defaults to 0):
         The CTC blank.
@@ -209,7 +209,7 @@ class EntropyASRCTCConfig(PreTrainedConfig):
 
     audio_config: dict | PreTrainedConfig | None = None
     audio_length_stages: list | None = None
-    vocab_size: int = 269
+    vocab_size: int = 279
     pad_token_id: int | None = 0
     ctc_loss_reduction: str = "mean"
     initializer_range: float = 0.02
@@ -253,7 +253,7 @@ class EntropyASRConfig(PreTrainedConfig):
         Width of the adaptor's hidden layer; the language model's `hidden_size` by default.
     adaptor_hidden_act (`str`, *optional*, defaults to `"relu"`):
         Activation of the adaptor.
-    phoneme_vocab_size (`int`, *optional*, defaults to 269):
+    phoneme_vocab_size (`int`, *optional*, defaults to 279):
         Size of the phoneme CTC head, blank included; the built-in phoneme vocabulary's by default.
     phoneme_blank_token_id (`int`, *optional*, defaults to 0):
         The CTC blank of the phoneme head.
@@ -296,7 +296,7 @@ class EntropyASRConfig(PreTrainedConfig):
     adaptor_stacking: int = 4
     adaptor_intermediate_size: int | None = None
     adaptor_hidden_act: str = "relu"
-    phoneme_vocab_size: int = 269
+    phoneme_vocab_size: int = 279
     phoneme_blank_token_id: int = 0
     phoneme_head_trained: bool = True
     audio_token_id: int = 151669
@@ -346,7 +346,7 @@ class EntropyASRConfig(PreTrainedConfig):
         return cls(**kwargs)
 
     @classmethod
-    def tiny(cls, vocab_size: int = 4096, audio_token_id: int = 3, phoneme_vocab_size: int = 269, **kwargs):
+    def tiny(cls, vocab_size: int = 4096, audio_token_id: int = 3, phoneme_vocab_size: int = 279, **kwargs):
         """At most 12M parameters: trains and transcribes on two CPU cores.
 
         Args:

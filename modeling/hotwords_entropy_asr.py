@@ -23,12 +23,9 @@ import numpy as np
 from transformers.utils import logging
 
 from .hotwords_tolerant_entropy_asr import TolerantMatcher, check_tolerance, import_daachorse
-from .tokenization_entropy_asr_phoneme import (
-    DEFAULT_PHONEMES,
-    UNK_TOKEN,
-    EntropyASRPhonemeTokenizer,
-    explain_unreadable,
-)
+from .languages_entropy_asr import UNK_TOKEN, default_phonemes
+from .spoken_text_entropy_asr import explain_unreadable
+from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
 logger = logging.get_logger(__name__)
@@ -179,7 +176,7 @@ class HotwordIndex:
             ImportError: The package `daachorse` is missing; the message names the extra.
         """
         # All that the built-in vocabulary can hear, so that a tolerant search knows the sound of what no word has.
-        self._phonemes = ["", *DEFAULT_PHONEMES]
+        self._phonemes = ["", *default_phonemes()]
         self._codes = _number(self._phonemes)
         self._base = _Segment(_Entries.pack(_unique(self._encoded(_check_pairs(pronunciations)))))
         self._recent = _Segment(_Entries.pack([]))

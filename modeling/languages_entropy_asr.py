@@ -1,67 +1,55 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The languages of the models, and the many ways in which people and data sets write them."""
+"""The languages of the models, and the many ways in which people and data sets write them.
+
+A language is added by its entry, in a file as `language_english_entropy_asr.py`, and its name in `BUILT_IN` below; or
+by [`register_language`] from outside, in every process that uses it and before tokenizers are made.
+"""
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Any
 
+from .language_english_entropy_asr import ENGLISH
+from .language_entry_entropy_asr import Language
+from .language_mandarin_entropy_asr import MANDARIN
 
+
+# In the order that messages name them; the first one is taken for texts that do not show their language.
+BUILT_IN = (ENGLISH, MANDARIN)
 # What the language of audio without speech is called, and that of a request which leaves the choice to the model.
 NON_SPEECH, AUTOMATIC = "none", "auto"
-# Subtags that may follow a language's: its script, then a region ("en-US", "zh-Hans-CN", "es-419").
-_SUBTAGS = re.compile(r"(?: (?:hans|hant|latn))?(?: (?:[a-z]{2}|\d{3}))?")
+# First tokens of every phoneme vocabulary: padding, which is the CTC blank, and a sound without a symbol.
+PAD_TOKEN, UNK_TOKEN = "<pad>", "<unk>"
+# By code.
+LANGUAGES: dict[str, Language] = {}
 
 
-@dataclass(frozen=True)
-class Language:
-    """A language.
+def register_language(language: Language, exist_ok: bool = False) -> None:
+    """Make a language known: prompts, phonemes, error rates, cards and the rest ask its entry from then on.
 
     Args:
-        code: What it is called everywhere inside: ISO 639-1.
-        name: What prompts call it.
-        codes: Further first subtags of its tags.
-        names: Further names, in any case.
+        language: The entry.
+        exist_ok: Whether it may take the place of the entry of the same code.
+
+    Raises:
+        ValueError: its code or one of its names is another language's already.
+
+    Example:
+        >>> register_language(Language("cy", "Welsh", codes=("cym",), names=("cymraeg",)))
+        >>> language_code("Cymraeg")
+        'cy'
+        >>> del LANGUAGES["cy"]
     """
-
-    code: str
-    name: str
-    codes: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-
-    def is_called(self, words: str) -> bool:
-        """Whether this is one of its tags or names; words in lower case, with one blank between them."""
-        if words in (self.name.casefold(), *self.names):
-            return True
-        starts = (self.code, *self.codes, self.name.casefold(), *self.names)
-        rests = (words[len(start) :] for start in starts if words.startswith(start))
-        return any(_SUBTAGS.fullmatch(rest) and rest[-2:] not in LANGUAGES for rest in rests)
-
-
-# In the order that messages name them.
-LANGUAGES = {
-    language.code: language
-    for language in (
-        Language(
-            "en",
-            "English",
-            codes=("eng",),
-            names=("american english", "british english", "us english", "uk english", "英语", "英語", "英文"),
-        ),
-        Language(
-            "zh",
-            "Chinese",
-            codes=("cmn", "zho", "chi", "zh cmn"),
-            names=(
-                *("mandarin", "mandarin chinese", "chinese mandarin", "standard chinese", "putonghua", "zhongwen"),
-                *("simplified chinese", "chinese simplified", "traditional chinese", "chinese traditional"),
-                *("中文", "普通话", "普通話", "汉语", "漢語", "国语", "國語", "华语", "華語"),
-                *("简体中文", "繁体中文", "繁體中文", "中文 简体", "中文 繁体", "中文 繁體"),
-            ),
-        ),
-    )
-}
+    others = [entry for entry in LANGUAGES.values() if not (exist_ok and entry.code == language.code)]
+    for word in (language.code, *language.codes, language.name, *language.names):
+        words = _words(word)
+        if words in (NON_SPEECH, AUTOMATIC):
+            raise ValueError(f"language {language.code}: {word!r} has a meaning of its own and names no language")
+        taken = next((entry for entry in others if entry.is_called(words)), None)
+        if taken is not None:
+            raise ValueError(f"language {language.code}: {word!r} is {taken.name} ({taken.code}) already")
+    LANGUAGES[language.code] = language
 
 
 def language_code(language: Any, optional: bool = False, non_speech: bool = False) -> str | None:
@@ -84,13 +72,13 @@ def language_code(language: Any, optional: bool = False, non_speech: bool = Fals
     if isinstance(language, str):
         if language in LANGUAGES:
             return language
-        words = " ".join(re.split(r"[\s_,()-]+", unicodedata.normalize("NFKC", language).casefold())).strip()
+        words = _words(language)
         if optional and words == AUTOMATIC:
             return None
         if non_speech and words == NON_SPEECH:
             return NON_SPEECH
         for code, entry in LANGUAGES.items():
-            if entry.is_called(words):
+            if entry.is_called(words, tuple(LANGUAGES)):
                 return code
     understood = [f"{entry.name} ({', '.join([code, *entry.codes[:1]])})" for code, entry in LANGUAGES.items()]
     understood += [f"'{NON_SPEECH}' for audio without speech"] * non_speech
@@ -98,4 +86,71 @@ def language_code(language: Any, optional: bool = False, non_speech: bool = Fals
     raise ValueError(f"language {language!r} is not understood: it may be {', '.join(understood)}.")
 
 
-__all__ = ["AUTOMATIC", "LANGUAGES", "NON_SPEECH", "Language", "language_code"]
+def _words(name: str) -> str:
+    """A name or tag in lower case, with one blank between its parts."""
+    return " ".join(re.split(r"[\s_,()-]+", unicodedata.normalize("NFKC", name).casefold())).strip()
+
+
+def language_entry(language: str) -> Language:
+    """The entry of a language in any usual form; a plain one, in words, for those that nobody registered.
+
+    Data in other languages are scored and cleaned too. What needs to know a language asks [`language_code`] instead.
+    """
+    try:
+        return LANGUAGES[language_code(language)]
+    except ValueError:
+        code = re.sub("[^a-z]", "", language.lower())[:8] if isinstance(language, str) else ""
+        return Language(code if len(code) > 1 else "und", language if code else "undetermined")
+
+
+def language_name(code: str) -> str:
+    """What readers are told of a language: "Mandarin"; the code itself where nobody registered it."""
+    return LANGUAGES[code].spoken_name if code in LANGUAGES else code
+
+
+def readers() -> tuple[Language, ...]:
+    """The languages that have phonemes, in the order in which they were registered."""
+    return tuple(entry for entry in LANGUAGES.values() if entry.g2p is not None)
+
+
+def language_of_text(text: str) -> Language:
+    """Which language with phonemes reads a text that does not say: the first one that has letters of its own in it.
+
+    The first language of all comes last: texts of others quote it ("卡拉OK").
+    """
+    first, *others = readers()
+    return next((entry for entry in others if re.search(f"(?![{first.letters}])[{entry.letters}]", text)), first)
+
+
+def default_phonemes() -> tuple[str, ...]:
+    """Phonemes of a new vocabulary in the order of their ids: blank, unknown, then those of each language."""
+    symbols = (phoneme for entry in readers() for phoneme in entry.g2p.phonemes)
+    return tuple(dict.fromkeys((PAD_TOKEN, UNK_TOKEN, *symbols)))
+
+
+def coarser_phoneme(phoneme: str) -> str | None:
+    """The phoneme that a vocabulary without this one has in its place; None where no language names one."""
+    return next((entry.g2p.coarser[phoneme] for entry in readers() if phoneme in entry.g2p.coarser), None)
+
+
+for _entry in BUILT_IN:
+    register_language(_entry)
+
+
+__all__ = [
+    "AUTOMATIC",
+    "BUILT_IN",
+    "LANGUAGES",
+    "NON_SPEECH",
+    "PAD_TOKEN",
+    "UNK_TOKEN",
+    "Language",
+    "coarser_phoneme",
+    "default_phonemes",
+    "language_code",
+    "language_entry",
+    "language_name",
+    "language_of_text",
+    "readers",
+    "register_language",
+]

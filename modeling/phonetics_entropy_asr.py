@@ -14,82 +14,72 @@ kept few, so that a bound on the distance has a meaning: a class of sounds is wh
 | a vowel for a consonant | 2.0: no less than deleting one and inserting the other |
 """
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from .tokenization_entropy_asr_phoneme import ENGLISH_VOWELS, MANDARIN_FINALS, UNK_TOKEN
+from .languages_entropy_asr import UNK_TOKEN, Language, readers
 
 
 TONE_COST = 0.3
 SAME_CLASS_COST = 0.5
 EDIT_COST = 1.0
-# Sounds that take each other's place easily, by class; any other sound is a class of its own, finals without tone.
-SOUND_CLASSES = (
-    "i iː ɪ ᵻ",
-    "ə ɐ ʌ",
-    "ɛ æ",
-    "ɑː ɔ ɔː",
-    "ʊ uː",
-    "aɪ aɪə",
-    "ɜː ɚ",
-    "ɪɹ iə",
-    "ɔːɹ oːɹ ʊɹ",
-    "p b",
-    "t d ɾ ʔ",
-    "k ɡ",
-    "tʃ dʒ",
-    "f v",
-    "θ ð",
-    "s z sh",
-    "ʃ ʒ",
-    "n ŋ",
-    "tɕ q",
-    "zh ts",
-    "ch c",
-    "an ang",
-    "en eng",
-    "in ing",
-    "ian iang",
-    "uan uang",
-)
-_TONE = re.compile("[1-5]$")
-_FINALS = frozenset(MANDARIN_FINALS)
-_VOWELS = frozenset(ENGLISH_VOWELS) | _FINALS
 
 
 def without_tone(phoneme: str) -> str:
     """`ong1` -> `ong`, `ve4` -> `üe` (not to be taken for a consonant); phonemes without a tone as they are."""
-    if phoneme not in _FINALS:
-        return phoneme
-    return _TONE.sub("", phoneme).replace("v", "ü")
+    return _sounds(readers()).toneless.get(phoneme, phoneme)
 
 
-@lru_cache(maxsize=1)
-def _class_names() -> dict[str, str]:
-    return {sound: group for group in SOUND_CLASSES for sound in group.split()}
+class _Sounds(NamedTuple):
+    """What the languages with phonemes say of them."""
+
+    toneless: dict[str, str]
+    vowels: frozenset[str]
+    class_names: dict[str, str]
+
+    def class_of(self, phoneme: str) -> str:
+        sound = self.toneless.get(phoneme, phoneme)
+        return self.class_names.get(sound, sound)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16)
+def _sounds(languages: tuple[Language, ...]) -> _Sounds:
+    """Sounds of several languages as one inventory: classes that share a sound are one."""
+    toneless, classes = {}, []
+    for language in languages:
+        toneless |= language.g2p.toneless
+        for group in language.g2p.sound_classes:
+            joined = set(group.split()).union(*(known for known in classes if known & set(group.split())))
+            classes = [known for known in classes if not known & joined] + [joined]
+    names = {sound: " ".join(sorted(group)) for group in classes for sound in group}
+    return _Sounds(toneless, frozenset().union(*(language.g2p.vowels for language in languages)), names)
+
+
 def sound_class(phoneme: str) -> str:
     """Class of a phoneme: what differs in class differs by at least one full edit."""
-    return _class_names().get(without_tone(phoneme), without_tone(phoneme))
+    return _sounds(readers()).class_of(phoneme)
+
+
+def substitution_cost(phoneme: str, other: str) -> float:
+    """Cost of hearing one phoneme for another, symmetric: 0, 0.3, 0.5, 1 or 2."""
+    return _substitution_cost(readers(), phoneme, other)
 
 
 @lru_cache(maxsize=1 << 17)
-def substitution_cost(phoneme: str, other: str) -> float:
-    """Cost of hearing one phoneme for another, symmetric: 0, 0.3, 0.5, 1 or 2."""
+def _substitution_cost(languages: tuple[Language, ...], phoneme: str, other: str) -> float:
+    sounds = _sounds(languages)
     if UNK_TOKEN in (phoneme, other):  # stands for any sound that has no symbol: never a match, not even of itself
         return EDIT_COST
     if phoneme == other:
         return 0.0
-    if without_tone(phoneme) == without_tone(other):
+    if sounds.toneless.get(phoneme, phoneme) == sounds.toneless.get(other, other):
         return TONE_COST
-    if sound_class(phoneme) == sound_class(other):
+    if sounds.class_of(phoneme) == sounds.class_of(other):
         return SAME_CLASS_COST
-    return EDIT_COST if (phoneme in _VOWELS) == (other in _VOWELS) else 2 * EDIT_COST
+    return EDIT_COST if (phoneme in sounds.vowels) == (other in sounds.vowels) else 2 * EDIT_COST
 
 
 def cost_matrix(rows: Sequence[str], columns: Sequence[str] | None = None) -> np.ndarray:

@@ -23,18 +23,14 @@ from pathlib import Path
 import psutil
 
 from entropy_asr.modeling import EntropyASRPhonemeTokenizer, HotwordIndex
+from entropy_asr.modeling.language_english_entropy_asr import CONSONANTS, VOWELS
+from entropy_asr.modeling.language_mandarin_entropy_asr import FINALS, INITIALS
+from entropy_asr.modeling.languages_entropy_asr import default_phonemes
 from entropy_asr.modeling.phonetics_entropy_asr import substitution_cost
-from entropy_asr.modeling.tokenization_entropy_asr_phoneme import (
-    DEFAULT_PHONEMES,
-    ENGLISH_CONSONANTS,
-    ENGLISH_VOWELS,
-    MANDARIN_FINALS,
-    MANDARIN_INITIALS,
-)
 
 
 SHARED_INITIALS = ("", "b", "p", "m", "f", "d", "t", "n", "l", "ɡ", "k", "h", "s")
-PHONEMES = DEFAULT_PHONEMES[2:]
+PHONEMES = default_phonemes()[2:]
 ERROR_RATES = (0.0, 0.05, 0.1, 0.2)
 TOLERANCES = (0.0, 0.1, 0.2)
 
@@ -45,9 +41,9 @@ class Phrases:
     def __init__(self, seed: int):
         self.rng = random.Random(seed)
         inventory = random.Random(0)
-        initials, finals = [*SHARED_INITIALS, *MANDARIN_INITIALS], MANDARIN_FINALS[:-15]
+        initials, finals = [*SHARED_INITIALS, *INITIALS], FINALS[:-15]
         self.syllables = [(inventory.choice(initials), inventory.choice(finals)) for _ in range(1300)]
-        self.pairs = [(consonant, vowel) for consonant in ENGLISH_CONSONANTS for vowel in ENGLISH_VOWELS[:22]]
+        self.pairs = [(consonant, vowel) for consonant in CONSONANTS for vowel in VOWELS[:22]]
 
     def draw(self) -> list[str]:
         chinese = self.rng.random() < 0.5

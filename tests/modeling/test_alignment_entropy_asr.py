@@ -113,7 +113,7 @@ def symbols_of(phoneme_tokenizer, text: str, lead: int = 2, gap: int = 1) -> lis
 
 
 def test_words_are_where_their_phonemes_are(phoneme_tokenizer):
-    log_probs = emission_of(symbols_of(phoneme_tokenizer, "cat sat", lead=5, gap=3), vocab_size=269)
+    log_probs = emission_of(symbols_of(phoneme_tokenizer, "cat sat", lead=5, gap=3), vocab_size=279)
     words = align_words(log_probs, "cat, sat.", phoneme_tokenizer, 0.04)
     assert [word.text for word in words] == ["cat,", " sat."]
     # k æ t at frames 5, 9, 13 and s æ t at 17, 21, 25 of 29: a frame of lead, two of three blanks as tail.
@@ -124,7 +124,7 @@ def test_words_are_where_their_phonemes_are(phoneme_tokenizer):
 
 def test_words_keep_their_text_in_any_form_of_unicode(phoneme_tokenizer):
     text = unicodedata.normalize("NFD", "café né. ") + "ze\u200bro 😀 Москва x"
-    log_probs = emission_of(symbols_of(phoneme_tokenizer, "café né zero x"), vocab_size=269)
+    log_probs = emission_of(symbols_of(phoneme_tokenizer, "café né zero x"), vocab_size=279)
     words = [word.text for word in align_words(log_probs, text, phoneme_tokenizer, 0.04)]
     assert "".join(words) == text
     assert [unicodedata.normalize("NFC", word) for word in words] == [
@@ -138,7 +138,7 @@ def test_words_keep_their_text_in_any_form_of_unicode(phoneme_tokenizer):
 
 def test_pause_belongs_to_no_word(phoneme_tokenizer):
     path = symbols_of(phoneme_tokenizer, "cat") + [0] * 50 + symbols_of(phoneme_tokenizer, "sat")
-    first, second = align_words(emission_of(path, vocab_size=269), "cat sat", phoneme_tokenizer, 0.04)
+    first, second = align_words(emission_of(path, vocab_size=279), "cat sat", phoneme_tokenizer, 0.04)
     assert second.start - first.end > 1.5
 
 
@@ -153,17 +153,17 @@ def test_pause_belongs_to_no_word(phoneme_tokenizer):
     ],
 )
 def test_words_joined_are_the_text(phoneme_tokenizer, text):
-    words = align_words(torch.zeros(200, 269).log_softmax(-1), text, phoneme_tokenizer, 0.04)
+    words = align_words(torch.zeros(200, 279).log_softmax(-1), text, phoneme_tokenizer, 0.04)
     assert "".join(word.text for word in words) == text
 
 
 def test_words_without_phonemes_lie_between_their_neighbours(phoneme_tokenizer):
     path = symbols_of(phoneme_tokenizer, "cat") + [0] * 20 + symbols_of(phoneme_tokenizer, "sat")
     text = "猫 Привет 猫"
-    words = align_words(emission_of(path, vocab_size=269), text, phoneme_tokenizer, 0.04)
+    words = align_words(emission_of(path, vocab_size=279), text, phoneme_tokenizer, 0.04)
     assert [word.confidence is None for word in words] == [False, True, False]
     assert words[0].end == words[1].start <= words[1].end == words[2].start
-    (alone,) = align_words(emission_of(path, vocab_size=269), "Привет", phoneme_tokenizer, 0.04, "zh")
+    (alone,) = align_words(emission_of(path, vocab_size=279), "Привет", phoneme_tokenizer, 0.04, "zh")
     assert (alone.start, alone.end, alone.confidence) == (0.0, pytest.approx(len(path) * 0.04), None)
 
 
@@ -174,7 +174,7 @@ def test_times_are_monotone_and_inside_the_audio_for_1000_utterances(phoneme_tok
     for number in range(1000):
         text = " ".join(rng.choices(texts, k=rng.randint(1, 4)))
         num_frames = rng.randint(40, 120)
-        log_probs = (torch.randn(num_frames, 269) * rng.choice([0.1, 2.0, 20.0])).log_softmax(-1)
+        log_probs = (torch.randn(num_frames, 279) * rng.choice([0.1, 2.0, 20.0])).log_softmax(-1)
         words = align_words(log_probs, text, phoneme_tokenizer, 0.04)
         times = [time for word in words for time in (word.start, word.end)]
         assert times == sorted(times) and times[0] >= 0 and times[-1] <= num_frames * 0.04 + 1e-9, number
@@ -182,9 +182,9 @@ def test_times_are_monotone_and_inside_the_audio_for_1000_utterances(phoneme_tok
 
 
 def test_no_frames_and_no_words(phoneme_tokenizer):
-    assert align_words(torch.zeros(0, 269), "", phoneme_tokenizer, 0.04) == []
-    assert align_words(torch.zeros(0, 269), "cat", phoneme_tokenizer, 0.04) == [TimedText("cat", None, None, 0.0)]
-    assert greedy_phonemes(torch.zeros(0, 269)) == []
+    assert align_words(torch.zeros(0, 279), "", phoneme_tokenizer, 0.04) == []
+    assert align_words(torch.zeros(0, 279), "cat", phoneme_tokenizer, 0.04) == [TimedText("cat", None, None, 0.0)]
+    assert greedy_phonemes(torch.zeros(0, 279)) == []
 
 
 def test_greedy_phonemes_merge_repeats_and_drop_blanks():

@@ -49,7 +49,7 @@ def test_saved_configuration_loads_equal(config_class, tmp_path):
     ("settings", "message"),
     [
         ({"adaptor_stacking": 0}, "adaptor_stacking"),
-        ({"phoneme_blank_token_id": 269}, "phoneme_blank_token_id"),
+        ({"phoneme_blank_token_id": 279}, "phoneme_blank_token_id"),
         ({"audio_token_id": 300}, "audio_token_id"),
     ],
 )
@@ -75,7 +75,7 @@ def test_encoders_that_cannot_be_built_are_refused(settings, message):
 
 def test_ctc_settings_that_cannot_be_trained_are_refused():
     with pytest.raises(Exception, match="CTC blank"):
-        EntropyASRCTCConfig(pad_token_id=269)
+        EntropyASRCTCConfig(pad_token_id=279)
     with pytest.raises(Exception, match="ctc_loss_reduction"):
         EntropyASRCTCConfig(ctc_loss_reduction="average")
 

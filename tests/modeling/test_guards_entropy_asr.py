@@ -23,7 +23,7 @@ from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 SECOND = np.zeros(16000, np.float32)
 
 
-def emission_of(path: list[int], vocab_size: int = 269, certainty: float = 0.95) -> torch.Tensor:
+def emission_of(path: list[int], vocab_size: int = 279, certainty: float = 0.95) -> torch.Tensor:
     """Log-probabilities `(T, V)` of a head that is `certainty` sure of the symbols of a path."""
     probabilities = torch.full((len(path), vocab_size), (1 - certainty) / (vocab_size - 1))
     probabilities[torch.arange(len(path)), torch.tensor(path)] = certainty

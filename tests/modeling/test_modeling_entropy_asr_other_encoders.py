@@ -179,7 +179,7 @@ def test_saved_checkpoints_are_joined(encoder, language_model, waveforms, tmp_pa
 
 def test_ctc_model_on_another_encoder_trains_and_is_joined_with_its_head(encoder, waveforms, tmp_path):
     torch.manual_seed(4)
-    ctc = EntropyASRForCTC.from_encoder(encoder.build_model(), vocab_size=269).eval()
+    ctc = EntropyASRForCTC.from_encoder(encoder.build_model(), vocab_size=279).eval()
     features, mask = extract_features(encoder.extractor(), waveforms[:2])
     labels = torch.tensor([[1, 2, 3], [4, -100, -100]])
     output = ctc(features, attention_mask=mask, labels=labels)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from entropy_asr.modeling.languages_entropy_asr import default_phonemes, readers
 from entropy_asr.modeling.phonetics_entropy_asr import (
-    SOUND_CLASSES,
     best_window,
     cost_matrix,
     phonetic_distance,
@@ -18,7 +18,6 @@ from entropy_asr.modeling.phonetics_entropy_asr import (
     substitution_cost,
     without_tone,
 )
-from entropy_asr.modeling.tokenization_entropy_asr_phoneme import DEFAULT_PHONEMES
 
 
 PHONEMES = st.lists(st.sampled_from(["k", "ɡ", "æ", "ɛ", "iː", "an1", "an4", "ang4", "<unk>"]), max_size=6)
@@ -55,19 +54,18 @@ def test_best_window_is_the_nearest_part(pattern, text):
 
 
 def test_costs_of_the_whole_inventory():
-    costs = cost_matrix(DEFAULT_PHONEMES[2:])
+    costs = cost_matrix(default_phonemes()[2:])
     assert np.array_equal(costs, costs.T) and not costs.diagonal().any()
     assert np.unique(costs) == pytest.approx([0.0, 0.3, 0.5, 1.0, 2.0])
     # The search by seeds relies on it: what leaves the class costs a full edit.
-    classes = np.array([sound_class(phoneme) for phoneme in DEFAULT_PHONEMES[2:]])
+    classes = np.array([sound_class(phoneme) for phoneme in default_phonemes()[2:]])
     assert costs[classes[:, None] != classes].min() == 1.0
     assert costs[classes[:, None] == classes].max() == 0.5
 
 
 def test_every_sound_of_the_classes_is_in_the_inventory():
-    sounds = [sound for group in SOUND_CLASSES for sound in group.split()]
-    assert len(set(sounds)) == len(sounds)
-    assert set(sounds) <= {without_tone(phoneme) for phoneme in DEFAULT_PHONEMES}
+    sounds = {sound for language in readers() for group in language.g2p.sound_classes for sound in group.split()}
+    assert sounds <= {without_tone(phoneme) for phoneme in default_phonemes()}
 
 
 @pytest.mark.parametrize(

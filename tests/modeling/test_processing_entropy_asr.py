@@ -247,7 +247,7 @@ def test_from_components_adds_the_prompts_tokens(waveforms):
 
 
 def test_from_components_refuses_parts_that_do_not_fit(tokenizer):
-    with pytest.raises(ValueError, match="269 phonemes.*100"):
+    with pytest.raises(ValueError, match="279 phonemes.*100"):
         EntropyASRProcessor.from_components(
             EntropyASRFeatureExtractor(), tokenizer, small_config(phoneme_vocab_size=100)
         )

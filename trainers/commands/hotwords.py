@@ -48,7 +48,7 @@ def read_usable_hotwords(values: list[str]) -> "list[str] | HotwordIndex":
     Raises:
         ValueError: as `read_hotwords`; words that cannot be used.
     """
-    from entropy_asr.modeling.tokenization_entropy_asr_phoneme import explain_unreadable
+    from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
 
     words = read_hotwords(values)
     if isinstance(words, list):

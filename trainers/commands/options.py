@@ -3,10 +3,11 @@
 """Options that several commands take."""
 
 import argparse
-import os
-import runpy
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 from .checks import DEVICE
@@ -45,12 +46,20 @@ def add_language(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--language", type=_language, metavar="L", help=f"English, Chinese, en, zh-CN, ...; {text}")
 
 
+def _languages() -> ModuleType:
+    """The module of languages without its package, whose import takes seconds for torch; nor do languages need it."""
+    if "entropy_asr.modeling" in sys.modules:
+        return import_module("entropy_asr.modeling.languages_entropy_asr")
+    name = "_entropy_asr_languages"
+    if name not in sys.modules:
+        sys.modules[name] = ModuleType(name)
+        sys.modules[name].__path__ = list(find_spec("entropy_asr.modeling").submodule_search_locations)
+    return import_module(f"{name}.languages_entropy_asr")
+
+
 def _language(value: str) -> str | None:
-    # That file alone: the others of its package import torch.
-    [folder] = find_spec("entropy_asr.modeling").submodule_search_locations
-    language_code = runpy.run_path(os.path.join(folder, "languages_entropy_asr.py"))["language_code"]
     try:
-        return language_code(value, optional=True)
+        return _languages().language_code(value, optional=True)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -7,7 +7,8 @@ import torch
 from datasets import Dataset, Features, IterableDataset, List, Value
 
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
-from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer, explain_unreadable
+from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from .rows import add_beside, without_bad_rows
 from .sources import NON_SPEECH, SpeechDataset

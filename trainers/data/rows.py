@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Value
 
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code
-from entropy_asr.modeling.tokenization_entropy_asr_phoneme import explain_unreadable
+from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
 
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from entropy_asr.modeling.alignment_entropy_asr import align_phonemes
-from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer, explain_unreadable
+from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from ..data.sources import NON_SPEECH
 from .frames import SpeechEncoder

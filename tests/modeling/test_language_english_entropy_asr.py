@@ -1,0 +1,76 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""English read aloud: numbers as people say them, words with the phonemes that they have in their sentence."""
+
+import pytest
+
+from entropy_asr.modeling.numerals_english_entropy_asr import read_numbers
+from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> EntropyASRPhonemeTokenizer:
+    return EntropyASRPhonemeTokenizer()
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("it costs $5", "it costs five dollars"),
+        ("$1", "one dollar"),
+        ("-$5", "minus five dollars"),
+        ("($3.50)", "three dollars and fifty cents"),
+        ("$0.99", "ninety nine cents"),
+        ("$5 million, or £2bn", "five million dollars or two billion pounds"),
+        ("$1,000", "one thousand dollars"),
+        ("$5-10", "five to ten dollars"),
+        ("€2.5", "two point five euros"),
+        ("-5", "minus five"),
+        ("\u22125 degrees", "minus five degrees"),
+        ("100°C", "one hundred degrees celsius"),
+        ("1/2", "one half"),
+        ("2/3 of it", "two thirds of it"),
+        ("3/4", "three quarters"),
+        ("2 1/2", "two and a half"),
+        ("24/7", "twenty four seven"),
+        ("3.5", "three point five"),
+        ("in 1984,", "in nineteen eighty four"),
+        ("1905", "nineteen oh five"),
+        ("1900", "nineteen hundred"),
+        ("the 1990s", "the nineteen nineties"),
+        ("2005", "two thousand five"),
+        ("2023", "twenty twenty three"),
+        ("1990-1995", "nineteen ninety to nineteen ninety five"),
+        ("10:30", "ten thirty"),
+        ("10:05", "ten oh five"),
+        ("5-10", "five to ten"),
+        ("555-1234", "five five five one two three four"),
+        ("12/25/2023", "twelve twenty five twenty twenty three"),
+        ("50%", "fifty percent"),
+        ("1,000,000", "one million"),
+        ("21st", "twenty first"),
+        ("007", "zero zero seven"),
+    ],
+)
+def test_numbers_are_read_as_people_say_them(tokenizer: EntropyASRPhonemeTokenizer, written: str, said: str) -> None:
+    assert tokenizer.phonemize(written, "en") == tokenizer.phonemize(said, "en")
+
+
+def test_words_without_digits_are_left_as_they_are() -> None:
+    words = ["U.S.", "-", "--", "well-known", "$", "a/b", "(x)"]
+    assert read_numbers(words) == words
+
+
+def test_words_carry_the_phonemes_of_the_sentence(tokenizer: EntropyASRPhonemeTokenizer) -> None:
+    text = 'He paid $3.50, in 1984 -- "one of the well-known" men; $5 million, a fire hour.'
+    words = tokenizer.phonemize_words(text, "en")
+    names = ["He", "paid", "3.50", "in", "1984", "one", "of", "the", "well-known", "men", "5", "million", "a"]
+    assert [word for word, _ in words] == [*names, "fire", "hour"]
+    assert [phone for _, phones in words for phone in phones] == tokenizer.phonemize(text, "en")
+    phones = dict(words)
+    assert phones["of"] == ["ʌ", "v"]
+    assert phones["the"] == ["ð", "ə"]
+    assert phones["paid"] == ["p", "eɪ", "d"]
+    assert phones["3.50"] == tokenizer.phonemize("three dollars and fifty cents", "en")
+    assert phones["million"] == tokenizer.phonemize("million dollars", "en")
+    assert phones["well-known"] == ["w", "ɛ", "l", "n", "oʊ", "n"]
