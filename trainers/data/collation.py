@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """From rows to the tensors a stage trains on. All randomness comes from each row's draw, so it can be resumed."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,14 +22,33 @@ class FeatureCollator:
     Args:
         feature_extractor: The encoder's feature extractor, ours or any of transformers.
         augmenter: What to do to waveforms and features; None for nothing.
+        chunk_sizes: Attention chunks in encoder frames to draw from for each batch, 0 for full context. Empty: nothing
+            is drawn, and the model's own chunk size holds.
+        left_chunks: Numbers of visible earlier chunks to draw from, -1 for all.
     """
 
     feature_extractor: SequenceFeatureExtractor
     augmenter: SpeechAugmenter | None = None
+    _: KW_ONLY
+    chunk_sizes: list[int] = field(default_factory=list)
+    left_chunks: list[int] = field(default_factory=lambda: [-1])
+
+    # Hints are drawn with 2, joined phonemes with 3.
+    _chunk_stream: ClassVar[int] = 4
 
     def evaluation(self) -> "FeatureCollator":
-        """The same collator without augmentation."""
-        return replace(self, augmenter=None)
+        """The same collator without augmentation, with the model's own chunk size."""
+        return replace(self, augmenter=None, chunk_sizes=[])
+
+    def draw_chunks(self, rows: list[dict[str, Any]]) -> dict[str, int]:
+        """`chunk_size` and `left_chunks` of a batch: a function of its first row's draw, so that it can be resumed."""
+        if not self.chunk_sizes:
+            return {}
+        rng = np.random.default_rng([rows[0]["draw"], self._chunk_stream])
+        return {
+            "chunk_size": self.chunk_sizes[rng.integers(len(self.chunk_sizes))],
+            "left_chunks": self.left_chunks[rng.integers(len(self.left_chunks))],
+        }
 
     def features(self, rows: list[dict[str, Any]], views: int = 1) -> dict[str, torch.Tensor]:
         """Features of a list of rows.
@@ -63,14 +82,11 @@ class CTCCollator(FeatureCollator):
 
     Args:
         views: Number of independently masked views of each row; labels are given once.
-        chunk_sizes: Attention chunks in encoder frames to draw from for each batch, 0 for full context. Empty: nothing
-            is drawn, and the model's own chunk size holds.
-        left_chunks: Numbers of visible earlier chunks to draw from, -1 for all.
     """
 
     views: int = 1
-    chunk_sizes: list[int] = field(default_factory=list)
-    left_chunks: list[int] = field(default_factory=lambda: [-1])
+
+    _chunk_stream: ClassVar[int] = 2
 
     def evaluation(self) -> "CTCCollator":
         """The same collator with one view, no augmentation and the model's own chunk size."""
@@ -79,17 +95,7 @@ class CTCCollator(FeatureCollator):
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor | int]:
         labels = [torch.as_tensor(row["phoneme_ids"], dtype=torch.long) for row in rows]
         padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
-        return {**self.features(rows, self.views), "labels": padded, **self._draw_chunks(rows)}
-
-    def _draw_chunks(self, rows: list[dict[str, Any]]) -> dict[str, int]:
-        """`chunk_size` and `left_chunks` of a batch: a function of its first row's draw, so that it can be resumed."""
-        if not self.chunk_sizes:
-            return {}
-        rng = np.random.default_rng([rows[0]["draw"], 2])
-        return {
-            "chunk_size": self.chunk_sizes[rng.integers(len(self.chunk_sizes))],
-            "left_chunks": self.left_chunks[rng.integers(len(self.left_chunks))],
-        }
+        return {**self.features(rows, self.views), "labels": padded, **self.draw_chunks(rows)}
 
 
 @dataclass
@@ -108,7 +114,7 @@ class TranscriptionCollator(FeatureCollator):
 
     def evaluation(self) -> "TranscriptionCollator":
         """The same collator without augmentation and languages in prompts, with prompts to generate from."""
-        return replace(self, augmenter=None, language_prompt_probability=0.0, generates=True)
+        return replace(self, augmenter=None, chunk_sizes=[], language_prompt_probability=0.0, generates=True)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         speech = self.features(rows)
@@ -124,6 +130,7 @@ class TranscriptionCollator(FeatureCollator):
             "input_ids": _pad([ids for ids, _ in examples], pad, side="right"),
             "attention_mask": _pad([[1] * len(ids) for ids, _ in examples], 0, side="right"),
             "labels": _pad([labels for _, labels in examples], -100, side="right"),
+            **self.draw_chunks(rows),
         }
         if self.generates:
             prompts = [ids[: labels.count(-100)] for ids, labels in examples]

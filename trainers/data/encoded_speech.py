@@ -103,7 +103,7 @@ def encode_speech(
     Args:
         model: Its encoder and phoneme head are used, in evaluation mode.
         rows: Rows of [`~sources.load_sources`] with the column `phoneme_ids`.
-        collator: Extracts (and, if it has an augmenter, augments) features.
+        collator: Extracts (and, if it has an augmenter, augments) features; draws chunks for each batch, if any.
         passes: How often each row is encoded, augmented anew each time.
         seed: Seed of the augmentation.
         max_batch_duration: Seconds of padded audio in a batch.
@@ -139,7 +139,7 @@ def _encode_batch(model, collator: FeatureCollator, items: list[dict]) -> Iterat
     """Valid frames `(T, hidden_size)` and phoneme log-probabilities `(T, V)` of each item, on the CPU."""
     inputs = collator.features(items)
     features, mask = inputs["input_features"].to(model.device), inputs["attention_mask"].to(model.device)
-    output = model.model.get_audio_features(features, mask, return_dict=True)
+    output = model.model.get_audio_features(features, mask, return_dict=True, **collator.draw_chunks(items))
     hidden = output.last_hidden_state
     log_probs = model.phoneme_head(hidden).float().log_softmax(-1).cpu()
     lengths = output_length(mask.long().sum(-1), model.config.audio_length_stages).tolist()

@@ -86,6 +86,7 @@ class AttentionPretrainingTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin
     """
 
     _tag_names = ["entropy-asr", "attention-pretraining"]
+    _encoder_name = "encoder"
     # The loss of a batch is divided by the characters of the whole optimizer step, in compute_loss.
     model_accepts_loss_kwargs = True
 
@@ -98,6 +99,7 @@ class AttentionPretrainingTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin
     ):
         kwargs.setdefault("compute_metrics", self._recognition_metrics)
         kwargs.setdefault("processing_class", data_collator.tokenizer)
+        data_collator = replace(data_collator, chunk_sizes=args.chunk_sizes, left_chunks=args.left_chunks)
         super().__init__(model, args, data_collator=data_collator, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -174,7 +176,7 @@ class CharacterCollator(FeatureCollator):
 
     def evaluation(self) -> "CharacterCollator":
         """The same collator without augmentation, with row numbers."""
-        return replace(self, augmenter=None, numbers=True)
+        return replace(self, augmenter=None, chunk_sizes=[], numbers=True)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         end = self.tokenizer.eos_token_id
@@ -182,7 +184,7 @@ class CharacterCollator(FeatureCollator):
         labels = [torch.tensor([*ids, end]) for ids in texts]
         padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
         numbers = {"row_numbers": torch.tensor([row["index"] for row in rows])} if self.numbers else {}
-        return {**self.features(rows), "labels": padded, **numbers}
+        return {**self.features(rows), "labels": padded, **self.draw_chunks(rows), **numbers}
 
 
 def character_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:

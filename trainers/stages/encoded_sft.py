@@ -80,7 +80,10 @@ class EncodedDataSection(DataSection):
 
 @dataclass
 class EncodedSFTConfig(ASRSFTConfig):
-    """Arguments of [`EncodedSFTTrainer`]: those of [`~sft.ASRSFTConfig`]. The encoder is frozen."""
+    """Arguments of [`EncodedSFTTrainer`]: those of [`~sft.ASRSFTConfig`]. The encoder is frozen.
+
+    `chunk_sizes` and `left_chunks` are those that recordings are encoded with, before training.
+    """
 
     freeze: list[str] = field(
         default_factory=lambda: ["model.audio_tower", "phoneme_head"],
@@ -291,12 +294,19 @@ def save(trainer: EncodedSFTTrainer, run: StageRun) -> None:
 def _prepare_rows(settings: SimpleNamespace, model: EntropyASRForConditionalGeneration, processor) -> EncodedRows:
     data = settings.data
     rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
-    collator = FeatureCollator(processor.feature_extractor, data.augmenter(settings.augmentation))
-    name = fingerprint([_without_text(data), asdict(settings.augmentation), encoder_fingerprint(model)])[:16]
+    args = settings.training
+    collator = FeatureCollator(
+        processor.feature_extractor,
+        data.augmenter(settings.augmentation),
+        chunk_sizes=args.chunk_sizes,
+        left_chunks=args.left_chunks,
+    )
+    chunks = [args.chunk_sizes, args.left_chunks] if args.chunk_sizes else []
+    name = fingerprint([_without_text(data), asdict(settings.augmentation), encoder_fingerprint(model), *chunks])[:16]
     speech = encoded_or_loaded(
         Path(data.cache_dir) / f"encoded-{name}",
         lambda: encode_speech(
-            model.to(settings.training.device), rows, collator, data.passes, data.seed, data.encoding_batch_duration
+            model.to(args.device), rows, collator, data.passes, data.seed, data.encoding_batch_duration
         ),
     )
     return encoded_rows(data, rows, speech, processor)

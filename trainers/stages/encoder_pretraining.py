@@ -35,14 +35,11 @@ from ..training.stage_run import StageRun, TrainingStage
 class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
     """Arguments of [`EncoderPretrainingTrainer`]: those of `TrainingArguments` and [`~base.SpeechArguments`], and:
 
-    > Consistency and chunks
+    > Consistency
 
     Args:
         consistency_weight: Weight of CR-CTC's consistency term (icefall's zipformer: 0.2); each utterance is then
             heard in two independently masked views, which doubles a batch's memory. 0: plain CTC on one view.
-        chunk_sizes: Attention chunks in encoder frames (40 ms) that each batch draws one from, 0 for full context.
-            Empty: no drawing. Repeat an entry to weigh it up.
-        left_chunks: Numbers of visible earlier chunks that each batch with a chunk size draws one from, -1 for all.
 
     > Encoders for the stages that train meanwhile (see [`~drift.DriftMonitor`])
 
@@ -57,8 +54,6 @@ class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
     """
 
     consistency_weight: float = field(default=0.0, metadata={"help": "Weight of CR-CTC's consistency term."})
-    chunk_sizes: list[int] = field(default_factory=list, metadata={"help": "Chunk sizes to draw from; 0: full."})
-    left_chunks: list[int] = field(default_factory=lambda: [-1], metadata={"help": "Left chunks to draw; -1: all."})
     snapshot_dir: str | None = field(default=None, metadata={"help": "Store to publish encoders in."})
     drift_reference_step: int = field(default=1, metadata={"help": "Step of the first reference."})
     drift_interval: int = field(default=10_000, metadata={"help": "Steps between two comparisons."})
@@ -70,12 +65,6 @@ class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
         super().__post_init__()
         if not self.consistency_weight >= 0:
             raise ValueError(f"consistency_weight must not be negative, got {self.consistency_weight}.")
-        if any(size < 0 for size in self.chunk_sizes):
-            raise ValueError(f"chunk_sizes are numbers of frames, or 0 for full context, got {self.chunk_sizes}.")
-        if not self.left_chunks or any(chunks < -1 for chunks in self.left_chunks):
-            raise ValueError(f"left_chunks are numbers of chunks, or -1 for all, got {self.left_chunks}.")
-        if not any(self.chunk_sizes) and self.left_chunks != [-1]:
-            raise ValueError(f"left_chunks={self.left_chunks} has no effect without chunks: give chunk_sizes too.")
         for name in ("drift_reference_step", "drift_interval", "drift_rows", "keep_snapshots"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
@@ -110,7 +99,12 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         model.config.ctc_loss_reduction = "sum"
         kwargs.setdefault("compute_metrics", self._phoneme_error_metrics)
         kwargs.setdefault("preprocess_logits_for_metrics", greedy_phonemes)
-        collator = configure_collator(data_collator, model, args)
+        collator = replace(
+            data_collator,
+            views=2 if args.consistency_weight else 1,
+            chunk_sizes=args.chunk_sizes,
+            left_chunks=args.left_chunks,
+        )
         super().__init__(model, args, collator, *positional, **kwargs)
         self._consistency, self._consistency_since = 0.0, 0
         self.drift_monitor = None
@@ -219,21 +213,6 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         # No logits of padded frames: greedy_phonemes sees them as blank.
         logits = outputs.logits.masked_fill(~outputs.attention_mask[..., None].bool(), float("-inf"))
         return loss, {"logits": logits}
-
-
-def configure_collator(collator: CTCCollator, model: EntropyASRForCTC, args: EncoderPretrainingConfig) -> CTCCollator:
-    """The collator with the views and chunks that the arguments ask for.
-
-    Raises:
-        ValueError: Chunks are asked for with an encoder that has no chunk masks.
-    """
-    model_type = model.config.audio_config.model_type
-    if args.chunk_sizes and model_type != "entropy_asr_encoder":
-        raise ValueError(
-            f"chunk_sizes={args.chunk_sizes}: only the encoder of this project takes chunk sizes, not `{model_type}`."
-        )
-    views = 2 if args.consistency_weight else 1
-    return replace(collator, views=views, chunk_sizes=args.chunk_sizes, left_chunks=args.left_chunks)
 
 
 def greedy_phonemes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

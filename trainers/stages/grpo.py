@@ -40,7 +40,9 @@ from ..data.batching import EvaluationBatchSampler, GroupBatchSampler
 from ..data.keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
 from ..data.section import DataSection
 from ..data.streamed_rows import is_stream
-from ..training.base import SpeechTrainerMixin, StageArguments, check_evaluable, keep_in_evaluation, refuse_unused
+from ..training.base import SpeechTrainerMixin, StageArguments, check_evaluable, refuse_unused
+from ..training.chunks import taken_chunks
+from ..training.modules import keep_in_evaluation
 from ..training.recognition import RecognitionEvaluationMixin
 from ..training.rewards import REWARDS
 from ..training.stage_run import StageRun, TrainingStage
@@ -189,12 +191,14 @@ class SpokenPrompts:
         features: Of shape `(num_utterances, ...)`, as the encoder takes them.
         mask: 1 for feature frames of real audio, of shape `(num_utterances, num_frames)`.
         prompt_ids: Token ids of each utterance's prompt.
+        chunks: `chunk_size` and `left_chunks` that all of them are heard in, wherever they are encoded.
         encodings: Audio tokens of each utterance, where they may be used again.
     """
 
     features: torch.Tensor
     mask: torch.Tensor
     prompt_ids: list[list[int]]
+    chunks: dict[str, int]
     encodings: list[torch.Tensor] | None = None
 
     def inputs_of(self, utterances: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor, list | None]:
@@ -270,7 +274,11 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
         self.args.beta = self.beta = beta
         self.compute_metrics = self._recognition_metrics
         self.data_collator = ContextCollator(
-            processing_class.feature_extractor, processor=processing_class, generates=True
+            processing_class.feature_extractor,
+            processor=processing_class,
+            generates=True,
+            chunk_sizes=args.chunk_sizes,
+            left_chunks=args.left_chunks,
         )
         model.processor = processing_class
         silence_dropout(model)
@@ -300,6 +308,8 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
     def _prepare_reference(self, reference: EntropyASRForConditionalGeneration) -> nn.Module:
         reference.requires_grad_(False).eval()
         self._speech["reference"] = SharedSpeech(reference.model, self.processing_class)
+        if self.args.chunk_sizes:
+            self._drawn_chunks.add(reference.model.audio_tower)
         if self.is_deepspeed_enabled:
             return prepare_deepspeed(reference, self.accelerator)
         if self.is_fsdp_enabled:
@@ -336,7 +346,7 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
             max_batch_size=self.args.per_device_eval_batch_size,
             num_processes=self.accelerator.num_processes,
         )
-        return self.accelerator.prepare(self._speech_loader(rows, sampler, self.data_collator))
+        return self.accelerator.prepare(self._speech_loader(rows, sampler, self.data_collator.evaluation()))
 
     def _prepare_inputs(self, inputs):
         if not self.model.training:
@@ -368,7 +378,7 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
         # Without the samples, which no reward looks at.
         columns = [{name: value for name, value in row.items() if name != "samples"} for row in inputs]
         prompts = [self.processing_class.prompt(hotwords=row["hints"]) for row in columns]
-        with torch.no_grad():
+        with torch.no_grad(), self._drawn_chunks.of(self._spoken.chunks):
             batch = super()._generate_and_score_completions(
                 [{**row, "prompt": prompt} for row, prompt in zip(columns, prompts, strict=True)]
             )
@@ -386,7 +396,8 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
             ids[mask.bool()].tolist() for ids, mask in zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
         ]
         features = batch["input_features"].to(self.accelerator.device)
-        return SpokenPrompts(features, batch["input_features_mask"].to(self.accelerator.device), prompt_ids)
+        mask = batch["input_features_mask"].to(self.accelerator.device)
+        return SpokenPrompts(features, mask, prompt_ids, taken_chunks(batch))
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, torch.Tensor]]:
         """Prompts of the sequences; the speech goes to `generate` once for each utterance."""
@@ -407,7 +418,8 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
     def _compute_loss(self, model, inputs):
         self._scored = inputs["utterances"]
         self.temperature = inputs["sampling_temperature"].item()
-        return super()._compute_loss(model, inputs)
+        with self._drawn_chunks.of(self._spoken.chunks):
+            return super()._compute_loss(model, inputs)
 
     def _get_per_token_logps_and_entropies(
         self,

@@ -30,7 +30,7 @@ from ..data.section import SynthesisSource, choose_texts
 from ..data.sources import DataSource, load_source
 from ..data.text import DICTIONARY, cut_text, frequent_words, read_lines, simplify_characters, transcript_style
 from ..runs.settings import checked, typed
-from ..training.muon import build_muon
+from ..training.optimization import OptimizationArguments, OptimizationMixin
 from ..training.stage_run import StageRun, TrainingStage
 
 
@@ -162,31 +162,17 @@ class LanguageModelSection:
 
 
 @dataclass
-class LanguageModelTrainingConfig(TrainingArguments):
-    """Arguments of transformers, and:
-
-    Args:
-        muon: Train the matrices of the layers with Muon, see [`~muon.MuonWithAdamW`].
-    """
-
-    muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
+class LanguageModelTrainingConfig(OptimizationArguments, TrainingArguments):
+    """Arguments of transformers and [`~optimization.OptimizationArguments`]."""
 
 
-class LanguageModelTrainer(Trainer):
+class LanguageModelTrainer(OptimizationMixin, Trainer):
     """Next-token training on blocks of text; `predict` gives the likeliest token after each position."""
 
     def __init__(self, *args, **kwargs):
         # Not the scores of the whole vocabulary, gigabytes for a few thousand blocks.
         kwargs.setdefault("preprocess_logits_for_metrics", lambda logits, labels: logits.argmax(-1))
         super().__init__(*args, **kwargs)
-
-    def create_optimizer(self, *args, **kwargs):
-        """The optimizer that `args.optim` names, or Muon."""
-        if self.args.muon and self.optimizer is None:
-            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-                raise ValueError("muon needs whole matrices, and FSDP and DeepSpeed cut them up: leave muon out.")
-            self.optimizer = build_muon(self.model, self.args)
-        return super().create_optimizer(*args, **kwargs)
 
 
 def train_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -113,7 +113,13 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
     def __init__(self, model, args: ASRSFTConfig, *, processing_class: EntropyASRProcessor, **kwargs):
         collator = kwargs.pop("data_collator", None) or TranscriptionCollator(processing_class.feature_extractor)
         share = args.language_prompt_probability
-        collator = replace(collator, processor=processing_class, language_prompt_probability=share)
+        collator = replace(
+            collator,
+            processor=processing_class,
+            language_prompt_probability=share,
+            chunk_sizes=args.chunk_sizes,
+            left_chunks=args.left_chunks,
+        )
         kwargs.setdefault("compute_metrics", self._recognition_metrics)
         if args.ddp_find_unused_parameters is None:
             args.ddp_find_unused_parameters = False

@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What all speech stages share: duration-limited batches, throughput logs, frozen modules that stay frozen."""
 
-import os
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,6 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from datasets import DatasetDict
 from huggingface_hub import ModelCardData
-from torch import nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput, seed_worker
@@ -27,7 +25,9 @@ from ..data.sources import SpeechDataset, trainer_rows
 from ..data.streamed_rows import StreamBatchSampler, StreamedRows, check_stream_arguments, is_stream
 from ..runs.settings import check_types
 from ..runs.stage_records import is_evaluation
-from .muon import build_muon
+from .chunks import ChunkArguments, DrawnChunks, taken_chunks
+from .modules import attend_in_plain_products, find_module, freeze_modules, locate_base_model
+from .optimization import OptimizationArguments, OptimizationMixin
 from .sharding import mark_as_sharded
 from .training_record import training_record, write_training_record
 
@@ -42,12 +42,12 @@ UNUSED_ARGUMENTS = {
 
 
 @dataclass
-class StageArguments:
-    """Arguments of every stage that trains on speech, added to those of transformers or TRL.
+class StageArguments(ChunkArguments, OptimizationArguments):
+    """Arguments of every stage that trains on speech, added to those of transformers or TRL, of
+    [`~optimization.OptimizationArguments`] and [`~chunks.ChunkArguments`].
 
     Args:
         freeze: Modules that get no gradient and stay in evaluation mode, by name inside the model.
-        muon: Train the matrices of transformer layers with Muon, see [`~muon.MuonWithAdamW`].
         entropy_steps: Steps between two logs of `nse` and `cka` of the encoder, in stages that train it; 0 for none.
             See [`~entropy_monitor.EntropyMonitor`].
         entropy_probes: Also log `eval_pai` and `eval_csai` at each evaluation.
@@ -55,7 +55,6 @@ class StageArguments:
     """
 
     freeze: list[str] = field(default_factory=list, metadata={"help": "Modules that are not trained."})
-    muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
     entropy_steps: int = field(default=500, metadata={"help": "Steps between logs of NSE and CKA; 0 for none."})
     entropy_probes: bool = field(default=False, metadata={"help": "PAI and CSAI at each evaluation."})
     language: str | None = field(default=None, metadata={"help": "Language of rows without such a column."})
@@ -124,7 +123,7 @@ class SpeechArguments(StageArguments):
             raise ValueError(f"stream_buffer must be at least 1, got {self.stream_buffer}.")
 
 
-class SpeechTrainerMixin:
+class SpeechTrainerMixin(OptimizationMixin):
     """Goes before a trainer class; rows are those of [`~sources.load_sources`], or any that `as_rows` there takes.
 
     Batches are dictionaries from the collator; their entry `durations`, seconds of each utterance as trained on, feeds
@@ -135,6 +134,8 @@ class SpeechTrainerMixin:
     _tag_names = ["entropy-asr"]
     # Whether rows bring audio, or what was made of it.
     _rows_have_audio = True
+    # What the model calls its speech encoder.
+    _encoder_name = "audio_tower"
 
     def __init__(self, model, args, *positional, callbacks=None, **kwargs):
         for name in {"train_dataset", "eval_dataset"} & set(kwargs):
@@ -160,7 +161,10 @@ class SpeechTrainerMixin:
         for name, module in frozen.items():
             if any(parameter.requires_grad for parameter in module.parameters()):
                 raise ValueError(f"freeze: {name!r} is frozen, but adapters were put into it.")
-        _locate_base_model(self.model)
+        locate_base_model(self.model)
+        self._drawn_chunks = DrawnChunks()
+        if args.chunk_sizes and self._rows_have_audio:
+            self._drawn_chunks.add(find_module(self.model, self._encoder_name))
         if self.is_fsdp_enabled:
             mark_as_sharded(self.accelerator.unwrap_model(self.model))
         if args.bf16 and args.device.type == "cpu":
@@ -188,14 +192,6 @@ class SpeechTrainerMixin:
         self._audio_seconds = 0.0
         self._padded_seconds = 0.0
         self._audio_clock = now
-
-    def create_optimizer(self, *args, **kwargs):
-        """The optimizer that `args.optim` names, or Muon."""
-        if self.args.muon and self.optimizer is None:
-            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-                raise ValueError("muon needs whole matrices, and FSDP and DeepSpeed cut them up: leave muon out.")
-            self.optimizer = build_muon(self.model, self.args)
-        return super().create_optimizer(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader:
         """Length-bucketed batches limited by duration; see [`~batching.DurationBatchSampler`] and [`~streaming`]."""
@@ -334,6 +330,11 @@ class SpeechTrainerMixin:
         """Leave out seconds, just spent, that are no training time, from the throughput."""
         self._audio_clock += seconds
 
+    def training_step(self, model, inputs, *args, **kwargs):
+        """As in `Trainer`; the encoder hears the batch in the chunks that its collator has drawn."""
+        with self._drawn_chunks.of(taken_chunks(inputs) if isinstance(inputs, dict) else {}):
+            return super().training_step(model, inputs, *args, **kwargs)
+
     def _prepare_inputs(self, inputs):
         durations = inputs.pop("durations")
         if self.model.training:
@@ -418,56 +419,3 @@ def model_card(trainer: SpeechTrainerMixin, model_name: str, licence: str | None
         *table,
     ]
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(body) + "\n"
-
-
-def _locate_base_model(model: nn.Module) -> None:
-    """Let adapters name the model that they stand on so that it is found from any working directory."""
-    for config in getattr(model, "peft_config", {}).values():
-        if config.base_model_name_or_path and os.path.isdir(config.base_model_name_or_path):
-            config.base_model_name_or_path = os.path.abspath(config.base_model_name_or_path)
-
-
-def freeze_modules(model: nn.Module, names: list[str]) -> dict[str, nn.Module]:
-    """Switches gradients off for the named modules and keeps them in evaluation mode whatever the trainer does.
-
-    `Trainer` calls `model.train()` before every step, which would bring a frozen encoder's dropout back.
-
-    Returns:
-        The modules by their names.
-
-    Raises:
-        ValueError: the model has no module of that name.
-    """
-    frozen = {name: _submodule(model, name) for name in names}
-    for module in frozen.values():
-        module.requires_grad_(False)
-        keep_in_evaluation(module)
-    return frozen
-
-
-def attend_in_plain_products(model: nn.Module) -> None:
-    """Puts eager attention in the place of PyTorch's own, whose CPU kernel (2.11) is slow backwards in bfloat16.
-
-    Forward and backward for 64 utterances of 38 frames, 4 heads of 48, one thread: 35 ms, eager 5 ms; for 5 of 240
-    frames 14 ms each. Only the default, SDPA, is replaced.
-    """
-    if model.config._attn_implementation == "sdpa":
-        model.set_attn_implementation("eager")
-
-
-def keep_in_evaluation(module: nn.Module) -> None:
-    """Puts a module into evaluation mode, which `train()` of the model around it no longer ends."""
-    module.eval()
-    module.train = partial(_stay_in_evaluation, module)
-
-
-def _submodule(model: nn.Module, name: str) -> nn.Module:
-    try:
-        return model.get_submodule(name)
-    except AttributeError as error:
-        children = ", ".join(child for child, _ in model.named_children())
-        raise ValueError(f"freeze: the model has no module {name!r}; at the top it has {children}.") from error
-
-
-def _stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:
-    return module

@@ -21,6 +21,7 @@ from ..data.sources import SpeechDataset
 from ..data.streamed_rows import first_rows, is_stream
 from ..evaluation.frames import SpeechEncoder
 from .drift import standalone_encoder
+from .modules import find_module
 from .sharding import whole_state
 
 
@@ -79,7 +80,7 @@ class EntropyMonitor(TrainerCallback):
         self.seconds = 0.0
         self._reference: torch.Tensor | None = None
         self._model = trainer.accelerator.unwrap_model(trainer.model)
-        self._audio_tower = _module(self._model, "audio_tower")
+        self._audio_tower = find_module(self._model, "audio_tower")
         if self._audio_tower is None:
             raise ValueError(f"{type(self._model).__name__} has no speech encoder (`audio_tower`) to monitor.")
         if self.config.probes and trainer.is_fsdp_enabled:
@@ -172,14 +173,9 @@ class EntropyMonitor(TrainerCallback):
 
 def watches(trainer: Trainer) -> bool:
     """Whether a stage has an encoder that moves, and a collator that can extract features without augmentation."""
-    audio_tower = _module(trainer.model, "audio_tower")
+    audio_tower = find_module(trainer.model, "audio_tower")
     moves = audio_tower is not None and any(parameter.requires_grad for parameter in audio_tower.parameters())
     return moves and isinstance(trainer.data_collator, FeatureCollator)
-
-
-def _module(model: nn.Module, name: str) -> nn.Module | None:
-    """The submodule of that name, however deep adapters have put it."""
-    return next((module for path, module in model.named_modules() if path.split(".")[-1] == name), None)
 
 
 class _EvaluationMode:

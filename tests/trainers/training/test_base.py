@@ -18,7 +18,7 @@ from entropy_asr.trainers import AlignmentConfig, EncoderPretrainingConfig, Enco
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
 from entropy_asr.trainers.runs.settings import training_arguments
-from entropy_asr.trainers.training.base import freeze_modules
+from entropy_asr.trainers.training.modules import freeze_modules
 
 
 CONFIGS = (EncoderPretrainingConfig, AlignmentConfig, JointSFTConfig)

@@ -1,0 +1,119 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Chunks drawn for each batch: every stage hears speech as a stream does, and only when it trains."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from training_helpers import small_encoder, stage_section
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from entropy_asr.trainers import JointSFTConfig, PhonemeHeadConfig
+from entropy_asr.trainers.recipes.recipe import run_section
+from entropy_asr.trainers.training.chunks import DrawnChunks
+from entropy_asr.trainers.training.snapshots import EncoderSnapshots
+
+
+CHUNKS = {"chunk_sizes": [2], "left_chunks": [0]}
+STAGES = (
+    "encoder",
+    "alignment",
+    "iterative_async_sft",
+    "joint_sft",
+    "context_sft",
+    "grpo",
+    "phoneme_head",
+    "attention_pretraining",
+)
+
+
+@pytest.fixture(scope="module")
+def chunked_components(components, tmp_path_factory):
+    """The same models, whose encoder always hears chunks of two frames."""
+    folder = tmp_path_factory.mktemp("chunked") / "components"
+    shutil.copytree(components, folder)
+    for name in ("encoder", "full"):
+        path = folder / name / "config.json"
+        config = json.loads(path.read_text())
+        config["audio_config"] |= {"chunk_size": 2, "left_chunks": 0}
+        path.write_text(json.dumps(config))
+    return folder
+
+
+def history(stage, components, output_dir, **training) -> list[dict]:
+    section = stage_section(stage, components, max_steps=2, save_strategy="no", learning_rate=1e-3, **training)
+    if stage == "attention_pretraining" and components.parent.name.startswith("chunked"):
+        section["model"]["encoder"] |= {"chunk_size": 2, "left_chunks": 0}
+    if stage == "iterative_async_sft":
+        store = EncoderSnapshots(output_dir.parent / f"{output_dir.name}-store")
+        store.publish(1, "final", lambda folder: shutil.copytree(components / "encoder", folder, dirs_exist_ok=True))
+        section["training"]["snapshot_dir"] = str(store.folder)
+    run_section(stage, section, output_dir, 7)
+    record = json.loads((output_dir / "stage.json").read_text())
+    names = ("loss", "grad_norm", "reward", "kl")
+    return [{name: entry[name] for name in names if name in entry} for entry in record["history"] if "loss" in entry]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_drawn_chunks_are_heard_as_an_encoder_of_such_chunks_hears(stage, components, chunked_components, tmp_path):
+    drawn = history(stage, components, tmp_path / "drawn", **CHUNKS)
+    assert drawn == history(stage, chunked_components, tmp_path / "own")
+    assert drawn != history(stage, components, tmp_path / "full")
+
+
+def test_outside_of_a_batch_an_encoder_hears_as_it_did(components):
+    encoder = small_encoder().audio_tower.eval()
+    features = torch.randn(1, 80, 80)
+    before = encoder(features).last_hidden_state
+    chunks = DrawnChunks(encoder)
+    with chunks.of({"chunk_size": 2, "left_chunks": 0}):
+        drawn = encoder(features).last_hidden_state
+        given = encoder(features, chunk_size=0).last_hidden_state
+    assert torch.equal(drawn, encoder(features, chunk_size=2, left_chunks=0).last_hidden_state)
+    assert not torch.allclose(drawn, before)
+    assert torch.equal(given, before)
+    with pytest.raises(RuntimeError), chunks.of({"chunk_size": 2, "left_chunks": 0}):
+        raise RuntimeError
+    assert torch.equal(encoder(features).last_hidden_state, before)
+
+
+def test_evaluation_hears_full_context(components, tmp_path):
+    section = stage_section("joint_sft", components, max_steps=1, save_strategy="no", learning_rate=0.0, **CHUNKS)
+    section["data"]["eval"] = section["data"]["train"]
+    section["training"] |= {"eval_strategy": "steps", "eval_steps": 1, "max_new_tokens": 2}
+    run_section("joint_sft", section, tmp_path / "drawn", 7)
+    for name in CHUNKS:
+        del section["training"][name]
+    run_section("joint_sft", section, tmp_path / "full", 7)
+    losses = [
+        next(
+            entry["eval_loss"]
+            for entry in json.loads((tmp_path / name / "stage.json").read_text())["history"]
+            if "eval_loss" in entry
+        )
+        for name in ("drawn", "full")
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_encoder_without_chunk_masks_is_refused():
+    config = WhisperConfig(d_model=8, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=8)
+    with pytest.raises(ValueError, match="only the encoder of this project takes chunk sizes, not `whisper`"):
+        DrawnChunks(WhisperEncoder(config))
+
+
+@pytest.mark.parametrize("config", [JointSFTConfig, PhonemeHeadConfig])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"chunk_sizes": [-1]}, "chunk_sizes are numbers of frames"),
+        ({"left_chunks": []}, "left_chunks are numbers of chunks"),
+        ({"left_chunks": [2]}, "no effect without chunks"),
+    ],
+)
+def test_chunks_that_cannot_be_meant_are_refused(config, settings, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        config(str(tmp_path), use_cpu=True, **settings)
