@@ -90,16 +90,30 @@ class AugmentationConfig:
             )
 
     @classmethod
-    def paper(cls) -> "AugmentationConfig":
+    def paper(cls, views: int = 2) -> "AugmentationConfig":
         """Silence, noise and speed as in NIM4-ASR's stages 1-5; SpecAugment's sizes, which it does not give, from
-        icefall's zipformer recipe."""
+        icefall's zipformer recipe.
+
+        Args:
+            views: Views of each utterance: 2 for CR-CTC (stage 1 and the phoneme head), which has 2.5 times as many
+                time masks that cover 2.5 times as much (Yao et al. 2024); 1 for the other stages.
+        """
+        if views not in (1, 2):
+            raise ValueError(f"views is 1, or 2 for CR-CTC, got {views}.")
+        time_masks = {"num_time_masks": 25, "time_mask_share": 0.375} if views == 2 else {"num_time_masks": 10}
         return cls(
             speed_factors=[0.9, 1.0, 1.1],
             noise_probability=0.2,
             silence_max_seconds=1.0,
             num_frequency_masks=2,
-            num_time_masks=10,
+            **time_masks,
         )
+
+    @property
+    def masks_features(self) -> bool:
+        """Whether SpecAugment does anything: otherwise two views of an utterance are equal."""
+        in_time = self.num_time_masks > 0 and self.time_mask_share > 0
+        return in_time or (self.num_frequency_masks > 0 and self.frequency_mask_width > 0)
 
 
 class SpeechAugmenter:

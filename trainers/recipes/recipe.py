@@ -12,7 +12,7 @@ import yaml
 
 from ..runs.locks import locked
 from ..runs.records import finished
-from ..runs.settings import SettingsError, check_names, checked_mapping, read_sections
+from ..runs.settings import SettingsError, check_names, checked_mapping
 from ..stages import find_stage
 from .places import VARIABLE, Places, YAMLLoader, read_yaml
 from .schedule import PlannedStage, Schedule, plan_stages
@@ -263,7 +263,7 @@ def check_section(stage: str, section: dict[str, Any], output_dir: Path, seed: i
     Raises:
         SettingsError: for anything unknown, missing or of another type.
     """
-    read_sections(section, find_stage(stage).sections, output_dir, seed, *key)
+    find_stage(stage).read(section, output_dir, seed, *key)
 
 
 def run_section(stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:

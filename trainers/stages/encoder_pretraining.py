@@ -24,9 +24,9 @@ from ..data.augmentation import AugmentationConfig, SpeechAugmenter
 from ..data.collation import CTCCollator
 from ..data.phoneme_labels import add_phoneme_ids, measure_cmvn
 from ..data.section import DataSection
-from ..runs.settings import typed
+from ..runs.settings import SettingsError, typed
 from ..training.base import SpeechArguments, SpeechTrainerMixin
-from ..training.consistency import cr_ctc_loss
+from ..training.consistency import cr_ctc_loss, ramped_weight
 from ..training.drift import DriftMonitor
 from ..training.stage_run import StageRun, TrainingStage
 
@@ -40,6 +40,8 @@ class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
     Args:
         consistency_weight: Weight of CR-CTC's consistency term (icefall's zipformer: 0.2); each utterance is then
             heard in two independently masked views, which doubles a batch's memory. 0: plain CTC on one view.
+        consistency_ramp_steps: First steps, in which that weight rises in a line from 0: an encoder that hears nothing
+            yet would agree with itself on silence. 0: the whole weight from the first step on.
 
     > Encoders for the stages that train meanwhile (see [`~drift.DriftMonitor`])
 
@@ -54,6 +56,7 @@ class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
     """
 
     consistency_weight: float = field(default=0.0, metadata={"help": "Weight of CR-CTC's consistency term."})
+    consistency_ramp_steps: int = field(default=2000, metadata={"help": "First steps, in which that weight rises."})
     snapshot_dir: str | None = field(default=None, metadata={"help": "Store to publish encoders in."})
     drift_reference_step: int = field(default=1, metadata={"help": "Step of the first reference."})
     drift_interval: int = field(default=10_000, metadata={"help": "Steps between two comparisons."})
@@ -65,6 +68,8 @@ class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
         super().__post_init__()
         if not self.consistency_weight >= 0:
             raise ValueError(f"consistency_weight must not be negative, got {self.consistency_weight}.")
+        if self.consistency_ramp_steps < 0:
+            raise ValueError(f"consistency_ramp_steps must not be negative, got {self.consistency_ramp_steps}.")
         for name in ("drift_reference_step", "drift_interval", "drift_rows", "keep_snapshots"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
@@ -96,6 +101,7 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         *positional,
         **kwargs,
     ):
+        check_views(args, None if data_collator.augmenter is None else data_collator.augmenter.config)
         model.config.ctc_loss_reduction = "sum"
         kwargs.setdefault("compute_metrics", self._phoneme_error_metrics)
         kwargs.setdefault("preprocess_logits_for_metrics", greedy_phonemes)
@@ -204,7 +210,8 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         num_items_in_batch = torch.as_tensor(num_items_in_batch).clamp(min=1)
         loss = outputs.loss
         if views == 2:
-            weight = self.args.consistency_weight
+            args = self.args
+            weight = ramped_weight(args.consistency_weight, self.state.global_step, args.consistency_ramp_steps)
             loss, consistency = cr_ctc_loss(outputs.loss, outputs.logits, outputs.attention_mask, weight)
             self._consistency = self._consistency + scale * consistency.detach() / num_items_in_batch
         loss = scale * loss / num_items_in_batch
@@ -213,6 +220,26 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         # No logits of padded frames: greedy_phonemes sees them as blank.
         logits = outputs.logits.masked_fill(~outputs.attention_mask[..., None].bool(), float("-inf"))
         return loss, {"logits": logits}
+
+
+def check_views(args: EncoderPretrainingConfig, augmentation: AugmentationConfig | None) -> None:
+    """Refuse to pull two views of an utterance together that are equal.
+
+    Raises:
+        SettingsError: a consistency term is asked for without masks.
+    """
+    if args.consistency_weight and (augmentation is None or not augmentation.masks_features):
+        raise SettingsError(
+            f"consistency_weight={args.consistency_weight}: without masks both views of an utterance are equal, and "
+            "there is nothing to make consistent: give the augmentation time or frequency masks "
+            "(`num_time_masks`, `num_frequency_masks`), or leave consistency_weight 0.",
+            ("training", "consistency_weight"),
+        )
+
+
+def check_settings(settings: SimpleNamespace) -> None:
+    """Refuse sections that do not go together, before any rows are loaded; see [`check_views`]."""
+    check_views(settings.training, settings.augmentation)
 
 
 def greedy_phonemes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -320,4 +347,5 @@ STAGE = TrainingStage(
     },
     build,
     save,
+    check_settings,
 )

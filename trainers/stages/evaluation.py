@@ -5,6 +5,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -116,9 +117,13 @@ class EvaluationStage:
 
     sections: dict[str, type]
 
+    def read(self, section: dict[str, Any], output_dir: Path, seed: int, *key: str) -> SimpleNamespace:
+        """All settings of the stage as dataclasses; as of [`~stage_run.TrainingStage`]."""
+        return read_sections(section, self.sections, output_dir, seed, *key)
+
     def run(self, stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:
         """Export a model, evaluate it, describe it; the main process does all of it."""
-        settings = read_sections(section, self.sections, output_dir, seed, stage)
+        settings = self.read(section, output_dir, seed, stage)
         if PartialState().is_main_process:
             run = StageRun(stage, section, settings, output_dir, seed)
             start_stage(output_dir, seed)

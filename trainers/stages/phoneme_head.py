@@ -19,7 +19,7 @@ from ..data.section import DataSection
 from ..runs.settings import typed
 from ..training.stage_run import StageRun, TrainingStage
 from ..training.training_record import write_training_record
-from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer, phoneme_rows
+from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer, check_settings, phoneme_rows
 
 
 HEAD = "phoneme_head."
@@ -132,4 +132,5 @@ STAGE = TrainingStage(
     },
     build,
     save,
+    check_settings,
 )

@@ -50,3 +50,18 @@ def cr_ctc_loss(
     """
     consistency = weight * consistency_loss(logits, frame_mask) / 2
     return ctc_loss / 2 + consistency, consistency
+
+
+def ramped_weight(weight: float, step: int, ramp_steps: int) -> float:
+    """Weight of the consistency term at a step: up to its value in a line (icefall: over 2000 steps).
+
+    Args:
+        weight: Its value after the ramp.
+        step: Optimizer steps taken.
+        ramp_steps: Length of the ramp; 0 for none.
+
+    Example:
+        >>> [ramped_weight(0.2, step, 4) for step in (0, 1, 4, 9)]
+        [0.0, 0.05, 0.2, 0.2]
+    """
+    return weight * min(1.0, step / ramp_steps) if ramp_steps else weight

@@ -16,7 +16,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from ..runs.clock import CLOCK, WallClock
 from ..runs.records import write_record
-from ..runs.settings import SettingsError, read_sections
+from ..runs.settings import SettingsError, dotted, read_sections
 
 
 logger = logging.getLogger(__name__)
@@ -57,11 +57,33 @@ class TrainingStage:
         sections: Dataclass of each section of its settings; `training` is that of its trainer's arguments.
         build: Makes the trainer, with its model and its rows. All processes call it.
         save: Saves in the stage's folder what was trained. All processes call it.
+        check: Refuses sections that do not go together, by a `SettingsError` whose key begins with a section's name.
     """
 
     sections: dict[str, type]
     build: Callable[[StageRun], Trainer]
     save: Callable[[Trainer, StageRun], None]
+    check: Callable[[SimpleNamespace], None] | None = None
+
+    def read(self, section: dict[str, Any], output_dir: Path, seed: int, *key: str) -> SimpleNamespace:
+        """All settings of the stage as dataclasses; nothing is made or loaded.
+
+        Args:
+            section: Its settings as they were written.
+            output_dir: Its folder.
+            seed: Its seed.
+            key: Leads to them, for error messages.
+
+        Raises:
+            SettingsError: for anything unknown, missing or of another type, and for what does not go together.
+        """
+        settings = read_sections(section, self.sections, output_dir, seed, *key)
+        if self.check is not None:
+            try:
+                self.check(settings)
+            except SettingsError as error:
+                raise SettingsError(f"{dotted((*key, *error.key[:1]))}: {error}", (*key, *error.key)) from error
+        return settings
 
     def run(self, stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:
         """Run the stage, from its last checkpoint where there is one.
@@ -75,7 +97,7 @@ class TrainingStage:
         Raises:
             SettingsError: for anything unknown, missing or of another type.
         """
-        settings = read_sections(section, self.sections, output_dir, seed, stage)
+        settings = self.read(section, output_dir, seed, stage)
         run = StageRun(stage, section, settings, output_dir, seed)
         start_stage(output_dir, seed)
         trainer = self.build(run)

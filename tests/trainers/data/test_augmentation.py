@@ -1,5 +1,7 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -167,6 +169,14 @@ def test_frequency_masks_reach_all_bins_and_their_full_width():
     assert masks.sum(1).max() == 27
     assert masks.sum(1).min() == 0
     assert masks.any(0).all()
+
+
+def test_cr_ctc_has_two_and_a_half_times_the_time_masks_of_other_stages():
+    two, one = AugmentationConfig.paper(), AugmentationConfig.paper(views=1)
+    assert (two.num_time_masks, two.time_mask_share) == (2.5 * one.num_time_masks, 2.5 * one.time_mask_share)
+    assert replace(two, num_time_masks=10, time_mask_share=0.15) == one
+    with pytest.raises(ValueError, match="views is 1, or 2"):
+        AugmentationConfig.paper(views=3)
 
 
 def test_two_views_differ():

@@ -38,6 +38,20 @@ def encoded(components):
     return model, processor, rows, speech
 
 
+def test_recordings_are_encoded_in_the_chunks_that_are_drawn(encoded):
+    model, processor, rows, whole = encoded
+    collator = FeatureCollator(processor.feature_extractor, chunk_sizes=[2], left_chunks=[0])
+    drawn = encode_speech(model, rows, collator, 1, 0, max_batch_duration=3.0)
+    config = model.config.audio_config
+    config.chunk_size, config.left_chunks = 2, 0
+    try:
+        own = encode_speech(model, rows, FeatureCollator(processor.feature_extractor), 1, 0, max_batch_duration=3.0)
+    finally:
+        config.chunk_size, config.left_chunks = 0, -1
+    assert np.array_equal(drawn.frames, own.frames)
+    assert not np.array_equal(drawn.frames, whole.frames)
+
+
 def inventory_of(utterances):
     """Inventory of utterances [(phoneme, number of frames), ...]; a frame holds (utterance, position, phoneme)."""
     frames, ends, units = [], [], []

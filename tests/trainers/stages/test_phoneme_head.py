@@ -11,6 +11,7 @@ from datasets import Dataset
 from training_helpers import make_rows, stage_section, trainer_arguments
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRPhonemeTokenizer
+from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
 from entropy_asr.trainers.recipes.recipe import run_section
@@ -85,7 +86,7 @@ def test_objective_is_that_of_stage_1(components, rows, tmp_path):
         trainer = trainer_class(
             phoneme_model(model),
             trainer_arguments(config_class, tmp_path / name, **settings),
-            CTCCollator(processor.feature_extractor),
+            CTCCollator(processor.feature_extractor, SpeechAugmenter(AugmentationConfig(num_time_masks=1))),
             train_dataset=rows,
         )
         trainer.train()

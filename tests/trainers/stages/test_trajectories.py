@@ -37,7 +37,12 @@ def trajectory(stage: str, components: Path, output_dir: Path) -> list[list[floa
     # Rounding differs between processors: a low rate keeps it from growing into something else.
     section = stage_section(stage, components, max_steps=NUM_STEPS, save_steps=NUM_STEPS, learning_rate=1e-4)
     if stage == "encoder":
-        section["training"] |= {"consistency_weight": 0.2, "chunk_sizes": [0, 4, 8], "left_chunks": [1, -1]}
+        section["training"] |= {
+            "consistency_weight": 0.2,
+            "consistency_ramp_steps": 0,
+            "chunk_sizes": [0, 4, 8],
+            "left_chunks": [1, -1],
+        }
     if stage == "iterative_async_sft":
         store = EncoderSnapshots(output_dir.parent / f"{output_dir.name}-store")
         store.publish(1, "final", lambda folder: shutil.copytree(components / "encoder", folder, dirs_exist_ok=True))

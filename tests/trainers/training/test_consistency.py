@@ -22,6 +22,7 @@ from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAug
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
 from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.recipes.recipe import check_section
 from entropy_asr.trainers.training.consistency import consistency_loss, cr_ctc_loss
 
 
@@ -149,7 +150,8 @@ def test_views_share_the_waveform_and_are_masked_independently(rows):
 
 def train(rows, output_dir, collator=None, **kwargs):
     recorder = GradientRecorder()
-    settings = {"max_grad_norm": 0.0, "max_steps": 1, "learning_rate": 0.0, "max_batch_size": 12, **kwargs}
+    settings = {"max_grad_norm": 0.0, "max_steps": 1, "learning_rate": 0.0, "max_batch_size": 12}
+    settings |= {"consistency_ramp_steps": 0, **kwargs}
     trainer = EncoderPretrainingTrainer(
         small_encoder(dropout=0.0),
         trainer_arguments(EncoderPretrainingConfig, output_dir, **settings),
@@ -163,9 +165,15 @@ def train(rows, output_dir, collator=None, **kwargs):
 
 
 def test_training_on_two_equal_views_has_the_gradient_of_ctc(rows, tmp_path):
-    """Masking off: no dropout and no augmenter, so consistency is 0 and halves of the same CTC loss add up."""
-    plain, expected = train(rows, tmp_path / "1")
-    doubled, gradient = train(rows, tmp_path / "2", consistency_weight=0.2)
+    """No dropout and masks that hide nothing, so consistency is 0 and halves of the same CTC loss add up."""
+
+    class HidesNothing(SpeechAugmenter):
+        def spec_augment(self, features, rng):
+            return features
+
+    collator = CTCCollator(EntropyASRFeatureExtractor(), HidesNothing(AugmentationConfig(num_frequency_masks=1)))
+    plain, expected = train(rows, tmp_path / "1", collator)
+    doubled, gradient = train(rows, tmp_path / "2", collator, consistency_weight=0.2)
     for name, tensor in expected.items():
         torch.testing.assert_close(gradient[name], tensor, rtol=1e-4, atol=1e-6)
     logs = [trainer.state.log_history[0] for trainer in (plain, doubled)]
@@ -182,6 +190,47 @@ def test_consistency_is_logged_as_its_part_of_the_loss_and_grows_with_its_weight
     assert logs[2]["consistency_loss"] == pytest.approx(2 * logs[1]["consistency_loss"], rel=1e-3)
     assert logs[1]["consistency_loss"] > 0
     assert logs[1]["loss"] - logs[0]["loss"] == pytest.approx(logs[1]["consistency_loss"], abs=1e-3)
+
+
+def test_consistency_comes_in_along_a_line(rows, tmp_path):
+    """Of the same weights (learning rate 0) the term is as large as its weight."""
+    collator = CTCCollator(EntropyASRFeatureExtractor(), augmenter())
+    settings = {"consistency_weight": 0.2, "max_steps": 5}
+    logs = [
+        train(rows, tmp_path / str(ramp), collator, consistency_ramp_steps=ramp, **settings)[0].state.log_history
+        for ramp in (0, 4)
+    ]
+    whole, ramped = ([entry["consistency_loss"] for entry in history if "loss" in entry] for history in logs)
+    assert [part / all_of_it for part, all_of_it in zip(ramped, whole, strict=True)] == pytest.approx(
+        [0.0, 0.25, 0.5, 0.75, 1.0], rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        None,
+        AugmentationConfig(gain_db=3.0),
+        AugmentationConfig(num_time_masks=5, time_mask_share=0.0),
+        AugmentationConfig(num_frequency_masks=2, frequency_mask_width=0),
+    ],
+)
+def test_two_equal_views_are_refused(augmentation, rows, tmp_path):
+    collator = CTCCollator(EntropyASRFeatureExtractor(), augmentation and SpeechAugmenter(augmentation))
+    with pytest.raises(ValueError, match=r"consistency_weight=0\.2: without masks both views"):
+        train(rows, tmp_path, collator, consistency_weight=0.2)
+
+
+@pytest.mark.parametrize("stage", ["encoder", "phoneme_head"])
+def test_two_equal_views_are_refused_before_rows_are_loaded(stage, tmp_path):
+    section = {
+        "data": {"train": [{"path": "nowhere"}]},
+        "augmentation": {"speed_factors": [1.1]},
+        "model": {"path": "nowhere"},
+        "training": {"max_steps": 1, "use_cpu": True, "consistency_weight": 0.2},
+    }
+    with pytest.raises(ValueError, match=r"stages\.mine\.training: consistency_weight=0\.2: without masks"):
+        check_section(stage, section, tmp_path, 0, "stages", "mine")
 
 
 def test_evaluation_has_one_view_and_the_plain_ctc_loss(rows, tmp_path):
@@ -204,12 +253,12 @@ def test_gradient_accumulation_gives_the_gradient_of_one_batch(rows, tmp_path):
 def test_chunks_are_drawn_for_each_batch_by_its_draw_alone(rows):
     dataset = SpeechDataset(rows)
     collator = CTCCollator(EntropyASRFeatureExtractor(), chunk_sizes=[0, 0, 4, 16], left_chunks=[1, -1])
-    draws = [collator._draw_chunks([{**dataset[0], "draw": draw}]) for draw in range(2000)]
+    draws = [collator.draw_chunks([{**dataset[0], "draw": draw}]) for draw in range(2000)]
     sizes = [draw["chunk_size"] for draw in draws]
     assert sizes.count(0) / 2000 == pytest.approx(0.5, abs=0.05)
     assert sizes.count(4) / 2000 == pytest.approx(0.25, abs=0.05)
     assert sum(draw["left_chunks"] == 1 for draw in draws) / 2000 == pytest.approx(0.5, abs=0.05)
-    assert draws == [collator._draw_chunks([{**dataset[0], "draw": draw}]) for draw in range(2000)]
+    assert draws == [collator.draw_chunks([{**dataset[0], "draw": draw}]) for draw in range(2000)]
     assert collator([dataset[0, 7]])["chunk_size"] == draws[7]["chunk_size"]
     assert "chunk_size" not in collator.evaluation()([dataset[0, 7]])
 
@@ -244,6 +293,7 @@ def test_chunks_are_refused_for_an_encoder_without_chunk_masks(rows, tmp_path):
     ("argument", "message"),
     [
         ({"consistency_weight": -0.1}, "consistency_weight"),
+        ({"consistency_ramp_steps": -1}, "consistency_ramp_steps"),
         ({"chunk_sizes": [-1]}, "chunk_sizes"),
         ({"chunk_sizes": [8], "left_chunks": [-2]}, "left_chunks"),
         ({"chunk_sizes": [8], "left_chunks": []}, "left_chunks"),
