@@ -53,6 +53,12 @@ The figures above are all that was measured: on other recordings, speakers, topi
 | --- | --- | --- |
 {sources}
 """
+HALLUCINATION_LEGEND = """Hallucinated: transcripts with text that nobody said. The parts, of which one transcript may
+have several: text where nobody speaks; text that neither words nor sounds of the reference support; a burst of
+inserted words; a loop. The paper's rule ([arXiv 2604.08003](https://arxiv.org/abs/2604.08003)): more than 50 % longer
+than the reference, and no word of it. Rates in % of a test set's transcripts, as the model writes them; interval:
+95 %, bootstrap over utterances. Guards keep a model quiet that writes where nothing is heard; off, it shows what it
+does."""
 # File of the code that saved checkpoints carry, and what the examples say where it is there and where it is not.
 CODE = "modeling_entropy_asr.py"
 BRINGS_CODE = "Where only transformers is installed, the checkpoint brings its code:"
@@ -113,7 +119,7 @@ def model_card(directory: Path, address: str | None = None, licence: str | None 
         compute_dtype=report["compute_dtype"],
         architecture=_architecture(directory / "config.json"),
         usage=usage_section(report, directory, address),
-        results=results_table(report["results"], known),
+        results=results_section(report["results"], known),
         allocation=_allocation(directory),
         command=report["command"],
         earlier=_earlier(report.get("started_from")),
@@ -261,6 +267,12 @@ def verdict(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]
     return f"\n**More than half of the text comes out wrong on: {where}.** Do not rely on its transcripts.\n"
 
 
+def results_section(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
+    """Error rates of each test set, and hallucination rates where they were measured."""
+    tables = (results_table(results, known), hallucination_table(results, known))
+    return "\n\n".join(table for table in tables if table)
+
+
 def results_table(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
     lines = ["| test set | utterances | WER % | CER % | non-empty % |", "| --- | --- | --- | --- | --- |"]
     for name, score in results.items():
@@ -269,6 +281,34 @@ def results_table(results: dict[str, dict[str, Any]], known: dict[str, dict[str,
         lines.append(f"| {_title(name, known)} | {score['utterances']} | {' | '.join(cells)} |")
     notes = [f"- {_title(name, known)}: {known[name][TEST]}." for name in results if TEST in known.get(name, {})]
     return "\n".join([*lines, *(["", "What the test sets are:", "", *notes] if notes else [])])
+
+
+def hallucination_table(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
+    """Hallucination rates of each test set under each condition, with a legend; "" where none were measured."""
+    header = [
+        "| test set | condition | hallucinated | interval | no speech | unsupported | burst | loop | paper's rule |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    rows = [
+        f"| {_title(name, known)} | {condition} | {_hallucination_cells(found)} |"
+        for name, score in results.items()
+        for condition, found in _hallucination_figures(score).items()
+    ]
+    return "\n".join([HALLUCINATION_LEGEND, "", *header, *rows]) if rows else ""
+
+
+def _hallucination_figures(score: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Figures by their condition; results of earlier versions have none."""
+    figures = {f"guards {'on' if score.get('guards', True) else 'off'}": score.get("hallucination")}
+    figures |= {name: condition["hallucination"] for name, condition in score.get("conditions", {}).items()}
+    return {name: found for name, found in figures.items() if found is not None}
+
+
+def _hallucination_cells(found: dict[str, Any]) -> str:
+    low, high = found["hallucination_rate_interval"]
+    parts = ("empty_reference_rate", "unsupported_rate", "burst_rate", "loop_rate", "paper_rate")
+    cells = [f"{100 * found['hallucination_rate']:.1f}", f"{100 * low:.1f} to {100 * high:.1f}"]
+    return " | ".join([*cells, *(f"{100 * found[part]:.1f}" for part in parts)])
 
 
 def _allocation(directory: Path) -> str:

@@ -157,7 +157,7 @@ def _results(report: dict[str, Any], directory: Path) -> str:
     verdict = full_card.verdict(report["results"], known)
     split = f" of the split {report['split']!r}" if report.get("split") else ""
     text = f"Error rates of generated text on rows{split}, weights in {report.get('dtype', 'their own type')}."
-    return f"{verdict}{text}\n\n{full_card.results_table(report['results'], known)}"
+    return f"{verdict}{text}\n\n{full_card.results_section(report['results'], known)}"
 
 
 def _training(training: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from card_report import REPORT, write_report
 from huggingface_hub import ModelCard
 
 from entropy_asr.hub_cards.model_card import _licence, write_model_card
+from entropy_asr.spaces.hallucination_rate.hallucination_rate import hallucination_rate
 
 
 def test_figures_come_from_the_results(tmp_path):
@@ -19,6 +20,24 @@ def test_figures_come_from_the_results(tmp_path):
     assert "| encoder | 10 | 10.0 | 3.250 |" in card.text
     assert "CC BY-SA 4.0" in card.text
     assert [(result.dataset_type, result.metric_value) for result in card.data.eval_results] == [("fsdd_digits", 12.3)]
+
+
+def test_hallucination_rates_are_shown_for_each_condition(tmp_path):
+    write_report(tmp_path)
+    write_model_card(tmp_path)
+    assert "Hallucinated" not in ModelCard.load(tmp_path / "README.md").text  # results of an earlier version
+    figures = hallucination_rate(["turn left", "thanks for watching"], ["turn left", ""])
+    score = REPORT["results"]["fsdd_digits"] | {
+        "guards": True,
+        "hallucination": figures,
+        "conditions": {"guards off": {"wer": 1, "cer": None, "nonempty_share": 1, "hallucination": figures}},
+    }
+    write_report(tmp_path, results={"fsdd_digits": score})
+    write_model_card(tmp_path)
+    text = ModelCard.load(tmp_path / "README.md").text
+    for condition in ("guards on", "guards off"):
+        row = f"| Free Spoken Digit Dataset | {condition} | 50.0 | 0.0 to 100.0 | 50.0 | 0.0 | 0.0 | 0.0 | 50.0 |"
+        assert row in text
 
 
 def test_a_card_says_first_where_most_of_the_text_is_wrong(tmp_path):

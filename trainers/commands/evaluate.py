@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`entropy-asr evaluate`: error rates of a model on data sets."""
+"""`entropy-asr evaluate`: error rates and hallucination rates of a model on data sets."""
 
 import argparse
 import platform
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..runs.console import to_json
 from .checks import CommandError, check_dataset, check_model, check_output_file
 from .models import bundled_checkpoint, generate_kwargs, load_model
-from .options import add_batch_options, add_command, add_language, positive
+from .options import add_batch_options, add_command, add_language, positive, seconds
 
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
         commands,
         "evaluate",
         run,
-        "Measure WER (English) and CER (Mandarin) on data sets by generation.",
+        "Measure WER (English), CER (Mandarin) and hallucination rates on data sets by generation.",
         input_errors=(),
     )
     parser.add_argument(
@@ -44,6 +44,26 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--max_rows", type=positive, metavar="N", help="evaluate the first N rows of each data set")
     parser.add_argument("-o", "--output", type=Path, metavar="F", help="write the results to this JSON file")
     parser.add_argument("--save_transcripts", type=Path, metavar="F", help="write every transcript to this JSONL file")
+    parser.add_argument(
+        "--guards",
+        choices=("on", "off", "both"),
+        default="on",
+        help="guards against hallucination; both: everything is transcribed twice, error rates are with guards "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--padded_silence",
+        type=seconds,
+        default=0.0,
+        metavar="S",
+        help="measure hallucination also with S seconds of silence before and after each utterance",
+    )
+    parser.add_argument(
+        "--non_speech",
+        type=positive,
+        metavar="N",
+        help="one data set more: N sounds without speech (silence, noise, chords)",
+    )
     add_batch_options(parser, default_batch_size=16)
 
 
@@ -56,18 +76,29 @@ def run(args: argparse.Namespace) -> int:
     check_output_file(args.save_transcripts, "--save_transcripts")
     datasets = _load_datasets(args)
     pipeline = load_model(args)
-    from ..evaluation.error_rates import evaluate_recognition
+    from ..evaluation.conditions import (
+        MADE_NON_SPEECH,
+        conditions_of,
+        evaluate_under,
+        hallucination_lines,
+        made_non_speech,
+    )
 
+    if args.non_speech:
+        datasets[MADE_NON_SPEECH] = made_non_speech(args.non_speech)
+    conditions = conditions_of(args.guards, args.padded_silence)
     report = _describe_run(args, pipeline)
     unreadable = 0
     if args.save_transcripts:
         args.save_transcripts.unlink(missing_ok=True)
     print(TABLE_HEADER)
     for name, dataset in datasets.items():
-        score = evaluate_recognition(pipeline, dataset, args.batch_size, description=name, **generate_kwargs(args))
+        score, report["results"][name] = evaluate_under(
+            pipeline, dataset, conditions, args.batch_size, description=name, **generate_kwargs(args)
+        )
         unreadable += len(score.unreadable)
-        print(_format_table_rows(name, score), flush=True)
-        report["results"][name] = score.to_dict()
+        print(_format_table_rows(name, score))
+        print(*(f"  {line}" for line in hallucination_lines(report["results"][name])), sep="\n", flush=True)
         _write_results(args, name, report, score)
     return 1 if unreadable else 0
 
@@ -104,6 +135,9 @@ def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
         "max_rows": args.max_rows,
         "batch_size": args.batch_size,
         "generate_kwargs": generate_kwargs(args),
+        "guards": args.guards,
+        "padded_silence": args.padded_silence,
+        "non_speech": args.non_speech,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in REPORTED_PACKAGES},
         "results": {},
     }

@@ -247,6 +247,8 @@ def evaluate_recognition(
     batch_size: int = 16,
     progress: bool = True,
     description: str = "evaluate",
+    guards: bool = True,
+    padded_silence: float = 0.0,
     **generate_kwargs: Any,
 ) -> RecognitionScore:
     """Transcribe a data set by generation and score it.
@@ -261,16 +263,19 @@ def evaluate_recognition(
         batch_size: Utterances transcribed together.
         progress: Show a progress bar.
         description: Label of the progress bar.
+        guards: False switches the pipeline's guards against hallucination off.
+        padded_silence: Seconds of digital silence before and after each utterance; they do not count as its audio.
         generate_kwargs: Passed on to `generate`, such as `num_beams`.
     """
     start = time.perf_counter()
     done: list[tuple[int, dict[str, str], int]] = []  # (row, transcript, samples)
     unreadable: list[str] = []
+    settings = {} if guards else {"guards": False}
+    silence = np.zeros(round(padded_silence * SAMPLING_RATE), np.float32)
     with tqdm(total=len(dataset), desc=description, unit="utt", disable=not progress) as bar:
         for batch in _readable_batches(dataset, batch_size, unreadable, bar):
-            outputs = pipeline(
-                [audio for _, _, audio in batch], batch_size=batch_size, generate_kwargs=dict(generate_kwargs)
-            )
+            arrays = [np.concatenate([silence, audio, silence]) if len(silence) else audio for *_, audio in batch]
+            outputs = pipeline(arrays, batch_size=batch_size, generate_kwargs=dict(generate_kwargs), **settings)
             for (index, row, audio), output in zip(batch, outputs, strict=True):
                 done.append((index, _transcript(row, output["text"]), len(audio)))
     wall_seconds = time.perf_counter() - start

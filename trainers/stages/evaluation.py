@@ -17,7 +17,7 @@ from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 
 from ..data.section import DataSection, default_cache_dir
 from ..data.sources import NON_SPEECH, DataSource, load_source
-from ..evaluation.error_rates import evaluate_recognition
+from ..evaluation.conditions import MADE_NON_SPEECH, conditions_of, evaluate_under, made_non_speech
 from ..runs.clock import wall_seconds
 from ..runs.settings import read_sections, typed
 from ..runs.stage_records import command_line, read_records, training_history, versions
@@ -74,6 +74,7 @@ class GenerationSection:
 
 
 @dataclass
+@typed
 class EvaluationSection:
     """Section `data` of this stage; nothing is trained on.
 
@@ -83,6 +84,10 @@ class EvaluationSection:
         cache_dir: Where synthetic audio is kept; by default beside what `datasets` keeps (`HF_HOME`).
         num_proc: Number of processes that synthesise.
         batch_size: Utterances transcribed at once.
+        guards: Hallucination is measured with the guards "on", "off" or "both"; error rates are with guards unless
+            they are off.
+        padded_silence: Seconds of silence around each utterance with which hallucination is measured too; 0: never.
+        non_speech: Number of made sounds without speech, a test set more; 0: none.
     """
 
     eval: list[dict] = field(default_factory=list)
@@ -90,9 +95,18 @@ class EvaluationSection:
     cache_dir: str = field(default_factory=default_cache_dir)
     num_proc: int = 1
     batch_size: int = 16
+    guards: str = "on"
+    padded_silence: float = 0.0
+    non_speech: int = 0
 
     def __post_init__(self):
         DataSection(eval=self.eval, synthetic_eval=self.synthetic_eval)
+        try:
+            conditions_of(self.guards, self.padded_silence)
+        except ValueError as error:
+            raise ValueError(f"data: {error}") from error
+        if self.non_speech < 0:
+            raise ValueError(f"data: `non_speech` is a number of sounds, not {self.non_speech}.")
 
     def test_sets(self) -> dict[str, Any]:
         """Rows of each test set by its name."""
@@ -101,6 +115,8 @@ class EvaluationSection:
             data = DataSection(synthetic_eval=[entry], cache_dir=self.cache_dir, num_proc=self.num_proc)
             rows = data.eval_rows()
             named.append((f"{rows[0]['source']} {rows[0]['language']}", rows))
+        if self.non_speech:
+            named.append((MADE_NON_SPEECH, made_non_speech(self.non_speech)))
         names = [name for name, _ in named]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"data: several test sets are called {', '.join(repeated)}; give them a `name`.")
@@ -141,11 +157,11 @@ def evaluate(run: StageRun) -> dict[str, Any]:
     pipeline = load_pipeline(str(output_dir))
     generation = {name: value for name, value in asdict(settings.generation).items() if value is not None}
     report = describe_checkpoint(settings.export, pipeline, output_dir.parent) | {"generation": generation}
+    conditions = conditions_of(settings.data.guards, settings.data.padded_silence)
     for name, rows in settings.data.test_sets().items():
-        score = evaluate_recognition(
-            pipeline, rows, batch_size=settings.data.batch_size, description=name, **generation
+        score, report["results"][name] = evaluate_under(
+            pipeline, rows, conditions, settings.data.batch_size, description=name, **generation
         )
-        report["results"][name] = score.to_dict()
         report["languages"] = sorted({*report["languages"], *score.by_language} - {NON_SPEECH})
         (output_dir / "results.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if settings.export.card:

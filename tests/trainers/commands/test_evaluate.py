@@ -83,3 +83,31 @@ def test_evaluate_names_a_data_set_that_is_not_there(pipeline, tmp_path, capsys)
     assert cli.main(["evaluate", "--model", "m", "--dataset", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err
     assert pipeline.calls == []
+
+
+def test_evaluate_measures_hallucination_with_guards_and_without_in_silence_and_in_noise(pipeline, tmp_path, capsys):
+    english = make_dataset(tmp_path / "spoken", {10: "length 10", 20: "length 20"}, "en")
+    output = tmp_path / "results.json"
+    arguments = ["--guards", "both", "--padded_silence", "0.5", "--non_speech", "3", "--output", str(output)]
+    assert cli.main(["evaluate", "--model", "m", "--dataset", english, *arguments]) == 0
+    report = json.loads(output.read_text())
+    assert (report["guards"], report["padded_silence"], report["non_speech"]) == ("both", 0.5, 3)
+    spoken, made = report["results"]["spoken"], report["results"]["made sounds without speech"]
+    assert spoken["hallucination"]["hallucination_rate"] == 0
+    assert list(spoken["conditions"]) == [
+        "guards off",
+        "0.5 s of silence around, guards on",
+        "0.5 s of silence around, guards off",
+    ]
+    # It hears the hundredths of a second, so silence around changes the number: a wrong number is no hallucination.
+    assert spoken["conditions"]["0.5 s of silence around, guards on"]["wer"] > 0
+    assert made["hallucination"]["nonspeech_rate"] == 1 and list(made["conditions"]) == ["guards off"]
+    assert [call.get("guards") for call in pipeline.calls] == [None, False, None, False, None, False]
+    assert "guards off: hallucination 100.0 %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--padded_silence", "-1"], ["--guards", "some"], ["--non_speech", "0"]])
+def test_evaluate_refuses_conditions_that_there_are_not(pipeline, tmp_path, capsys, arguments):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--model", "m", "--dataset", str(tmp_path), *arguments])
+    assert arguments[0] in capsys.readouterr().err and pipeline.calls == []
