@@ -2,7 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Import path kept from before the rooms: [`~data.sources`] has moved there."""
 
-from .data.sources import DataSource, load_source, load_sources, read_samples
+from .data.data_source import DataSource
+from .data.decoding import read_samples
+from .data.sources import load_source, load_sources
 
 
 __all__ = ["DataSource", "load_source", "load_sources", "read_samples"]

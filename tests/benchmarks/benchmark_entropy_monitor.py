@@ -23,8 +23,10 @@ from transformers import TrainerCallback, logging
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
 from entropy_asr.trainers.data.collation import CTCCollator
+from entropy_asr.trainers.data.data_source import DataSource
+from entropy_asr.trainers.data.decoding import decode_ahead
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
-from entropy_asr.trainers.data.sources import DataSource, decode_ahead, load_source
+from entropy_asr.trainers.data.sources import load_source
 from entropy_asr.trainers.stages.encoder_pretraining import (
     EncoderModelSection,
     EncoderPretrainingConfig,

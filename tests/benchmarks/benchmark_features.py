@@ -24,7 +24,9 @@ from interleaved import cpu_and_wall, interleave, print_conditions, ratio, sprea
 from transformers import ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor
 
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
-from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.data.data_source import DataSource
+from entropy_asr.trainers.data.decoding import read_samples
+from entropy_asr.trainers.data.sources import load_source
 
 
 RATE, CHANNELS = 16000, 80

@@ -18,7 +18,9 @@ import numpy as np
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
 from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber
 from entropy_asr.trainers.commands.models import bundled_checkpoint
-from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.data.data_source import DataSource
+from entropy_asr.trainers.data.decoding import read_samples
+from entropy_asr.trainers.data.sources import load_source
 
 
 RATE = 16000

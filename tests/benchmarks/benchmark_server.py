@@ -30,7 +30,9 @@ import psutil
 import websockets
 
 from entropy_asr.modeling import EndpointSettings, detect_speech, load_audio
-from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.data.data_source import DataSource
+from entropy_asr.trainers.data.decoding import read_samples
+from entropy_asr.trainers.data.sources import load_source
 
 
 SETS, ROWS = ("fsdd_digits", "speechocean762"), 40

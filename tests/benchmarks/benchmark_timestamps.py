@@ -17,8 +17,11 @@ import numpy as np
 from entropy_asr.modeling.alignment_entropy_asr import TimedText, align_words
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
 from entropy_asr.trainers.commands.models import bundled_checkpoint
-from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
-from entropy_asr.trainers.data.synthesis import VOICES, synthesize_with_alignment, synthetic_sentences
+from entropy_asr.trainers.data.data_source import DataSource
+from entropy_asr.trainers.data.decoding import read_samples
+from entropy_asr.trainers.data.sources import load_source
+from entropy_asr.trainers.data.synthesis import VOICES, synthesize_with_alignment
+from entropy_asr.trainers.data.synthetic_sentences import synthetic_sentences
 
 
 SETS = ("librispeech_subset", "fsdd_digits", "aishell_sample", "audio_cmn_words", "speechocean762")  # the largest last

@@ -25,7 +25,8 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRForCTC
 from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
 from entropy_asr.trainers.data.batching import DurationBatchSampler
-from entropy_asr.trainers.data.sources import DataSource, load_source
+from entropy_asr.trainers.data.data_source import DataSource
+from entropy_asr.trainers.data.sources import load_source
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderModelSection
 from entropy_asr.trainers.training.consistency import cr_ctc_loss
 

@@ -20,7 +20,9 @@ import numpy as np
 from entropy_asr.modeling import detect_speech
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
-from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.data.data_source import DataSource
+from entropy_asr.trainers.data.decoding import read_samples
+from entropy_asr.trainers.data.sources import load_source
 
 
 RATE = 16000

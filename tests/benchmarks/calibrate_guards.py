@@ -24,7 +24,9 @@ from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.guards_entropy_asr import GuardSettings, is_speech_absent
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
 from entropy_asr.trainers.commands.models import bundled_checkpoint
-from entropy_asr.trainers.data.sources import DataSource, load_source, read_samples
+from entropy_asr.trainers.data.data_source import DataSource
+from entropy_asr.trainers.data.decoding import read_samples
+from entropy_asr.trainers.data.sources import load_source
 
 
 RATE = 16000

@@ -21,7 +21,9 @@ import opencc
 import torch
 from transformers import pipeline
 
-from entropy_asr.trainers.data.sources import NON_SPEECH, DataSource, load_source
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
+from entropy_asr.trainers.data.data_source import DataSource
+from entropy_asr.trainers.data.sources import load_source
 from entropy_asr.trainers.evaluation.error_rates import evaluate_recognition
 from entropy_asr.trainers.runs.stage_records import versions
 

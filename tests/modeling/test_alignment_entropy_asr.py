@@ -19,7 +19,8 @@ from entropy_asr.modeling.alignment_entropy_asr import (
 )
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 from entropy_asr.trainers.commands.models import bundled_checkpoint
-from entropy_asr.trainers.data.synthesis import VOICES, synthesize_with_alignment, synthetic_sentences
+from entropy_asr.trainers.data.synthesis import VOICES, synthesize_with_alignment
+from entropy_asr.trainers.data.synthetic_sentences import synthetic_sentences
 
 
 def emission_of(path: list[int], vocab_size: int = 6, certainty: float = 0.9) -> torch.Tensor:

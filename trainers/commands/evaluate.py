@@ -105,8 +105,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
     """Load all data sets by name before the first is evaluated, so that a wrong path is found at once."""
-    from ..data.columns import without_bars
-    from ..data.sources import DataSource, load_source
+    from ..data.data_source import DataSource
+    from ..data.shared_columns import without_bars
+    from ..data.sources import load_source
 
     datasets: dict[str, Any] = {}
     for path in args.dataset:

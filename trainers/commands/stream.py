@@ -7,6 +7,7 @@ import os
 import stat
 from typing import Any
 
+from .audio_inputs import ADDRESS, STANDARD_INPUT
 from .checks import CommandError, check_model, need_extra
 from .hotwords import read_usable_hotwords
 from .models import load_model
@@ -18,7 +19,6 @@ from .options import (
     add_streaming_options,
     positive,
 )
-from .recordings import ADDRESS, STANDARD_INPUT
 
 
 def add_parser(commands: Any) -> None:

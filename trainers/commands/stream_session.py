@@ -15,9 +15,9 @@ from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
 from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
+from .audio_inputs import STANDARD_INPUT
 from .hotwords import read_usable_hotwords
 from .models import generate_kwargs
-from .recordings import STANDARD_INPUT
 
 
 # How much of a file is pushed at a time: what a sound card gives.

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..runs.console import describe, say, to_json
+from .audio_inputs import STANDARD_INPUT, Recording, find_recordings, name_outputs
 from .checks import check_model, check_output_folder, missing_modules, need_extra
 from .hotwords import read_usable_hotwords
 from .models import generate_kwargs, load_model
 from .options import add_batch_options, add_command, add_hotword_options, add_language
-from .recordings import STANDARD_INPUT, Recording, find_recordings, name_outputs
 
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from datasets import Dataset
 from entropy_asr.modeling.torchaudio_entropy_asr import Resample
 
 from ..runs.settings import typed
-from .sources import SpeechDataset
+from .speech_dataset import SpeechDataset
 
 
 @dataclass
@@ -121,7 +121,7 @@ class SpeechAugmenter:
 
     Args:
         config: What to do.
-        noise: Rows with a `samples` column, as [`~sources.decode_ahead`] gives them. Needed when
+        noise: Rows with a `samples` column, as [`~decoding.decode_ahead`] gives them. Needed when
             `config.noise_probability` > 0.
         sampling_rate: Rate of the waveforms in Hz.
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.modeling.processing_entropy_asr import EntropyASRProcessor, extract_features
 
 from .augmentation import SpeechAugmenter
-from .sources import NON_SPEECH
 
 
 @dataclass
@@ -54,7 +54,7 @@ class FeatureCollator:
         """Features of a list of rows.
 
         Args:
-            rows: Rows of [`~sources.SpeechDataset`].
+            rows: Rows of [`~speech_dataset.SpeechDataset`].
             views: How often each row occurs: one waveform, each time masked anew. All first views come first.
 
         Returns:

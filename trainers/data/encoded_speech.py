@@ -32,7 +32,7 @@ from entropy_asr.modeling.torchaudio_entropy_asr import TokenSpan
 
 from .batching import DurationBatchSampler
 from .collation import FeatureCollator
-from .sources import SpeechDataset
+from .speech_dataset import SpeechDataset
 
 
 logger = logging.getLogger(__name__)

@@ -10,20 +10,20 @@ homophones are hinted too.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
+from more_itertools import interleave_longest
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from ..runs.settings import typed
-from .rows import add_beside
+from .columns_beside_audio import add_columns
 from .text import comparable, contains, read_lines
 
 
@@ -213,16 +213,10 @@ class KeywordChooser:
         nearest = [vocabulary.nearest(sound, self.config.max_distance, 4 * wanted + 8) for sound in sounds]
         others = [vocabulary.keywords[index] for index in rng.integers(len(vocabulary.keywords), size=4 * wanted)]
         chosen: list[str] = []
-        for candidate in [*_in_turn(nearest), *others]:
+        for candidate in [*interleave_longest(*nearest), *others]:
             if len(chosen) < wanted and candidate not in chosen and not contains(text, candidate, language):
                 chosen.append(candidate)
         return chosen
-
-
-def _in_turn(lists: list[list[str]]) -> Iterator[str]:
-    """First items of all lists, then the second ones, and so on."""
-    for position in range(max(map(len, lists), default=0)):
-        yield from (items[position] for items in lists if position < len(items))
 
 
 def _count_spans(rows: Dataset, max_rows: int) -> dict[str, Counter]:
@@ -254,13 +248,13 @@ def add_keywords(rows: Dataset, chooser: KeywordChooser, num_proc: int = 1) -> D
         num_proc=num_proc if num_proc > 1 else None,
         desc="Keywords",
     )
-    return add_beside(rows, chosen)
+    return add_columns(rows, chosen)
 
 
 def add_words(rows: Dataset, **columns: list[list[str]]) -> Dataset:
     """Adds columns of lists of words, a list a row."""
     features = Features({name: List(Value("string")) for name in columns})
-    return add_beside(rows, Dataset.from_dict(columns, features=features))
+    return add_columns(rows, Dataset.from_dict(columns, features=features))
 
 
 def draw_hints(row: dict, config: ContextConfig, rng: np.random.Generator) -> list[str]:

@@ -7,11 +7,13 @@ import torch
 from datasets import Dataset, Features, IterableDataset, List, Value
 
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
-from .rows import add_beside, without_bad_rows
-from .sources import NON_SPEECH, SpeechDataset
+from .columns_beside_audio import add_columns
+from .row_checks import without_bad_rows
+from .speech_dataset import SpeechDataset
 from .streamed_rows import first_rows, is_stream
 
 
@@ -60,7 +62,7 @@ def add_phoneme_ids(
         num_proc=num_proc if num_proc > 1 else None,
         desc="Phonemes",
     )
-    return add_beside(rows, labels)
+    return add_columns(rows, labels)
 
 
 def measure_cmvn(extractor: EntropyASRFeatureExtractor, rows: Dataset | IterableDataset, max_rows: int = 3000):

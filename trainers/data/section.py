@@ -15,7 +15,8 @@ from entropy_asr.modeling.languages_entropy_asr import language_code
 from ..runs.records import fingerprint
 from ..runs.settings import SettingsError, checked, typed
 from .augmentation import AugmentationConfig, SpeechAugmenter
-from .sources import DataSource, load_sources, within_durations
+from .data_source import DataSource
+from .sources import load_sources, within_durations
 from .streamed_rows import is_stream
 
 
@@ -59,12 +60,12 @@ class DataSection:
     """Section `data` of a stage: rows to train on, rows to evaluate on, noise for augmentation.
 
     Args:
-        train: Fields of [`~sources.DataSource`], one entry a source; either all are streamed or none.
+        train: Fields of [`~data_source.DataSource`], one entry a source; either all are streamed or none.
         eval: The same for the evaluation rows. None: no evaluation during training.
         synthetic: Fields of [`SynthesisSource`]; trained on besides `train`.
         synthetic_eval: The same for the evaluation rows.
-        noise: Fields of [`~sources.DataSource`] for noise that is mixed into speech: a data set or a folder of audio
-            files, without transcripts.
+        noise: Fields of [`~data_source.DataSource`] for noise that is mixed into speech: a data set or a folder of
+            audio files, without transcripts.
         max_duration: Longest utterance trained on, in seconds.
         bad_rows: `bad_rows` of all sources that do not say their own: "refuse", "skip", or None.
         decode_ahead: Decode all audio once, to 115 MB an hour. False, and always for streamed rows: decode in the data
@@ -161,7 +162,7 @@ class DataSection:
         return datasets.concatenate_datasets(parts) if parts else None
 
     def _synthesize(self, source: SynthesisSource) -> datasets.Dataset:
-        from .synthesis import build_synthetic_dataset  # needs the extra g2p
+        from .synthetic_dataset import build_synthetic_dataset  # needs the extra g2p
 
         texts = choose_texts(source)
         name = f"synthetic-{source.language}-{fingerprint([asdict(source), texts])[:16]}"
@@ -180,7 +181,7 @@ class DataSection:
 
 def choose_texts(source: SynthesisSource) -> list[str]:
     """Sentences of a synthetic source: its built-in ones, or pieces of its files' lines, drawn with its seed."""
-    from .synthesis import synthetic_sentences
+    from .synthetic_sentences import synthetic_sentences
     from .text import cut_text, read_lines
 
     if isinstance(source.texts, str) and source.texts.startswith("built-in:"):

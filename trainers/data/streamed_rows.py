@@ -28,13 +28,14 @@ import numpy as np
 import torch
 from datasets import Dataset, IterableDataset
 from datasets.distributed import split_dataset_by_node
+from more_itertools import chunked, interleave_longest
 from torch.utils.data import Sampler
 
 from entropy_asr.modeling.audio import AudioError
 
 from .batching import DurationBatchSampler
-from .rows import row_name, row_problem
-from .sources import read_samples
+from .decoding import read_samples
+from .row_checks import row_name, row_problem
 
 
 logger = logging.getLogger(__name__)
@@ -78,18 +79,10 @@ def first_rows(rows: IterableDataset, num_rows: int) -> Dataset:
     shards = _spread(rows).shuffle(0, buffer_size=1, max_buffer_input_shards=1)
     num_parts = min(shards.num_shards, MIN_SHARDS)
     parts = [iter(shards.shard(num_parts, index)) for index in range(num_parts)]
-    kept = [row for row in islice(_in_turn(parts), num_rows) if row_problem(row) is None]
+    kept = [row for row in islice(interleave_longest(*parts), num_rows) if row_problem(row) is None]
     if not kept:
         raise ValueError(f"None of the stream's first {num_rows} rows can be trained on.")
     return Dataset.from_list(kept, features=rows.features)
-
-
-def _in_turn(parts: list[Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """First rows of all parts, then the second ones, and so on."""
-    while parts:
-        rows = [next(part, None) for part in parts]
-        yield from (row for row in rows if row is not None)
-        parts = [part for part, row in zip(parts, rows, strict=True) if row is not None]
 
 
 @dataclass
@@ -113,7 +106,7 @@ class StreamedRows(torch.utils.data.Dataset):
     """
 
     def __getitems__(self, batch: StreamedBatch) -> list[dict[str, Any]]:
-        """Rows as of [`~sources.SpeechDataset`].
+        """Rows as of [`~speech_dataset.SpeechDataset`].
 
         Raises:
             AudioError: Neither the rows nor what could take their place can be decoded.
@@ -256,7 +249,7 @@ class StreamBatchSampler(Sampler):
             if position.state is not None:
                 rows.load_state_dict(position.state)
             usable = _usable(rows)
-            while pool := list(islice(usable, self.buffer_size)):
+            for pool in chunked(usable, self.buffer_size):
                 self.sources.update(row["source"] for row in pool)
                 self.languages.update(row["language"] for row in pool)
                 yield position, pool

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from entropy_asr.modeling.alignment_entropy_asr import align_phonemes
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
-from ..data.sources import NON_SPEECH
 from .frames import SpeechEncoder
 
 

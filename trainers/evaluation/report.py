@@ -23,12 +23,15 @@ import torch
 from tqdm.auto import tqdm
 
 from entropy_asr.modeling.audio import AudioError
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.modeling.ledger_entropy_asr import summarize_ledgers, utterance_ledger
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
 from entropy_asr.spaces.entropy_allocation.splits import MIN_GROUPS
 
-from ..data.sources import NON_SPEECH, DataSource, load_source, read_samples
+from ..data.data_source import DataSource
+from ..data.decoding import read_samples
+from ..data.sources import load_source
 from ..runs.settings import typed
 from ..runs.stage_records import command_line, versions
 from .frames import SpeechEncoder, at_same_times, load_speech_encoder

@@ -13,10 +13,12 @@ from accelerate import PartialState
 
 from entropy_asr.hub_cards.model_card import write_model_card
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 
+from ..data.data_source import DataSource
 from ..data.section import DataSection, default_cache_dir
-from ..data.sources import NON_SPEECH, DataSource, load_source
+from ..data.sources import load_source
 from ..evaluation.conditions import MADE_NON_SPEECH, conditions_of, evaluate_under, made_non_speech
 from ..runs.clock import wall_seconds
 from ..runs.settings import read_sections, typed

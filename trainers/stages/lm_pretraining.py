@@ -26,8 +26,9 @@ from entropy_asr.modeling import EntropyASRConfig, EntropyASRPhonemeTokenizer
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, language_code
 from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, SYSTEM_PROMPT, encode_texts
 
+from ..data.data_source import DataSource
 from ..data.section import SynthesisSource, choose_texts
-from ..data.sources import DataSource, load_source
+from ..data.sources import load_source
 from ..data.text import DICTIONARY, cut_text, frequent_words, read_lines, simplify_characters, transcript_style
 from ..runs.settings import checked, typed
 from ..training.optimization import OptimizationArguments, OptimizationMixin
@@ -84,7 +85,7 @@ class TextSection:
 
     Args:
         text: Fields of [`TextSource`], one entry a file.
-        transcripts: Fields of [`~sources.DataSource`]: the rows' texts are learnt, plain and from phonemes.
+        transcripts: Fields of [`~data_source.DataSource`]: the rows' texts are learnt, plain and from phonemes.
         synthetic: Fields of [`~stage.SynthesisSource`]: the same for sentences that later stages hear synthesised.
         block_size: Tokens of one training sequence.
         phoneme_errors: Share of phonemes that are dropped, doubled or exchanged in the input, as an encoder errs.

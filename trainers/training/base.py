@@ -21,7 +21,8 @@ from entropy_asr.hub_cards.trained_card import HUB_ID
 from entropy_asr.modeling.languages_entropy_asr import language_code
 
 from ..data.batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
-from ..data.sources import SpeechDataset, trainer_rows
+from ..data.sources import trainer_rows
+from ..data.speech_dataset import SpeechDataset
 from ..data.streamed_rows import StreamBatchSampler, StreamedRows, check_stream_arguments, is_stream
 from ..runs.settings import check_types
 from ..runs.stage_records import is_evaluation

@@ -25,7 +25,7 @@ from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
 
 from ..data.batching import DurationBatchSampler
 from ..data.collation import CTCCollator
-from ..data.sources import SpeechDataset
+from ..data.speech_dataset import SpeechDataset
 from ..runs.records import write_text
 from .sharding import whole_state
 from .snapshots import WEIGHTS, EncoderSnapshots, Snapshot, run_id

@@ -17,7 +17,7 @@ from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRPhonemeH
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
 
 from ..data.collation import FeatureCollator
-from ..data.sources import SpeechDataset
+from ..data.speech_dataset import SpeechDataset
 from ..data.streamed_rows import first_rows, is_stream
 from ..evaluation.frames import SpeechEncoder
 from .drift import standalone_encoder

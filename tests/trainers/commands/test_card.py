@@ -140,7 +140,7 @@ def test_a_folder_of_stages_and_a_part_of_a_model_are_told_apart_from_models(tmp
 
 def test_card_of_synthetic_speech_counts_its_rows(tmp_path):
     pytest.importorskip("espeakng_loader")
-    from entropy_asr.trainers.data.synthesis import build_synthetic_dataset
+    from entropy_asr.trainers.data.synthetic_dataset import build_synthetic_dataset
 
     rows = build_synthetic_dataset(["red dog", "we go", "红狗"], ["en", "en", "zh"], tmp_path / "speech")
     assert cli.main(["card", str(tmp_path / "speech")]) == 0

@@ -10,7 +10,7 @@ from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTo
 from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
 from entropy_asr.trainers.data.collation import CTCCollator, TranscriptionCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from training_helpers import make_rows
 
 from entropy_asr.trainers.data.augmentation import AugmentationConfig
 from entropy_asr.trainers.data.section import DataSection, SynthesisSource, choose_texts
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.runs.records import finished, write_record
 from entropy_asr.trainers.runs.settings import SettingsError, check_names, from_mapping
 from entropy_asr.trainers.stages.evaluation import EvaluationSection

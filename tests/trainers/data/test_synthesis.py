@@ -2,14 +2,10 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What a user of the synthesiser would notice: speech that says the text, the same every time, and whole data sets."""
 
-import os
 import subprocess
 import sys
-import time
 import zlib
-from pathlib import Path
 
-import datasets
 import numpy as np
 import pytest
 
@@ -20,10 +16,8 @@ from entropy_asr.trainers.data.synthesis import (
     VOICES,
     SynthesizedSpeech,
     Voice,
-    build_synthetic_dataset,
     synthesize,
     synthesize_with_alignment,
-    synthetic_sentences,
 )
 
 
@@ -168,102 +162,7 @@ def test_errors_name_the_input() -> None:
         Voice("fr", "fr", "f3")
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_sentences(language: str) -> None:
-    train = synthetic_sentences(language, 1000)
-    assert train == synthetic_sentences(language, 1000)
-    assert train != synthetic_sentences(language, 1000, seed=1)
-    assert len(set(train)) == 1000
-    test = synthetic_sentences(language, 100, split="test", seed=7)
-    assert set(train).isdisjoint(test)
-    words = {word for text in train for word in (text.split() if language == "en" else text)}
-    assert 40 <= len(words) <= 80
-    assert words >= {word for text in test for word in (text.split() if language == "en" else text)}
-    with pytest.raises(ValueError, match="no 5000 sentences"):
-        synthetic_sentences(language, 5000)
-
-
 TEXTS = ["the red dog", "我们去北京", "open the door", "今天", "one two three"]
+
+
 LANGUAGES = ["en", "zh", "en", "zh", "en"]
-
-
-def test_dataset_rows(tmp_path: Path) -> None:
-    rows = build_synthetic_dataset(TEXTS, LANGUAGES, tmp_path / "set", seed=3, voices_per_text=2)
-    assert rows.column_names == ["samples", "text", "language", "duration", "source"]
-    assert rows["text"][:] == [text for text in TEXTS for _ in range(2)]
-    assert set(rows["source"]) == {"espeak-ng"}
-    assert rows.features["samples"] == datasets.List(datasets.Value("int16"))
-    for row in rows:
-        assert row["duration"] == pytest.approx(len(row["samples"]) / SAMPLING_RATE)
-        assert np.abs(row["samples"]).max() > 2000
-    assert rows[0]["samples"] != rows[1]["samples"]
-    assert datasets.load_from_disk(str(tmp_path / "set"))[:] == rows[:]
-
-
-def test_dataset_is_the_same_for_every_process_count(tmp_path: Path) -> None:
-    one, two, other = (
-        build_synthetic_dataset(TEXTS, LANGUAGES, tmp_path / name, seed=seed, num_proc=num_proc)
-        for name, seed, num_proc in (("one", 0, 1), ("two", 0, 2), ("other", 1, 1))
-    )
-    assert one[:] == two[:]
-    assert one["samples"][:] != other["samples"][:]
-
-
-def test_dataset_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "set"
-    first = build_synthetic_dataset(TEXTS, LANGUAGES, folder)[:]
-
-    def refuse(*arguments: object) -> None:
-        raise AssertionError("built again")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(synthesis, "_write", refuse)
-        assert build_synthetic_dataset(TEXTS, LANGUAGES, folder)[:] == first
-        with pytest.raises(AssertionError, match="built again"):
-            build_synthetic_dataset(TEXTS, LANGUAGES, folder, seed=1)
-    assert len(build_synthetic_dataset(TEXTS[:1], "en", folder)) == 1
-    assert os.listdir(tmp_path) == ["set"]
-
-
-def test_interrupted_dataset_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "set"
-    first = build_synthetic_dataset(TEXTS[:1], "en", folder)[:]
-    with pytest.raises(datasets.exceptions.DatasetGenerationError) as error:
-        build_synthetic_dataset(["fine", "..."], "en", folder)
-    assert "nothing to speak in '...'" in str(error.value.__cause__)
-    assert os.listdir(tmp_path) == ["set"]
-    assert datasets.load_from_disk(str(folder))[:] == first
-
-    def interrupt(*arguments: object, **keywords: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(datasets.Dataset, "save_to_disk", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        build_synthetic_dataset(TEXTS, LANGUAGES, tmp_path / "new")
-    assert os.listdir(tmp_path) == ["set"]
-
-
-def test_dataset_refuses(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="mine"):
-        build_synthetic_dataset(TEXTS, LANGUAGES, tmp_path / "mine")
-    with pytest.raises(ValueError, match="no texts"):
-        build_synthetic_dataset([], "en", tmp_path / "set")
-    with pytest.raises(ValueError, match="language 'fr'"):
-        build_synthetic_dataset(["bonjour"], "fr", tmp_path / "set")
-    with pytest.raises(ValueError, match="99 voices a text"):
-        build_synthetic_dataset(["hello"], "en", tmp_path / "set", voices_per_text=99)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_speed(language: str) -> None:
-    """Tens of thousands of sentences are spoken for a training run: 100 times real time, on one core."""
-    voices = [voice for voice in VOICES if voice.language == language]
-    start = time.monotonic()
-    samples = sum(
-        len(synthesize(text, voices[index % len(voices)]))
-        for index, text in enumerate(synthetic_sentences(language, 300))
-    )
-    assert samples / SAMPLING_RATE / (time.monotonic() - start) > 100

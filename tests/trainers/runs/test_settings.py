@@ -8,9 +8,9 @@ from typing import Literal
 import pytest
 
 from entropy_asr.trainers.data.augmentation import AugmentationConfig
+from entropy_asr.trainers.data.data_source import DataSource
 from entropy_asr.trainers.data.keywords import ContextConfig
 from entropy_asr.trainers.data.section import DataSection, SynthesisSource
-from entropy_asr.trainers.data.sources import DataSource
 from entropy_asr.trainers.recipes import recipe
 from entropy_asr.trainers.recipes.recipe import run_recipe, run_stage
 from entropy_asr.trainers.runs.launch import LaunchSettings

@@ -14,7 +14,7 @@ from training_helpers import GradientRecorder, make_rows, relative_difference, s
 from transformers import AutoModelForCausalLM, AutoTokenizer, WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from entropy_asr.modeling import EntropyASREncoder, EntropyASRFeatureExtractor
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.stages import attention_pretraining
 from entropy_asr.trainers.stages.attention_pretraining import (

@@ -11,7 +11,7 @@ from training_helpers import make_rows, stage_section, trainer_arguments
 
 from entropy_asr.modeling import EntropyASRPhonemeTokenizer
 from entropy_asr.trainers.data.keywords import ContextConfig, KeywordChooser, add_keywords
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.stages import context_sft
 from entropy_asr.trainers.stages.context_sft import (

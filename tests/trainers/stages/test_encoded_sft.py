@@ -14,7 +14,7 @@ from entropy_asr.trainers.data.collation import FeatureCollator, TranscriptionCo
 from entropy_asr.trainers.data.encoded_speech import EncodedSpeech, UnitInventory, encode_speech, encoded_or_loaded
 from entropy_asr.trainers.data.keywords import ContextConfig, draw_hints
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.settings import SettingsError
 from entropy_asr.trainers.stages.encoded_sft import (

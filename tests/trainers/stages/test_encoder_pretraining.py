@@ -15,8 +15,8 @@ from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTo
 from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTrainer
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids, measure_cmvn
-from entropy_asr.trainers.data.rows import row_problem
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.row_checks import row_problem
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.evaluation.frames import load_speech_encoder
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderModelSection, collapse
 

@@ -18,7 +18,7 @@ from entropy_asr.modeling import EntropyASRPhonemeTokenizer
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.data.batching import GroupBatchSampler
 from entropy_asr.trainers.data.keywords import ContextConfig, KeywordChooser
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.stages import grpo
 from entropy_asr.trainers.stages.grpo import (

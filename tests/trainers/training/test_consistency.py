@@ -21,7 +21,7 @@ from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTra
 from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.recipes.recipe import check_section
 from entropy_asr.trainers.training.consistency import consistency_loss, cr_ctc_loss
 

@@ -27,7 +27,7 @@ from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRForCTC, E
 from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTrainer
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.stages import encoder_pretraining
 from entropy_asr.trainers.training.snapshots import EncoderSnapshots

@@ -28,7 +28,7 @@ from entropy_asr.trainers import (
 )
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
-from entropy_asr.trainers.data.sources import SpeechDataset
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.stages.encoder_pretraining import collapse
 from entropy_asr.trainers.stages.lm_pretraining import LanguageModelTrainer, LanguageModelTrainingConfig
 from entropy_asr.trainers.stages.phoneme_head import PhonemeHeadConfig, PhonemeHeadTrainer, phoneme_model

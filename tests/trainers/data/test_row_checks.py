@@ -9,7 +9,8 @@ import re
 import pytest
 from datasets import Dataset, Value, concatenate_datasets
 
-from entropy_asr.trainers.data.rows import checked_rows, row_problem, with_columns
+from entropy_asr.trainers.data.columns_beside_audio import replace_columns
+from entropy_asr.trainers.data.row_checks import checked_rows, row_problem
 from entropy_asr.trainers.data.section import DataSection
 from entropy_asr.trainers.data.sources import load_sources
 
@@ -120,7 +121,7 @@ def test_a_column_that_names_regions_for_some_rows_only_is_refused():
 
 def test_columns_that_stay_as_they_are_are_not_replaced():
     rows = make({}, {})
-    assert with_columns(rows, text=GOOD["text"].split("|") * 2) is rows
+    assert replace_columns(rows, text=GOOD["text"].split("|") * 2) is rows
 
 
 def test_one_setting_of_the_section_holds_for_all_sources(tmp_path):

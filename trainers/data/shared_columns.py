@@ -26,7 +26,7 @@ BYTES_TYPES = ("binary", "large_binary")
 Rows = Dataset | IterableDataset
 
 
-def shared_columns(
+def to_shared_columns(
     rows: Rows,
     name: str,
     text_column: str | None,
@@ -73,7 +73,7 @@ def shared_columns(
     return rows.select_columns(order)
 
 
-def is_shared(features: datasets.Features) -> bool:
+def has_shared_columns(features: datasets.Features) -> bool:
     """Whether columns are the shared ones already."""
     audio = features.get("samples") == SAMPLES or features.get("audio") == ENCODED_AUDIO
     texts = all(features.get(column) == Value("string") for column in ("text", "language", "source"))

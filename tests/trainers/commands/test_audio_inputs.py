@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_asr.trainers.commands.recordings import find_recordings, name_outputs
+from entropy_asr.trainers.commands.audio_inputs import find_recordings, name_outputs
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from training_helpers import small_encoder, trainer_arguments
 from entropy_asr.modeling import EntropyASRFeatureExtractor
 from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTrainer, JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.data.collation import CTCCollator
-from entropy_asr.trainers.data.sources import as_rows, load_sources, read_samples
+from entropy_asr.trainers.data.decoding import read_samples
+from entropy_asr.trainers.data.sources import as_rows, load_sources
 from entropy_asr.trainers.stages.sft import SFTModelSection
 
 

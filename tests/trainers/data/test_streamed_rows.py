@@ -27,7 +27,7 @@ from entropy_asr.trainers.commands import cli
 from entropy_asr.trainers.data import streamed_rows as streaming
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids, measure_cmvn
-from entropy_asr.trainers.data.rows import row_name
+from entropy_asr.trainers.data.row_checks import row_name
 from entropy_asr.trainers.data.section import DataSection
 from entropy_asr.trainers.data.sources import load_sources
 from entropy_asr.trainers.data.streamed_rows import StreamBatchSampler, StreamedBatch, StreamedRows, first_rows
