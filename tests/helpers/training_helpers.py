@@ -105,6 +105,8 @@ def save_components(folder: Path) -> None:
     make_rows("none none", seed=1).save_to_disk(folder / "noise")
     small_encoder().save_pretrained(folder / "encoder")
     EntropyASRFeatureExtractor().save_pretrained(folder / "encoder")
+    small_encoder().audio_tower.save_pretrained(folder / "plain_encoder")
+    EntropyASRFeatureExtractor().save_pretrained(folder / "plain_encoder")
     texts = [*prompt_texts(), *(text for texts in TEXTS.values() for text in texts)] * 20
     tokenizer = train_tokenizer(iter(texts), 400)
     config = small_text_config(len(tokenizer))
@@ -127,6 +129,7 @@ def stage_section(stage: str, folder: Path, **training) -> dict:
         return {"data": data, "tokenizer": {"vocab_size": 320}, "model": {"preset": "tiny"}, "training": training}
     model = {
         "encoder": {"path": str(folder / "encoder")},
+        "character_encoder": {"path": str(folder / "plain_encoder")},
         "alignment": {"encoder": str(folder / "encoder"), "language_model": str(folder / "language_model")},
         "iterative_async_sft": {"path": str(folder / "full")},
         "joint_sft": {"path": str(folder / "full")},

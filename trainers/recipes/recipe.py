@@ -14,6 +14,7 @@ from ..runs.locks import locked
 from ..runs.records import finished
 from ..runs.settings import SettingsError, check_names, checked_mapping
 from ..stages import find_stage
+from .ablations import OPTIONS, ablate
 from .places import VARIABLE, Places, YAMLLoader, read_yaml
 from .schedule import PlannedStage, Schedule, plan_stages
 
@@ -36,6 +37,8 @@ class Recipe:
         without_data: Recipe that runs in this one's place where its variable `data_dir` is no folder.
         shared: Anything: a place for YAML anchors.
         report: Section of [`~stage_reports.ReportPlan`].
+        no_ia_sft, no_hot_swap, no_joint_sft: The paper's ablations, see [`~ablations`].
+        units: What the encoder learns to write, "phoneme" or, for another ablation, "character".
     """
 
     stages: dict[str, dict]
@@ -45,6 +48,10 @@ class Recipe:
     without_data: str | None = None
     shared: Any = None
     report: dict | None = None
+    no_ia_sft: bool = False
+    no_hot_swap: bool = False
+    no_joint_sft: bool = False
+    units: str = "phoneme"
 
 
 @dataclass
@@ -61,11 +68,14 @@ class StageFile:
 
 
 def parse_overrides(overrides: list[str]) -> list[tuple[list[str], Any]]:
-    """`--a.b value` or `--a.b=value` pairs as (path, YAML value)."""
+    """`--a.b value` or `--a.b=value` pairs as (path, YAML value); a switch of [`~ablations`] may stand alone."""
     joined = []
-    for item in overrides:
+    for position, item in enumerate(overrides):
         # A value may start with dashes only after `=`.
         joined += item.split("=", 1) if item.startswith("--") else [item]
+        following = overrides[position + 1 : position + 2]
+        if item in OPTIONS and not (following and not following[0].startswith("--")):
+            joined.append("true")
     if len(joined) % 2 or any(not key.startswith("--") for key in joined[::2]):
         raise SettingsError(f"Overrides come as `--key value`, got {' '.join(overrides)}")
     keys = [key.removeprefix("--").split(".") for key in joined[::2]]
@@ -142,6 +152,7 @@ def load_recipe(
         recipe["output_dir"] = str(output_dir or recipe["output_dir"])
         for name in {"stages", "report"} & set(recipe):
             recipe[name] = substitute(recipe[name], {**variables, "output_dir": recipe["output_dir"]}, (name,))
+        ablate(recipe)
     return recipe
 
 

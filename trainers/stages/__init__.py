@@ -36,6 +36,7 @@ class StageEntry:
 STAGES = {
     "language_model": StageEntry(".lm_pretraining", leaves_encoder=False),
     "encoder": StageEntry(".encoder_pretraining", "EncoderPretraining"),
+    "character_encoder": StageEntry(".character_encoder"),
     "alignment": StageEntry(".alignment", "Alignment"),
     "encoded_sft": StageEntry(".encoded_sft"),
     "iterative_async_sft": StageEntry(".iterative_async_sft", "IterativeAsyncSFT"),

@@ -122,16 +122,19 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         """As in [`~base.SpeechTrainerMixin`], with the labels of rows that have none."""
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         rows = self.eval_dataset[rows] if isinstance(rows, str) else rows
-        if isinstance(rows, Dataset) and "phoneme_ids" not in rows.column_names:
-            rows = add_phoneme_ids(rows, self.processing_class or EntropyASRPhonemeTokenizer())
-        return super().get_eval_dataloader(rows)
+        return super().get_eval_dataloader(self._labelled(rows) if isinstance(rows, Dataset) else rows)
 
     def _shared_rows(self, rows, args=None):
         """Rows with labels too: those that have none get them of the built-in phonemes."""
         rows = super()._shared_rows(rows, args)
-        if rows is None or isinstance(rows, dict) or "phoneme_ids" in rows.column_names:
+        return rows if rows is None or isinstance(rows, dict) else self._labelled(rows)
+
+    def _labelled(self, rows: Dataset | IterableDataset) -> Dataset | IterableDataset:
+        """Rows with labels; those that have some keep them."""
+        if "phoneme_ids" in rows.column_names:
             return rows
-        return add_phoneme_ids(rows, EntropyASRPhonemeTokenizer())
+        # Rows are looked at before `Trainer` has the tokenizer.
+        return add_phoneme_ids(rows, getattr(self, "processing_class", None) or EntropyASRPhonemeTokenizer())
 
     def _drift_rows(self) -> Dataset:
         if self.eval_dataset is None:
@@ -149,6 +152,16 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         """Publish the finished encoder, unless it is there. All processes must call it."""
         if self.drift_monitor is not None:
             self.drift_monitor.publish("final")
+
+    def save_encoder(self, folder: Path, weights: dict[str, torch.Tensor]) -> None:
+        """Save the model as the stages that train meanwhile take it.
+
+        Args:
+            folder: Where to.
+            weights: All weights of the model.
+        """
+        self.accelerator.unwrap_model(self.model).save_pretrained(folder, state_dict=weights)
+        self.save_preprocessors(folder)
 
     def save_preprocessors(self, folder: Path) -> None:
         """Save what a model needs besides its weights to hear and to spell: feature extractor, phoneme tokenizer."""

@@ -20,7 +20,7 @@ from transformers import AutoFeatureExtractor, AutoTokenizer, FeatureExtractionM
 from trl import SFTConfig, SFTTrainer
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
-from entropy_asr.modeling.modeling_entropy_asr_encoder import load_speech_model
+from entropy_asr.modeling.modeling_entropy_asr_encoder import encoder_half, load_speech_model
 
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import TranscriptionCollator
@@ -208,6 +208,10 @@ def exchange_encoder(model: EntropyASRForConditionalGeneration, processor: Entro
         raise SettingsError(f"model.encoder {encoder} hears other features than the model it is to go into.")
     try:
         source = load_speech_model(encoder)
+        if not (model.config.phoneme_head_trained or hasattr(source, "phoneme_head")):
+            # Neither knows phonemes: the encoder alone is exchanged.
+            model.model.audio_tower.load_state_dict(encoder_half(source).state_dict())
+            return
         if getattr(source, "phoneme_head", None) is None or not getattr(source.config, "phoneme_head_trained", True):
             raise ValueError("it has no trained phoneme head.")
         source = EntropyASRForCTC.from_encoder(source, model.config.phoneme_vocab_size)

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -142,8 +143,7 @@ class DriftMonitor(TrainerCallback):
     def compare_with_reference(self, encoder_state: dict[str, torch.Tensor]) -> tuple[float, int]:
         """CKA of an encoder's state and the reference, and the number of frames."""
         config, device = self._model().config, self.trainer.accelerator.device
-        reference = load_file(self.store.get(self.reference).folder / WEIGHTS)
-        reference = {name.removeprefix(ENCODER): t for name, t in reference.items() if name.startswith(ENCODER)}
+        reference = encoder_weights(load_file(self.store.get(self.reference).folder / WEIGHTS))
         encoders = [standalone_encoder(config.audio_config, s, device) for s in (reference, encoder_state)]
         cka, num_frames = self._get_probe().compare(*encoders, config.audio_length_stages)
         if num_frames < MIN_FRAMES_PER_DIMENSION * config.audio_config.hidden_size:
@@ -169,11 +169,7 @@ class DriftMonitor(TrainerCallback):
         step, model = self.trainer.state.global_step, self._model()
         state = whole_state(model)
         if self.trainer.is_world_process_zero():
-
-            def save(folder: Path) -> None:
-                model.save_pretrained(folder, state_dict=state)
-                self.trainer.save_preprocessors(folder)
-
+            save = partial(self.trainer.save_encoder, weights=state)
             snapshot = self.store.publish(step, kind, save, run=self._run, **details)
             logger.warning(_describe(snapshot))
         self.reference = self.store.snapshot_name(step, kind)
@@ -196,6 +192,12 @@ class DriftMonitor(TrainerCallback):
             ]
             protected = {self.reference, *(state["reference"] for state in states)} - {None}
             self.store.collect_garbage(self.trainer.args.keep_snapshots, protected)
+
+
+def encoder_weights(snapshot: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of a snapshot's encoder, by their names in it: of a CTC model, or of an encoder without a head."""
+    inside = {name.removeprefix(ENCODER): tensor for name, tensor in snapshot.items() if name.startswith(ENCODER)}
+    return inside or snapshot
 
 
 def _describe(snapshot: Snapshot) -> str:

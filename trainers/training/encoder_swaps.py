@@ -13,6 +13,7 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from accelerate.utils import broadcast_object_list
 from peft import PeftModel
 from safetensors.torch import load_file
@@ -264,16 +265,29 @@ class EncoderSwapper(TrainerCallback):
         snapshot.verify()
         state = load_file(folder / WEIGHTS)
         model = plain_model(self.trainer)
-        for part, place in PARTS.items():
-            tensors = {name.removeprefix(f"{part}."): t for name, t in state.items() if name.startswith(f"{part}.")}
+        for place, tensors in parts_of(state).items():
             try:
                 write_state(model, model.get_submodule(place), tensors)
             except ValueError as error:
                 raise ValueError(f"{folder} does not fit into the model's {place}: {error}") from error
-        model.config.phoneme_head_trained = True  # a snapshot brings its own
+        # A CTC model brings its own; an encoder without a head leaves the one there is behind.
+        model.config.phoneme_head_trained = PARTS["phoneme_head"] in parts_of(state)
         self._finished = swap.is_final
         logger.warning(f"Step {swap.step}: encoder {swap.snapshot} came in.")
         return snapshot
+
+
+def parts_of(snapshot: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    """Weights of a snapshot, by where in the full model they belong and then by their names there.
+
+    Args:
+        snapshot: Of a CTC model, or of an encoder without a head.
+    """
+    parts = {
+        place: {name.removeprefix(f"{part}."): t for name, t in snapshot.items() if name.startswith(f"{part}.")}
+        for part, place in PARTS.items()
+    }
+    return {place: part for place, part in parts.items() if part} or {PARTS["audio_tower"]: snapshot}
 
 
 def first_step_after_final_swap(final_steps: float, max_steps: int) -> int:
