@@ -28,7 +28,8 @@ class Thresholds:
         unsupported: U: share of the hypothesis's letters and characters that nothing supports, above which.
         alike: U, B: likeness of sound to what the reference has in its place from which a stretch is supported.
         replaced: U: likeness below which a stretch of two words or four characters or more, with
-        replaced_sounds: sounds or more, is text in place of what was said, however long the rest is.
+        replaced_sounds: sounds or more (one less for each word after the second), is text in place of what was said,
+            however long the rest is.
         burst_words: B: this many words inserted in a row (a character counts for its share, see below).
         burst_characters: B: this many characters inserted in a row.
         loop_repeats: L: this many repetitions of an n-gram in a row,
@@ -195,7 +196,7 @@ def find_replaced(said: Units, written: Units, stretches: list[Stretch], limits:
         if (
             stretch.said
             and words >= 2
-            and number_of_sounds(stretch.written) >= limits.replaced_sounds
+            and number_of_sounds(stretch.written) + words - 2 >= limits.replaced_sounds
             and likeness(stretch.written, stretch.said) < enough
             and heard_share(stretch.written, stretch.said) < 0.5
         ):

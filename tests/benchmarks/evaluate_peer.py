@@ -24,7 +24,7 @@ from transformers import pipeline
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.trainers.data.data_source import DataSource
 from entropy_asr.trainers.data.sources import load_source
-from entropy_asr.trainers.evaluation.error_rates import evaluate_recognition
+from entropy_asr.trainers.evaluation.conditions import conditions_of, evaluate_under
 from entropy_asr.trainers.runs.stage_records import versions
 
 
@@ -73,8 +73,8 @@ def main() -> None:
             continue
         rows = load_source(source)
         peer.language = rows[0]["language"].replace(NON_SPEECH, "en")
-        score = evaluate_recognition(peer, rows, args.batch_size, description=source.name)
-        report["results"][source.name] = score.to_dict()
+        score, result = evaluate_under(peer, rows, conditions_of(), args.batch_size, description=source.name)
+        report["results"][source.name] = result
         args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         print(source.name, score.to_dict()["by_language"], flush=True)
 
