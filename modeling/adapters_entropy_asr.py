@@ -8,12 +8,15 @@ transformers' own loading puts adapters into the model and leaves out whole modu
 
 import json
 import os
+from typing import Any
 
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import CONFIG_NAME, find_adapter_config_file
 
 
 BASE_MODEL = "base_model_name_or_path"
+# A folder in which transformers' own search finds no adapters: they are merged here.
+NO_ADAPTERS = "no-adapters"
 
 
 def adapter_base(path: str | os.PathLike, **hub_kwargs) -> str | None:
@@ -41,6 +44,35 @@ def adapter_base(path: str | os.PathLike, **hub_kwargs) -> str | None:
     return base
 
 
+def find_adapters(path: Any, kwargs: dict[str, Any]) -> tuple[Any, str | None, dict[str, Any]]:
+    """Model to load, adapters to put into it (None: no adapters), and arguments with which only the model is loaded.
+
+    Auto classes have resolved adapters already and name them in an argument.
+
+    Args:
+        path: what `from_pretrained` was given: a folder or Hub id, or None.
+        kwargs: its other arguments.
+
+    Raises:
+        ValueError: adapters that do not say on which model they stand.
+    """
+    kwargs = dict(kwargs)
+    adapter_kwargs = dict(kwargs.pop("adapter_kwargs", None) or {})
+    adapters = adapter_kwargs.pop("_adapter_model_path", None)
+    if adapters is not None:
+        return path, os.fspath(adapters), {**kwargs, "adapter_kwargs": {**adapter_kwargs, "subfolder": NO_ADAPTERS}}
+    if path is None or not isinstance(path, (str, os.PathLike)):
+        return path, None, kwargs
+    names = ("revision", "token", "cache_dir", "local_files_only")
+    hub_kwargs = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
+    base = adapter_base(path, **hub_kwargs)
+    if base is None:
+        return path, None, {**kwargs, **({"adapter_kwargs": adapter_kwargs} if adapter_kwargs else {})}
+    # The revision is that of the adapters.
+    kwargs.pop("revision", None)
+    return base, os.fspath(path), {**kwargs, "adapter_kwargs": {"subfolder": NO_ADAPTERS}}
+
+
 def merge_adapters(model: PreTrainedModel, path: str, **hub_kwargs) -> PreTrainedModel:
     """The model with the adapters in a folder (or of a Hub id) merged into it, a plain model.
 
@@ -59,4 +91,4 @@ def merge_adapters(model: PreTrainedModel, path: str, **hub_kwargs) -> PreTraine
     return merged
 
 
-__all__ = ["adapter_base", "merge_adapters"]
+__all__ = ["adapter_base", "find_adapters", "merge_adapters"]

@@ -3,7 +3,7 @@
 """One way in for audio: files, bytes, URLs, arrays and dataset rows become 16 kHz mono float32 in [-1, 1].
 
 Anything that cannot be read in full is refused with an [`AudioError`] that names the input and the reason, so that a
-batch can go on without it. Decoding is in `decoding_entropy_asr`, resampling is soxr's, and several channels become
+batch can go on without it. Decoding is in `audio_files_entropy_asr`, resampling is soxr's, and several channels become
 one as `channels_entropy_asr` says.
 """
 
@@ -21,7 +21,7 @@ import soxr
 import torch
 
 from .channels_entropy_asr import ChannelMixer, mix_channels
-from .decoding_entropy_asr import AudioError, Recording, readable_formats, recordings, stated_duration
+from .audio_files_entropy_asr import AudioError, Recording, readable_formats, recordings, stated_duration
 from .url_entropy_asr import fetched, is_url
 
 

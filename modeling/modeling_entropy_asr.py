@@ -32,7 +32,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import ProcessorMixin, Unpack
 from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
 
-from .adapters_entropy_asr import adapter_base, merge_adapters
+from .adapters_entropy_asr import find_adapters, merge_adapters
 from .configuration_entropy_asr import EntropyASRConfig
 from .generation_entropy_asr import TranscriptGenerationMixin
 from .modeling_entropy_asr_encoder import (
@@ -44,10 +44,6 @@ from .modeling_entropy_asr_encoder import (
     load_speech_model,
 )
 from .streaming_cache_entropy_asr import CACHE
-
-
-# A folder in which transformers' own search finds no adapters: they are merged here.
-NO_ADAPTERS = "no-adapters"
 
 
 class EntropyASRAdaptor(nn.Module):
@@ -265,7 +261,7 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
             OSError: no such model, or not the one that adapters were trained on.
             ImportError: adapters without peft.
         """
-        base, adapters, kwargs = _find_adapters(pretrained_model_name_or_path, kwargs)
+        base, adapters, kwargs = find_adapters(pretrained_model_name_or_path, kwargs)
         try:
             load = super().from_pretrained if adapters is None or base == adapters else cls.from_pretrained
             model, info = load(base, *model_args, output_loading_info=True, **kwargs)
@@ -470,28 +466,6 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
             attentions=outputs.attentions,
             audio_hidden_states=outputs.audio_hidden_states,
         )
-
-
-def _find_adapters(path, kwargs: dict[str, Any]) -> tuple[Any, str | None, dict[str, Any]]:
-    """Model to load, adapters to put into it (None: no adapters), and arguments with which only the model is loaded.
-
-    Auto classes have resolved adapters already and name them in an argument.
-    """
-    kwargs = dict(kwargs)
-    adapter_kwargs = dict(kwargs.pop("adapter_kwargs", None) or {})
-    adapters = adapter_kwargs.pop("_adapter_model_path", None)
-    if adapters is not None:
-        return path, os.fspath(adapters), {**kwargs, "adapter_kwargs": {**adapter_kwargs, "subfolder": NO_ADAPTERS}}
-    if path is None or not isinstance(path, (str, os.PathLike)):
-        return path, None, kwargs
-    names = ("revision", "token", "cache_dir", "local_files_only")
-    hub_kwargs = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
-    base = adapter_base(path, **hub_kwargs)
-    if base is None:
-        return path, None, {**kwargs, **({"adapter_kwargs": adapter_kwargs} if adapter_kwargs else {})}
-    # The revision is that of the adapters.
-    kwargs.pop("revision", None)
-    return base, os.fspath(path), {**kwargs, "adapter_kwargs": {"subfolder": NO_ADAPTERS}}
 
 
 def _part_of_model(config: PreTrainedConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import HfFileSystem
 from huggingface_hub.utils import httpx
 
-from .decoding_entropy_asr import AudioError
+from .audio_files_entropy_asr import AudioError
 
 
 # Seconds that a server may be silent, and that all of a file may take.

@@ -286,7 +286,7 @@ class explained:
             if self.path:
                 message = message.replace(self.path, Path(self.path).name)
             if "cannot be decoded" in message:
-                from entropy_asr.modeling.decoding_entropy_asr import readable_formats
+                from entropy_asr.modeling.audio import readable_formats
 
                 message = f"{message.rstrip('.')}. This page reads {', '.join(readable_formats())}."
             raise DemoError(message) from error

@@ -133,7 +133,7 @@ def _open(part: Part) -> Iterator[_Decoder | FFmpegDecoder]:
 
 
 def _read(decoder: _Decoder | FFmpegDecoder, part: Part, block_seconds: float, name: str) -> Iterator[np.ndarray]:
-    """All samples of a part; that some are missing is told at its end."""
+    """All samples of a part; if some are missing, that is raised at its end."""
     with _named(name):
         if isinstance(decoder, FFmpegDecoder):
             yield from decoder.blocks(block_seconds)
