@@ -21,11 +21,12 @@ from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig, EntropyASREncoderConfig
 from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor, EntropyASRFeatureStream
 from .hotwords_entropy_asr import HotwordIndex, HotwordMatch
-from .long_form_entropy_asr import join_texts
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRModel
 from .modeling_entropy_asr_encoder import EntropyASREncoder, EntropyASREncoderCache, EntropyASRForCTC
-from .pipeline_entropy_asr import EntropyASRPipeline, load_pipeline, register_pipeline
+from .pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
+from .pipeline_registration_entropy_asr import register_pipeline
 from .processing_entropy_asr import EntropyASRProcessor
+from .results_entropy_asr import join_texts
 from .streaming_entropy_asr import StreamingBatch, StreamingTranscriber, StreamingUpdate
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from .vad_entropy_asr import EndpointSettings, detect_speech

@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What the phoneme head heard, and when phonemes and words were spoken: CTC forced alignment by torchaudio.
+"""When phonemes and words were spoken: CTC forced alignment by torchaudio.
 
 A trained CTC head is peaky: it marks a phoneme by a frame or two, somewhere in the middle of it, and leaves the rest
 to the blank. Times are made of these marks by sharing out the blanks between neighbours (`LEAD_SHARE` and below),
@@ -70,22 +70,6 @@ def align_phonemes(log_probs: torch.Tensor, phoneme_ids: Sequence[int], blank: i
     if torch.isneginf(scores).any():
         raise ValueError(f"No alignment of the {len(phoneme_ids)} phonemes has a probability above zero.")
     return merge_tokens(path[0], scores[0].exp(), blank=blank)
-
-
-def greedy_phonemes(log_probs: torch.Tensor, blank: int = 0) -> list[TokenSpan]:
-    """What the phoneme head heard: the best symbol of each frame, repeats merged and blanks left out.
-
-    Args:
-        log_probs: Log-probabilities `(T, V)` of the valid frames of one utterance.
-        blank: Id of the CTC blank.
-
-    Returns:
-        Phonemes with their frames and mean probability, as in [`align_phonemes`].
-    """
-    if not len(log_probs):
-        return []
-    scores, path = log_probs.detach().cpu().float().max(-1)
-    return merge_tokens(path, scores.exp(), blank=blank)
 
 
 def align_words(

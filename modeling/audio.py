@@ -11,17 +11,18 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, groupby
 from numbers import Real
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import soxr
 import torch
 
+from .audio_files_entropy_asr import AudioError, readable_formats, recordings, stated_duration
 from .channels_entropy_asr import ChannelMixer, mix_channels
-from .audio_files_entropy_asr import AudioError, Recording, readable_formats, recordings, stated_duration
 from .url_entropy_asr import fetched, is_url
 
 
@@ -77,7 +78,7 @@ def audio_duration(source: Any, sampling_rate: float | None = None) -> float | N
     if _is_decoder(source):
         duration = getattr(getattr(source, "metadata", None), "duration_seconds_from_header", None)
         return float(duration) if isinstance(duration, Real) else None
-    if not isinstance(source, bytes | bytearray | memoryview | str | os.PathLike) or is_url(source):
+    if not _is_file(source) or is_url(source):
         return None
     try:
         with _open_binary(source, _describe(source)) as file:
@@ -93,37 +94,52 @@ def measure_duration(source: Any, sampling_rate: float | None = None) -> float:
         AudioError: as [`load_audio`], of what has to be decoded.
     """
     duration = audio_duration(source, sampling_rate)
-    return sum(_block_seconds(source, sampling_rate)) if duration is None else duration
+    if duration is not None:
+        return duration
+    encoded = _encoded(source)
+    if not _is_file(encoded):
+        return len(load_audio(source, sampling_rate)) / 16000
+    blocks = _native_blocks(encoded, sampling_rate, _describe(encoded), BLOCK_SECONDS)
+    return sum(len(block.samples) / block.sampling_rate for block in blocks)
 
 
-def is_longer_than(source: Any, seconds: float, sampling_rate: float | None = None) -> bool:
-    """Whether `source` lasts longer than that; no more of it is decoded than it takes to know.
+def load_or_blocks(
+    source: Any, max_seconds: float, sampling_rate: float | None = None, target_sampling_rate: int = 16000
+) -> np.ndarray | Iterator[np.ndarray]:
+    """What lasts at most so long as [`load_audio`] gives it, longer recordings as [`audio_blocks`] does.
+
+    Nothing is decoded twice: where only decoding tells how long a file is, what was decoded is a part of the result.
+
+    Args:
+        source, sampling_rate, target_sampling_rate: as in [`load_audio`].
+        max_seconds: longest recording that is loaded whole, in seconds.
+
+    Returns:
+        Float32 samples in [-1, 1], shape `(samples,)`, or an iterator of consecutive blocks of them.
 
     Raises:
-        AudioError: as [`load_audio`], of what has to be decoded.
+        AudioError: as [`load_audio`]; of a long recording the iterator raises what it meets.
     """
-    duration = audio_duration(source, sampling_rate)
+    source = fetched(source)
+    duration = audio_duration(source, sampling_rate or target_sampling_rate)
     if duration is not None:
-        return duration > seconds
-    total = 0.0
-    for length in _block_seconds(source, sampling_rate):
-        total += length
-        if total > seconds:
-            return True
-    return False
-
-
-def _block_seconds(source: Any, sampling_rate: float | None) -> Iterator[float]:
-    """Seconds of each block of `source`, without resampling files."""
+        load = load_audio if duration <= max_seconds else audio_blocks
+        return load(source, sampling_rate, target_sampling_rate)
     encoded = _encoded(source)
-    if isinstance(encoded, bytes | bytearray | memoryview | str | os.PathLike):
-        name = _describe(encoded)
-        with _open_binary(encoded, name) as file:
-            for recording in recordings(file, name, BLOCK_SECONDS):
-                _check_rate(sampling_rate, recording.sampling_rate, name)
-                yield from (len(block) / recording.sampling_rate for block in recording.blocks)
-    else:
-        yield from (len(block) / 16000 for block in audio_blocks(source, sampling_rate))
+    if not _is_file(encoded):
+        samples = load_audio(source, sampling_rate, target_sampling_rate)
+        is_long = len(samples) > max_seconds * target_sampling_rate
+        return audio_blocks(samples, None, target_sampling_rate) if is_long else samples
+    name = _describe(source)
+    blocks = _native_blocks(encoded, sampling_rate, name, BLOCK_SECONDS)
+    taken: list[NativeBlock] = []
+    seconds = 0.0
+    for block in blocks:
+        taken.append(block)
+        seconds += len(block.samples) / block.sampling_rate
+        if seconds > max_seconds:
+            return _resampled_blocks(chain(taken, blocks), target_sampling_rate, name)
+    return np.clip(_joined(taken, target_sampling_rate, name), -1.0, 1.0, dtype=np.float32)
 
 
 def audio_blocks(
@@ -145,20 +161,20 @@ def audio_blocks(
         AudioError: as [`load_audio`]; of a damaged file what could be read has been given before.
     """
     source = _encoded(source)
-    if isinstance(source, bytes | bytearray | memoryview | str | os.PathLike):
+    if _is_file(source):
         name = _describe(source)
-        num_samples = 0
-        with _open_binary(source, name) as file:
-            for recording in recordings(file, name, block_seconds):
-                for mono in _resampled_blocks(recording, sampling_rate, target_sampling_rate, name):
-                    num_samples += len(mono)
-                    yield np.clip(mono, -1.0, 1.0)
-        if not num_samples:
-            raise AudioError(f"{name}: holds no samples")
+        yield from _resampled_blocks(
+            _native_blocks(source, sampling_rate, name, block_seconds), target_sampling_rate, name
+        )
     else:
         samples = load_audio(source, sampling_rate, target_sampling_rate)
         size = round(block_seconds * target_sampling_rate)
         yield from (samples[start : start + size] for start in range(0, len(samples), size))
+
+
+def _is_file(source: Any) -> bool:
+    """Whether this is a file: its path, its address or its bytes."""
+    return isinstance(source, bytes | bytearray | memoryview | str | os.PathLike)
 
 
 def _encoded(source: Any) -> Any:
@@ -182,23 +198,52 @@ def _open_binary(source: Any, name: str) -> BinaryIO:
         raise AudioError(f"{name}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _resampled_blocks(
-    recording: Recording, sampling_rate: float | None, target_rate: int, name: str
-) -> Iterator[np.ndarray]:
-    rate = _check_rate(sampling_rate, recording.sampling_rate, name)
-    resampler = soxr.ResampleStream(rate, target_rate, 1, "float32") if rate != target_rate else None
-    for mono in _mono_blocks(recording, name):
-        yield mono if resampler is None else resampler.resample_chunk(mono)
-    if resampler is not None:
-        yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+class NativeBlock(NamedTuple):
+    """Mono samples `(samples,)` of a file at the rate in Hz of the recording (by its number) that they are from."""
+
+    recording: int
+    sampling_rate: float
+    samples: np.ndarray
 
 
-def _mono_blocks(recording: Recording, name: str) -> Iterator[np.ndarray]:
-    """All samples of a recording, `(samples,)` at its own rate, in blocks."""
-    mixer = ChannelMixer(recording.num_channels, recording.sampling_rate)
-    for block in recording.blocks:
-        yield mixer.push(_checked_float(block, name))
-    yield mixer.finish()
+def _native_blocks(source: Any, sampling_rate: float | None, name: str, block_seconds: float) -> Iterator[NativeBlock]:
+    """All samples of a file's recordings as they were stored, their channels mixed."""
+    with _open_binary(source, name) as file:
+        for number, recording in enumerate(recordings(file, name, block_seconds)):
+            rate = _check_rate(sampling_rate, recording.sampling_rate, name)
+            mixer = ChannelMixer(recording.num_channels, recording.sampling_rate)
+            for block in recording.blocks:
+                yield NativeBlock(number, rate, mixer.push(_checked_float(block, name)))
+            yield NativeBlock(number, rate, mixer.finish())
+
+
+def _resampled_blocks(blocks: Iterable[NativeBlock], target_rate: int, name: str) -> Iterator[np.ndarray]:
+    """Clipped samples `(samples,)` at the target rate, block by block."""
+    num_samples = 0
+    for (_, rate), group in groupby(blocks, key=lambda block: block[:2]):
+        resampler = soxr.ResampleStream(rate, target_rate, 1, "float32") if rate != target_rate else None
+        for block in group:
+            mono = block.samples if resampler is None else resampler.resample_chunk(block.samples)
+            num_samples += len(mono)
+            yield np.clip(mono, -1.0, 1.0)
+        if resampler is not None:
+            rest = resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+            num_samples += len(rest)
+            yield np.clip(rest, -1.0, 1.0)
+    if not num_samples:
+        raise AudioError(f"{name}: holds no samples")
+
+
+def _joined(blocks: Iterable[NativeBlock], target_rate: int, name: str) -> np.ndarray:
+    """Samples `(samples,)` of all blocks at the target rate, in one piece."""
+    pieces = []
+    for (_, rate), group in groupby(blocks, key=lambda block: block[:2]):
+        mono = np.concatenate([block.samples for block in group])
+        if len(mono):
+            pieces.append(_resample(mono, rate, target_rate, name))
+    if not pieces:
+        raise AudioError(f"{name}: holds no samples")
+    return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def _describe(source: Any) -> str:
@@ -218,9 +263,8 @@ def _read(source: Any, sampling_rate: float | None, target_rate: int, name: str)
     """Any accepted source as mono float32 samples at the target rate."""
     if isinstance(source, Mapping):
         return _read_mapping(source, sampling_rate, target_rate, name)
-    if isinstance(source, bytes | bytearray | memoryview | str | os.PathLike):
-        with _open_binary(source, name) as file:
-            return _read_file(file, sampling_rate, target_rate, name)
+    if _is_file(source):
+        return _joined(_native_blocks(source, sampling_rate, name, BLOCK_SECONDS), target_rate, name)
     if isinstance(source, torch.Tensor):
         source = _tensor_to_array(source)
     if isinstance(source, np.ndarray):
@@ -229,18 +273,6 @@ def _read(source: Any, sampling_rate: float | None, target_rate: int, name: str)
     if _is_decoder(source):
         return _read_decoder(source, sampling_rate, target_rate, name)
     raise AudioError(f"{name}: expected a path, bytes, an array, a tensor, a mapping or an audio decoder")
-
-
-def _read_file(file: BinaryIO, sampling_rate: float | None, target_rate: int, name: str) -> np.ndarray:
-    pieces = []
-    for recording in recordings(file, name, BLOCK_SECONDS):
-        rate = _check_rate(sampling_rate, recording.sampling_rate, name)
-        mono = np.concatenate(list(_mono_blocks(recording, name)))
-        if len(mono):
-            pieces.append(_resample(mono, rate, target_rate, name))
-    if not pieces:
-        raise AudioError(f"{name}: holds no samples")
-    return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def _resample(mono: np.ndarray, rate: float, target_rate: int, name: str) -> np.ndarray:
@@ -361,9 +393,9 @@ __all__ = [
     "AudioError",
     "audio_blocks",
     "audio_duration",
-    "is_longer_than",
     "is_url",
     "load_audio",
+    "load_or_blocks",
     "measure_duration",
     "mix_channels",
     "readable_formats",

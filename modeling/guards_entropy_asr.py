@@ -18,8 +18,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from .alignment_entropy_asr import frames_needed, greedy_phonemes
+from .alignment_entropy_asr import frames_needed
 from .audio import load_audio
+from .ctc_entropy_asr import greedy_spans
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from .vad_entropy_asr import HYSTERESIS
 
@@ -112,12 +113,12 @@ def is_speech_absent(
     if log_probs is not None:
         if blank_mass(log_probs, blank) < settings.min_blank_mass:
             return False
-        heard = greedy_phonemes(log_probs, blank)
-        if not heard:
+        spans = greedy_spans(log_probs, blank)
+        if not spans:
             return True
-        if len(heard) >= settings.max_phonemes_per_second * len(waveform) / sampling_rate:
+        if len(spans) >= settings.max_phonemes_per_second * len(waveform) / sampling_rate:
             return False
-        if max(span.score for span in heard) < settings.min_phoneme_probability:
+        if max(span.score for span in spans) < settings.min_phoneme_probability:
             return True
     from .vad_entropy_asr import EndpointSettings, detect_speech
 

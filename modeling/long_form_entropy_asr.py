@@ -4,19 +4,22 @@
 
 Memory holds one block, the open segment and one batch, whatever the length. Segments do not overlap and leave out
 nothing that voice activity detection takes for speech, so that no word is transcribed twice or dropped at a seam.
+An item that cannot be read or transcribed costs itself: its result has the reason, and the others go on.
 """
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from .audio import AudioError, audio_blocks, audio_duration, is_longer_than, load_audio
-from .guards_entropy_asr import NO_SPEECH
-from .url_entropy_asr import fetched, is_url
+from .audio import AudioError, audio_blocks, audio_duration, load_audio, load_or_blocks
+from .recognition_entropy_asr import Utterance
+from .results_entropy_asr import SegmentResult, WantedOutputs, failure, merge_segments
+from .url_entropy_asr import fetched
 from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
 
 
@@ -25,10 +28,6 @@ SEGMENT_SECONDS = 30.0
 # Segments that are transcribed together where no batch size is asked for: so many, but no more seconds of audio than
 # that, padding included. Short segments fill a batch, and two long ones take no more memory than eight short ones.
 MAX_BATCH_SIZE, MAX_BATCH_SECONDS = 8, 64.0
-# Scripts that put no space between words: kana, Chinese characters and their punctuation, full-width forms.
-_UNSPACED = (("\u3000", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\uff00", "\uffef"))
-# Punctuation of scripts of both kinds.
-_ANY_SCRIPT = "…—“”‘’·"
 
 
 def speech_segments(blocks: Iterable[np.ndarray], settings: EndpointSettings) -> Iterator[tuple[int, np.ndarray]]:
@@ -58,222 +57,197 @@ def speech_segments(blocks: Iterable[np.ndarray], settings: EndpointSettings) ->
     yield from complete(segmenter.finish())
 
 
-def batch_segments(
-    segments: Iterable[dict[str, Any]], batch_size: int | None = None
-) -> Iterator[list[dict[str, Any]]]:
+def item_name(item: Any) -> str:
+    """What an item is called: its path or address where it has one."""
+    path = item.get("path") if isinstance(item, Mapping) else item
+    return str(path) if isinstance(path, (str, os.PathLike)) else "audio"
+
+
+@dataclass(eq=False)
+class Item:
+    """One item of several, and what is known of it.
+
+    Args:
+        seconds: its length, as far as it was read.
+        is_cut: whether it was long and so cut into segments.
+        is_read: whether all of its segments were given out.
+        num_open: segments that were given out and have no result yet.
+        results: of the others.
+        error: why it cannot be transcribed.
+        bar: of a long one, in seconds.
+    """
+
+    seconds: float = 0.0
+    is_cut: bool = False
+    is_read: bool = False
+    num_open: int = 0
+    results: list[SegmentResult] = field(default_factory=list)
+    error: str | None = None
+    bar: tqdm | None = None
+
+    @property
+    def end(self) -> float:
+        """End of its last segment that has a result, in seconds."""
+        return self.results[-1].end if self.results else 0.0
+
+
+@dataclass(eq=False)
+class Segment:
+    """A piece of an item from `start` to `end` seconds, or the whole of it."""
+
+    item: Item
+    start: float
+    end: float
+    utterance: Utterance
+
+
+def batch_segments(segments: Iterable[Segment], batch_size: int | None = None) -> Iterator[list[Segment]]:
     """Consecutive segments in batches.
 
     Args:
-        segments: mappings with `array` and `sampling_rate`.
+        segments: the segments.
         batch_size: segments of a batch; by default as many as bound its memory, see `MAX_BATCH_SECONDS`.
-
-    Raises:
-        AudioError: as `segments` does, behind the batch of those that came before.
     """
-    batch: list[dict[str, Any]] = []
+    batch: list[Segment] = []
     longest = 0.0
-    error = None
-    try:
-        for segment in segments:
-            seconds = len(segment["array"]) / segment["sampling_rate"]
-            longest = max(longest, seconds)
-            is_full = len(batch) == (batch_size or MAX_BATCH_SIZE)
-            if batch and (is_full or (batch_size is None and (len(batch) + 1) * longest > MAX_BATCH_SECONDS)):
-                yield batch
-                batch, longest = [], seconds
-            batch.append(segment)
-    except AudioError as caught:  # what came before it is not lost
-        error = caught
+    for segment in segments:
+        seconds = segment.utterance.seconds
+        longest = max(longest, seconds)
+        is_full = len(batch) == (batch_size or MAX_BATCH_SIZE)
+        if batch and (is_full or (batch_size is None and (len(batch) + 1) * longest > MAX_BATCH_SECONDS)):
+            yield batch
+            batch, longest = [], seconds
+        batch.append(segment)
     if batch:
         yield batch
-    if error is not None:
-        raise error
-
-
-def needs_segments(inputs: Any, chunk_length_s: float | None, return_timestamps: Any) -> bool:
-    """Whether a call of the pipeline goes through segments: asked to, or because an item is that long.
-
-    Generators and data sets are not looked into: they need `chunk_length_s`.
-
-    Raises:
-        ValueError: times of segments are asked for, and that there are none.
-    """
-    if chunk_length_s == 0 and return_timestamps is True:
-        raise ValueError("`return_timestamps=True` gives the times of segments, and `chunk_length_s=0` cuts none.")
-    if chunk_length_s is not None or return_timestamps is True:
-        return chunk_length_s != 0
-    items = inputs if isinstance(inputs, list) else [inputs]
-    return any(_is_long(item, SEGMENT_SECONDS) for item in items)
-
-
-def _is_long(item: Any, limit: float) -> bool:
-    """Whether an item lasts longer than `limit` seconds; of one whose header does not say it, so much is decoded."""
-    if is_url(item):
-        return True  # it is fetched once, when its turn comes
-    try:
-        return is_longer_than(item, limit, SAMPLING_RATE)
-    except AudioError:
-        return False  # reading it tells why
-
-
-def join_texts(texts: Iterable[str]) -> str:
-    """Put segments' texts together, with a space between them unless both sides are of a script without spaces."""
-    return "".join(with_spaces(texts))
-
-
-def with_spaces(texts: Iterable[str]) -> list[str]:
-    """Each text with the space that belongs between it and those before, so that they are joined as they are."""
-    spaced, last = [], ""
-    for text in texts:
-        needs_space = last and text and not (_is_unspaced(last, -1) and _is_unspaced(text, 0))
-        spaced.append(" " + text if needs_space else text)
-        last = text or last
-    return spaced
-
-
-def _is_unspaced(text: str, side: int) -> bool:
-    """Whether the first (`side` 0) or last (-1) character that is of a script is of one without spaces."""
-    of_script = text.strip(_ANY_SCRIPT) or " "
-    return any(first <= of_script[side] <= last for first, last in _UNSPACED)
 
 
 class LongFormTranscriber:
-    """Runs the segments of one or several items through the pipeline, and collects what comes back by item.
+    """Runs items, or their segments, through the pipeline, and collects what comes back by item.
 
     Args:
-        transcribe: the pipeline for short audio: takes a generator of items, gives an iterator of their results.
-        chunk_length_s: longest segment in seconds; items up to that are transcribed as a whole.
-        return_timestamps: as the pipeline's; `True` gives the times of segments.
-        progress: whether to show a bar, in seconds of audio.
-        silent: what the result of an item without speech has beside its text and chunks.
+        recognize: the pipeline's three steps: takes utterances and whether they are segments of long recordings,
+            gives their results.
+        wanted: what results have beside their text; `return_timestamps=True` gives the times of segments.
+        chunk_length_s: longest segment in seconds; items up to that are transcribed as a whole. 0 cuts nothing.
+        sampling_rate: of the utterances, in Hz.
+        progress: whether to show a bar for each long item, in seconds of audio.
+
+    Raises:
+        ValueError: segments that are too short, or times of segments where there are none.
     """
 
     def __init__(
         self,
-        transcribe: Callable[[Iterator[Any]], Iterable[dict[str, Any]]],
+        recognize: Callable[[list[Utterance], bool], list[dict[str, Any]]],
+        wanted: WantedOutputs,
         chunk_length_s: float = SEGMENT_SECONDS,
-        return_timestamps: bool | str | None = None,
+        sampling_rate: int = SAMPLING_RATE,
         progress: bool = False,
-        silent: dict[str, Any] | None = None,
     ):
-        if not isinstance(chunk_length_s, (int, float)) or chunk_length_s < 1:
+        if chunk_length_s == 0 and wanted.return_timestamps is True:
+            raise ValueError("`return_timestamps=True` gives the times of segments, and `chunk_length_s=0` cuts none.")
+        if not isinstance(chunk_length_s, (int, float)) or (chunk_length_s < 1 and chunk_length_s != 0):
             raise ValueError(f"`chunk_length_s` must be at least 1 second, or 0 for none, not {chunk_length_s!r}.")
-        self.transcribe = transcribe
-        self.settings = EndpointSettings(max_segment=float(chunk_length_s))
-        self.return_timestamps = return_timestamps
-        self.silent = silent or {}
-        # Shown after a second: what is done by then needs no bar, and before the first block no length is known.
-        self._bar = tqdm(unit="s", unit_scale=True, disable=not progress, desc="transcribing", total=0, delay=1.0)
-        # What was sent to the model and has not come back: (start, end) of segments, and behind them their item's end.
-        self._sent: deque[tuple[float, float] | float] = deque()
+        self.recognize = recognize
+        self.wanted = wanted
+        self.sampling_rate = sampling_rate
+        self.max_seconds = float(chunk_length_s) or float("inf")
+        self.endpoints = EndpointSettings(max_segment=float(chunk_length_s)) if chunk_length_s else None
+        self.progress = progress
+        self._unfinished: deque[Item] = deque()
 
-    def __call__(self, items: Iterable[Any], first_index: int = 0) -> Iterator[dict[str, Any]]:
+    def __call__(
+        self, items: Iterable[Any], batch_size: int | None = None, across_items: bool = False, numbered: bool = True
+    ) -> Iterator[dict[str, Any]]:
         """Results of the items, in order, each as soon as its last segment is there.
 
-        Raises:
-            AudioError: an item cannot be read; it is numbered from `first_index` on. Those before it come first.
+        Args:
+            items: what [`load_audio`] reads; an [`AudioError`] among them stands for an item that could not be.
+            batch_size: segments that are transcribed together, see [`batch_segments`].
+            across_items: whether a batch may hold segments of several items; else an item's result is there before
+                the next item is read.
+            numbered: whether messages have the items' numbers.
         """
-        results: list[tuple[float, float, dict[str, Any]]] = []
-        error = None
-        try:
-            for result in self.transcribe(self._segments(items, first_index)):
-                yield from self._finished(results)
-                start, end = self._sent.popleft()
-                self._bar.update(end - self._last_end(results))
-                results.append((start, end, result))
-        except AudioError as caught:
-            error = caught
-        yield from self._finished(results)
-        self._bar.close()
-        if error is not None:
-            raise error
+        entries = enumerate(items)
+        groups = [entries] if across_items else ([entry] for entry in entries)
+        for group in groups:
+            for batch in batch_segments(self._segments(group, numbered), batch_size):
+                self._recognize(batch)
+                yield from self._finished()
+            yield from self._finished()
 
-    def _finished(self, results: list[tuple[float, float, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    def _recognize(self, batch: list[Segment]) -> None:
+        are_pieces = any(segment.item.is_cut for segment in batch)
+        results = self.recognize([segment.utterance for segment in batch], are_pieces)
+        for segment, result in zip(batch, results, strict=True):
+            item = segment.item
+            if item.bar is not None:
+                item.bar.update(segment.end - item.end)
+            item.results.append(SegmentResult(segment.start, segment.end, result))
+            item.num_open -= 1
+
+    def _finished(self) -> Iterator[dict[str, Any]]:
         """Results of items all of whose segments came back."""
-        while self._sent and isinstance(self._sent[0], float):
-            self._bar.update(max(0.0, self._sent.popleft() - self._last_end(results)))
-            yield self._merge(results)
-            results.clear()
+        while self._unfinished and self._unfinished[0].is_read and not self._unfinished[0].num_open:
+            item = self._unfinished.popleft()
+            if item.bar is not None:
+                item.bar.update(max(0.0, item.seconds - item.end))
+                item.bar.close()
+            yield self._result(item)
 
-    @staticmethod
-    def _last_end(results: list[tuple[float, float, dict[str, Any]]]) -> float:
-        return results[-1][1] if results else 0.0
+    def _result(self, item: Item) -> dict[str, Any]:
+        errors = (segment.result["error"] for segment in item.results if "error" in segment.result)
+        error = next(errors, item.error)
+        if error is not None:
+            return failure(error)
+        if not item.is_cut and self.wanted.return_timestamps is not True:
+            return item.results[0].result
+        return merge_segments(item.results, self.wanted)
 
-    def _segments(self, items: Iterable[Any], first_index: int) -> Iterator[dict[str, Any]]:
-        for index, item in enumerate(items, first_index):
-            name = item.get("path") if isinstance(item, Mapping) else item
-            name = str(name) if isinstance(name, (str, os.PathLike)) else "audio"
+    def _segments(self, entries: Iterable[tuple[int, Any]], numbered: bool) -> Iterator[Segment]:
+        for index, source in entries:
+            item = Item()
+            self._unfinished.append(item)
+            prefix, name = f"item {index}: " if numbered else "", item_name(source)
             try:
-                for start, samples in self._cut(item):
-                    self._sent.append((start / SAMPLING_RATE, (start + len(samples)) / SAMPLING_RATE))
-                    place = f"{name} from {start / SAMPLING_RATE:.1f} s" if start else name
-                    yield {"array": samples, "sampling_rate": SAMPLING_RATE, "path": f"item {index}: {place}"}
+                for start, end, samples in self._cut(source, item):
+                    seconds = len(samples) / self.sampling_rate
+                    place = f"{name} from {start:.1f} s" if start else name
+                    item.num_open += 1
+                    yield Segment(item, start, end, Utterance(prefix + place, samples, seconds))
             except AudioError as error:
-                raise AudioError(f"item {index}: {error}") from error
+                item.error = f"{prefix}{error}"
+            item.is_read = True
 
-    def _cut(self, item: Any) -> Iterator[tuple[int, np.ndarray]]:
-        """Segments of one item, itself where it is short; then it is noted as sent."""
-        item = fetched(item)
-        if is_longer_than(item, self.settings.max_segment, SAMPLING_RATE):
-            stated = audio_duration(item, SAMPLING_RATE)
-            self._bar.total += stated or 0.0
-            seconds = 0.0
+    def _cut(self, source: Any, item: Item) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Beginning and end in seconds and samples of an item's segments, itself if it is short; it is read once."""
+        if isinstance(source, AudioError):
+            raise source
+        source, rate = fetched(source), self.sampling_rate
+        audio = load_or_blocks(source, self.max_seconds, target_sampling_rate=rate)
+        if isinstance(audio, np.ndarray):
+            item.seconds = len(audio) / rate
+            yield 0.0, item.seconds, audio
+            return
+        item.is_cut = True
+        blocks = audio if rate == SAMPLING_RATE else audio_blocks(source)  # what voice activity detection takes
+        counted = self._counted(blocks, audio_duration(source, SAMPLING_RATE), item)
+        for start, samples in speech_segments(counted, self.endpoints):
+            whole = samples if rate == SAMPLING_RATE else load_audio(samples, SAMPLING_RATE, rate)
+            yield start / SAMPLING_RATE, (start + len(samples)) / SAMPLING_RATE, whole
 
-            def heard_blocks() -> Iterator[np.ndarray]:
-                nonlocal seconds
-                for block in audio_blocks(item):
-                    seconds += len(block) / SAMPLING_RATE
-                    # The bar of a recording of unknown length grows with what is read.
-                    self._bar.total += 0.0 if stated else len(block) / SAMPLING_RATE
-                    yield block
-
-            yield from speech_segments(heard_blocks(), self.settings)
-        else:
-            samples = load_audio(item)
-            seconds = len(samples) / SAMPLING_RATE
-            self._bar.total += seconds
-            yield 0, samples
-        self._sent.append(seconds)
-
-    def _merge(self, results: list[tuple[float, float, dict[str, Any]]]) -> dict[str, Any]:
-        """One result of the segments': texts joined, times counted from the beginning of the item."""
-        texts = with_spaces(result["text"] for *_, result in results)
-        merged: dict[str, Any] = {"text": "".join(texts)}
-        if self.return_timestamps is True:
-            pairs = zip(texts, results, strict=True)
-            merged["chunks"] = [
-                {**result, "text": text, "timestamp": (start, end)} for text, (start, end, result) in pairs
-            ]
-        elif self.return_timestamps or any("chunks" in result for *_, result in results):
-            merged["chunks"] = []
-            for text, (start, _, result) in zip(texts, results, strict=True):
-                chunks = [_moved(chunk, start) for chunk in result["chunks"]]
-                # Words joined are the text; phonemes are not.
-                if chunks and self.return_timestamps != "phoneme":
-                    space = text[: len(text) - len(result["text"])]
-                    chunks[0] = {**chunks[0], "text": space + chunks[0]["text"]}
-                merged["chunks"] += chunks
-        return merged | (_merge_verdicts(results) if results else self.silent)
+    def _counted(self, blocks: Iterable[np.ndarray], stated: float | None, item: Item) -> Iterator[np.ndarray]:
+        """The blocks of a long item, whose seconds are counted; the bar of one of unknown length grows with them."""
+        # Shown after a second: what is done by then needs no bar.
+        item.bar = tqdm(
+            unit="s", unit_scale=True, disable=not self.progress, desc="transcribing", total=stated or 0.0, delay=1.0
+        )
+        for block in blocks:
+            seconds = len(block) / SAMPLING_RATE
+            item.seconds += seconds
+            item.bar.total += 0.0 if stated else seconds
+            yield block
 
 
-def _merge_verdicts(results: list[tuple[float, float, dict[str, Any]]]) -> dict[str, Any]:
-    """Confidence of an item, the mean over its speech, and flags and hotwords of any of its segments."""
-    merged: dict[str, Any] = {}
-    # Pauses say nothing of an item in which somebody speaks elsewhere.
-    results = [item for item in results if NO_SPEECH not in item[2].get("flags", [])] or results
-    if any("confidence" in result for *_, result in results):
-        seconds = sum(end - start for start, end, _ in results)
-        merged["confidence"] = sum((end - start) * result["confidence"] for start, end, result in results) / seconds
-    for name in ("flags", "hotwords_found"):
-        if any(name in result for *_, result in results):
-            merged[name] = list(dict.fromkeys(value for *_, result in results for value in result[name]))
-    return merged
-
-
-def _moved(chunk: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """A timed piece of text, that much later."""
-    start, end = (None if time is None else time + seconds for time in chunk["timestamp"])
-    return {**chunk, "timestamp": (start, end)}
-
-
-__all__ = ["LongFormTranscriber", "batch_segments", "join_texts", "needs_segments", "speech_segments", "with_spaces"]
+__all__ = ["LongFormTranscriber", "batch_segments", "item_name", "speech_segments"]

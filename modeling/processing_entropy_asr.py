@@ -29,9 +29,9 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import PROCESSOR_NAME, auto_docstring
 
 from .adapters_entropy_asr import adapter_base
-from .alignment_entropy_asr import greedy_phonemes
 from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, output_length
+from .ctc_entropy_asr import ctc_collapse
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
 from .languages_entropy_asr import LANGUAGES, language_code
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
@@ -282,7 +282,7 @@ class EntropyASRProcessor(ProcessorMixin):
         hotwords: list[str] | HotwordIndex,
         tolerance: float = 0.0,
     ) -> list[list[str]]:
-        """Hotwords that the phoneme head heard: what `hotwords` of a transcription request should be.
+        """Hotwords among what the phoneme head found: what `hotwords` of a transcription request should be.
 
         Args:
             phoneme_logits, frame_mask: of the model's `encode_speech`, `(batch_size, num_frames, phonemes)` and
@@ -294,12 +294,16 @@ class EntropyASRProcessor(ProcessorMixin):
             The hints of each utterance.
         """
         index = as_index(hotwords, self.phoneme_tokenizer)
-        hints = []
-        for logits, mask in zip(phoneme_logits, frame_mask, strict=True):
-            heard = greedy_phonemes(logits[mask.bool()].log_softmax(-1), self.phoneme_tokenizer.blank_token_id)
-            symbols = self.phoneme_tokenizer.convert_ids_to_tokens([phoneme.token for phoneme in heard])
-            hints.append(index.find_hints(symbols, tolerance))
-        return hints
+        blank = self.phoneme_tokenizer.blank_token_id
+        best, masks = phoneme_logits.argmax(-1).cpu(), frame_mask.bool().cpu()  # (B, T)
+        return [
+            self.find_phoneme_hints(ctc_collapse(frames[mask].tolist(), blank), index, tolerance)
+            for frames, mask in zip(best, masks, strict=True)
+        ]
+
+    def find_phoneme_hints(self, phonemes: list[int], index: HotwordIndex, tolerance: float = 0.0) -> list[str]:
+        """Hotwords of an index in one utterance, given the ids of its phonemes, blanks left out."""
+        return index.find_hints(self.phoneme_tokenizer.convert_ids_to_tokens(phonemes), tolerance)
 
     def tokenize_prompts(
         self, num_audio_tokens: list[int], language: str | None = None, hotwords: list[list[str]] | None = None
@@ -343,7 +347,7 @@ class EntropyASRProcessor(ProcessorMixin):
         """
         if is_index(hotwords):
             raise ValueError(
-                "A prompt takes the words of an index that were heard: `processor.find_hints(speech.phoneme_logits, "
+                "A prompt takes the words of an index that were found: `processor.find_hints(speech.phoneme_logits, "
                 "speech.frame_mask, index)` with `speech = model.encode_speech(...)`; the pipeline does both."
             )
         if isinstance(hotwords, str):

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 
 from transformers import BatchEncoding, PreTrainedTokenizer
 
+from .ctc_entropy_asr import ctc_collapse
 from .languages_entropy_asr import (
     LANGUAGES,
     NON_SPEECH,
@@ -220,9 +221,8 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
         if clean_up_tokenization_spaces:
             raise ValueError("phonemes have no tokenization spaces to clean up")
         ids = [token_ids] if isinstance(token_ids, int) else token_ids
-        if group_tokens:
-            ids = [index for position, index in enumerate(ids) if position == 0 or index != ids[position - 1]]
-        ids = [index for index in ids if index != self.pad_token_id]
+        blank = self.pad_token_id
+        ids = ctc_collapse(ids, blank) if group_tokens else [index for index in ids if index != blank]
         return self.convert_tokens_to_string(self.convert_ids_to_tokens(ids, skip_special_tokens=skip_special_tokens))
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:

@@ -90,13 +90,13 @@ class SpeechPiece:
         start: sample of the stream with which the segment begins.
         samples: `(num_samples,)` float32, those after the ones already given out.
         is_last: whether the segment ends with it.
-        heard: samples of the stream that had been heard when this was decided.
+        num_pushed: samples of the stream that had been pushed when this was decided.
     """
 
     start: int
     samples: np.ndarray
     is_last: bool
-    heard: int
+    num_pushed: int
 
 
 def _import_onnxruntime():
@@ -236,7 +236,7 @@ class EndpointDetector:
             return self._close()
         if length >= self.samples("max_segment"):
             segment = (self.start, self.end)
-            # In the middle of speech: the next segment is open already, and what is heard behind the cut is its own.
+            # In the middle of speech: the next segment is open already, and what comes behind the cut is its own.
             self.start = self.end if self._silence is None else None
             self.end = self.end if self.start is None else self._position
             return segment
@@ -260,12 +260,12 @@ class SpeechSegmenter:
         use_vad: without voice activity detection everything is speech, cut after `max_segment` seconds.
 
     Attributes:
-        heard (`int`): samples pushed so far.
+        num_pushed (`int`): samples pushed so far.
     """
 
     def __init__(self, settings: EndpointSettings | None = None, use_vad: bool = True):
         self.settings = settings or EndpointSettings()
-        self.heard = 0
+        self.num_pushed = 0
         self._vad = SileroVAD() if use_vad else None
         self._detector = EndpointDetector(self.settings)
         if not use_vad:
@@ -277,40 +277,40 @@ class SpeechSegmenter:
         self._held_from = 0
 
     def push(self, samples: np.ndarray) -> list[SpeechPiece]:
-        """Hear `(num_samples,)` float32 samples; returns what is now known to be speech, oldest first."""
+        """Take `(num_samples,)` float32 samples; returns what is now known to be speech, oldest first."""
         self._pending.append(samples)
         self._num_pending += len(samples)
-        self.heard += len(samples)
+        self.num_pushed += len(samples)
         whole = self._num_pending - self._num_pending % WINDOW
         if whole == 0:
             return []
         pending = np.concatenate(self._pending)
         self._pending, self._num_pending = [pending[whole:]], len(pending) - whole
-        return self._hear(pending[:whole])
+        return self._decide(pending[:whole])
 
-    def _hear(self, samples: np.ndarray) -> list[SpeechPiece]:
+    def _decide(self, samples: np.ndarray) -> list[SpeechPiece]:
         """Decide about whole windows."""
         first = self._held_from + len(self._held)
         self._held = np.concatenate([self._held, samples])
         pieces = []
         probabilities = np.ones(len(samples) // WINDOW) if self._vad is None else self._vad(samples)
         for index, probability in enumerate(probabilities.tolist()):
-            heard = first + (index + 1) * WINDOW
+            num_pushed = first + (index + 1) * WINDOW
             segment = self._detector.push(probability)
             if segment is not None:
-                pieces.append(self._take(*segment, is_last=True, heard=heard))
+                pieces.append(self._take(*segment, is_last=True, num_pushed=num_pushed))
         if self._detector.start is not None:
-            pieces.append(self._take(self._detector.start, self._detector.end, is_last=False, heard=heard))
+            pieces.append(self._take(self._detector.start, self._detector.end, is_last=False, num_pushed=num_pushed))
         else:
             self._forget(self._detector.earliest_start)
         return [piece for piece in pieces if piece.is_last or len(piece.samples)]
 
-    def _take(self, start: int, end: int, is_last: bool, heard: int) -> SpeechPiece:
+    def _take(self, start: int, end: int, is_last: bool, num_pushed: int) -> SpeechPiece:
         """Give out the audio of a segment up to `end`, but no filling, that was not given out yet."""
         self._forget(start)
-        samples = self._held[: max(0, min(end, self.heard) - self._held_from)].copy()
+        samples = self._held[: max(0, min(end, self.num_pushed) - self._held_from)].copy()
         self._forget(end)
-        return SpeechPiece(start, samples, is_last, min(heard, self.heard))
+        return SpeechPiece(start, samples, is_last, min(num_pushed, self.num_pushed))
 
     def _forget(self, before: int) -> None:
         """Drop audio before a sample of the stream."""
@@ -323,10 +323,10 @@ class SpeechSegmenter:
         pieces = []
         if self._num_pending:
             missing = np.zeros(WINDOW - self._num_pending, dtype=np.float32)
-            pieces = self._hear(np.concatenate([*self._pending, missing]))
+            pieces = self._decide(np.concatenate([*self._pending, missing]))
             self._pending, self._num_pending = [], 0
-        segment = self._detector.finish(self.heard)
-        return pieces if segment is None else [*pieces, self._take(*segment, is_last=True, heard=self.heard)]
+        segment = self._detector.finish(self.num_pushed)
+        return pieces if segment is None else [*pieces, self._take(*segment, is_last=True, num_pushed=self.num_pushed)]
 
 
 def detect_speech(

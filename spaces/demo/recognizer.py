@@ -142,7 +142,7 @@ class Recognizer:
         with self.lock, explained(path):
             if words:
                 options["hotwords"] = self._index(words)
-            result = pipeline([path], **options)[0]
+            result = pipeline(path, **options)
         return {
             **result,
             "flags": result["flags"] + script_flags(result["text"], asked),
@@ -170,7 +170,7 @@ class Recognizer:
         chosen, pipeline = language_code(language), self.pipeline
         with self.lock, explained(path):
             from entropy_asr.modeling import load_audio
-            from entropy_asr.modeling.alignment_entropy_asr import greedy_phonemes
+            from entropy_asr.modeling.ctc_entropy_asr import greedy_spans
             from entropy_asr.modeling.guards_entropy_asr import GuardSettings, judge_transcript
             from entropy_asr.modeling.ledger_entropy_asr import utterance_ledger
 
@@ -189,7 +189,7 @@ class Recognizer:
             tokenizer = pipeline.processor.phoneme_tokenizer
             confidence, doubts = judge_transcript(log_probs, text, tokenizer, GuardSettings(), chosen)
         spf = pipeline.processor.seconds_per_frame
-        spans = greedy_phonemes(log_probs, pipeline.model.config.phoneme_blank_token_id)
+        spans = greedy_spans(log_probs, pipeline.model.config.phoneme_blank_token_id)
         symbols = tokenizer.convert_ids_to_tokens([span.token for span in spans])
         heard = [(symbol, span.start * spf, span.end * spf) for symbol, span in zip(symbols, spans, strict=True)]
         return Explanation(

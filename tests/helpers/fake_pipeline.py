@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""A pipeline that needs no model, and recordings that it hears."""
+"""A pipeline that needs no model, and recordings for it."""
 
 from types import SimpleNamespace
 
@@ -8,9 +8,11 @@ import numpy as np
 import soundfile
 import torch
 
+from entropy_asr.modeling import AudioError, load_audio
+
 
 class FakePipeline:
-    """Hears the number of hundredths of a second in a recording, and refuses recordings below 50 ms."""
+    """Tells the number of hundredths of a second in a recording, and refuses recordings below 50 ms."""
 
     def __init__(self):
         self.calls: list[dict] = []
@@ -19,14 +21,17 @@ class FakePipeline:
             num_parameters=lambda: 1234, dtype=torch.float32, device=torch.device("cpu"), training=False
         )
 
-    def __call__(self, arrays, batch_size, generate_kwargs, **options):
-        self.calls.append(
-            {"count": len(arrays), "batch_size": batch_size, "generate_kwargs": generate_kwargs, **options}
-        )
-        arrays = [np.zeros(16000 * 31) if isinstance(array, str) else array for array in arrays]
-        if any(len(array) < 800 for array in arrays):
-            raise ValueError("the recording is shorter than one frame")
-        return [self.result(len(array) // 160, **options) for array in arrays]
+    def __call__(self, items, batch_size, generate_kwargs, **options):
+        self.calls.append({"count": 0, "batch_size": batch_size, "generate_kwargs": generate_kwargs, **options})
+        for number, item in enumerate(items):
+            self.calls[-1]["count"] += 1
+            try:
+                samples = load_audio(item)
+                if len(samples) < 800:
+                    raise AudioError("the recording is shorter than one frame")
+                yield self.result(len(samples) // 160, **options)
+            except AudioError as error:
+                yield {"text": "", "error": f"item {number}: {error}"}
 
     def result(self, hundredths, return_timestamps=None, return_flags=False, **options):
         result = {"text": f"length {hundredths}"}

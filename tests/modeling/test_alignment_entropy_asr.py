@@ -15,7 +15,6 @@ from entropy_asr.modeling.alignment_entropy_asr import (
     align_phonemes,
     align_words,
     frames_needed,
-    greedy_phonemes,
 )
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 from entropy_asr.trainers.commands.models import bundled_checkpoint
@@ -185,12 +184,6 @@ def test_times_are_monotone_and_inside_the_audio_for_1000_utterances(phoneme_tok
 def test_no_frames_and_no_words(phoneme_tokenizer):
     assert align_words(torch.zeros(0, 279), "", phoneme_tokenizer, 0.04) == []
     assert align_words(torch.zeros(0, 279), "cat", phoneme_tokenizer, 0.04) == [TimedText("cat", None, None, 0.0)]
-    assert greedy_phonemes(torch.zeros(0, 279)) == []
-
-
-def test_greedy_phonemes_merge_repeats_and_drop_blanks():
-    spans = greedy_phonemes(emission_of([0, 3, 3, 0, 3, 2, 0]))
-    assert [(span.token, span.start, span.end) for span in spans] == [(3, 1, 3), (3, 4, 5), (2, 5, 6)]
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ from entropy_asr.modeling.audio import (
     AudioError,
     audio_blocks,
     audio_duration,
-    is_longer_than,
     load_audio,
+    load_or_blocks,
     measure_duration,
 )
 
@@ -71,7 +71,8 @@ def check_read_whole(data: bytes, expected: np.ndarray, duration_known: bool = T
     seconds = len(expected) / RATE
     assert audio_duration(data) == (pytest.approx(seconds) if duration_known else None)
     assert measure_duration(data) == pytest.approx(seconds)
-    assert is_longer_than(data, seconds - 0.01) and not is_longer_than(data, seconds + 0.01)
+    np.testing.assert_array_equal(load_or_blocks(data, seconds + 0.01), audio)
+    np.testing.assert_array_equal(np.concatenate(list(load_or_blocks(data, seconds - 0.01))), audio)
 
 
 def check_refused(data: bytes, reason: str) -> None:

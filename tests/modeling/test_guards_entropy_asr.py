@@ -249,14 +249,14 @@ def test_streams_say_that_the_phoneme_head_is_untrained(untrained_pipe, waveform
     update = (stream.push(waveforms[0]) + stream.finish())[-1]
     assert update.text and update.phonemes == ""
     with pytest.raises(ValueError, match=r"hotwords.*never trained"):
-        stream.batch.pipeline._as_index(["Kaldi"])
+        StreamingTranscriber(untrained_pipe, hotwords=["Kaldi"])
 
 
 def test_silence_in_a_batch_leaves_the_others_as_they_are(model, processor, waveforms, monkeypatch):
     pipe = EntropyASRPipeline(model=model, processor=processor, device="cpu", guards={"no_speech": False})
     alone = [pipe(waveform)["text"] for waveform in waveforms[:4]]
     absent = iter([False, True, True, False])
-    monkeypatch.setattr("entropy_asr.modeling.pipeline_entropy_asr.is_speech_absent", lambda *_: next(absent))
+    monkeypatch.setattr("entropy_asr.modeling.decoding_entropy_asr.is_speech_absent", lambda *_: next(absent))
     results = pipe(waveforms[:4], batch_size=4, guards=True, return_flags=True)
     assert [result["text"] for result in results] == [alone[0], "", "", alone[3]]
     assert ["no_speech" in result["flags"] for result in results] == [False, True, True, False]

@@ -167,18 +167,28 @@ def test_long_items_are_cut_in_every_container(pipe, paths, short_segments, name
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])
-@pytest.mark.parametrize("make", [iter, lambda paths: KeyDataset([{"file": path} for path in paths], "file")])
-def test_what_comes_before_a_bad_item_is_not_lost(pipe, paths, wanted, make, batch_size):
-    results = iter(pipe(make([*paths[:2], "no_such_file.wav", paths[2]]), batch_size=batch_size))
-    assert [next(results), next(results)] == wanted[:2]
-    with pytest.raises(AudioError, match=r"^item 2: no_such_file.wav"):
-        next(results)
+@pytest.mark.parametrize(
+    "make",
+    [
+        list,
+        iter,
+        lambda paths: KeyDataset([{"file": path} for path in paths], "file"),
+        lambda paths: Dataset.from_dict({"file": paths})["file"],
+    ],
+    ids=["list", "iterator", "PyTorch data set", "column"],
+)
+def test_a_bad_item_costs_itself_in_every_container(pipe, paths, wanted, make, batch_size):
+    results = list(pipe(make([*paths[:2], "no_such_file.wav", paths[2]]), batch_size=batch_size))
+    assert [*results[:2], results[3]] == wanted
+    assert results[2]["text"] == ""
+    assert results[2]["error"] == "item 2: no_such_file.wav: cannot be opened: No such file or directory"
 
 
-def test_bad_item_of_a_column_is_named(pipe, paths):
-    column = Dataset.from_dict({"file": [paths[0], "no_such_file.wav"]})["file"]
-    with pytest.raises(AudioError, match=r"item 1: no_such_file.wav"):
-        pipe(column)
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_bad_item_costs_itself_with_workers(pipe, paths, wanted, num_workers):
+    results = pipe([paths[0], "no_such_file.wav", *paths[1:]], num_workers=num_workers, batch_size=2)
+    assert [results[0], *results[2:]] == wanted
+    assert results[1] == {"text": "", "error": "item 1: no_such_file.wav: cannot be opened: No such file or directory"}
 
 
 def test_a_generator_is_asked_for_one_item_at_a_time(pipe, paths, wanted):

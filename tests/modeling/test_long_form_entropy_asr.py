@@ -12,17 +12,10 @@ import torch
 from small_models import build_model, small_config
 from tqdm import tqdm
 
-from entropy_asr.modeling import AudioError, load_audio, long_form_entropy_asr, url_entropy_asr
+from entropy_asr.modeling import AudioError, join_texts, load_audio, long_form_entropy_asr, url_entropy_asr
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.audio import audio_blocks, audio_duration
-from entropy_asr.modeling.long_form_entropy_asr import (
-    LongFormTranscriber,
-    _merge_verdicts,
-    batch_segments,
-    join_texts,
-    needs_segments,
-    speech_segments,
-)
+from entropy_asr.modeling.long_form_entropy_asr import speech_segments
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 from entropy_asr.modeling.subtitles_entropy_asr import make_cues
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
@@ -115,15 +108,7 @@ def test_batch_size_changes_nothing(pipe, recording):
 
 
 def test_a_batch_is_bounded_in_seconds_of_padded_audio_unless_its_size_is_asked_for(pipe, monkeypatch):
-    lengths = [30, 30, 3, 2, 1, 30, 20, 8, *[1] * 10]
-    segments = [{"array": np.zeros(1000 * length), "sampling_rate": 1000} for length in lengths]
-
-    def sizes(**kwargs):
-        return [[len(item["array"]) // 1000 for item in batch] for batch in batch_segments(segments, **kwargs)]
-
-    assert sizes() == [[30, 30], [3, 2, 1], [30, 20], [8] + [1] * 7, [1] * 3]
-    assert list(map(len, sizes(batch_size=4))) == [4, 4, 4, 4, 2]
-    # In the pipeline: what the model is given at once, of 150 s of unbroken sound.
+    # What the model is given at once, of 150 s of unbroken sound.
     shapes = []
     encode = type(pipe.model).encode_speech
     monkeypatch.setattr(
@@ -136,6 +121,12 @@ def test_a_batch_is_bounded_in_seconds_of_padded_audio_unless_its_size_is_asked_
     shapes.clear()
     pipe(sound, chunk_length_s=12, max_new_tokens=1, batch_size=13)
     assert [rows for rows, _ in shapes] == [13]
+    # Of items of many lengths, where segments were asked for.
+    shapes.clear()
+    lengths = [30, 30, 3, 2, 1, 30, 20, 8, *[1] * 10]
+    items = [np.full(16000 * length, 0.1, dtype=np.float32) for length in lengths]
+    pipe(items, chunk_length_s=30, max_new_tokens=1)
+    assert [rows for rows, _ in shapes] == [2, 3, 2, 8, 3]
 
 
 def test_long_and_short_items_together(pipe, recording, waveforms):
@@ -155,16 +146,6 @@ def test_flags_of_recordings_with_and_without_speech(pipe, recording):
     assert [result["flags"] for result in results] == [["length_limit"], ["no_speech"]]
     result = pipe(silent, return_confidence=True, return_timestamps="word", **LIMIT)
     assert result == {"text": "", "chunks": [], "confidence": 1.0, "flags": ["no_speech"]}
-    # A segment without speech says nothing of the others.
-    verdicts = [
-        (0.0, 4.0, {"confidence": 0.4, "flags": ["low_agreement"]}),
-        (4.0, 9.0, {"confidence": 1.0, "flags": ["no_speech"]}),
-        (9.0, 10.0, {"confidence": 0.9, "flags": []}),
-    ]
-    assert _merge_verdicts(verdicts) == {"confidence": pytest.approx(0.5), "flags": ["low_agreement"]}
-    assert _merge_verdicts(verdicts[1:2]) == {"confidence": 1.0, "flags": ["no_speech"]}
-    heard = [(0.0, 1.0, {"hotwords_found": ["Kaldi"]}), (2.0, 3.0, {"hotwords_found": ["icefall", "Kaldi"]})]
-    assert _merge_verdicts(heard) == {"hotwords_found": ["Kaldi", "icefall"]}
     assert pipe(silent, return_hotwords=True, **LIMIT) == {"text": "", "hotwords_found": []}
     # The same keys with and without speech, also where the pipeline was made to give them.
     made = EntropyASRPipeline(
@@ -183,25 +164,18 @@ def test_chunk_length_is_honoured(pipe, recording):
     assert made(recording[0], return_timestamps=True, **LIMIT)["chunks"] == chunks
 
 
-def test_times_of_words_count_from_the_beginning_of_the_recording(pipe, recording, monkeypatch):
-    """Whatever gives the times within a segment, here one word at its beginning."""
-    monkeypatch.setattr(
-        EntropyASRPipeline,
-        "_sanitize_parameters",
-        lambda self, **kwargs: ({}, {"max_new_tokens": 3}, {"return_timestamps": kwargs.get("return_timestamps")}),
-    )
-    monkeypatch.setattr(
-        EntropyASRPipeline,
-        "postprocess",
-        lambda self, outputs, return_timestamps=None: {
-            "text": "word",
-            "chunks": [{"text": "word", "timestamp": (0.25, None), "kind": return_timestamps}],
-        },
-    )
-    result = pipe(recording[0], return_timestamps="word")
-    starts = [padded(recording[0], place)[0] / 16000 for place in recording[1]]
-    assert [chunk["timestamp"] for chunk in result["chunks"]] == [(start + 0.25, None) for start in starts]
-    assert {chunk["kind"] for chunk in result["chunks"]} == {"word"}
+def test_times_of_words_count_from_the_beginning_of_the_recording(pipe, recording):
+    """Words of the recording have the times that they have in the segment alone, later by its beginning."""
+    pytest.importorskip("phonemizer")
+    samples, places = recording
+    result = pipe(samples, return_timestamps="word", **LIMIT)
+    expected = []
+    for start, end in (padded(samples, place) for place in places):
+        for chunk in pipe(samples[start:end], return_timestamps="word", **LIMIT)["chunks"]:
+            times = (None if time is None else time + start / 16000 for time in chunk["timestamp"])
+            expected.append((chunk["text"].strip(), *times))
+    assert len(expected) > 12
+    assert [(chunk["text"].strip(), *chunk["timestamp"]) for chunk in result["chunks"]] == expected
 
 
 def test_short_audio_with_times_of_segments(pipe, waveforms):
@@ -217,8 +191,9 @@ def test_errors_name_the_item(pipe, recording, tmp_path):
     soundfile.write(tmp_path / "long.flac", recording[0], 16000)
     whole = (tmp_path / "long.flac").read_bytes()
     (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(AudioError, match=r"item 1: .*cut.flac"):
-        pipe([recording[0], str(tmp_path / "cut.flac")], **LIMIT)
+    good, bad, short = pipe([recording[0], str(tmp_path / "cut.flac"), recording[0][:9000]], **LIMIT)
+    assert good == pipe(recording[0], **LIMIT) and short == pipe(recording[0][:9000], **LIMIT)
+    assert bad.keys() == {"text", "error"} and re.match(r"item 1: .*cut\.flac: .*(truncated|damaged)", bad["error"])
     with pytest.raises(AudioError, match="missing.wav: cannot be opened"):
         pipe(str(tmp_path / "missing.wav"), chunk_length_s=30)
     nan = recording[0].copy()
@@ -226,8 +201,11 @@ def test_errors_name_the_item(pipe, recording, tmp_path):
     soundfile.write(tmp_path / "nan.wav", nan, 16000, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"nan.wav: 1 of \d+ samples are NaN"):
         pipe(str(tmp_path / "nan.wav"), **LIMIT)
-    with pytest.raises(AudioError, match="^item 1: audio: lasts 80.0 s.*at most 12"):
-        pipe([recording[0][:9000], np.full(16000 * 100, 0.1, dtype=np.float32)], chunk_length_s=80, batch_size=1)
+    items = [recording[0][:9000], np.full(16000 * 100, 0.1, dtype=np.float32)]
+    results = pipe(items, chunk_length_s=80, batch_size=1)
+    assert results[0] == pipe(items[0]) and re.match("item 1: audio: lasts 80.0 s.*at most 12", results[1]["error"])
+    with pytest.raises(AudioError, match="^audio: lasts 80.0 s.*at most 12"):
+        pipe(items[1], chunk_length_s=80)
 
 
 @pytest.fixture
@@ -242,37 +220,6 @@ def test_progress_is_shown_in_seconds(pipe, recording, capsys, bar_at_once):
     assert "transcribing: 100%" in bar and f"{len(recording[0]) / 16000:.1f}/{len(recording[0]) / 16000:.1f}" in bar
     pipe(recording[0], **LIMIT)
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("texts", "joined"),
-    [
-        (["hello", "world"], "hello world"),
-        (["你好", "世界"], "你好世界"),
-        (["你好", "world", "世界", "。"], "你好 world 世界。"),
-        (["", "a", "", "b"], "a b"),
-        ([], ""),
-        (["你好……", "“世界”", "——hello", "你"], "你好……“世界” ——hello 你"),
-        (["…", "a"], "… a"),
-    ],
-)
-def test_texts_are_joined_as_they_are_written(texts, joined):
-    """Whatever the unit of the chunks, their texts are joined to the same text without another rule."""
-    assert join_texts(texts) == joined
-    for unit, cut in ((True, None), ("word", lambda text: re.findall(r"\s*\S", text))):
-        run = LongFormTranscriber(iter, return_timestamps=unit)
-        results = [{"text": text} for text in texts]
-        for result in results:
-            if cut is not None:
-                result["chunks"] = [{"text": piece, "timestamp": (0.5, None)} for piece in cut(result["text"])]
-        merged = run._merge([(float(start), start + 1.0, result) for start, result in enumerate(results)])
-        assert merged["text"] == "".join(chunk["text"] for chunk in merged["chunks"]) == joined
-
-
-def test_phonemes_are_no_text_that_needs_spaces():
-    run = LongFormTranscriber(iter, return_timestamps="phoneme")
-    result = {"text": "a", "chunks": [{"text": "ə", "timestamp": (0.0, 0.1)}]}
-    assert [chunk["text"] for chunk in run._merge([(0.0, 1.0, result), (2.0, 3.0, result)])["chunks"]] == ["ə", "ə"]
 
 
 @pytest.mark.parametrize(
@@ -338,9 +285,10 @@ def test_recordings_that_do_not_state_their_length_are_cut_as_those_that_do(
     wav[40:44] = (2000).to_bytes(4, "little")
     for source in (without_length(stated), str(tmp_path / "pipe.flac"), {"bytes": without_length(stated)}):
         assert audio_duration(source) is None
-        assert needs_segments(source, None, None) and needs_segments([recording[0][:1600], source], None, None)
         assert pipe(source, return_timestamps=True, **LIMIT) == expected
-    assert needs_segments(bytes(wav), None, None)
+        assert pipe([recording[0][:1600], source], **LIMIT)[1] == {"text": expected["text"]}
+    whole = encoded(recording[0], format="WAV")  # which rounds other samples than FLAC does
+    assert pipe(bytes(wav), return_timestamps=True, **LIMIT) == pipe(whole, return_timestamps=True, **LIMIT)
     capsys.readouterr()
     pipe(without_length(stated), progress=True, **LIMIT)
     bar = capsys.readouterr().err
@@ -350,7 +298,6 @@ def test_recordings_that_do_not_state_their_length_are_cut_as_those_that_do(
 def test_short_recordings_that_do_not_state_their_length_are_taken_whole(pipe, recording):
     short = recording[0][: 16000 * 9]
     data = without_length(encoded(short))
-    assert not needs_segments(data, None, None)
     assert pipe(data, **LIMIT) == pipe(encoded(short), **LIMIT)
     assert pipe(data, return_timestamps=True, **LIMIT)["chunks"][0]["timestamp"] == (0.0, 9.0)
     assert len(pipe(data, chunk_length_s=5, return_timestamps=True, **LIMIT)["chunks"]) > 1
@@ -358,14 +305,11 @@ def test_short_recordings_that_do_not_state_their_length_are_taken_whole(pipe, r
 
 def test_joined_files_are_long_together(pipe, recording):
     parts = [encoded(recording[0][start : start + 320000], format="OGG", subtype="OPUS") for start in (0, 320000)]
-    assert not needs_segments(parts[0], None, None)
-    assert needs_segments(b"".join(parts), None, None)
     chunks = pipe(b"".join(parts), return_timestamps=True, **LIMIT)["chunks"]
     assert chunks[-1]["timestamp"][1] > 30
 
 
-def test_unreadable_items_are_told_by_reading_them(pipe):
-    assert not needs_segments(b"nonsense", None, None)
+def test_unreadable_items_are_named(pipe):
     with pytest.raises(AudioError, match="audio of 8 bytes: cannot be decoded"):
         pipe(b"nonsense")
 

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from entropy_asr.modeling import HotwordIndex
-from entropy_asr.modeling.alignment_entropy_asr import greedy_phonemes
+from entropy_asr.modeling.ctc_entropy_asr import greedy_spans
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 from entropy_asr.modeling.processing_entropy_asr import EntropyASRProcessor
 
@@ -32,7 +32,7 @@ def hear(model, processor, waveform) -> list[str]:
     """Greedy phonemes of a sound, as the small model hears them."""
     inputs = processor(waveform)
     speech = model.encode_speech(inputs["input_features"], inputs["input_features_mask"])
-    spans = greedy_phonemes(speech.phoneme_logits[0][speech.frame_mask[0].bool()].log_softmax(-1))
+    spans = greedy_spans(speech.phoneme_logits[0][speech.frame_mask[0].bool()].log_softmax(-1))
     return processor.phoneme_tokenizer.convert_ids_to_tokens([span.token for span in spans])
 
 

@@ -85,7 +85,7 @@ class UpdatePrinter:
             text = " ".join(update.text.split())  # one line a segment, whatever it holds
             print(f"{update.start:.2f}\t{update.end:.2f}\t{text}", file=self.output, flush=True)
             if self.terminal is not None:
-                known = f"  end known at {update.heard:.2f} s, text {1000 * latency:.0f} ms later"
+                known = f"  end known at {update.end_known:.2f} s, text {1000 * latency:.0f} ms later"
                 known += "" if update.confidence is None else f", confidence {update.confidence:.2f}"
                 known += f", {', '.join(update.flags)}" if update.flags else ""
                 print(known, file=self.terminal, flush=True)

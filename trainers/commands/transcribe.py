@@ -6,6 +6,7 @@ What reads audio is imported when the model is there, so that wrong options and 
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,17 +21,13 @@ from .options import add_batch_options, add_command, add_hotword_options, add_la
 
 
 if TYPE_CHECKING:
-    import numpy as np
+    from entropy_asr.modeling.audio import AudioError
 
-# Longer recordings are read in blocks, one after the other: memory does not grow with their length.
-LONG_SECONDS = 30.0
 TIMESTAMPS = {"word": "word", "phoneme": "phoneme", "segment": True}
 EXTENSIONS = {"text": "txt", "json": "json", "srt": "srt", "vtt": "vtt"}
 SUBTITLES = ("srt", "vtt")
 
 Pipeline = Callable[..., Any]
-# A recording, and its samples, or where a long one is read from.
-Loaded = tuple[Recording, "np.ndarray | str | bytes"]
 
 
 def add_parser(commands: Any) -> None:
@@ -201,56 +198,22 @@ class TranscribeCommand:
 
     def _transcribe(self, pipeline: Pipeline) -> Iterator[tuple[Recording, dict[str, Any]]]:
         """Yield each recording with `{"file", "text", ...}`, in order; those that fail are reported and left out."""
-        for batch in self._batches():
-            for (recording, _), output in zip(batch, self._recognize_batch(pipeline, batch), strict=True):
-                if output is not None:
-                    yield recording, {"file": recording.name, **output}
+        results = pipeline(self._sources(), progress=True, **self.options)
+        for recording, result in zip(self.recordings, results, strict=True):
+            if "error" in result:
+                self._fail_reading(recording, re.sub(r"^item \d+: ", "", result["error"]))
+            else:
+                yield recording, {"file": recording.name, **result}
 
-    def _batches(self) -> Iterator[list[Loaded]]:
-        """Short recordings, read, in batches; a long one alone, as its path or its file's bytes."""
-        from entropy_asr.modeling.audio import AudioError, is_longer_than, is_url, load_audio
+    def _sources(self) -> "Iterator[str | bytes | AudioError]":
+        """Where each recording is read from, or why it cannot be."""
+        from entropy_asr.modeling.audio import AudioError
 
-        batch: list[Loaded] = []
         for recording in self.recordings:
             try:
-                source = recording.source()
-                if is_url(source):  # it is fetched once
-                    loaded = load_audio(source)
-                    is_long = len(loaded) > LONG_SECONDS * 16000
-                else:
-                    is_long = is_longer_than(source, LONG_SECONDS)
-                    loaded = source if is_long else load_audio(source)
-            except (AudioError, OSError) as error:
-                self._fail_reading(recording, describe(error))
-                continue
-            if is_long:
-                yield from filter(None, [batch])
-                batch = []
-                yield [(recording, loaded)]
-                continue
-            batch.append((recording, loaded))
-            if len(batch) == self.args.batch_size:
-                yield batch
-                batch = []
-        yield from filter(None, [batch])
-
-    def _recognize_batch(self, pipeline: Pipeline, batch: list[Loaded]) -> list[dict[str, Any] | None]:
-        if len(batch) > 1:
-            try:
-                return pipeline([audio for _, audio in batch], **self.options)
-            except ValueError:
-                pass  # one of them is unusable in a way only the model sees (too short for a frame): find it
-        return [self._recognize_alone(pipeline, recording, audio) for recording, audio in batch]
-
-    def _recognize_alone(
-        self, pipeline: Pipeline, recording: Recording, audio: "np.ndarray | str | bytes"
-    ) -> dict[str, Any] | None:
-        long = {"progress": True} if isinstance(audio, str | bytes) else {}
-        try:
-            return pipeline([audio], **self.options, **long)[0]
-        except ValueError as error:
-            self._fail_reading(recording, describe(error).removeprefix("item 0: "))
-            return None
+                yield recording.source()
+            except OSError as error:
+                yield AudioError(describe(error))
 
     def _fail_reading(self, recording: Recording, message: str) -> None:
         is_named = recording.name != STANDARD_INPUT and recording.name in message

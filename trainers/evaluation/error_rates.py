@@ -258,7 +258,7 @@ def evaluate_recognition(
 
     Args:
         pipeline: Called as `pipeline(arrays, batch_size=..., generate_kwargs=...)` with 16 kHz mono arrays; returns
-            one `{"text": ...}` for each (`EntropyASRPipeline` does).
+            one `{"text": ...}` for each (`EntropyASRPipeline` does), with an "error" where one cannot be transcribed.
         dataset: Rows as `sources.load_source` gives them: `audio` or `samples`, `text`, `language`, `duration`.
         batch_size: Utterances transcribed together.
         progress: Show a progress bar.
@@ -277,7 +277,12 @@ def evaluate_recognition(
             arrays = [np.concatenate([silence, audio, silence]) if len(silence) else audio for *_, audio in batch]
             outputs = pipeline(arrays, batch_size=batch_size, generate_kwargs=dict(generate_kwargs), **settings)
             for (index, row, audio), output in zip(batch, outputs, strict=True):
-                done.append((index, _transcript(row, output["text"]), len(audio)))
+                if "error" in output:  # too long for the model, or too short
+                    reason = output["error"].partition(": ")[2]  # behind its place in the batch
+                    logger.warning("Row %d is left out of the evaluation: %s", index, reason)
+                    unreadable.append(f"row {index}: {reason}")
+                else:
+                    done.append((index, _transcript(row, output["text"]), len(audio)))
     wall_seconds = time.perf_counter() - start
 
     done.sort(key=lambda item: item[0])

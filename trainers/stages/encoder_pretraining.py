@@ -16,6 +16,7 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput
 
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig
+from entropy_asr.modeling.ctc_entropy_asr import ctc_collapse
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
 from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRForCTC
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
@@ -87,8 +88,8 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
     The loss is the sum over utterances divided by the number of labels of the whole optimizer step, so that gradient
     accumulation, several devices and mixed lengths give the gradient of one big batch. Evaluation reports `per`, the
     phoneme error rate of greedy decoding; rows without `phoneme_ids` get them. `predict(rows)` gives, in the order of
-    the rows, the best phoneme of each frame (0, blank, where there is none; [`collapse`] makes phonemes of them) and
-    the rows' phonemes (-100 behind their end).
+    the rows, the best phoneme of each frame (0, blank, where there is none; [`ctc_collapse`] makes phonemes of them)
+    and the rows' phonemes (-100 behind their end).
     """
 
     _tag_names = ["entropy-asr", "encoder-pretraining"]
@@ -104,7 +105,7 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         check_views(args, None if data_collator.augmenter is None else data_collator.augmenter.config)
         model.config.ctc_loss_reduction = "sum"
         kwargs.setdefault("compute_metrics", self._phoneme_error_metrics)
-        kwargs.setdefault("preprocess_logits_for_metrics", greedy_phonemes)
+        kwargs.setdefault("preprocess_logits_for_metrics", best_phonemes)
         collator = replace(
             data_collator,
             views=2 if args.consistency_weight else 1,
@@ -230,7 +231,7 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         loss = scale * loss / num_items_in_batch
         if not return_outputs:
             return loss
-        # No logits of padded frames: greedy_phonemes sees them as blank.
+        # No logits of padded frames: best_phonemes sees them as blank.
         logits = outputs.logits.masked_fill(~outputs.attention_mask[..., None].bool(), float("-inf"))
         return loss, {"logits": logits}
 
@@ -255,16 +256,9 @@ def check_settings(settings: SimpleNamespace) -> None:
     check_views(settings.training, settings.augmentation)
 
 
-def greedy_phonemes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Best phoneme of each frame (B, T), blank (0) where a frame is padding."""
+def best_phonemes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Best phoneme of each frame `(B, T)` of logits `(B, T, V)`; blank (0) where a frame is padding."""
     return logits.argmax(-1)
-
-
-def collapse(ids: np.ndarray, blank: int = 0) -> list[int]:
-    """CTC rule: merge repeats, then drop blanks (and padding, -100)."""
-    repeats = np.zeros(len(ids), dtype=bool)
-    repeats[1:] = ids[1:] == ids[:-1]
-    return ids[~repeats & (ids != blank) & (ids >= 0)].tolist()
 
 
 def phoneme_error_metrics(frames: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -275,7 +269,7 @@ def phoneme_error_metrics(frames: np.ndarray, labels: np.ndarray) -> dict[str, f
         labels: Phonemes `(N, L)`, -100 where padded.
     """
     pairs = [
-        (reference[reference >= 0].tolist(), collapse(hypothesis))
+        (reference[reference >= 0].tolist(), ctc_collapse(hypothesis.tolist()))
         for reference, hypothesis in zip(labels, frames, strict=True)
     ]
     errors = sum(Levenshtein.distance(reference, hypothesis) for reference, hypothesis in pairs)

@@ -213,6 +213,18 @@ def test_unreadable_row_is_reported_and_the_others_are_scored():
     assert "broken.wav" in score.unreadable[0]
 
 
+def test_a_row_that_the_model_cannot_take_is_reported_and_the_others_are_scored():
+    class ShortSighted(LengthReader):
+        def __call__(self, arrays, **options):
+            outputs = super().__call__(arrays, **options)
+            too_long = {"text": "", "error": "item 0: audio: lasts 0.9 s, and this model takes at most 0.5 s"}
+            return [too_long if len(array) > 8000 else output for array, output in zip(arrays, outputs, strict=True)]
+
+    score = evaluate_recognition(ShortSighted(), make_dataset([5, 90]), progress=False)
+    assert score.utterances == 1 and score.wer == 0
+    assert score.unreadable == ["row 1: audio: lasts 0.9 s, and this model takes at most 0.5 s"]
+
+
 def test_dataset_without_readable_rows_gives_an_empty_score():
     rows = make_dataset([5]).to_list()
     rows[0]["audio"]["bytes"] = b"not audio"

@@ -1,0 +1,204 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Results as transformers' pipelines give them: text, chunks with times, confidence, flags; of segments, put together.
+
+Texts of segments are joined with a space unless both sides are of a script without spaces.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .alignment_entropy_asr import align_text_phonemes, align_words
+from .decoding_entropy_asr import DEFAULT_GUARDS, TranscriptDecoder
+from .guards_entropy_asr import NO_SPEECH, GuardSettings
+from .recognition_entropy_asr import Utterance
+
+
+# Scripts that put no space between words: kana, Chinese characters and their punctuation, full-width forms.
+_UNSPACED = (("\u3000", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\uff00", "\uffef"))
+# Punctuation of scripts of both kinds.
+_ANY_SCRIPT = "…—“”‘’·"
+
+
+@dataclass(frozen=True)
+class WantedOutputs:
+    """What a result has beside its text.
+
+    Args:
+        language: which language reads digits.
+        return_timestamps: "word", "phoneme" or, for the times of segments, True.
+        return_confidence: whether it has `confidence` and `flags`.
+        return_flags: whether it has `flags`.
+        return_hotwords: whether it has `hotwords_found`.
+        guards: when confidence counts as low.
+    """
+
+    language: str | None = None
+    return_timestamps: str | bool | None = None
+    return_confidence: bool = False
+    return_flags: bool = False
+    return_hotwords: bool = False
+    guards: GuardSettings = DEFAULT_GUARDS
+
+    def of_silence(self) -> dict[str, Any]:
+        """The result of a recording in which nobody speaks, with the keys of any other."""
+        result: dict[str, Any] = {"text": ""}
+        if self.return_timestamps:
+            result["chunks"] = []
+        if self.return_confidence:
+            result["confidence"] = 1.0
+        if self.return_confidence or self.return_flags:
+            result["flags"] = [NO_SPEECH]
+        if self.return_hotwords:
+            result["hotwords_found"] = []
+        return result
+
+
+def make_result(utterance: Utterance, decoder: TranscriptDecoder, wanted: WantedOutputs) -> dict[str, Any]:
+    """Result of one utterance, or `{"text": "", "error": str}`.
+
+    Args:
+        utterance: from [`BatchRecognizer`].
+        decoder: what recognised it.
+        wanted: what the result has beside its text.
+    """
+    if utterance.error is not None:
+        return failure(utterance.error)
+    transcript = utterance.transcript
+    result: dict[str, Any] = {"text": transcript.text}
+    flags = transcript.flags
+    if wanted.return_timestamps in ("word", "phoneme"):
+        result["chunks"] = timed_chunks(utterance, decoder, wanted)
+    if wanted.return_confidence:
+        log_probs, language = utterance.log_probs, wanted.language
+        result["confidence"], flags = decoder.judge(log_probs, transcript, wanted.guards, language)
+    if wanted.return_flags or wanted.return_confidence:
+        result["flags"] = list(flags)
+    if wanted.return_hotwords:
+        result["hotwords_found"] = utterance.hints
+    return result
+
+
+def failure(error: str) -> dict[str, Any]:
+    """Result of an item that cannot be transcribed, and why."""
+    return {"text": "", "error": error}
+
+
+def timed_chunks(utterance: Utterance, decoder: TranscriptDecoder, wanted: WantedOutputs) -> list[dict[str, Any]]:
+    """Words or phonemes with their times in seconds, `{"text": str, "timestamp": (start, end)}` each."""
+    processor, text, seconds = decoder.processor, utterance.transcript.text, utterance.seconds
+    is_word = wanted.return_timestamps == "word"
+    align = align_words if is_word else align_text_phonemes
+    pieces = align(
+        utterance.log_probs, text, processor.phoneme_tokenizer, processor.seconds_per_frame, wanted.language
+    )
+    # The last frame may reach beyond the audio.
+    chunks = [
+        (piece.text, (_within(piece.start, seconds), _within(piece.end, seconds)), piece.confidence)
+        for piece in pieces
+    ]
+    if is_word and text and not chunks:  # nothing but punctuation; joined, the chunks are still the text
+        chunks.append((text, (0.0, round(seconds, 3)), None))
+    if wanted.return_confidence:
+        return [{"text": text, "timestamp": times, "confidence": score} for text, times, score in chunks]
+    return [{"text": text, "timestamp": times} for text, times, _ in chunks]
+
+
+def _within(time: float | None, seconds: float) -> float | None:
+    return None if time is None else round(min(time, seconds), 3)
+
+
+class SegmentResult(NamedTuple):
+    """Result of a segment that lasts from `start` to `end` seconds of its recording."""
+
+    start: float
+    end: float
+    result: dict[str, Any]
+
+
+def merge_segments(segments: Sequence[SegmentResult], wanted: WantedOutputs) -> dict[str, Any]:
+    """One result of a recording's segments: texts joined, times counted from the beginning of the recording.
+
+    Confidence is the mean over the speech; flags and hotwords are those of any segment.
+
+    Args:
+        segments: results of the segments, in order; none of a recording without speech.
+        wanted: what the result has beside its text; times of segments where `return_timestamps` is True.
+    """
+    if not segments:
+        return wanted.of_silence()
+    texts = with_spaces(segment.result["text"] for segment in segments)
+    merged: dict[str, Any] = {"text": "".join(texts)}
+    if wanted.return_timestamps is True:
+        merged["chunks"] = [
+            {**segment.result, "text": text, "timestamp": (segment.start, segment.end)}
+            for text, segment in zip(texts, segments, strict=True)
+        ]
+    elif wanted.return_timestamps:
+        merged["chunks"] = _moved_chunks(texts, segments, joins=wanted.return_timestamps == "word")
+    return merged | _merge_verdicts(segments)
+
+
+def _moved_chunks(texts: list[str], segments: Sequence[SegmentResult], joins: bool) -> list[dict[str, Any]]:
+    """Chunks of all segments with the times of the recording; words joined are its text, phonemes are not."""
+    moved = []
+    for text, segment in zip(texts, segments, strict=True):
+        chunks = [_moved(chunk, segment.start) for chunk in segment.result["chunks"]]
+        if chunks and joins:
+            space = text[: len(text) - len(segment.result["text"])]
+            chunks[0] = {**chunks[0], "text": space + chunks[0]["text"]}
+        moved += chunks
+    return moved
+
+
+def _moved(chunk: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """A timed piece of text, that much later."""
+    start, end = (None if time is None else time + seconds for time in chunk["timestamp"])
+    return {**chunk, "timestamp": (start, end)}
+
+
+def _merge_verdicts(segments: Sequence[SegmentResult]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    # Pauses say nothing of a recording in which somebody speaks elsewhere.
+    segments = [item for item in segments if NO_SPEECH not in item.result.get("flags", [])] or segments
+    if any("confidence" in result for *_, result in segments):
+        seconds = sum(end - start for start, end, _ in segments)
+        merged["confidence"] = sum((end - start) * result["confidence"] for start, end, result in segments) / seconds
+    for name in ("flags", "hotwords_found"):
+        if any(name in result for *_, result in segments):
+            merged[name] = list(dict.fromkeys(value for *_, result in segments for value in result[name]))
+    return merged
+
+
+def join_texts(texts: Iterable[str]) -> str:
+    """Put segments' texts together, with a space between them unless both sides are of a script without spaces."""
+    return "".join(with_spaces(texts))
+
+
+def with_spaces(texts: Iterable[str]) -> list[str]:
+    """Each text with the space that belongs between it and those before, so that they are joined as they are."""
+    spaced, last = [], ""
+    for text in texts:
+        needs_space = last and text and not (_is_unspaced(last, -1) and _is_unspaced(text, 0))
+        spaced.append(" " + text if needs_space else text)
+        last = text or last
+    return spaced
+
+
+def _is_unspaced(text: str, side: int) -> bool:
+    """Whether the first (`side` 0) or last (-1) character that is of a script is of one without spaces."""
+    of_script = text.strip(_ANY_SCRIPT) or " "
+    return any(first <= of_script[side] <= last for first, last in _UNSPACED)
+
+
+__all__ = [
+    "SegmentResult",
+    "WantedOutputs",
+    "failure",
+    "join_texts",
+    "make_result",
+    "merge_segments",
+    "timed_chunks",
+    "with_spaces",
+]

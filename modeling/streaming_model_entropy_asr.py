@@ -1,0 +1,209 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Streams through the model: each chunk is encoded once and prefilled once, each segment decoded at its end."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from .configuration_entropy_asr import output_length
+from .decoding_entropy_asr import DecodingRequest, GenerationSettings, Transcript, TranscriptDecoder
+from .guards_entropy_asr import NO_SPEECH
+from .modeling_entropy_asr_encoder import EntropyASREncoderCache
+from .streaming_cache_entropy_asr import CACHE, StreamSlots
+from .streaming_state_entropy_asr import Stream, StreamSegment
+
+
+class StreamEncoder:
+    """Takes chunks of features through encoder, phoneme head, adaptor and into the language model's state.
+
+    Args:
+        decoder ([`TranscriptDecoder`]): the pipeline's.
+        chunk_ms (`int`): audio encoded together, in milliseconds: whole audio tokens only, a token is prefilled once.
+        left_chunks (`int`): earlier chunks a chunk sees in the encoder, -1 for all.
+
+    Raises:
+        ValueError: chunks of no whole number of audio tokens, or a negative number of chunks.
+    """
+
+    def __init__(self, decoder: TranscriptDecoder, chunk_ms: int, left_chunks: int):
+        self.model, self.processor = decoder.model, decoder.processor
+        ratio = 1
+        for _, stride, _ in self.model.config.audio_length_stages:
+            ratio *= stride
+        frame_ms = self.processor.feature_extractor.frame_shift * ratio
+        token_ms = frame_ms * self.model.config.adaptor_stacking
+        if chunk_ms <= 0 or chunk_ms % token_ms:
+            raise ValueError(f"`chunk_ms` must be a multiple of {token_ms:g} ms, one audio token, not {chunk_ms}.")
+        if left_chunks < -1:
+            raise ValueError(f"`left_chunks` must be -1 (all) or a number of chunks, not {left_chunks}.")
+        # Encoder frames and feature frames of a chunk.
+        self.chunk_size, self.left_chunks = round(chunk_ms / frame_ms), left_chunks
+        self.chunk_features = self.chunk_size * ratio
+        self._prefixes: dict[str | None, StreamSlots] = {}
+
+    @property
+    def chunk_samples(self) -> int:
+        """Samples of a chunk."""
+        return self.chunk_features * self.processor.feature_extractor.hop_samples
+
+    def has_chunk(self, segment: StreamSegment) -> bool:
+        """Whether a segment has a whole chunk, or has ended."""
+        return segment.has_ended or segment.features.num_ready >= self.chunk_features
+
+    def next_features(self, segment: StreamSegment) -> torch.Tensor:
+        """Features `(num_frames, num_mel_bins)` of the next chunk, or the rest of a segment that has ended."""
+        if segment.features.num_ready >= self.chunk_features:
+            return segment.features.take(self.chunk_features)
+        return segment.features.take_rest()
+
+    def encode(
+        self, segments: Sequence[StreamSegment], chunks: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, list[int]]:
+        """One chunk of each of S segments through encoder and adaptor; phonemes go to the segments.
+
+        Args:
+            segments: where each chunk belongs.
+            chunks: features of each, `(num_frames, num_mel_bins)`, at most a chunk's.
+
+        Returns:
+            Embeddings `(S, num_tokens, hidden_size)`, and how many of each row are real.
+        """
+        lengths = torch.tensor([len(features) for features in chunks])
+        batch = torch.nn.utils.rnn.pad_sequence(list(chunks), batch_first=True).to(self.model.device)
+        mask = (torch.arange(batch.shape[1])[None, :] < lengths[:, None]).to(self.model.device)
+        cache = EntropyASREncoderCache.stack([segment.encoder_cache for segment in segments])
+        encoded = self.model.model.audio_tower(
+            batch, attention_mask=mask, chunk_size=self.chunk_size, left_chunks=self.left_chunks, cache=cache
+        )
+        logits = self.model.phoneme_head(encoded.last_hidden_state)
+        log_probs, phonemes = logits.float().log_softmax(-1).cpu(), logits.argmax(-1).tolist()
+        tokens = self.model.model.adaptor(encoded.last_hidden_state, encoded.attention_mask)
+        num_frames = output_length(lengths, self.model.config.audio_length_stages).tolist()
+        counts = self.processor.num_audio_tokens(lengths).tolist()
+        blank = self.model.config.phoneme_blank_token_id
+        rows = zip(segments, cache.unstack(), phonemes, log_probs, num_frames, counts, strict=True)
+        for segment, own_cache, frame_phonemes, frame_log_probs, count, num_tokens in rows:
+            segment.encoder_cache = own_cache
+            segment.add_frames(frame_phonemes[:count], frame_log_probs[:count].clone(), blank)
+            segment.num_chunks += 1
+            segment.num_audio_tokens += num_tokens
+        return tokens, counts
+
+    def prefill(self, slots: StreamSlots, streams: Sequence[Stream], tokens: torch.Tensor, counts: list[int]) -> None:
+        """Append the chunks' embeddings to the language model's state; before the first one comes the prefix.
+
+        Args:
+            slots: the state.
+            streams: the stream of each row.
+            tokens: embeddings `(S, num_tokens, hidden_size)`.
+            counts: how many of each row are real.
+        """
+        language_model = self.model.model.language_model
+        for stream in streams:
+            if slots.lengths[stream.slot] == 0:
+                slots.copy_from(stream.slot, self._prefix(stream.language))
+        slots.prefill(language_model, [stream.slot for stream in streams], tokens.to(language_model.dtype), counts)
+
+    def _prefix(self, language: str | None) -> StreamSlots:
+        """Keys and values of what precedes the speech; computed once."""
+        if language not in self._prefixes:
+            ids, _ = self.prompt_ids(language, None)
+            embeds = self.model.get_input_embeddings()(torch.tensor([ids], device=self.model.device))
+            prefix = StreamSlots(1, len(ids))
+            prefix.prefill(self.model.model.language_model, [0], embeds, [len(ids)])
+            self._prefixes[language] = prefix
+        return self._prefixes[language]
+
+    def prompt_ids(self, language: str | None, hotwords: list[str] | None) -> tuple[list[int], list[int]]:
+        """Token ids of the prompt before the speech, which hints do not change, and after it."""
+        parts = self.processor.prompt(language, hotwords or ()).split(self.processor.audio_token)
+        before, after = (self.processor.tokenizer(part, add_special_tokens=False).input_ids for part in parts)
+        return before, after
+
+
+class StreamDecoding:
+    """Decodes the first segments of streams as far as they were encoded, from copies of their states.
+
+    Args:
+        decoder ([`TranscriptDecoder`]): the pipeline's.
+        encoder ([`StreamEncoder`]): what encoded the streams.
+        request ([`DecodingRequest`]): guards and arguments of `generate`.
+        return_confidence (`bool`): whether segments get a confidence.
+    """
+
+    def __init__(
+        self, decoder: TranscriptDecoder, encoder: StreamEncoder, request: DecodingRequest, return_confidence: bool
+    ):
+        self.decoder, self.encoder = decoder, encoder
+        self.model, self.processor = decoder.model, decoder.processor
+        self.request, self.return_confidence = request, return_confidence
+
+    def decode(self, slots: StreamSlots, streams: Sequence[Stream]) -> dict[Stream, str]:
+        """Texts of the streams' segments, which get their transcripts; "" for no speech.
+
+        Args:
+            slots: the language model's state, which stays as it is.
+            streams: S streams, each with a segment.
+        """
+        groups: dict[int, list[tuple[Stream, list[int]]]] = defaultdict(list)
+        for stream in streams:
+            segment = stream.segments[0]
+            log_probs, samples = torch.cat(segment.log_probs), np.concatenate(segment.samples)
+            if self.decoder.is_speech_absent(log_probs, samples, self.request.guards):
+                segment.transcript = Transcript("", (NO_SPEECH,))
+                continue
+            before, after = self.encoder.prompt_ids(stream.language, self._hints(stream))
+            audio = [self.processor.audio_token_id] * segment.num_audio_tokens
+            groups[len(after)].append((stream, [*before, *audio, *after]))
+        settings = self.decoder.generation_settings(self.request.generate_kwargs)
+        for group in groups.values():
+            ready, prompts = zip(*group, strict=True)
+            self._generate(slots, ready, prompts, settings)
+        return {stream: stream.segments[0].transcript.text for stream in streams}
+
+    def _hints(self, stream: Stream) -> list[str] | None:
+        """Hotwords that were found in the first segment."""
+        if stream.hotwords is None:
+            return None
+        phonemes = stream.segments[0].phonemes
+        return self.processor.find_phoneme_hints(phonemes, stream.hotwords, stream.hotword_tolerance)
+
+    def _generate(
+        self,
+        slots: StreamSlots,
+        streams: Sequence[Stream],
+        prompts: Sequence[list[int]],
+        settings: GenerationSettings,
+    ) -> None:
+        """Decode streams whose prompts end in as many tokens behind the speech: only these are to be computed yet."""
+        length, pad = max(map(len, prompts)), settings.config.pad_token_id
+        missing = [length - len(prompt) for prompt in prompts]
+        ids = [[pad] * count + prompt for count, prompt in zip(missing, prompts, strict=True)]
+        mask = [[0] * count + [1] * len(prompt) for count, prompt in zip(missing, prompts, strict=True)]
+        cache = slots.copy_to_batch([stream.slot for stream in streams])
+        if settings.config.num_beams is not None and settings.config.num_beams > 1:
+            cache.batch_repeat_interleave(settings.config.num_beams)
+        inputs = {
+            "input_ids": torch.tensor(ids, device=self.model.device),
+            "attention_mask": torch.tensor(mask, device=self.model.device),
+            CACHE: cache,
+        }
+        audio_tokens = torch.tensor([stream.segments[0].num_audio_tokens for stream in streams])
+        transcripts = self.decoder.generate(inputs, audio_tokens, settings, self.request.guards)
+        for stream, transcript in zip(streams, transcripts, strict=True):
+            stream.segments[0].transcript = transcript
+
+    def judge(self, stream: Stream) -> None:
+        """Give the first segment its confidence, where that is asked for, and the flag of a low one."""
+        if not self.return_confidence:
+            return
+        segment = stream.segments[0]
+        log_probs, transcript = torch.cat(segment.log_probs), segment.transcript
+        segment.confidence, flags = self.decoder.judge(log_probs, transcript, self.request.guards, stream.language)
+        segment.transcript = Transcript(transcript.text, flags)
+
+
+__all__ = ["StreamDecoding", "StreamEncoder"]
