@@ -210,8 +210,24 @@ def test_ctc_loss_ignores_padding():
 
 
 def test_too_many_labels_for_the_audio_count_as_zero():
-    loss = build_ctc("sum")(torch.randn(1, 8, 80), labels=torch.tensor([[1, 2, 3, 4, 5, 6]])).loss
-    assert loss.item() == 0.0
+    """An utterance whose labels do not fit into its frames costs nothing and teaches nothing; those beside it do."""
+    model = build_ctc("sum")
+    features, mask = padded_batch([64, 8])
+    labels = torch.tensor([[1, 2, 2, 3, -100, -100], [1, 2, 3, 4, 5, 6]])
+
+    def gradients(*rows: int) -> tuple[float, torch.Tensor]:
+        model.zero_grad()
+        loss = model(features[list(rows)], attention_mask=mask[list(rows)], labels=labels[list(rows)]).loss
+        loss.backward()
+        return loss.item(), torch.cat([weight.grad.flatten() for weight in model.parameters()])
+
+    loss, gradient = gradients(0)
+    assert 0 < loss < float("inf") and gradient.norm() > 0
+    both, of_both = gradients(0, 1)
+    assert both == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(of_both, gradient, atol=1e-4 * gradient.abs().max().item(), rtol=1e-3)
+    nothing, of_nothing = gradients(1)
+    assert nothing == 0.0 and not of_nothing.any()
 
 
 def test_ctc_model_of_a_trained_encoder_keeps_its_weights(encoder, tmp_path):

@@ -5,7 +5,6 @@
 import io
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -137,11 +136,13 @@ def test_a_file_on_standard_input_is_named_and_refused(capsys, checkpoint, sampl
     assert f"standard input is a {name} file, and raw PCM was expected" in err
 
 
-def test_real_time_takes_as_long_as_the_audio():
-    start = time.monotonic()
-    portions = list(at_real_time(iter([np.zeros(800)] * 4), 16000))
-    assert len(portions) == 4
-    assert 0.2 <= time.monotonic() - start < 0.4
+def test_real_time_gives_no_portion_before_it_was_spoken(monkeypatch):
+    """By a clock that only waiting moves."""
+    now = [5.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(stream_session, "time", clock)
+    given = [(round(now[0] - 5.0, 3), len(samples)) for samples in at_real_time(iter([np.zeros(800)] * 4), 16000)]
+    assert given == [(0.05, 800), (0.1, 800), (0.15, 800), (0.2, 800)]
 
 
 def test_hotwords_and_guards_are_passed_on(capsys, checkpoint, samples, tmp_path, monkeypatch):

@@ -169,10 +169,8 @@ def test_finished_stages_are_skipped(run, tmp_path, caplog):
 
 def test_failing_background_stage_ends_the_others_and_is_quoted(run, tmp_path):
     stages = {"pretraining": {"background": True, "wants": "sft/began", "status": 3}, "sft": {"wants": "never"}}
-    start = time.monotonic()
     with pytest.raises(StageFailed, match=r"stage pretraining ended with exit status 3(.|\n)*something went wrong"):
         run(stages)
-    assert time.monotonic() - start < 20
     assert not (tmp_path / "sft" / "ended").exists()
 
 

@@ -115,11 +115,15 @@ def test_consistency_closed_form_and_padding():
 
 
 def test_half_precision_logits_are_compared_in_float32():
-    logits = torch.randn(4, 50, 200).bfloat16()
-    mask = torch.ones(4, 50, dtype=torch.bool)
-    loss = consistency_loss(logits, mask)
-    assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, consistency_loss(logits.float(), mask))
+    """Views that are nearly alike: their difference is lost where posteriors are rounded to 8 bits."""
+    first = 4 * torch.randn(2, 50, 200)
+    logits = torch.cat([first, first + 0.05 * torch.randn(2, 50, 200)]).bfloat16()
+    log_probs = logits.double().log_softmax(-1)
+    one, two = log_probs[:2], log_probs[2:]
+    exact = ((two.exp() - one.exp()) * (two - one)).sum().item()  # KL both ways
+    loss = consistency_loss(logits, torch.ones(4, 50, dtype=torch.bool))
+    assert loss.dtype == torch.float32 and exact > 0.1
+    assert loss.item() == pytest.approx(exact, rel=1e-4)
 
 
 # Batches and training

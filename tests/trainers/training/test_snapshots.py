@@ -273,10 +273,9 @@ def test_waiting_takes_the_first_good_snapshot_and_the_same_one_again(store, tmp
     tear(store.publish(5, "drift", writer(1.0)).folder)
     timer = threading.Timer(0.3, lambda: store.publish(10, "drift", writer(2.0)))
     timer.start()
-    start = time.monotonic()
     adopted = wait_for_snapshot(store, tmp_path / "run", "me", poll_seconds=0.02)
     timer.join()
-    assert adopted.step == 10 and time.monotonic() - start > 0.25
+    assert adopted.step == 10
     assert "Waiting for the first encoder snapshot" in caplog.text
     assert "000000005-drift: model.safetensors is damaged" in caplog.text
     store.publish(7, "drift", writer(3.0))
