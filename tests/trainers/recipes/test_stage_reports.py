@@ -33,7 +33,7 @@ def calls(monkeypatch, tmp_path) -> list:
         Path(folder).mkdir(parents=True, exist_ok=True)
 
     monkeypatch.setattr(recipe, "run_section", run_section)
-    monkeypatch.setattr(recipe, "read_sections", lambda *arguments: None)
+    monkeypatch.setattr(recipe, "check_section", lambda *arguments: None)
     monkeypatch.setattr(stage_reports, "write_report", write_report)
     return recorded
 
