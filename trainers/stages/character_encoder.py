@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import CTCCollator
-from ..data.rows import add_beside
+from ..data.columns_beside_audio import add_columns
 from ..data.section import DataSection
 from ..training.stage_run import StageRun, TrainingStage
 from ..training.training_record import write_training_record
@@ -68,7 +68,7 @@ def add_character_ids(rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Data
     if "phoneme_ids" in rows.column_names:
         return rows
     ids = tokenizer(rows["text"][:], add_special_tokens=False).input_ids
-    return add_beside(rows, Dataset.from_dict({"phoneme_ids": ids}, Features({"phoneme_ids": List(Value("int64"))})))
+    return add_columns(rows, Dataset.from_dict({"phoneme_ids": ids}, Features({"phoneme_ids": List(Value("int64"))})))
 
 
 @dataclass
