@@ -130,7 +130,7 @@ class Schedule:
         self.on_finish = on_finish
         self.running: dict[str, subprocess.Popen] = {}
         self.waiting: list[PlannedStage] = []
-        self._told = time.monotonic()
+        self._logged_at = time.monotonic()
 
     def run(self) -> None:
         """Run all stages that are not finished.
@@ -205,8 +205,8 @@ class Schedule:
         while not condition():
             time.sleep(POLL_SECONDS)
             self._look_at_running()
-            if time.monotonic() - self._told > STATUS_SECONDS:
-                self._told = time.monotonic()
+            if time.monotonic() - self._logged_at > STATUS_SECONDS:
+                self._logged_at = time.monotonic()
                 logger.warning(f"Running: {', '.join(self._progress(name) for name in self.running)}.")
 
     def _look_at_running(self) -> None:

@@ -204,7 +204,9 @@ def exchange_encoder(model: EntropyASRForConditionalGeneration, processor: Entro
     Raises:
         SettingsError: the encoder hears other features or other phonemes, or has another form.
     """
-    if features_heard(AutoFeatureExtractor.from_pretrained(encoder)) != features_heard(processor.feature_extractor):
+    if feature_settings(AutoFeatureExtractor.from_pretrained(encoder)) != feature_settings(
+        processor.feature_extractor
+    ):
         raise SettingsError(f"model.encoder {encoder} hears other features than the model it is to go into.")
     try:
         source = load_speech_model(encoder)
@@ -222,7 +224,7 @@ def exchange_encoder(model: EntropyASRForConditionalGeneration, processor: Entro
         raise SettingsError(f"model.encoder {encoder} does not fit into the model: {error}") from error
 
 
-def features_heard(extractor: FeatureExtractionMixin) -> dict[str, Any]:
+def feature_settings(extractor: FeatureExtractionMixin) -> dict[str, Any]:
     """Settings of a feature extractor, without how and with what it was saved."""
     apart = ("auto_map", "processor_class", "feature_extractor_type")
     return {name: value for name, value in extractor.to_dict().items() if name not in apart}

@@ -12,12 +12,10 @@ import numpy as np
 import torch
 from accelerate.data_loader import prepare_data_loader
 from datasets import DatasetDict
-from huggingface_hub import ModelCardData
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput, seed_worker
 
-from entropy_asr.hub_cards.trained_card import HUB_ID
 from entropy_asr.modeling.languages_entropy_asr import language_code
 
 from ..data.batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
@@ -25,12 +23,12 @@ from ..data.sources import trainer_rows
 from ..data.speech_dataset import SpeechDataset
 from ..data.streamed_rows import StreamBatchSampler, StreamedRows, check_stream_arguments, is_stream
 from ..runs.settings import check_types
-from ..runs.stage_records import is_evaluation
 from .chunks import ChunkArguments, DrawnChunks, taken_chunks
+from .entropy_monitor import EntropyMonitor, EntropyMonitorConfig, watches
 from .modules import attend_in_plain_products, find_module, freeze_modules, locate_base_model
 from .optimization import OptimizationArguments, OptimizationMixin
 from .sharding import mark_as_sharded
-from .training_record import training_record, write_training_record
+from .training_record import write_checkpoint_card, write_training_record
 
 
 # Arguments of transformers that nothing here would honour, and the values that they must keep.
@@ -182,9 +180,6 @@ class SpeechTrainerMixin(OptimizationMixin):
         return None if rows is None else trainer_rows(rows, column, args.language, self._rows_have_audio)
 
     def _watch_entropy(self) -> None:
-        # Imported here: the collators that the monitor needs import this module.
-        from .entropy_monitor import EntropyMonitor, EntropyMonitorConfig, watches
-
         if self.args.entropy_probes or (self.args.entropy_steps and watches(self)):
             config = EntropyMonitorConfig(every_steps=self.args.entropy_steps, probes=self.args.entropy_probes)
             self.add_callback(EntropyMonitor(self, config))
@@ -370,9 +365,9 @@ class SpeechTrainerMixin(OptimizationMixin):
             **kwargs: Further arguments of the cards of transformers and TRL; not used.
         """
         if self.is_world_process_zero():
-            card = model_card(self, model_name or Path(self.args.output_dir).name, license)
-            Path(self.args.output_dir).mkdir(parents=True, exist_ok=True)
-            (Path(self.args.output_dir) / "README.md").write_text(card, encoding="utf-8")
+            folder = Path(self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_checkpoint_card(self, folder, model_name or folder.name, license)
 
     def train(self, *args, **kwargs):
         """As in `Trainer`; then the record that `entropy-asr card` reads, also of models that others save below it."""
@@ -388,35 +383,4 @@ class SpeechTrainerMixin(OptimizationMixin):
             folder = Path(output_dir or self.args.output_dir)
             write_training_record(self, folder)
             # In the place of PEFT's, which names a folder of this machine.
-            (folder / "README.md").write_text(model_card(self, folder.resolve().name), encoding="utf-8")
-
-
-def model_card(trainer: SpeechTrainerMixin, model_name: str, licence: str | None = None) -> str:
-    """Markdown card of a model in training: what it is, the data it hears, its last evaluation.
-
-    Args:
-        trainer: Its trainer.
-        model_name: Heading.
-        licence: The Hub's name of a licence; by default that of the model it started from, where it is known.
-    """
-    record = training_record(trainer)
-    base = record["base_model"]
-    data = ModelCardData(
-        library_name="transformers",
-        pipeline_tag="automatic-speech-recognition",
-        tags=list(trainer._tag_names),
-        language=record["languages"] or None,
-        license=licence or record["license"],
-        base_model=base if HUB_ID.fullmatch(base) else None,
-    )
-    evaluations = [entry for entry in trainer.state.log_history if is_evaluation(entry)]
-    lines = [f"| {name} | {value:.4g} |" for name, value in record["development"].items()]
-    table = ["", f"At step {evaluations[-1]['step']}:", "", "| metric | value |", "|---|---|", *lines] if lines else []
-    body = [
-        f"# {model_name}",
-        "",
-        f"Checkpoints of `{type(trainer).__name__}` of entropy-asr, the last one of step {trainer.state.global_step}.",
-        f"Trained on: {', '.join(record['data'])}.",
-        *table,
-    ]
-    return f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(body) + "\n"
+            write_checkpoint_card(self, folder, folder.resolve().name)

@@ -9,6 +9,7 @@ from typing import Any
 from peft import PeftModel
 from transformers import Trainer
 
+from entropy_asr.hub_cards.checkpoint_card import checkpoint_card
 from entropy_asr.hub_cards.trained_card import TRAINING, licence_of
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 
@@ -17,7 +18,7 @@ from ..runs.stage_records import is_evaluation, versions
 
 
 # Arguments that tell a reader how it was trained, and neither where nor on what.
-TOLD = (
+RECORDED_ARGUMENTS = (
     *("max_steps", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "muon"),
     *("max_batch_duration", "max_batch_size", "gradient_accumulation_steps", "bf16"),
     *("freeze", "language_prompt_probability", "consistency_weight", "chunk_sizes", "num_generations", "beta", "seed"),
@@ -34,8 +35,8 @@ def training_record(trainer: Trainer, base: str | None = None) -> dict[str, Any]
     base = base or _base_model(trainer)
     folder = Path(base)
     sources, languages = sources_and_languages(trainer)
-    told = {name: getattr(trainer.args, name, None) for name in TOLD}
-    told.pop("num_train_epochs" if trainer.args.max_steps > 0 else "max_steps")
+    arguments = {name: getattr(trainer.args, name, None) for name in RECORDED_ARGUMENTS}
+    arguments.pop("num_train_epochs" if trainer.args.max_steps > 0 else "max_steps")
     return {
         "trainer": type(trainer).__name__,
         "tags": list(trainer._tag_names),
@@ -46,7 +47,9 @@ def training_record(trainer: Trainer, base: str | None = None) -> dict[str, Any]
         "adapters": isinstance(trainer.accelerator.unwrap_model(trainer.model), PeftModel),
         "data": sorted(sources),
         "languages": sorted(languages - {NON_SPEECH}),
-        "arguments": {name: str(getattr(value, "value", value)) for name, value in told.items() if value is not None},
+        "arguments": {
+            name: str(getattr(value, "value", value)) for name, value in arguments.items() if value is not None
+        },
         "development": last_evaluation(trainer),
         "versions": versions(),
     }
@@ -57,6 +60,13 @@ def write_training_record(trainer: Trainer, folder: Path, base: str | None = Non
     record = json.dumps(training_record(trainer, base), indent=1, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / TRAINING).write_text(record + "\n", encoding="utf-8")
+
+
+def write_checkpoint_card(trainer: Trainer, folder: Path, model_name: str, licence: str | None = None) -> None:
+    """Write the short card of a model in training as `README.md`; see [`~checkpoint_card.checkpoint_card`]."""
+    steps = [entry["step"] for entry in trainer.state.log_history if is_evaluation(entry)]
+    card = checkpoint_card(training_record(trainer), model_name, steps[-1] if steps else None, licence)
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def last_evaluation(trainer: Trainer) -> dict[str, float]:
