@@ -22,17 +22,23 @@ ARRAYS = {
     "words": (("M", "3"), INTEGERS),
     "other_frames": (("N", "D2"), "iuf"),
     "lengths": (("utterances",), INTEGERS),
+    "transcripts": (("L",), INTEGERS),
+    "transcript_lengths": (("utterances",), INTEGERS),
+    "semantics": (("utterances", "D3"), "iuf"),
 }
 FOLDER = Path(__file__).resolve().parent
 HELP = """# Entropy allocation
 In a speech recogniser made of an encoder and a language model, training decides which of them removes how much of a
-text's uncertainty. These figures look at an encoder's frames: in how many directions they vary (NSE), how much they
-tell about phonemes (PAI) and about words beyond their phonemes (CSAI), and how like another encoder's they are (CKA).
+text's uncertainty. The paper's figures look at whole utterances: in how many directions their frames vary (NSE, 0 to
+1), how much the pooled frames tell about the phonemes of the text (PAI, bits) and about its meaning beyond them (CSAI,
+bits), each beside what chance alone would give. Others, whose names begin with frame_, look at single frames with
+probes (nats), and CKA (0 to 1) compares two encoders.
 
-Upload an `.npz` file with `frames` (N, D) of a speech encoder and, as far as you have them, `phonemes` (N,) (-100
-is left out), `words` (M, 3) (first frame, end, word id), `other_frames` (N, D2) of a second encoder, `lengths`
-(frames of each utterance; without it all frames are one utterance). All figures are in nats, natural logarithm. The
-definitions are those of the entropy-asr project: see the README of this Space."""
+Upload an `.npz` file with `frames` (N, D) of a speech encoder, `lengths` (frames of each utterance; without it all
+frames are one) and, as far as you have them: for PAI `transcripts` (L,), phoneme ids of all transcripts, and
+`transcript_lengths` (ids of each utterance); for CSAI `semantics` (utterances, D3), an embedding of each text; for the
+frame-level figures `phonemes` (N,) (-100 is left out), `words` (M, 3) (first frame, end, word id); for CKA
+`other_frames` (N, D2) of a second encoder. The README of this Space has the definitions."""
 
 
 def read_arrays(path: str) -> dict:
@@ -60,7 +66,30 @@ def read_arrays(path: str) -> dict:
         if "phonemes" not in arrays:
             raise ValueError("`words` are measured beyond their `phonemes`, which the file lacks.")
         inputs["words"] = _words_of_utterances(arrays["words"], lengths)
-    return inputs
+    inputs |= _transcripts(arrays, len(lengths))
+    # Utterances without frames have nothing to measure.
+    return {
+        name: [entry for entry, size in zip(entries, lengths, strict=True) if size] for name, entries in inputs.items()
+    }
+
+
+def _transcripts(arrays: dict[str, np.ndarray], num_utterances: int) -> dict[str, list[np.ndarray]]:
+    """Phonemes and embeddings of the transcripts, one entry an utterance."""
+    found = {}
+    if ("transcripts" in arrays) != ("transcript_lengths" in arrays):
+        raise ValueError("`transcripts` and `transcript_lengths` belong together: the file holds one of them.")
+    if "transcripts" in arrays:
+        sizes, count = arrays["transcript_lengths"], len(arrays["transcripts"])
+        if len(sizes) != num_utterances or (sizes < 1).any() or sizes.sum() != count:
+            raise ValueError(
+                f"`transcript_lengths` must be {num_utterances} numbers from 1 on that add up to {count} phonemes."
+            )
+        found["phonemes"] = np.split(arrays["transcripts"], np.cumsum(sizes)[:-1])
+    if "semantics" in arrays:
+        if len(arrays["semantics"]) != num_utterances:
+            raise ValueError(f"`semantics` has {len(arrays['semantics'])} rows for {num_utterances} utterances.")
+        found["semantics"] = list(arrays["semantics"])
+    return found
 
 
 def _load(path: str) -> dict[str, np.ndarray]:
@@ -109,12 +138,16 @@ def compute(path: str | None, families: list[str], num_seeds: float) -> tuple[pd
     if path is None:
         raise gr.Error("Upload an .npz file first.")
     try:
-        metric = evaluate.load(str(FOLDER / "entropy_allocation.py"))
-        result = metric.compute(**read_arrays(path), probes=families, num_seeds=int(num_seeds))
+        metric, inputs = evaluate.load(str(FOLDER / "entropy_allocation.py")), read_arrays(path)
+        result = metric.compute(**inputs, probes=families, num_seeds=int(num_seeds))
+        if "frame_nse" not in result:
+            spectrum = metric.compute(predictions=inputs["predictions"], metrics=["frame_nse"])
+            result["details"] |= spectrum.pop("details")
+            result |= spectrum
     except (OSError, ValueError) as error:
         raise gr.Error(str(error)) from error
     rows = [[name, round(value, 4)] for name, value in result.items() if name != "details"]
-    return spectrum_curve(result["details"]["nse"]["spectrum"]), rows, json.dumps(result["details"], indent=1)
+    return spectrum_curve(result["details"]["frame_nse"]["spectrum"]), rows, json.dumps(result["details"], indent=1)
 
 
 def spectrum_curve(spectrum: list[float]) -> pd.DataFrame:
@@ -125,17 +158,20 @@ def spectrum_curve(spectrum: list[float]) -> pd.DataFrame:
 
 def show_whole_range(details: str) -> gr.LinePlot:
     """The curve's axes for these details: shares from 0 on, and no direction before the first."""
-    spectrum = json.loads(details)["nse"]["spectrum"]
+    spectrum = json.loads(details)["frame_nse"]["spectrum"]
     return gr.LinePlot(x_lim=[1, max(2, len(spectrum))], y_lim=[0, 1.1 * max(spectrum)])
 
 
 def example_frames(folder: Path) -> str:
-    """Made-up frames of 12 utterances: a direction of their own for each of 5 phonemes, and noise."""
+    """Made-up frames of 60 utterances: a direction of their own for each of 5 phonemes, and noise."""
     rng = np.random.default_rng(0)
-    phonemes = np.repeat(rng.integers(0, 5, 600), 2)
+    shares = rng.dirichlet(np.ones(5), 60)
+    spoken = np.stack([rng.choice(5, 10, p=share) for share in shares])  # (60, 10), two frames each
+    phonemes = np.repeat(spoken.reshape(-1), 2)
     frames = np.eye(16)[phonemes] + 0.3 * rng.normal(size=(1200, 16))
+    arrays = {"frames": frames.astype(np.float32), "phonemes": phonemes, "lengths": np.full(60, 20)}
     path = folder / "example.npz"
-    np.savez(path, frames=frames.astype(np.float32), phonemes=phonemes, lengths=np.full(12, 100))
+    np.savez(path, **arrays, transcripts=spoken.reshape(-1), transcript_lengths=np.full(60, 10))
     return str(path)
 
 
@@ -152,7 +188,10 @@ def build_page() -> gr.Blocks:
         curve = gr.LinePlot(
             x="direction", y="share", x_title="Direction, the strongest first", y_title="Share of variance (0 to 1)"
         )
-        table = gr.Dataframe(headers=["metric", "value"], label="Results (NSE, CKA: 0 to 1; others: nats)")
+        table = gr.Dataframe(
+            headers=["metric", "value"],
+            label="Results (NSE, CKA: 0 to 1; PAI, CSAI: bits; frame_pai, frame_csai: nats)",
+        )
         with gr.Accordion("Details", open=False):
             details = gr.Code(language="json", label="Details", show_label=False)
         computed = button.click(compute, [file, families, num_seeds], [curve, table, details], api_name="compute")

@@ -1,65 +1,105 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""NSE, PAI, CSAI and CKA as an `evaluate` metric.
+"""NSE, PAI, CSAI and text CKA of arXiv 2604.08003 as an `evaluate` metric, and frame-level companions of them.
 
 How this differs from other metrics of `evaluate`: frames do not go through Arrow files, which took 5 s for 200
-utterances of 250 x 256. `add` and `add_batch` sum up moments and keep a sample of the labelled frames in memory;
-several processes are joined with `torch.distributed` (`compute(distributed=True)`) instead of files.
+utterances of 250 x 256. `add` and `add_batch` reduce an utterance to 2 D numbers and its NSE, sum up moments and keep
+a sample of the labelled frames in memory; several processes are joined with `torch.distributed`
+(`compute(distributed=True)`) instead of files.
+
+`evaluate` copies no other files than those that this one imports by name.
 """
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import datasets
 import evaluate
 import numpy as np
 import torch
 
+from .chance import chance_level
+from .collection import Collection
+from .embedders import embed_texts
+from .frame_examples import IGNORED, Sample, frame_examples, word_examples
+from .information import GaussianBlocks
+from .inputs import PER_UTTERANCE, read_inputs, vectors
 from .moments import FrameMoments
-from .probes import FAMILIES, Examples, accessible_information, check_request
+from .paper_figures import Blocks, information_figures, nse_figures
+from .phoneme_bags import phoneme_bags
+from .pooling import pooled
+from .probes import accessible_information
+from .request import METRICS, OPTIONS, Request, check_metrics
+from .spectrum import utterance_nse
 from .splits import MIN_GROUPS
+from .summaries import Summary
+from .text_cka import text_cka, text_cka_chance
 
 
-METRICS = ("nse", "pai", "csai", "cka")
-# Frames with this label take no part in PAI, and are no phoneme of a word.
-IGNORED = -100
-MAX_WORDS = 200
-MIN_WORD_COUNT = 8
+__all__ = [
+    "EntropyAllocation",
+    "GaussianBlocks",
+    "chance_level",
+    "phoneme_bags",
+    "pooled",
+    "text_cka",
+    "utterance_nse",
+]
 
 _DESCRIPTION = """\
-Where a speech encoder leaves the uncertainty of a transcript, in nats: NSE (normalized spectral entropy of frames),
-PAI (phonetic accessible information), CSAI (conditional semantic accessible information) and linear CKA between two
-encoders. The names are from arXiv 2604.08003; the formulas are operational definitions of the entropy-asr project.
+Where a speech encoder leaves the uncertainty of a transcript, as arXiv 2604.08003 measures it: NSE (normalized
+spectral entropy of an utterance's frames, 0 to 1), PAI and CSAI (Gaussian information in bits between pooled frames
+and phoneme counts, and text embeddings given these), CKA of layers with text embeddings. Beside them companions of
+this project that look at single frames: frame_nse, frame_pai, frame_csai (nats) and linear CKA between two encoders.
 """
 
 _INPUTS = f"""
 Args:
     predictions: encoder frames: one `(T, D)` NumPy array or torch tensor an utterance, valid frames only.
-    references: one phoneme id a frame, `(T,)` integers an utterance; {IGNORED} leaves a frame out. For PAI and CSAI.
-    words: `(M, 3)` integers an utterance: first frame, end (exclusive) and word id of each word. Needed for CSAI.
-    other_predictions: frames `(T, D2)` of a second encoder at the same moments. Needed for CKA.
+    phonemes: for PAI and CSAI: the transcript's phonemes, a list of ids or symbols an utterance.
+    texts: instead of `phonemes`: the transcript, read by the package's own G2P; also what an embedder reads.
+    languages: of `texts`: one for all or one an utterance; by default the script decides.
+    semantics: for CSAI: an embedding of each transcript, `(N, D_c)`; may also be given to `compute` alone.
+    embedder: for CSAI instead of `semantics`: "Qwen/Qwen3-Embedding-8B" (the paper's), "Qwen/Qwen3-Embedding-0.6B",
+        "all-minilm-l6-v2" (in a package, no network), any folder or Hub id of a sentence embedder, a function from a
+        list of texts to `(N, D_c)`. Needs `texts`.
+    layers: for text_cka: an utterance's output of each layer, `(T, D_l)` or its mean `(D_l,)`: a list, or by name.
+    text_embeddings: for text_cka: mean of the transcript's embeddings in the language model's table, `(N, D_t)`.
+    references: one phoneme id a frame, `(T,)` integers an utterance; {IGNORED} leaves a frame out. For frame_pai and
+        frame_csai. To compare encoders, of one neutral aligner or known times, never of one of the encoders compared.
+    words: `(M, 3)` integers an utterance: first frame, end (exclusive) and word id of each word. For frame_csai.
+    recognized_phonemes: what a recogniser made of each frame, `(T,)` ids, the same for all encoders that are compared:
+        frame_csai then conditions on these.
+    other_predictions: frames `(T, D2)` of a second encoder at the same moments. Needed for cka.
     speakers: one name an utterance, for all utterances or for none: {MIN_GROUPS} speakers or more are held apart, none
         of them in both training and test rows of a probe. Without them, or where the largest leave no test set, the
         same holds for utterances; with fewer than {MIN_GROUPS} of these, for rows. `details` say which.
-    metrics: those of "nse", "pai", "csai", "cka" to compute; by default all that the inputs allow.
-    probes: probe families, "linear" and "mlp"; the first one gives the headline figures.
+    metrics: those of {", ".join(METRICS)} to compute; by default all that the inputs allow, the frame-level ones if
+        their inputs were given.
+    pca_size: principal components of u, P and C, one number or three (P and C alike); by default the largest that the
+        number of utterances supports with sense, which `details` name.
+    ridge: lambda on the covariance's diagonal.
+    num_shuffles, num_bootstrap, seed: for chance levels and intervals.
+    table: also PAI and CSAI over other PCA sizes and ridges.
+    per_utterance: also the NSE of each utterance.
+    probes: probe families of frame_pai and frame_csai, "linear" and "mlp"; the first one gives the headline figures.
     num_seeds: random splits of a probe's rows; 2 or more give a standard error.
     control: also measure with shuffled frames.
-    distributed: join the frames of all processes of `torch.distributed`'s default group.
+    context_phonemes: frame_csai conditions on so many first phonemes of a word; None: on all of them.
+    distributed: join the utterances of all processes of `torch.distributed`'s default group.
 Returns:
-    Whichever were computed, of `nse`, `cka` and `cka_debiased` (0 to 1), `pai` (nats), `pai_normalized` (PAI / H(P)),
-    `csai` and `csai_ceiling` (nats; the words' entropy given their phonemes, which is the most that CSAI can be), and
-    `details` with number of frames and dimension, spectrum, results of each probe family (see
-    `probes.accessible_information`: among them `split_by` and `standard_error`), seconds.
+    Whichever were computed, of `nse` (0 to 1), `pai` and `csai` (bits, clipped at 0), `pai_above_chance` and
+    `csai_above_chance` (bits, not clipped), `text_cka` (0 to 1 a layer), `frame_nse`, `cka` and `cka_debiased` (0 to
+    1), `frame_pai` (nats), `frame_pai_normalized` (share of H(P)), `frame_csai` and `frame_csai_ceiling` (nats; the
+    words' entropy given the context), and `details` of each: number of utterances, PCA sizes, ridge, chance level,
+    bootstrap interval, unclipped values; spectrum; results of each probe family; seconds.
 Raises:
-    ValueError: what cannot be used, in words. It costs nothing else: frames added before stay as they were.
+    ValueError: what cannot be used, in words. It costs nothing else: utterances added before stay as they were.
 Examples:
     >>> metric = evaluate.load("spaces/entropy_allocation")
-    >>> metric.add_batch(predictions=[frames], references=[phonemes])
-    >>> metric.compute(probes=["linear"])["pai"]
+    >>> metric.add_batch(predictions=[frames], phonemes=[["h", "aɪ"]])
+    >>> metric.compute(pca_size=16)["pai"]
 """
 
 _CITATION = """\
@@ -67,105 +107,26 @@ _CITATION = """\
 """
 
 
-@dataclass
-class Utterance:
-    """Labelled frames and words of one utterance: float32 frames on the CPU."""
-
-    name: str
-    speaker: str | None
-    frames: torch.Tensor  # (N, D)
-    labels: np.ndarray  # (N,)
-    word_frames: torch.Tensor  # (M, D), means over the words
-    word_phonemes: list[tuple[int, ...]]
-    word_ids: np.ndarray  # (M,)
-
-    @property
-    def rows(self) -> int:
-        return len(self.frames) + len(self.word_frames)
-
-
-@dataclass
-class Sample:
-    """Utterances for probes: those of the lowest random priorities, as many as there is room for.
-
-    Attributes:
-        max_rows: Largest number of rows (frames and words).
-        utterances: With their priorities, 0 to 1.
-        num_dropped: Utterances there was no room for.
-    """
-
-    max_rows: int
-    utterances: list[tuple[float, Utterance]] = field(default_factory=list)
-    num_dropped: int = 0
-    random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
-
-    def __post_init__(self):
-        self._rows = sum(utterance.rows for _, utterance in self.utterances)
-
-    def keep(self, utterance: Utterance) -> None:
-        """Add an utterance, and drop others where there is no room."""
-        self.utterances.append((self.random.random(), utterance))
-        self._rows += utterance.rows
-        self.trim()
-
-    def trim(self) -> None:
-        """Drop utterances of the highest priorities until there is room; the last one stays."""
-        while self._rows > self.max_rows and len(self.utterances) > 1:
-            worst = max(range(len(self.utterances)), key=lambda index: self.utterances[index][0])
-            self._rows -= self.utterances.pop(worst)[1].rows
-            self.num_dropped += 1
-
-    def copy(self) -> "Sample":
-        """A copy that can be added to; the utterances themselves never change and are shared."""
-        return Sample(self.max_rows, list(self.utterances), self.num_dropped, deepcopy(self.random))
-
-    def joined(self) -> "Sample":
-        """Those of all processes of `torch.distributed`; this one stays as it is."""
-        import torch.distributed as dist
-
-        gathered: list = [None] * dist.get_world_size()
-        dist.all_gather_object(gathered, (self.utterances, self.num_dropped))
-        # Each process counts its utterances from 0.
-        utterances = [
-            (priority, replace(utterance, name=f"process {rank} {utterance.name}"))
-            for rank, (own, _) in enumerate(gathered)
-            for priority, utterance in own
-        ]
-        sample = Sample(self.max_rows, utterances, sum(dropped for _, dropped in gathered))
-        sample.trim()
-        return sample
-
-
-@dataclass
-class Added:
-    """All that was added since the last result."""
-
-    sample: Sample
-    moments: FrameMoments = field(default_factory=FrameMoments)
-    num_utterances: int = 0
-    with_speakers: bool | None = None  # None: no labelled utterance yet
-
-    def copy(self) -> "Added":
-        """A copy that can be added to."""
-        return replace(self, sample=self.sample.copy(), moments=deepcopy(self.moments))
-
-    def joined(self) -> "Added":
-        """What all processes of `torch.distributed` added; this one stays as it is."""
-        return replace(self, sample=self.sample.joined(), moments=self.moments.all_reduce())
-
-
 class EntropyAllocation(evaluate.Metric):
-    """Streamed NSE and CKA; PAI and CSAI from a random sample of utterances that fits in memory.
+    """The paper's figures from a summary of each utterance; frame-level ones from moments and a bounded sample.
 
     Args:
         max_probe_frames: Largest number of rows (frames and words) kept for probes. Beyond it, whole utterances are
             dropped at random.
-        device: Where moments are summed up and probes are trained: "cuda", ... None: where the frames are, and the CPU
-            for probes.
+        device: Where frames are summarised and summed up and probes are trained, and a named embedder runs, such as
+            "cuda". None: where the frames are, and the CPU for probes and embedders.
+        metrics: The only ones that will be asked for: nothing is computed or kept for others. None: all.
         *args, **kwargs: As for every `evaluate.Metric`; `num_process` must stay 1, see `compute(distributed=True)`.
     """
 
-    def __init__(self, *args, max_probe_frames: int = 200_000, device: str | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        max_probe_frames: int = 200_000,
+        device: str | None = None,
+        metrics: Sequence[str] | None = None,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
         if self.num_process != 1:
             raise ValueError("num_process joins processes by files: use torch.distributed, compute(distributed=True).")
@@ -173,6 +134,7 @@ class EntropyAllocation(evaluate.Metric):
             raise ValueError(f"`max_probe_frames` must be at least 1, got {max_probe_frames}.")
         self.max_probe_frames = max_probe_frames
         self.device = device
+        self.metrics = check_metrics(metrics)
         self.reset()
 
     def _info(self) -> evaluate.MetricInfo:
@@ -190,260 +152,230 @@ class EntropyAllocation(evaluate.Metric):
         )
 
     def __len__(self) -> int:
-        return self._added.num_utterances
+        return self._collected.num_utterances
 
     def reset(self) -> None:
         """Forget all that was added."""
-        self._added = Added(Sample(self.max_probe_frames))
+        self._collected = self._empty(self.metrics)
 
-    def add(self, *, prediction=None, reference=None, words=None, other_prediction=None, speaker=None) -> None:
-        """Add one utterance; the arguments are single entries of those of `add_batch`."""
+    def _empty(self, metrics: Sequence[str] | None) -> Collection:
+        return Collection(frozenset(METRICS if metrics is None else metrics), Sample(self.max_probe_frames))
+
+    def add(self, *, prediction=None, reference=None, **others) -> None:
+        """Add one utterance.
+
+        Args:
+            prediction, reference: Single entries of `predictions` and `references` of `add_batch`.
+            **others: Single entries of its other arguments, by their own names, or by these in the singular.
+        """
         if prediction is None:
             raise ValueError("`prediction` missing: a (T, D) array of encoder frames.")
-        one = {"references": reference, "words": words, "other_predictions": other_prediction, "speakers": speaker}
+        one = {_SINGULAR.get(name, name): value for name, value in {"reference": reference, **others}.items()}
         self.add_batch(predictions=[prediction], **{k: None if v is None else [v] for k, v in one.items()})
 
-    def add_batch(
-        self, *, predictions=None, references=None, words=None, other_predictions=None, speakers=None
-    ) -> None:
-        """Add utterances: moments are summed up at once, labelled frames are kept (or dropped) for probes.
+    def add_batch(self, *, predictions=None, **inputs) -> None:
+        """Add utterances: each is summarised and summed up at once, labelled frames are sampled for probes.
 
         All of them are looked at before the first is added.
 
         Args:
-            predictions, references, words, other_predictions, speakers: One entry an utterance; what they are says
-                `inputs_description`.
+            predictions: One `(T, D)` array an utterance.
+            **inputs: One entry an utterance each of `references`, `words`, `other_predictions`, `speakers`,
+                `recognized_phonemes`, `phonemes`, `texts`, `languages`, `semantics`, `layers`, `text_embeddings`;
+                what they are says `inputs_description`.
 
         Raises:
             ValueError: what cannot be used, in words; then none of the utterances was added. They are counted from 0
                 on since the last result.
         """
-        if predictions is None:
-            raise ValueError("`predictions` missing: one (T, D) array of encoder frames for each utterance.")
-        if references is None and (words is not None or speakers is not None):
-            raise ValueError("`words` and `speakers` are for probes of phonemes: give `references`.")
-        first = self._added.num_utterances
-        frames = _utterances(predictions, "predictions", 2, first)
-        others, labels, spans = (
-            _utterances(value, name, ndim, first, len(frames))
-            for value, name, ndim in (
-                (other_predictions, "other_predictions", 2),
-                (references, "references", 1),
-                (words, "words", 2),
-            )
-        )
-        names = self._speakers(speakers, len(frames), references is not None)
-        parts = [[part for part in pair if part is not None] for pair in zip(frames, others, strict=True)]
-        self._check_frames(parts)
-        labelled = [
-            None if labels[i] is None else _utterance(first + i, names[i], frames[i], labels[i], spans[i])
-            for i in range(len(frames))
-        ]
-        for part, utterance in zip(parts, labelled, strict=True):
-            self._added.moments.update(*(x if self.device is None else x.to(self.device) for x in part))
-            if utterance is not None:
-                self._added.sample.keep(utterance)
-                self._added.with_speakers = utterance.speaker is not None
-            self._added.num_utterances += 1
+        wanted = self._collected.wanted
+        utterances = read_inputs(predictions, inputs, len(self), bool(wanted & {"pai", "csai"}))
+        self._collected.check(utterances)
+        for utterance in utterances:
+            self._collected.add(utterance, self.device)
 
-    def _speakers(self, speakers, expected: int, labelled: bool) -> list[str | None]:
-        """Name of the speaker of each utterance; Nones where there are none."""
-        if speakers is not None and (isinstance(speakers, str) or not isinstance(speakers, Iterable)):
-            raise ValueError(f"`speakers` must be a list of names, one an utterance, got {speakers!r}.")
-        names = [None] * expected if speakers is None else list(speakers)
-        if len(names) != expected:
-            raise ValueError(f"`speakers` has {len(names)} entries for {expected} utterances.")
-        unknown = sum(name is None for name in names)
-        earlier = self._added.with_speakers
-        if labelled and names and (0 < unknown < expected or earlier not in (None, not unknown)):
-            raise ValueError("`speakers` must be given for all utterances or for none.")
-        return [None if name is None else str(name) for name in names]
-
-    def _check_frames(self, parts: list[list[torch.Tensor]]) -> None:
-        widths = None
-        for number, part in enumerate(parts, self._added.num_utterances):
-            try:
-                widths = self._added.moments.check(*part, widths=widths)
-            except ValueError as error:
-                raise ValueError(f"Utterance {number}: {error}") from error
-
-    def compute(
-        self,
-        *,
-        predictions=None,
-        references=None,
-        words=None,
-        other_predictions=None,
-        speakers=None,
-        metrics: Sequence[str] | None = None,
-        probes: Sequence[str] = FAMILIES,
-        num_seeds: int = 3,
-        control: bool = True,
-        distributed: bool = False,
-    ) -> dict:
-        """Compute the metrics of all frames added, and forget them.
+    def compute(self, *, predictions=None, **given) -> dict:
+        """Compute the metrics of all utterances added, and forget them.
 
         After an error all is as it was before: what was added stays, and frames given here are not among it.
+
+        Args:
+            predictions: Further utterances, as for `add_batch`.
+            **given: Inputs as for `add_batch`, and options: `metrics`, `embedder`, `pca_size`, `ridge`,
+                `num_shuffles`, `num_bootstrap`, `seed`, `table`, `per_utterance`, `probes`, `num_seeds`, `control`,
+                `context_phonemes`, `distributed`; what they are says `inputs_description`.
         """
-        metrics = _check_metrics(metrics)
-        probes, num_seeds = check_request(probes, num_seeds)
-        for name, flag in {"control": control, "distributed": distributed}.items():
-            if not isinstance(flag, (bool, np.bool_)):
-                raise ValueError(f"`{name}` must be True or False, got {flag!r}.")
-        inputs = {"references": references, "words": words, "speakers": speakers}
-        inputs["other_predictions"] = other_predictions
-        earlier = self._added
+        inputs = {name: given.pop(name) for name in PER_UTTERANCE if given.get(name) is not None}
+        if unknown := sorted(set(given) - set(OPTIONS) - set(PER_UTTERANCE)):
+            raise ValueError(
+                f"Unknown arguments {', '.join(unknown)}: there are {', '.join((*PER_UTTERANCE, *OPTIONS))}."
+            )
+        request = Request(**{name: value for name, value in given.items() if name in OPTIONS})
+        if isinstance(request.embedder, (np.ndarray, torch.Tensor)):
+            inputs, request = {**inputs, "semantics": request.embedder}, replace(request, embedder=None)
+        earlier = self._collected
         if predictions is not None:
             # What a failure must not touch is copied, if there is any.
-            self._added = earlier.copy() if len(self) else Added(Sample(self.max_probe_frames))
+            self._collected = earlier.copy() if len(self) else self._empty(request.metrics or self.metrics)
         try:
             if predictions is not None:
                 self.add_batch(predictions=predictions, **inputs)
-            elif unused := [name for name, value in inputs.items() if value is not None]:
+            elif unused := sorted(set(inputs) - {"semantics"}):
                 raise ValueError(f"Unexpected without `predictions`: {', '.join(unused)}.")
-            added = self._added.joined() if distributed else self._added
-            result = self._compute(added, metrics, probes, num_seeds, control)
+            late = inputs.get("semantics") if predictions is None else None
+            collected = self._with_semantics(self._collected, late, request)
+            result = self._compute(collected.joined() if request.distributed else collected, request)
         except BaseException:
-            self._added = earlier
+            self._collected = earlier
             raise
         self.reset()
         return result
 
-    def _compute(self, added: Added, metrics, probes: list[str], num_seeds: int, control: bool) -> dict:
-        asked = _asked(metrics, added)
+    def _with_semantics(self, collected: Collection, semantics, request: Request) -> Collection:
+        """With embeddings that were given for all utterances at once, or that an embedder makes of their texts."""
+        summaries = collected.summaries
+        if semantics is None and request.embedder is None:
+            return collected
+        if summaries and summaries[0].semantics is not None:
+            raise ValueError("`semantics` were given twice, or beside an `embedder`.")
+        if semantics is None:
+            if not summaries or summaries[0].text is None:
+                raise ValueError("`embedder` reads transcripts: give `texts`.")
+            semantics = embed_texts(request.embedder, [summary.text for summary in summaries], self.device)
+        return collected.with_semantics(vectors(semantics, "semantics", len(summaries), 0))
+
+    def _compute(self, collected: Collection, request: Request) -> dict:
+        asked = _asked(request.metrics, collected)
         result, details = {}, {}
         if "nse" in asked:
-            result["nse"], details["nse"] = _nse(added.moments)
+            result["nse"], details["nse"] = nse_figures(collected.summaries, request)
+        found = _information(collected.summaries, asked, request)
+        for name, (figures, facts) in found.items():
+            result |= figures
+            details[name] = facts
+        if "text_cka" in asked:
+            result["text_cka"], details["text_cka"] = _text_cka(collected.summaries, request)
+        if "frame_nse" in asked:
+            result["frame_nse"], details["frame_nse"] = _frame_nse(collected.moments)
         if "cka" in asked:
-            result |= {"cka": added.moments.cka(), "cka_debiased": added.moments.cka_debiased()}
-            details["cka"] = {"num_frames": added.moments.count, "dimensions": list(added.moments.widths)}
-        utterances = [utterance for _, utterance in added.sample.utterances]
-        for name, build in (("pai", frame_examples), ("csai", word_examples)):
-            if name not in asked:
-                continue
-            try:
-                examples, facts = build(utterances)
-            except ValueError as error:
-                if metrics is not None:
-                    raise
-                details[name] = {"left_out": str(error)}
-                continue
-            found = accessible_information(examples.to(self.device), probes, num_seeds, control)
-            facts |= {"num_seeds": num_seeds, "dropped_utterances": added.sample.num_dropped}
-            details[name] = facts | found
-            result |= _headline(name, found[probes[0]])
+            moments = collected.moments
+            result |= {"cka": moments.cka(), "cka_debiased": moments.cka_debiased()}
+            details["cka"] = {"num_frames": moments.count, "dimensions": list(moments.widths)}
+        for name in ("frame_pai", "frame_csai"):
+            if name in asked:
+                figures, details[name] = self._probed(name, collected.sample, request)
+                result |= figures
         return {**result, "details": details}
 
+    def _probed(self, name: str, sample: Sample, request: Request) -> tuple[dict, dict]:
+        """Figures and details of frame_pai or frame_csai."""
+        utterances = [utterance for _, utterance in sample.utterances]
+        try:
+            if name == "frame_pai":
+                examples, facts = frame_examples(utterances)
+            else:
+                examples, facts = word_examples(utterances, request.context_phonemes)
+        except ValueError as error:
+            return {}, _left_out(error, request)
+        found = accessible_information(examples.to(self.device), request.probes, request.num_seeds, request.control)
+        facts |= {"num_seeds": request.num_seeds, "dropped_utterances": sample.num_dropped}
+        return _headline(name, found[request.probes[0]]), facts | found
 
-def _check_metrics(metrics: Sequence[str] | None) -> list[str] | None:
-    if metrics is None:
-        return None
-    named = [metrics] if isinstance(metrics, str) else list(metrics)
-    if unknown := sorted({str(name) for name in named} - set(METRICS)):
-        raise ValueError(f"Unknown metrics {', '.join(unknown)}: there are {', '.join(METRICS)}.")
-    if isinstance(metrics, str) or not named:
-        raise ValueError(f"`metrics` must be a list of {', '.join(METRICS)}, got {metrics!r}.")
-    return named
+
+# What `add` calls one entry of what `add_batch` calls so.
+_SINGULAR = {
+    "reference": "references",
+    "other_prediction": "other_predictions",
+    "speaker": "speakers",
+    "text": "texts",
+    "language": "languages",
+    "text_embedding": "text_embeddings",
+}
 
 
-def _asked(metrics: list[str] | None, added: Added) -> list[str]:
+def _left_out(error: ValueError, request: Request) -> dict[str, str]:
+    """Why a metric is missing; what was asked for by name is missing with an error."""
+    if request.metrics is not None:
+        raise error
+    return {"left_out": str(error)}
+
+
+def _asked(metrics: list[str] | None, collected: Collection) -> list[str]:
     """The metrics to compute: those asked for, or all that the inputs allow."""
-    if not added.moments.count:
+    if not collected.num_utterances and not collected.summaries and not collected.moments.count:
         raise ValueError("No frames were added: call `add_batch` or give `predictions`.")
+    first = collected.summaries[0] if collected.summaries else None
+    sampled = [utterance for _, utterance in collected.sample.utterances]
     possible = {
-        "nse": True,
-        "cka": len(added.moments.widths) == 2,
-        "pai": bool(added.sample.utterances),
-        "csai": any(len(utterance.word_ids) for _, utterance in added.sample.utterances),
+        "nse": first is not None,
+        "pai": first is not None and first.phonemes is not None,
+        "csai": first is not None and first.phonemes is not None and first.semantics is not None,
+        "text_cka": first is not None and bool(first.layers),
+        "frame_nse": bool(collected.moments.count),
+        "frame_pai": bool(sampled),
+        "frame_csai": any(len(utterance.word_ids) for utterance in sampled),
+        "cka": len(collected.moments.widths or ()) == 2,
     }
     if metrics is None:
-        return [name for name in METRICS if possible[name]]
-    needed = {"cka": "other_predictions", "pai": "references", "csai": "references and words"}
+        # Of frames without labels the paper's figures alone: the other one needs far more frames.
+        implied = collected.wanted if sampled or not collected.keeps_summaries else collected.wanted - {"frame_nse"}
+        return [name for name in METRICS if possible[name] and name in implied]
+    needed = {
+        "pai": "`phonemes` or `texts`",
+        "csai": "`phonemes` or `texts`, and `semantics` or an `embedder`",
+        "text_cka": "`layers` and `text_embeddings`",
+        "cka": "`other_predictions`",
+        "frame_pai": "`references`",
+        "frame_csai": "`references` and `words`",
+    }
     for name in metrics:
+        if name not in collected.wanted:
+            raise ValueError(f"`{name}` is not among the metrics that the metric was loaded with.")
         if not possible[name]:
             raise ValueError(f"`{name}` needs {needed[name]}, which were not given.")
     return metrics
 
 
+def _information(summaries: list[Summary], asked: list[str], request: Request) -> dict[str, tuple[dict, dict]]:
+    """Figures and details of PAI and CSAI, which share their components."""
+    names = [name for name in ("pai", "csai") if name in asked]
+    found: dict[str, tuple[dict, dict]] = {}
+    if not names:
+        return found
+    try:
+        blocks = Blocks.of(summaries)
+        for name in names:
+            value, details = information_figures(blocks, name, request)
+            found[name] = {name: value, f"{name}_above_chance": details["above_chance"]}, details
+    except ValueError as error:
+        # A size that was asked for is refused, whatever else there is.
+        if request.pca_size is not None:
+            raise
+        return found | {name: ({}, _left_out(error, request)) for name in names if name not in found}
+    return found
+
+
+def _text_cka(summaries: list[Summary], request: Request) -> tuple[list[float], dict]:
+    start = time.perf_counter()
+    names = list(summaries[0].layers)
+    layers = [np.array([summary.layers[name] for summary in summaries]) for name in names]
+    text = np.array([summary.text_embedding for summary in summaries])
+    values = text_cka(layers, text)
+    chance = [text_cka_chance(layer, text, request.num_shuffles, request.seed) for layer in layers]
+    details = {"num_utterances": len(text), "layers": names, "dimensions": [layer.shape[1] for layer in layers]}
+    details |= {"text_dimension": text.shape[1], "chance": chance}
+    return values, details | {"seconds": round(time.perf_counter() - start, 2)}
+
+
 def _headline(name: str, found: dict) -> dict[str, float]:
     """Figures of the first family: PAI and its share of the phonemes' entropy; CSAI and the most that it can be."""
     information, entropy = found["information"], found["entropy"]
-    if name == "pai":
-        return {"pai": information, "pai_normalized": information / entropy if entropy > 0 else 0.0}
-    return {"csai": information, "csai_ceiling": entropy}
+    if name == "frame_pai":
+        return {name: information, f"{name}_normalized": information / entropy if entropy > 0 else 0.0}
+    return {name: information, f"{name}_ceiling": entropy}
 
 
-def _utterances(value, name: str, ndim: int, first: int, expected: int | None = None) -> list:
-    """Tensors of `ndim` dimensions, one an utterance, counted from `first` on; Nones where nothing was given."""
-    if value is None:
-        return [None] * expected
-    if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == ndim:
-        value = [value]
-    try:
-        tensors = [item if isinstance(item, torch.Tensor) else torch.as_tensor(np.asarray(item)) for item in value]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`{name}` must be arrays of {ndim} dimensions, one an utterance: {error}") from error
-    for index, tensor in enumerate(tensors):
-        if tensor.ndim != ndim:
-            # No words are an empty list, whose second dimension nobody wrote.
-            if name == "words" and not tensor.numel():
-                tensors[index] = torch.zeros(0, 3, dtype=torch.long)
-                continue
-            raise ValueError(f"`{name}` of utterance {first + index} must have {ndim} dimensions, not {tensor.ndim}.")
-    if expected is not None and len(tensors) != expected:
-        raise ValueError(f"`{name}` has {len(tensors)} entries for {expected} utterances.")
-    return tensors
-
-
-def _utterance(
-    number: int, speaker: str | None, frames: torch.Tensor, labels: torch.Tensor, words: torch.Tensor | None
-) -> Utterance:
-    """The part of an utterance that probes need."""
-    if len(labels) != len(frames) or not _integers(labels):
-        raise ValueError(
-            f"Utterance {number}: {len(frames)} frames need as many integer labels, got {len(labels)} {labels.dtype}."
-        )
-    frames, labels = frames.detach().float().cpu(), labels.cpu().numpy()
-    words = _word_spans(number, words, len(frames))
-    means = [frames[start:end].mean(0) for start, end, _ in words]
-    kept = labels != IGNORED
-    return Utterance(
-        name=f"utterance {number}",
-        speaker=speaker,
-        frames=frames[torch.from_numpy(kept)],
-        labels=labels[kept],
-        word_frames=torch.stack(means) if means else frames.new_zeros(0, frames.shape[1]),
-        word_phonemes=[_runs(labels[start:end]) for start, end, _ in words],
-        word_ids=words[:, 2],
-    )
-
-
-def _word_spans(number: int, words: torch.Tensor | None, num_frames: int) -> np.ndarray:
-    """Words of one frame or more, `(M, 3)`."""
-    if words is None or not len(words):
-        return np.zeros((0, 3), int)
-    if not _integers(words) or words.shape[1] != 3:
-        raise ValueError(
-            f"Utterance {number}: words must be integers (start, end, id), got {words.dtype} {tuple(words.shape)}."
-        )
-    words = words.cpu().numpy()
-    starts, ends = words[:, 0], words[:, 1]
-    if (starts < 0).any() or (ends < starts).any() or (ends > num_frames).any():
-        raise ValueError(f"Utterance {number}: words must be (start, end, id) inside its {num_frames} frames.")
-    return words[ends > starts]
-
-
-def _integers(tensor: torch.Tensor) -> bool:
-    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
-
-
-def _runs(labels: np.ndarray) -> tuple[int, ...]:
-    """Phonemes of a stretch of frames, each run of one phoneme once."""
-    labels = labels[labels != IGNORED]
-    return tuple(labels[np.flatnonzero(np.diff(labels, prepend=labels[:1] - 1))].tolist()) if len(labels) else ()
-
-
-def _nse(moments: FrameMoments) -> tuple[float, dict]:
+def _frame_nse(moments: FrameMoments) -> tuple[float, dict]:
     start = time.perf_counter()
     value, spectrum = moments.nse(), moments.spectrum()
     present = spectrum[spectrum > 0]
@@ -454,49 +386,3 @@ def _nse(moments: FrameMoments) -> tuple[float, dict]:
         "spectrum": spectrum.tolist(),
         "seconds": round(time.perf_counter() - start, 2),
     }
-
-
-def frame_examples(utterances: list[Utterance]) -> tuple[Examples, dict]:
-    """Rows of PAI: frames and their phonemes."""
-    labels = np.concatenate([utterance.labels for utterance in utterances])
-    names, numbers = np.unique(labels, return_inverse=True)
-    frames = torch.cat([utterance.frames for utterance in utterances])
-    examples = Examples(frames, torch.from_numpy(numbers), **_groups(utterances, [len(u.labels) for u in utterances]))
-    return examples, {"num_frames": len(labels), "dimension": frames.shape[1], "num_classes": len(names)}
-
-
-def word_examples(utterances: list[Utterance]) -> tuple[Examples, dict]:
-    """Rows of CSAI: mean frames of words, their identity, and all of their phonemes in order as context.
-
-    Words: the `MAX_WORDS` most frequent ones, of those that occur `MIN_WORD_COUNT` times or more.
-    """
-    ids = np.concatenate([utterance.word_ids for utterance in utterances])
-    chosen = [word for word, count in Counter(ids.tolist()).most_common(MAX_WORDS) if count >= MIN_WORD_COUNT]
-    rows = np.flatnonzero(np.isin(ids, chosen))
-    if len(chosen) < 2:
-        raise ValueError(f"CSAI needs two words or more that occur {MIN_WORD_COUNT} times or more, got {len(chosen)}.")
-    phonemes = [word for utterance in utterances for word in utterance.word_phonemes]
-    phonemes = [phonemes[row] for row in rows]
-    numbers = {name: number for number, name in enumerate(sorted({p for word in phonemes for p in word}))}
-    context = torch.full((len(rows), max(1, max(len(word) for word in phonemes))), -1)
-    for row, word in enumerate(phonemes):
-        context[row, : len(word)] = torch.tensor([numbers[phoneme] for phoneme in word], dtype=torch.long)
-    groups = _groups(utterances, [len(utterance.word_ids) for utterance in utterances], rows)
-    frames = torch.cat([utterance.word_frames for utterance in utterances])[torch.from_numpy(rows)]
-    labels = torch.from_numpy(np.unique(ids[rows], return_inverse=True)[1])
-    examples = Examples(frames, labels, context=context, **groups)
-    facts = {"num_words": len(rows), "dimension": frames.shape[1], "num_classes": len(chosen)}
-    return examples, {**facts, "phoneme_positions": context.shape[1], "share_of_words": len(rows) / len(ids)}
-
-
-def _groups(utterances: list[Utterance], counts: list[int], chosen: np.ndarray | slice = slice(None)) -> dict:
-    """Arguments of `Examples`: what belongs together among the chosen rows, of which an utterance has so many."""
-
-    def numbers(names: Iterable[str]) -> np.ndarray:
-        return np.unique(np.repeat(list(names), counts)[chosen], return_inverse=True)[1]
-
-    own = numbers(utterance.name for utterance in utterances)
-    if any(utterance.speaker is None for utterance in utterances):
-        return {"groups": own, "group_name": "utterance"}
-    speakers = numbers(utterance.speaker for utterance in utterances)
-    return {"groups": speakers, "group_name": "speaker", "utterances": own}

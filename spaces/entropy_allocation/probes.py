@@ -3,7 +3,8 @@
 """Predictive V-information (Xu et al. 2020): how many nats about labels a family of probes can read out of frames.
 
 I_V(Z -> Y | C) = H_V(Y | C) - H_V(Y | C, Z), each the held-out cross-entropy of a probe of family V; the first one is
-trained with the block of Z zeroed (Hewitt et al. 2021). Without a context C it is the cross-entropy of label shares.
+trained with the block of Z zeroed (Hewitt et al. 2021), without a context C, too. Of the linear family this is then
+the cross-entropy of label shares.
 Families: "linear" is multinomial logistic regression with scikit-learn's objective (sum of cross-entropies + |W|^2 / 2
 on standardised inputs), "mlp" has one hidden layer; both are trained on one more row of each class, at their mean.
 Estimates may be slightly negative: they are never clipped.
@@ -192,7 +193,8 @@ def _run(examples: Examples, family: str, split: tuple[np.ndarray, np.ndarray], 
     frames = _standardized(examples.frames[train], examples.frames[test])
     if examples.context is None:
         probe = _probe(family, frames, labels, num_classes, held, seed)
-        return SplitResult(prior_cross_entropy(*labels, num_classes), probe.cross_entropy, probe.accuracy)
+        entropy = _entropy(family, frames, labels, num_classes, held, seed)
+        return SplitResult(entropy, probe.cross_entropy, probe.accuracy)
     # As the frames, the context is standardised: a probe's penalty must not depend on how often a phoneme occurs.
     context = _standardized(*(_one_hot(examples.context)[rows] for rows in (train, test)))
     zeroed = tuple(torch.cat([c, torch.zeros_like(z)], 1) for c, z in zip(context, frames, strict=True))
@@ -202,6 +204,17 @@ def _run(examples: Examples, family: str, split: tuple[np.ndarray, np.ndarray], 
     worse = probe.validation_loss >= alone.validation_loss
     taken = alone if worse else probe
     return SplitResult(alone.cross_entropy, taken.cross_entropy, taken.accuracy, worse)
+
+
+def _entropy(family: str, frames, labels, num_classes: int, held: torch.Tensor, seed: int) -> float:
+    """H_V(Y): the held-out cross-entropy of a probe of the family that sees zeros in place of frames.
+
+    Of the linear family that is the cross-entropy of class shares, without a search. A network is stopped where
+    held-out rows are predicted best: measured against class shares it would seem to read that from the frames.
+    """
+    if family == "linear":
+        return prior_cross_entropy(*labels, num_classes)
+    return _probe(family, tuple(map(torch.zeros_like, frames)), labels, num_classes, held, seed).cross_entropy
 
 
 def _standardized(train: torch.Tensor, test: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -38,7 +38,8 @@ def test_space_is_complete(name):
 def test_examples_of_the_pages_are_measured(tmp_path):
     page = load_page("entropy_allocation")
     table = dict(page.compute(page.example_frames(tmp_path), ["linear"], 1)[1])
-    assert 1 < table["pai"] < np.log(5) + 0.05
+    assert 1 < table["frame_pai"] < np.log(5) + 0.05
+    assert table["pai_above_chance"] > 1
     page = load_page("hallucination_rate")
     _, rates, flagged = page.compute(str(SPACES / "hallucination_rate" / "example.csv"), 0.35)
     assert dict(rates)["num_hallucinated"] == len(flagged) == 3
@@ -60,9 +61,9 @@ def test_frames_are_measured_as_uploaded(tmp_path):
     curve, rows, details = page.compute(str(tmp_path / "frames.npz"), ["linear"], 1)
     assert curve["share"].is_monotonic_decreasing and curve["share"].sum() == pytest.approx(1)
     table = dict(rows)
-    assert table["pai"] == pytest.approx(np.log(3), abs=0.05)
+    assert table["frame_pai"] == pytest.approx(np.log(3), abs=0.05)
     assert table["cka"] == pytest.approx(1)
-    assert json.loads(details)["csai"]["num_words"] == 600
+    assert json.loads(details)["frame_csai"]["num_words"] == 600
     with pytest.raises(gr.Error, match="Upload"):
         page.compute(None, ["linear"], 1)
 

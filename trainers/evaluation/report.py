@@ -41,10 +41,19 @@ from .phone_times import PhoneTimes, align_transcript, frame_labels, times_from_
 logger = logging.getLogger(__name__)
 
 DEFINITIONS = (
-    "NSE, PAI and CSAI are operational definitions of the entropy-asr project, measured frame by frame; those of "
-    "arXiv 2604.08003 measure whole utterances. Logarithms are natural, information is in nats."
+    "NSE, PAI and CSAI here are operational definitions of the entropy-asr project, measured frame by frame "
+    "(frame_nse, frame_pai and frame_csai of its metric), not those of arXiv 2604.08003, which measure whole "
+    "utterances. Logarithms are natural, information is in nats."
 )
 SAMPLING_RATE = 16000
+# What reports call the metric's frame-level figures, which were its only ones when the first reports were written.
+REPORT_NAMES = {
+    "frame_nse": "nse",
+    "frame_pai": "pai",
+    "frame_pai_normalized": "pai_normalized",
+    "frame_csai": "csai",
+    "frame_csai_ceiling": "csai_ceiling",
+}
 
 
 @dataclass
@@ -259,7 +268,7 @@ def measure_encoder(
         earlier: What this gave for other models. Where one has the very same frames (the encoder was frozen in
             between), its figures hold for this one too, and `same_frames_as` says so.
     """
-    output = evaluate.load(_metric_folder(), max_probe_frames=options.max_probe_frames, device=options.device)
+    output = _frame_metric(options.max_probe_frames, options.device)
     layers, kept = [], []
     phonemes: dict = {}
     words: dict = {}
@@ -267,7 +276,7 @@ def measure_encoder(
         encoded = encoder.encode([utterance.waveform for utterance in batch], layers=options.layers)
         while len(layers) < len(encoded[0].layers):
             limit = max(1, options.max_probe_frames // 10)
-            layers.append(evaluate.load(_metric_folder(), max_probe_frames=limit, device=options.device))
+            layers.append(_frame_metric(limit, options.device))
         for utterance, item in zip(batch, encoded, strict=True):
             size = len(item.frames), utterance.seconds
             labels = {
@@ -283,14 +292,26 @@ def measure_encoder(
         if all(torch.equal(*pair) for pair in zip(frames, kept, strict=True)):
             shared = {key: value for key, value in figures.items() if key != "ledger"}
             return {"same_frames_as": name, **shared}, kept
-    figures = output.compute(probes=options.probes, num_seeds=options.num_seeds)
+    figures = _under_report_names(output.compute(probes=options.probes, num_seeds=options.num_seeds))
     figures["frames_per_second"] = sum(map(len, kept)) / sum(utterance.seconds for utterance in utterances)
     figures["layers"] = []
     for metric in tqdm(layers, desc=f"{encoder.name}: layers", unit="layer", disable=not layers):
-        layer = metric.compute(probes=["linear"], num_seeds=1, control=False)
+        layer = _under_report_names(metric.compute(probes=["linear"], num_seeds=1, control=False))
         found = {name: layer.get(name) for name in ("nse", "pai", "csai")}
         figures["layers"].append(found | {"num_rows": _row_counts(layer["details"])})
     return figures, kept
+
+
+def _frame_metric(max_rows: int, device: str | None) -> evaluate.Metric:
+    """The metric with its frame-level figures alone."""
+    wanted = ["frame_nse", "frame_pai", "frame_csai"]
+    return evaluate.load(_metric_folder(), max_probe_frames=max_rows, device=device, metrics=wanted)
+
+
+def _under_report_names(figures: dict[str, Any]) -> dict[str, Any]:
+    renamed = {REPORT_NAMES.get(name, name): value for name, value in figures.items()}
+    details = {REPORT_NAMES.get(name, name): value for name, value in figures["details"].items()}
+    return {**renamed, "details": details}
 
 
 def _row_counts(details: dict[str, Any]) -> dict[str, int]:

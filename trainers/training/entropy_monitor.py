@@ -15,6 +15,7 @@ from transformers import Trainer, TrainerCallback
 
 from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRPhonemeHead, encode_audio
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
+from entropy_asr.spaces.entropy_allocation.spectrum import utterance_nse
 
 from ..data.collation import FeatureCollator
 from ..data.speech_dataset import SpeechDataset
@@ -58,6 +59,8 @@ class EntropyMonitorConfig:
 
 class EntropyMonitor(TrainerCallback):
     """Logs `nse` of the encoder in training, and `cka` with the encoder that the stage began with.
+
+    `nse` is the paper's: the mean over utterances of the normalized spectral entropy of each one's frames.
 
     The same few rows are encoded without augmentation each time; what the first encoder made of them stays in the
     trainer's `output_dir`, so that a resumed run compares with the same encoder. Random states and modes of modules
@@ -103,7 +106,7 @@ class EntropyMonitor(TrainerCallback):
         [self._reference] = broadcast_object_list([kept])
         if self._reference is not None:
             return
-        self._reference = self._frames()
+        self._reference = torch.cat(self._frames())
         if state.is_world_process_zero:
             path.parent.mkdir(parents=True, exist_ok=True)
             save_file({"frames": self._reference}, path)
@@ -114,8 +117,8 @@ class EntropyMonitor(TrainerCallback):
         start = time.perf_counter()
         frames = self._frames()
         moments = FrameMoments()
-        moments.update(frames, self._reference)
-        logs = {"nse": moments.nse(), "cka": moments.cka()}
+        moments.update(torch.cat(frames), self._reference)
+        logs = {"nse": float(np.mean([utterance_nse(utterance) for utterance in frames])), "cka": moments.cka()}
         self.seconds += time.perf_counter() - start
         self.trainer.log_aside(logs)
 
@@ -131,8 +134,8 @@ class EntropyMonitor(TrainerCallback):
         kept = numbers[np.cumsum(durations) <= max_seconds]
         return kept if len(kept) else numbers[[int(np.argmin(durations))]]
 
-    def _frames(self) -> torch.Tensor:
-        """Encoder frames of the fixed rows, `(N, D)` float32 on the CPU."""
+    def _frames(self) -> list[torch.Tensor]:
+        """Encoder frames of each of the fixed rows, `(T, D)` float32 on the CPU."""
         if self._batches is None:
             dataset = SpeechDataset(self._rows, replace_unreadable=True)
             collator = self.trainer.data_collator.evaluation()
@@ -146,8 +149,9 @@ class EntropyMonitor(TrainerCallback):
             for batch in self._batches:
                 features, mask = (tensor.to(device) for tensor in batch.values())
                 encoded = encode_audio(encoder, stages, features, mask)
-                frames.append(encoded.last_hidden_state[encoded.attention_mask.bool()].float().cpu())
-        return torch.cat(frames)
+                pairs = zip(encoded.last_hidden_state, encoded.attention_mask.bool(), strict=True)
+                frames += [states[valid].float().cpu() for states, valid in pairs]
+        return frames
 
     def _whole_encoder(self) -> nn.Module:
         """The encoder; under FSDP2, where it cannot be run apart from the whole model, a copy of it."""
