@@ -71,6 +71,8 @@ def write_as_spoken(text: str, with_chinese: bool = False) -> str:
 
 
 def _write_english(text: str) -> str:
+    if not any(map(str.isalnum, text)):  # between Chinese characters: a comma, a percent sign after its number
+        return text.replace("%", "percent").strip()
     words = after_normalizer(_spoken_normalizer()(before_normalizer(text)))
     return " ".join(american_spelling(word) for word in _separate_digits(words).split())
 

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from typing import Any
 _IDEOGRAPH = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # Of scripts without spaces, as a class of a regular expression.
 CHARACTERS = f"\u3040-\u30ff{_IDEOGRAPH}"
+_ANY_IDEOGRAPH = re.compile(f"[{_IDEOGRAPH}]")
 # Words of letters, marks and digits with inner apostrophes; or one character.
 _UNIT = re.compile(rf"[{CHARACTERS}]|[^\W_{CHARACTERS}]+(?:'[^\W_{CHARACTERS}]+)*")
 # Typed in place of an apostrophe; opening quotes and accents only where letters are on both sides.
@@ -131,9 +132,16 @@ def _compared(unit: str) -> str:
 
 def to_simplified(text: str) -> str:
     """Chinese in simplified characters, where `opencc` is installed; otherwise as it is."""
-    converter = _converter() if has_ideographs(text) else None
+    if text.isascii() or not has_ideographs(text):
+        return text
     # Character by character: what a text means by one depends on its neighbours, and those may be misheard.
-    return "".join(map(converter.convert, text)) if converter else text
+    return "".join(map(_simplified, text))
+
+
+@lru_cache(maxsize=1 << 14)
+def _simplified(character: str) -> str:
+    converter = _converter()
+    return converter.convert(character) if converter else character
 
 
 def is_character(unit: str) -> bool:
@@ -143,7 +151,7 @@ def is_character(unit: str) -> bool:
 
 def has_ideographs(text: str) -> bool:
     """Whether a text has Chinese characters (also as Japanese writes them)."""
-    return re.search(f"[{_IDEOGRAPH}]", text) is not None
+    return not text.isascii() and _ANY_IDEOGRAPH.search(text) is not None
 
 
 def can_simplify() -> bool:

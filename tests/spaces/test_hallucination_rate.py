@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import entropy_asr.spaces
-from entropy_asr.spaces.hallucination_rate import sounds, units
+from entropy_asr.spaces.hallucination_rate import sounds, spoken, units
 from entropy_asr.spaces.hallucination_rate.detection import Thresholds, detect, find_burst
 from entropy_asr.spaces.hallucination_rate.hallucination_rate import summarize, warn_of_scripts
 from entropy_asr.spaces.hallucination_rate.units import fold_text, split_units
@@ -193,14 +193,16 @@ def without_package(monkeypatch):
 
     def forget(name):
         monkeypatch.setitem(sys.modules, name, None)
-        units._converter.cache_clear()
-        sounds._pinyin.cache_clear()
-        sounds._sounds_of_characters.cache_clear()
+        forget_what_was_read()
 
     yield forget
     monkeypatch.undo()
-    forget_all = (units._converter, sounds._pinyin, sounds._sounds_of_characters)
-    for cached in forget_all:
+    forget_what_was_read()
+
+
+def forget_what_was_read():
+    caches = (units._converter, units._simplified, sounds._pinyin, sounds._sounds_of_characters, spoken._spoken)
+    for cached in caches:
         cached.cache_clear()
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.spaces.hallucination_rate.hallucination_rate import hallucination_rate
 
-from .error_rates import NON_SPEECH, SAMPLING_RATE, RecognitionScore, evaluate_recognition
+from .error_rates import SAMPLING_RATE, RecognitionScore, evaluate_recognition
 
 
 GUARDS = ("on", "off", "both")

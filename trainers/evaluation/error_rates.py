@@ -21,7 +21,7 @@ from rapidfuzz.distance import Levenshtein
 from tqdm.auto import tqdm
 
 from entropy_asr.modeling.audio import AudioError, load_audio
-from entropy_asr.modeling.languages_entropy_asr import language_code
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code
 from entropy_asr.spaces.hallucination_rate.text_normalization import (
     normalize_chinese,
     normalize_english,
@@ -34,7 +34,6 @@ from ..data.text import CHARACTER_LANGUAGES
 
 logger = logging.getLogger(__name__)
 
-NON_SPEECH = "none"
 SAMPLING_RATE = 16000
 
 
