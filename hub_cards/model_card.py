@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from entropy_asr.modeling.languages_entropy_asr import language_name
+
 from .report_tables import dataset_tables, report_head
 
 
@@ -67,7 +69,6 @@ LACKS_CODE = """With the package entropy-asr, whose code this folder leaves out 
 SOURCE_KEYS = {"title", "licence", "attribution"}
 # What its test split is: optional.
 TEST = "test"
-LANGUAGE_NAMES = {"en": "English", "zh": "Mandarin"}
 # Where more than this share is wrong, a transcript cannot be read for its content.
 MOSTLY_WRONG = 0.5
 
@@ -112,7 +113,7 @@ def model_card(directory: Path, address: str | None = None, licence: str | None 
     return CARD.format(
         header=_header(report, known, licence),
         name=report["name"],
-        languages=" and ".join(LANGUAGE_NAMES.get(code, code) for code in report["languages"]),
+        languages=" and ".join(map(language_name, report["languages"])),
         parameters=report["parameters"] / 1e6,
         verdict=verdict(report["results"], known),
         dtype=report["dtype"],

@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from entropy_asr.modeling.languages_entropy_asr import LANGUAGES
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_name
 
 from . import model_card as full_card
 
@@ -124,7 +124,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _languages_of(report: dict[str, Any]) -> set[str]:
     scores = report.get("results", {}).values()
-    return {code for score in scores for code in score.get("by_language", {}) if code != "none"}
+    return {code for score in scores for code in score.get("by_language", {}) if code != NON_SPEECH}
 
 
 def _header(training: dict[str, Any], licence: str | None, languages: list[str], name: str) -> str:
@@ -141,7 +141,7 @@ def _header(training: dict[str, Any], licence: str | None, languages: list[str],
 
 
 def _kind(training: dict[str, Any], languages: list[str], adapters: bool) -> str:
-    named = " and ".join(LANGUAGES[code].name if code in LANGUAGES else code for code in languages)
+    named = " and ".join(map(language_name, languages))
     heard = f"Speech recognition of {named}" if named else "Speech recognition"
     parts = "an encoder hears phonemes, an adaptor hands what it heard to a\nlanguage model, which writes the text"
     if not adapters:

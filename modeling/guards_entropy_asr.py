@@ -21,6 +21,7 @@ import torch
 from .alignment_entropy_asr import frames_needed
 from .audio import load_audio
 from .ctc_entropy_asr import greedy_spans
+from .languages_entropy_asr import LANGUAGES, language_code, language_of_text
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from .vad_entropy_asr import HYSTERESIS
 
@@ -46,7 +47,7 @@ class GuardSettings:
             Speech has about ten.
         min_phoneme_probability: Of the most certain of these few phonemes; below, they are not speech.
         vad_threshold: Probability from which the voice activity detector takes what is left for speech.
-        min_confidence: Confidence below which a transcript is flagged.
+        min_confidence: Confidence below which a transcript is flagged; None for what its language has (0.1).
     """
 
     no_speech: bool = True
@@ -56,12 +57,13 @@ class GuardSettings:
     max_phonemes_per_second: float = 5.0
     min_phoneme_probability: float = 0.3
     vad_threshold: float = 0.8
-    min_confidence: float = 0.1
+    min_confidence: float | None = None
 
     def __post_init__(self):
         for name in ("min_blank_mass", "min_phoneme_probability", "min_confidence"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must be between 0 and 1, not {getattr(self, name)}.")
+            value = getattr(self, name)
+            if not (name == "min_confidence" and value is None) and not 0 <= value <= 1:
+                raise ValueError(f"`{name}` must be between 0 and 1, not {value}.")
         if not HYSTERESIS < self.vad_threshold < 1:
             raise ValueError(f"`vad_threshold` must be between {HYSTERESIS} and 1, not {self.vad_threshold}.")
         if not self.max_phonemes_per_second >= 0:
@@ -175,12 +177,15 @@ def judge_transcript(
         text: The transcript.
         phoneme_tokenizer: Vocabulary of the phoneme head.
         settings: Thresholds.
-        language: Which language reads the digits; see the tokenizer.
+        language: Which language the text is in; see the tokenizer.
     """
     unknown = phoneme_tokenizer.unk_token_id
     ids = [i for i in phoneme_tokenizer(text, language)["input_ids"] if i != unknown] if text else []
     confidence = transcript_confidence(log_probs, ids, phoneme_tokenizer.blank_token_id)
-    flagged = settings.agreement and confidence < settings.min_confidence
+    code = language_code(language, optional=True)
+    entry = language_of_text(text) if code is None else LANGUAGES[code]
+    least = entry.min_confidence if settings.min_confidence is None else settings.min_confidence
+    flagged = settings.agreement and confidence < least
     return confidence, [LOW_AGREEMENT] if flagged else []
 
 

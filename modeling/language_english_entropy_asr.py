@@ -8,7 +8,8 @@ Phonemes are the IPA of espeak-ng's `en-us` voice without stress marks, one toke
 import logging
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
 from .language_entry_entropy_asr import GraphemeToPhoneme, Language, latin_style, missing_g2p
 from .numerals_english_entropy_asr import read_numbers
@@ -138,6 +139,27 @@ def _trace_words(
     return assigned
 
 
+@cache
+def _whisper_normalizer() -> Any:
+    # Only what scores text needs it, and its package takes seconds.
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    # The British-American spelling table is not part of transformers; without it, spellings are compared as written.
+    return EnglishTextNormalizer({})
+
+
+def _normalize(text: str) -> str:
+    """Lower case, contractions written out, fillers and bracketed remarks dropped, number words as single digits.
+
+    "Forty two" and "42" are both "4 2"; a lone 1 stays "one". The usual Whisper normaliser joins neighbouring digits,
+    so that "seven seven seven" becomes "777" and, against "seven", counts as one substitution instead of two
+    insertions: they are split again.
+    """
+    separate = re.sub(r"(?<=\d)(?=\d)", " ", _whisper_normalizer()(text))
+    # The normaliser writes a lone 1 as "one", so a 1 that has just become lone must be written so too.
+    return " ".join(re.sub(r"(?<!\S)1(?!\S)", "one", separate).split())
+
+
 ENGLISH = Language(
     "en",
     "English",
@@ -147,6 +169,7 @@ ENGLISH = Language(
     script="Latin letters",
     g2p=EnglishPhonemes(),
     transcript_style=latin_style,
+    normalize=_normalize,
     voices=(
         *(("gmw/en-US", "f3"), ("gmw/en-US", "m3"), ("gmw/en-US", "Andrea"), ("gmw/en-US", "shelby")),
         *(("gmw/en", "f2"), ("gmw/en", "m1"), ("gmw/en-GB-scotland", "f4"), ("gmw/en-GB-scotland", "m7")),

@@ -71,6 +71,14 @@ def plain_style(text: str) -> str:
     return " ".join(word.strip("'") for word in "".join(kept).split() if word.strip("'"))
 
 
+def plain_normalize(text: str) -> str:
+    """Lower case without punctuation and symbols, for any language; words are joined by single blanks."""
+    # Only what scores text needs it, and its package takes seconds.
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+
+    return " ".join(BasicTextNormalizer()(text).split())
+
+
 def latin_style(text: str) -> str:
     """Lower-case letters without accents, and inner apostrophes: as English transcripts are written."""
     letters = unicodedata.normalize("NFD", text.lower().translate(_WITHOUT_ACCENT))
@@ -96,8 +104,13 @@ class Language:
         g2p: How it is read; None: its texts have no phonemes, so no hotwords, times, confidence or encoder training.
         split_words: Cuts a transcript into words, which keywords are made of.
         transcript_style: A text as transcripts have it: what language models are trained to write.
+        normalize: A text as error rates compare it: words joined by single blanks, or units without any.
         min_confidence: A transcript is flagged where the phoneme head supports it less than this, 0 to 1.
         voices: Speakers of synthetic speech, as accent and variant of espeak-ng.
+        synthesis_text: A text as those voices need it.
+
+    The functions of `transcript_style` and `normalize` are given text in one form of Unicode, without what nobody
+    sees.
     """
 
     code: str
@@ -111,8 +124,10 @@ class Language:
     g2p: GraphemeToPhoneme | None = None
     split_words: Callable[[str], list[str]] = str.split
     transcript_style: Callable[[str], str] = plain_style
+    normalize: Callable[[str], str] = plain_normalize
     min_confidence: float = 0.1
     voices: tuple[tuple[str, str], ...] = ()
+    synthesis_text: Callable[[str], str] = str
 
     def __post_init__(self):
         if not re.fullmatch("[a-z]{2,8}", self.code):
@@ -161,4 +176,13 @@ class Language:
         return any(_SUBTAGS.fullmatch(rest) and rest[-2:] not in codes for rest in rests)
 
 
-__all__ = ["CHARACTER", "WORD", "GraphemeToPhoneme", "Language", "latin_style", "missing_g2p", "plain_style"]
+__all__ = [
+    "CHARACTER",
+    "WORD",
+    "GraphemeToPhoneme",
+    "Language",
+    "latin_style",
+    "missing_g2p",
+    "plain_normalize",
+    "plain_style",
+]

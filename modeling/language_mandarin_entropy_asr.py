@@ -8,6 +8,7 @@ written in IPA (see `_INITIALS`). The i of 资 and that of 知 are vowels of the
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
@@ -141,6 +142,11 @@ def _clean(text: str) -> str:
     return "".join(re.findall(r"[\u4e00-\u9fffA-Za-z]", text))
 
 
+def _normalize(text: str) -> str:
+    """Lower case without punctuation, symbols and white space; numerals and script stay as they are."""
+    return "".join(character for character in text.lower() if unicodedata.category(character)[0] in "LMN")
+
+
 def _split_words(text: str) -> list[str]:
     """Words by the phrase table of pypinyin, which reads the phonemes too; needs the extra g2p."""
     try:
@@ -167,10 +173,12 @@ MANDARIN = Language(
     g2p=MandarinPhonemes(),
     split_words=_split_words,
     transcript_style=_clean,
+    normalize=_normalize,
     voices=tuple(
         ("sit/cmn", variant)
         for variant in ("f1", "f2", "f3", "f5", "m1", "m3", "m6", "m7", "belinda", "Annie", "Michael", "Andy")
     ),
+    synthesis_text=lambda text: text.replace("ü", "v"),
 )
 
 

@@ -11,7 +11,7 @@ import unicodedata
 from typing import Any
 
 from .language_english_entropy_asr import ENGLISH
-from .language_entry_entropy_asr import Language
+from .language_entry_entropy_asr import CHARACTER, Language
 from .language_mandarin_entropy_asr import MANDARIN
 
 
@@ -122,6 +122,40 @@ def language_of_text(text: str) -> Language:
     return next((entry for entry in others if re.search(f"(?![{first.letters}])[{entry.letters}]", text)), first)
 
 
+def written_languages(text: str, asked: str | None = None) -> list[str]:
+    """Codes of the languages whose letters are in a text, in their order; none for digits alone.
+
+    Args:
+        text: A transcript.
+        asked: Code of the language that was asked for: of several with the same letters it is this one, else the
+            first.
+    """
+    order = sorted(LANGUAGES.values(), key=lambda entry: entry.code != asked)
+    claimed, found = "", set()
+    for entry in order:
+        if entry.letters and re.search(f"(?![{claimed}])[{entry.letters}]" if claimed else f"[{entry.letters}]", text):
+            found.add(entry.code)
+        claimed += entry.letters
+    return [code for code in LANGUAGES if code in found]
+
+
+def is_other_script(text: str, asked: str | None) -> bool:
+    """Whether a text is not in the script of the language that was asked for.
+
+    Any language may quote words in the letters of the first one ("卡拉OK"), so these count only where nothing else is
+    written.
+    """
+    written = written_languages(text, asked)
+    if not written or asked not in LANGUAGES or not LANGUAGES[asked].letters:
+        return False
+    return asked not in written or not set(written) <= {asked, next(iter(LANGUAGES))}
+
+
+def is_unspaced(character: str) -> bool:
+    """Whether a character is a letter of a language that is written without blanks."""
+    return any(entry.unit == CHARACTER and entry.writes(character) for entry in LANGUAGES.values())
+
+
 def default_phonemes() -> tuple[str, ...]:
     """Phonemes of a new vocabulary in the order of their ids: blank, unknown, then those of each language."""
     symbols = (phoneme for entry in readers() for phoneme in entry.g2p.phonemes)
@@ -147,10 +181,13 @@ __all__ = [
     "Language",
     "coarser_phoneme",
     "default_phonemes",
+    "is_other_script",
+    "is_unspaced",
     "language_code",
     "language_entry",
     "language_name",
     "language_of_text",
     "readers",
     "register_language",
+    "written_languages",
 ]

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 from .alignment_entropy_asr import align_text_phonemes, align_words
 from .decoding_entropy_asr import DEFAULT_GUARDS, TranscriptDecoder
 from .guards_entropy_asr import NO_SPEECH, GuardSettings
+from .languages_entropy_asr import is_unspaced
 from .recognition_entropy_asr import Utterance
 
 
-# Scripts that put no space between words: kana, Chinese characters and their punctuation, full-width forms.
-_UNSPACED = (("\u3000", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\uff00", "\uffef"))
+# Beside the letters of languages without blanks: kana, East Asian punctuation, full-width forms.
+_UNSPACED = (("\u3000", "\u30ff"), ("\uff00", "\uffef"))
 # Punctuation of scripts of both kinds.
 _ANY_SCRIPT = "…—“”‘’·"
 
@@ -189,7 +190,8 @@ def with_spaces(texts: Iterable[str]) -> list[str]:
 def _is_unspaced(text: str, side: int) -> bool:
     """Whether the first (`side` 0) or last (-1) character that is of a script is of one without spaces."""
     of_script = text.strip(_ANY_SCRIPT) or " "
-    return any(first <= of_script[side] <= last for first, last in _UNSPACED)
+    character = of_script[side]
+    return any(first <= character <= last for first, last in _UNSPACED) or is_unspaced(character)
 
 
 __all__ = [

@@ -12,7 +12,9 @@ import math
 
 import numpy as np
 
-from .recognizer import SAMPLING_RATE, Explanation, written_languages
+from entropy_asr.modeling.languages_entropy_asr import written_languages
+
+from .recognizer import SAMPLING_RATE, Explanation
 from .transcript_view import flags_html
 
 
@@ -50,7 +52,8 @@ def _summary(explanation: Explanation) -> str:
     scale, broken = max([*finite, 1e-9]), explanation.ledger.is_prior_broken
     rows = "".join(_total_row(name, total, scale, broken) for name, total in totals.items())
     whose = "The model writes" if explanation.is_recognized else "You say it is"
-    flags = flags_html(explanation.flags, explanation.language, written_languages(explanation.text))
+    written = written_languages(explanation.text, explanation.language)
+    flags = flags_html(explanation.flags, explanation.language, written)
     return (
         f"<section><h3>How uncertain is the text?</h3>{flags}<p>{whose}: "
         f'<b class="text">{html.escape(explanation.text)}</b> <span class="caption">(confidence '

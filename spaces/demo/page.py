@@ -11,20 +11,19 @@ from typing import Any
 
 import gradio as gr
 
-from entropy_asr.modeling.languages_entropy_asr import LANGUAGES
+from entropy_asr.modeling.languages_entropy_asr import AUTOMATIC, LANGUAGES
 from entropy_asr.modeling.subtitles_entropy_asr import FORMATS, make_cues
 
 from .entropy_view import explanation_html
 from .events import gpu, told
 from .live_page import LiveHandlers, add_live
-from .recognizer import Recognizer, language_code
+from .recognizer import Recognizer
 from .report_view import Section, read_report
 from .settings import DemoSettings
 from .transcript_view import PLAYER_SCRIPT, hint_html, transcript_html
 
 
 FOLDER = Path(__file__).resolve().parent
-LANGUAGE_NAMES = [("Let the model decide", "auto"), ("English", "en"), ("Mandarin", "zh")]
 DOWNLOADS = ("txt", "srt", "vtt", "json")
 EXAMPLES = {
     "English": (str(FOLDER / "examples" / "english.flac"), "en", ""),
@@ -82,7 +81,10 @@ entropy-asr demo --report my-report
 
 On a Space, put the report's folder beside `app.py` and name it in the variable `ENTROPY_ASR_REPORT`."""
 
-assert {language_code(value) for _, value in LANGUAGE_NAMES} == {None, *LANGUAGES}
+
+def language_choices() -> list[tuple[str, str]]:
+    """What visitors choose a language by, and its code."""
+    return [("Let the model decide", AUTOMATIC), *((entry.spoken_name, code) for code, entry in LANGUAGES.items())]
 
 
 class Handlers:
@@ -152,7 +154,7 @@ def build_page(settings: DemoSettings) -> gr.Blocks:
         with gr.Tab("Transcribe"):
             _add_transcribe(handlers)
         with gr.Tab("Live"):
-            add_live(handlers.live, LANGUAGE_NAMES)
+            add_live(handlers.live, language_choices())
         with gr.Tab("Entropy"):
             _add_explain(handlers)
         with gr.Tab("Compare"):
@@ -205,7 +207,7 @@ def _add_transcribe(handlers: Handlers) -> None:
 def _add_request(settings: DemoSettings) -> tuple[gr.Audio, gr.Dropdown, gr.Textbox, gr.File]:
     """What is asked for: recording, language, hotwords and a file of them."""
     audio = _recording(f"{settings.max_seconds / 60:g} min", "recording")
-    language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language", render=False)
+    language = gr.Dropdown(language_choices(), value=AUTOMATIC, label="Language", render=False)
     hotwords = gr.Textbox(
         label="Hotwords: names and terms that may occur", placeholder="separated by commas", render=False
     )
@@ -231,7 +233,7 @@ def _add_explain(handlers: Handlers) -> None:
     with gr.Row():
         with gr.Column(min_width=300):
             audio = _recording(f"{settings.max_explained_seconds:g} s", "explained")
-            language = gr.Dropdown(LANGUAGE_NAMES, value="auto", label="Language", render=False)
+            language = gr.Dropdown(language_choices(), value=AUTOMATIC, label="Language", render=False)
             _add_examples([audio, language])
         with gr.Column(min_width=300):
             language.render()

@@ -4,7 +4,6 @@
 
 import re
 import threading
-import unicodedata
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entropy_asr.modeling.languages_entropy_asr import is_other_script, written_languages
 from entropy_asr.modeling.languages_entropy_asr import language_code as known_language
 
 from .settings import DemoSettings
@@ -28,8 +28,6 @@ SAMPLING_RATE = 16000
 MAX_TRANSCRIPT_CHARACTERS = 1000
 # A flag of the demo's own: the text is not in the script of the language that was asked for.
 OTHER_SCRIPT = "other_script"
-# How Unicode's names of the letters of each language begin.
-SCRIPTS = {"en": "LATIN", "zh": "CJK"}
 
 
 class DemoError(ValueError):
@@ -147,7 +145,7 @@ class Recognizer:
             **result,
             "flags": result["flags"] + script_flags(result["text"], asked),
             "language": asked or "auto",
-            "written_languages": written_languages(result["text"]),
+            "written_languages": written_languages(result["text"], asked),
             "duration": duration,
             "hotwords": words,
             "model": self.settings.model_name,
@@ -304,20 +302,9 @@ def language_code(name: str) -> str | None:
         raise DemoError(f"The {error}") from error
 
 
-def written_languages(text: str) -> list[str]:
-    """Codes of the languages whose letters are in a text, in the order of their names; none for digits alone."""
-    names = {unicodedata.name(character, "").split(" ")[0] for character in text if character.isalpha()}
-    return [code for code, script in SCRIPTS.items() if script in names]
-
-
 def script_flags(text: str, language: str | None) -> list[str]:
-    """A flag where a text is not in the script of the language that was asked for.
-
-    Chinese texts quote Latin words ("卡拉OK"), so Latin letters are told only where nothing is Chinese.
-    """
-    written = written_languages(text)
-    is_other = written == ["en"] if language == "zh" else language == "en" and "zh" in written
-    return [OTHER_SCRIPT] if is_other else []
+    """A flag where a text is not in the script of the language that was asked for."""
+    return [OTHER_SCRIPT] if is_other_script(text, language) else []
 
 
 def _clock(seconds: float) -> str:

@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, language_name
+
 
 if TYPE_CHECKING:
     from entropy_asr.modeling.streaming_entropy_asr import StreamingUpdate
@@ -18,8 +20,6 @@ FLAG_MESSAGES = {
     "low_agreement": "The sound does not support this text: the encoder heard something else. Do not rely on it.",
     "other_script": "You asked for {asked}, but the model wrote {written}. Do not rely on this text.",
 }
-LANGUAGE_NAMES = {"en": "English", "zh": "Mandarin"}
-SCRIPT_NAMES = {"en": "Latin letters", "zh": "Chinese characters"}
 LEGEND = (
     '<p class="legend"><span class="word">sure</span> <span class="word unsure">unsure</span> '
     '<span class="word unsupported">not supported by the sound</span></p>'
@@ -96,8 +96,8 @@ def flags_html(flags: list[str], language: str, written: list[str]) -> str:
         written: Languages that the text is written in.
     """
     names = {
-        "asked": LANGUAGE_NAMES.get(language, ""),
-        "written": " and ".join(SCRIPT_NAMES[code] for code in written),
+        "asked": language_name(language),
+        "written": " and ".join(LANGUAGES[code].script for code in written),
     }
     return "".join(f'<p class="flag" role="alert">⚠ {FLAG_MESSAGES[flag].format(**names)}</p>' for flag in flags)
 
@@ -109,11 +109,11 @@ def _html_language(result: dict[str, Any]) -> str:
 def _language_fact(result: dict[str, Any]) -> str:
     """The language that was asked for, or that the model decided on, as its text shows."""
     asked, written = result["language"], result["written_languages"]
-    if asked in LANGUAGE_NAMES:
-        return f"Language: <b>{LANGUAGE_NAMES[asked]}</b>, as you asked"
+    if asked in LANGUAGES:
+        return f"Language: <b>{language_name(asked)}</b>, as you asked"
     if not written:
         return "Language: the text does not show which one the model heard"
-    return f"Language: <b>{' and '.join(LANGUAGE_NAMES[code] for code in written)}</b>, as the model decided"
+    return f"Language: <b>{' and '.join(map(language_name, written))}</b>, as the model decided"
 
 
 def _hotword_fact(result: dict[str, Any]) -> str:

@@ -1,47 +1,25 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""How English and Chinese text is written before it is compared, by error rates and by the hallucination rate.
+"""How English and Chinese text is written before it is compared by the hallucination rate: as it is spoken.
 
-Two strengths:
+However a thing is written (numbers, times, years, dates, amounts, units, contractions, spellings, addresses), it is
+written in one way: it was said. English and Chinese rules apply to their own scripts, so mixed text needs no language.
+Error rates are stricter: they keep what a recogniser is asked for, see `normalize` of the languages' entries.
 
-- [`normalize_english`], [`normalize_chinese`], [`normalize_other`]: what error rates are computed on. They keep what a
-  recogniser is asked for: Chinese and Arabic numerals stay different, as do "OK" and "okay".
-- [`write_as_spoken`]: what the hallucination rate is computed on. However a thing is written (numbers, times, years,
-  dates, amounts, units, contractions, spellings, addresses), it is written in one way: it was said. English and
-  Chinese rules apply to their own scripts, so mixed text needs no language.
-
-How both differ from the usual Whisper normaliser: that one writes number words as digits and joins neighbours, so that
-"seven seven seven" becomes "777" and, against "seven", counts as one substitution instead of two insertions. Digits
-are therefore split again, one word each, on both sides.
+How this differs from the usual Whisper normaliser: that one writes number words as digits and joins neighbours, so
+that "seven seven seven" becomes "777" and, against "seven", counts as one substitution instead of two insertions.
+Digits are therefore split again, one word each, on both sides.
 """
 
 import re
 import unicodedata
 from functools import cache
 
-from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
+from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from .chinese_numbers import write_chinese_numbers
 from .english_forms import after_normalizer, american_spelling, before_normalizer
 from .units import CHARACTERS, fold_text, has_ideographs, to_simplified
-
-
-def normalize_english(text: str) -> str:
-    """Lower case, contractions written out, fillers and bracketed remarks dropped, number words as single digits.
-
-    "Forty two" and "42" are both "4 2"; a lone 1 stays "one". Words are joined by single spaces.
-    """
-    return " ".join(_split_digits(_english_normalizer()(fold_text(text))).split())
-
-
-def normalize_chinese(text: str) -> str:
-    """Lower case without punctuation, symbols and white space; numerals and script stay as they are."""
-    return "".join(character for character in fold_text(text).lower() if _is_scored(character))
-
-
-def normalize_other(text: str) -> str:
-    """Lower case without punctuation and symbols, for any language; words are joined by single spaces."""
-    return " ".join(BasicTextNormalizer()(fold_text(text)).split())
 
 
 def write_as_spoken(text: str, with_chinese: bool = False) -> str:
@@ -88,27 +66,12 @@ def _write_out_fractions(text: str) -> str:
 
 
 @cache
-def _english_normalizer() -> EnglishTextNormalizer:
-    # The British-American spelling table is not part of transformers; without it, spellings are compared as written.
-    return EnglishTextNormalizer({})
-
-
-@cache
 def _spoken_normalizer() -> EnglishTextNormalizer:
+    # The British-American spelling table is not part of transformers: `american_spelling` stands for it.
     normalizer = EnglishTextNormalizer({})
     normalizer.ignore_patterns = r"(?!)"  # fillers stay: where nobody speaks, and in loops, they count
     return normalizer
 
 
-def _is_scored(character: str) -> bool:
-    """Letters, marks and numbers count; punctuation, symbols, separators and control characters do not."""
-    return unicodedata.category(character)[0] in "LMN"
-
-
 def _separate_digits(text: str) -> str:
     return re.sub(r"(?<=\d)(?=\d)", " ", text)
-
-
-def _split_digits(text: str) -> str:
-    # The normaliser writes a lone 1 as "one", so a 1 that has just become lone must be written so too.
-    return re.sub(r"(?<!\S)1(?!\S)", "one", _separate_digits(text))

@@ -4,6 +4,7 @@
 
 import pytest
 
+from entropy_asr.modeling.language_english_entropy_asr import ENGLISH
 from entropy_asr.modeling.numerals_english_entropy_asr import read_numbers
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
@@ -74,3 +75,8 @@ def test_words_carry_the_phonemes_of_the_sentence(tokenizer: EntropyASRPhonemeTo
     assert phones["3.50"] == tokenizer.phonemize("three dollars and fifty cents", "en")
     assert phones["million"] == tokenizer.phonemize("million dollars", "en")
     assert phones["well-known"] == ["w", "ɛ", "l", "n", "oʊ", "n"]
+
+
+def test_error_rates_compare_number_words_as_single_digits() -> None:
+    assert ENGLISH.normalize("Forty-two, OK? It's uh 42") == "4 2 ok it is 4 2"
+    assert ENGLISH.normalize("one, seven seven") == "one 7 7"

@@ -4,6 +4,7 @@
 
 import pytest
 
+from entropy_asr.modeling.language_mandarin_entropy_asr import MANDARIN
 from entropy_asr.modeling.numerals_mandarin_entropy_asr import read_number
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
@@ -106,3 +107,11 @@ def test_words_are_characters_numbers_and_syllables(tokenizer: EntropyASRPhoneme
     assert [word for word, _ in words] == ["用", "iPhone", "打", "15", "次", "ma1"]
     assert dict(words)["15"] == ["sh", "ʅ2", "u3"]
     assert tokenizer.phonemize("mp3播放", "zh") == ["ɛ", "m", "p", "iː", "s", "an1", "b", "o1", "f", "ang4"]
+
+
+def test_error_rates_compare_characters_as_they_are_written() -> None:
+    assert MANDARIN.normalize("我有 25 块，二十五！") == "我有25块二十五"
+
+
+def test_words_are_those_of_the_phrase_table() -> None:
+    assert MANDARIN.split_words("我们去北京，好") == ["我们", "去", "北京", "好"]

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Keywords of transcripts and distractors that sound like them, for the stages that listen to contextual hints.
 
-A keyword is a span of one or two words (Chinese: of two to four characters that begin and end at words). Rare spans of
+A keyword is a span of one or two words, or of two to four characters that begin and end at words. Rare spans of
 few words are preferred: they are what users give as hotwords. A distractor is a keyword of another transcript whose
 phonemes are close. An equal sound counts as close: at inference, where hints are retrieved by their phonemes,
 homophones are hinted too.
@@ -20,15 +20,18 @@ from more_itertools import interleave_longest
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
+from entropy_asr.modeling.language_entry_entropy_asr import CHARACTER
+from entropy_asr.modeling.languages_entropy_asr import language_entry
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from ..runs.settings import typed
 from .columns_beside_audio import add_columns
-from .text import comparable, contains, read_lines
+from .text import contains, read_lines
 
 
 MAX_WORDS = 2
-CHINESE_CHARACTERS = (2, 4)
+# Where errors are counted in characters.
+CHARACTERS = (2, 4)
 # A word that short is hardly ever what a user wants to be heard.
 MIN_LETTERS = 3
 # "<|audio|>", "</s>", "[PAD]": such words in a transcript are no keywords.
@@ -94,31 +97,22 @@ def keyword_spans(text: str, language: str) -> dict[str, int]:
         >>> keyword_spans("we met anna marsh", "en")
         {'we met': 2, 'met': 1, 'met anna': 2, 'anna': 1, 'anna marsh': 2, 'marsh': 1}
     """
-    chinese = language == "zh"
-    words = _chinese_words(text) if chinese else text.split()
+    entry = language_entry(language)
+    words = entry.split_words(text)
     spans: dict[str, int] = {}
     for start in range(len(words)):
         for stop in range(start + 1, len(words) + 1):
-            span = ("" if chinese else " ").join(words[start:stop])
+            span = entry.separator.join(words[start:stop])
             # A prompt refuses what looks like a token of its structure.
-            if _too_long(span, stop - start, chinese) or MARKUP.search(span):
+            if _too_long(span, stop - start, entry.unit) or MARKUP.search(span):
                 break
-            if len(span) >= (CHINESE_CHARACTERS[0] if chinese else MIN_LETTERS):
+            if len(span) >= (CHARACTERS[0] if entry.unit == CHARACTER else MIN_LETTERS):
                 spans.setdefault(span, stop - start)
     return spans
 
 
-def _too_long(span: str, num_words: int, chinese: bool) -> bool:
-    return len(span) > CHINESE_CHARACTERS[1] if chinese else num_words > MAX_WORDS
-
-
-def _chinese_words(text: str) -> list[str]:
-    """Words by the phrase table of pypinyin, which reads the phonemes too; needs the extra g2p."""
-    try:
-        from pypinyin.seg import mmseg
-    except ImportError as error:
-        raise ImportError('Keywords of Chinese need pypinyin: pip install "entropy-asr[g2p]".') from error
-    return [word for word in mmseg.seg.cut(text) if comparable(word, "zh")]
+def _too_long(span: str, num_words: int, unit: str) -> bool:
+    return len(span) > CHARACTERS[1] if unit == CHARACTER else num_words > MAX_WORDS
 
 
 class SoundAlikes:

@@ -32,9 +32,9 @@ class SynthesisSource:
 
     Args:
         texts: Text files, one sentence a line, or "built-in:train" / "built-in:test" for the shipped sentences.
-        language: "en" or "zh", in any usual form.
+        language: In any usual form.
         num_texts: Number of sentences, drawn with `seed` among those short enough.
-        max_units: Longest sentence in words ("en") or characters ("zh"); longer lines are cut into pieces of this.
+        max_units: Longest sentence in words, or characters where errors are counted in those; longer lines are cut.
         voices_per_text: Number of voices that speak each sentence.
         seed: Seed of the choice of sentences and voices.
         name: What the `source` column says.

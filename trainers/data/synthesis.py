@@ -23,7 +23,7 @@ from functools import lru_cache
 import numpy as np
 import soxr
 
-from entropy_asr.modeling.languages_entropy_asr import language_code
+from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, language_code
 
 
 SAMPLING_RATE = 16000
@@ -40,7 +40,7 @@ class Voice:
     """One speaker.
 
     Args:
-        language: "en" or "zh".
+        language: In any usual form.
         accent: espeak-ng voice, best by its file: "gmw/en-US", "gmw/en" (British), "gmw/en-GB-scotland", "sit/cmn".
             By its name ("en-us", "cmn") espeak-ng searches all voices, which makes an utterance slower.
         variant: espeak-ng voice variant (timbre): "f1"-"f5", "m1"-"m8", "Andy", ...
@@ -67,36 +67,12 @@ class Voice:
         return f"{self.accent}+{self.variant}"
 
 
-VOICES = (
-    Voice("en", "gmw/en-US", "f3"),
-    Voice("en", "gmw/en-US", "m3"),
-    Voice("en", "gmw/en-US", "Andrea"),
-    Voice("en", "gmw/en-US", "shelby"),
-    Voice("en", "gmw/en", "f2"),
-    Voice("en", "gmw/en", "m1"),
-    Voice("en", "gmw/en-GB-scotland", "f4"),
-    Voice("en", "gmw/en-GB-scotland", "m7"),
-    Voice("en", "gmw/en-029", "f5"),
-    Voice("en", "gmw/en-029", "m4"),
-    Voice("en", "gmw/en-GB-x-rp", "belinda"),
-    Voice("en", "gmw/en-GB-x-rp", "Michael"),
-    Voice("en", "gmw/en-US-nyc", "m6"),
-    Voice("en", "gmw/en-US-nyc", "Alicia"),
-    Voice("en", "gmw/en-GB-x-gbclan", "steph"),
-    Voice("en", "gmw/en-GB-x-gbcwmd", "Andy"),
-    Voice("zh", "sit/cmn", "f1"),
-    Voice("zh", "sit/cmn", "f2"),
-    Voice("zh", "sit/cmn", "f3"),
-    Voice("zh", "sit/cmn", "f5"),
-    Voice("zh", "sit/cmn", "m1"),
-    Voice("zh", "sit/cmn", "m3"),
-    Voice("zh", "sit/cmn", "m6"),
-    Voice("zh", "sit/cmn", "m7"),
-    Voice("zh", "sit/cmn", "belinda"),
-    Voice("zh", "sit/cmn", "Annie"),
-    Voice("zh", "sit/cmn", "Michael"),
-    Voice("zh", "sit/cmn", "Andy"),
-)
+def default_voices() -> tuple[Voice, ...]:
+    """The speakers that the entries of all languages name."""
+    return tuple(Voice(code, *voice) for code, entry in LANGUAGES.items() for voice in entry.voices)
+
+
+VOICES = default_voices()
 
 
 @dataclass(frozen=True)
@@ -287,7 +263,7 @@ def synthesize_with_alignment(
     Raises:
         ValueError: espeak-ng has no such voice, or nothing in the text can be spoken.
     """
-    text = text.replace("ü", "v") if voice.language == "zh" else text
+    text = LANGUAGES[voice.language].synthesis_text(text)
     with _Speaker(voice, seed) as speaker:
         samples = speaker.speak(text)
     phonemes = _align_phonemes(speaker, len(samples))

@@ -17,7 +17,7 @@ from datasets import Dataset, List, Value
 
 from entropy_asr.modeling.languages_entropy_asr import language_code
 
-from .synthesis import SAMPLING_RATE, VOICES, Voice, library_copy, synthesize
+from .synthesis import SAMPLING_RATE, Voice, default_voices, library_copy, synthesize
 
 
 SOURCE = "espeak-ng"
@@ -112,7 +112,7 @@ def build_synthetic_dataset(
     output_dir: str | os.PathLike,
     seed: int = 0,
     voices_per_text: int = 1,
-    voices: Sequence[Voice] = VOICES,
+    voices: Sequence[Voice] | None = None,
     num_proc: int = 1,
 ) -> Dataset:
     """Speaks every text and saves the rows as an Arrow data set (32 kB a second of audio).
@@ -122,12 +122,12 @@ def build_synthetic_dataset(
 
     Args:
         texts: Written without digits: espeak-ng's Mandarin reads "2023年" as a quantity, the tokenizer as a year.
-        languages: "en" or "zh", one for all or one a text.
+        languages: One for all or one a text, in any usual form.
         output_dir: Folder of the data set. If it already holds the one that these arguments give, that is returned; if
             it holds another synthetic one, that is replaced.
         seed: Decides voices, pitches and rates.
         voices_per_text: Different voices that speak each text, one row each.
-        voices: Speakers to choose from.
+        voices: Speakers to choose from; by default those that the languages' entries name.
         num_proc: Number of processes.
 
     Raises:
@@ -136,6 +136,7 @@ def build_synthetic_dataset(
     """
     languages = [languages] * len(texts) if isinstance(languages, str) else languages
     languages = [language_code(language) for language in languages]
+    voices = default_voices() if voices is None else voices
     if not texts:
         raise ValueError("there are no texts to speak")
     if voices_per_text < 1 or num_proc < 1:

@@ -6,7 +6,7 @@ import hashlib
 import random
 import re
 
-from entropy_asr.modeling.languages_entropy_asr import language_code
+from entropy_asr.modeling.languages_entropy_asr import language_code, language_name
 
 
 # Patterns of slots, and what may fill them: about 60 words a language, so that a tiny model learns them in minutes.
@@ -66,12 +66,15 @@ def synthetic_sentences(language: str, num_sentences: int, split: str = "train",
     """Different sentences over a closed vocabulary of about 60 words.
 
     Args:
-        language: "en" or "zh".
+        language: One that has sentences here, in any usual form.
         num_sentences: At most 3000 for "train" and 300 for "test".
         split: "train" or "test"; no sentence is in both, under any seed.
         seed: Decides which sentences, and their order.
     """
     language = language_code(language)
+    if language not in SENTENCE_PATTERNS:
+        name, known = language_name(language), ", ".join(map(language_name, SENTENCE_PATTERNS))
+        raise ValueError(f"there are no built-in sentences of {name}, only of {known}: name a text file")
     limits = {"train": 3000, "test": 300}
     if split not in limits or not 0 <= num_sentences <= limits[split]:
         raise ValueError(f"split {split!r} has no {num_sentences} sentences; there are {limits}")

@@ -12,15 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from entropy_asr.modeling.language_entry_entropy_asr import CHARACTER
+from entropy_asr.modeling.languages_entropy_asr import language_entry
 from entropy_asr.spaces.hallucination_rate.units import fold_text
 
 
-# Scored by characters; the others by words.
-CHARACTER_LANGUAGES = frozenset({"zh"})
 # Stands for jieba's dictionary where a text file is named.
 DICTIONARY = "jieba"
-# Letters that are no ASCII letter with a mark beside it.
-_WITHOUT_ACCENT = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"})
 
 
 def read_lines(files: list[str]) -> Iterator[str]:
@@ -60,28 +58,27 @@ def _converter():
 
 
 def transcript_style(text: str, language: str) -> str:
-    """Text as the transcripts have it: English lower-case with apostrophes only, Chinese without punctuation.
+    """Text as the transcripts of a language have it, see its entry: English lower-case with apostrophes only.
 
-    The form of Unicode makes no difference ([`fold_text`]); accents are left out ("café" -> "cafe").
+    The form of Unicode makes no difference ([`fold_text`]). Of a language that nobody registered, letters and digits
+    of any script stay, in lower case.
+
+    Example:
+        >>> transcript_style("Café, “OK”!", "en"), transcript_style("你好，OK！", "zh"), transcript_style("Où ?", "fr")
+        ('cafe ok', '你好OK', 'où')
     """
-    text = fold_text(text)
-    if language == "zh":
-        return "".join(re.findall(r"[\u4e00-\u9fffA-Za-z]", text))
-    letters = unicodedata.normalize("NFD", text.lower().translate(_WITHOUT_ACCENT))
-    text = re.sub(r"[-\u2010-\u2015\u2212]", " ", letters)
-    words = (re.sub(r"[^a-z']", "", word).strip("'") for word in text.split())
-    return " ".join(word for word in words if word)
+    return language_entry(language).transcript_style(fold_text(text))
 
 
 def cut_text(line: str, language: str, max_units: int, seed: int) -> list[str]:
-    """Pieces of 1 to `max_units` words (Chinese: characters, at punctuation) of a line, in transcript style.
+    """Pieces of 1 to `max_units` words (or of characters, at punctuation) of a line, in transcript style.
 
     Lengths are drawn from a generator of `seed` and the line, so the pieces of a line never change.
     """
-    if language == "zh":
-        clauses = (transcript_style(clause, "zh") for clause in re.split(r"[，。！？；：、,.!?;:\s]", line))
+    if language_entry(language).unit == CHARACTER:
+        clauses = (transcript_style(clause, language) for clause in re.split(r"[，。！？；：、,.!?;:\s]", line))
         return [clause for clause in clauses if 2 <= len(clause) <= max_units]
-    words = transcript_style(line, "en").split()
+    words = transcript_style(line, language).split()
     rng = np.random.default_rng([seed, len(line), sum(map(ord, line))])
     pieces, start = [], 0
     while start < len(words):
@@ -92,25 +89,24 @@ def cut_text(line: str, language: str, max_units: int, seed: int) -> list[str]:
 
 
 def comparable(text: str, language: str) -> str:
-    """Lower-case letters, marks and numbers; words with single blanks between them, Chinese without blanks.
+    """Lower-case letters, marks and numbers; words with single blanks between them, or none where none are written.
 
     Example:
         >>> comparable("Don't (um) STOP!", "en"), comparable("打开 Wi-Fi。", "zh")
         ('don t um stop', '打开wifi')
     """
     kept = (character if unicodedata.category(character)[0] in "LMN" else " " for character in fold_text(text).lower())
-    return ("" if language in CHARACTER_LANGUAGES else " ").join("".join(kept).split())
+    return language_entry(language).separator.join("".join(kept).split())
 
 
 def units(text: str, language: str) -> list[str]:
-    """Characters of Chinese, words of other languages.
+    """Words, or characters where errors are counted in those.
 
     Example:
         >>> units("turn it on.", "en"), units("打开门", "zh")
         (['turn', 'it', 'on'], ['打', '开', '门'])
     """
-    text = comparable(text, language)
-    return list(text) if language in CHARACTER_LANGUAGES else text.split()
+    return language_entry(language).units(comparable(text, language))
 
 
 def contains(text: str, keyword: str, language: str) -> bool:

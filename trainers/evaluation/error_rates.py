@@ -6,7 +6,8 @@ English and other alphabetic languages are scored in words (WER), Mandarin in ch
 all errors over all reference units. Non-speech (language "none") has no reference and is scored by the share of
 non-empty outputs alone.
 
-Normalisers of text are those of `spaces/hallucination_rate`, which says how they differ from Whisper's.
+Units and normalisers are those of each language's entry (`modeling/language_english_entropy_asr.py` says how English's
+differs from Whisper's).
 """
 
 import logging
@@ -21,15 +22,8 @@ from rapidfuzz.distance import Levenshtein
 from tqdm.auto import tqdm
 
 from entropy_asr.modeling.audio import AudioError, load_audio
-from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code
-from entropy_asr.spaces.hallucination_rate.text_normalization import (
-    normalize_chinese,
-    normalize_english,
-    normalize_other,
-)
+from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code, language_entry
 from entropy_asr.spaces.hallucination_rate.units import fold_text
-
-from ..data.text import CHARACTER_LANGUAGES
 
 
 logger = logging.getLogger(__name__)
@@ -46,18 +40,16 @@ def normalize_text(text: str, language: str) -> str:
 
     Args:
         text: A reference or a hypothesis.
-        language: "en": lower case, contractions written out, fillers and bracketed remarks dropped, number words as
+        language: Its entry says how, or, of a language that nobody registered, lower case without punctuation and
+            symbols. "en": lower case, contractions written out, fillers and bracketed remarks dropped, number words as
             digits that each stand alone ("forty two", "42" -> "4 2"; a lone 1 stays "one"). "zh": lower case,
             punctuation, symbols and white space dropped; Chinese and Arabic numerals stay different, as do simplified
-            and traditional characters. Any other language: lower case, punctuation and symbols dropped.
+            and traditional characters.
 
     Returns:
         Words joined by single spaces, or for "zh" the characters without spaces.
     """
-    language = scored_as(language)
-    if language in CHARACTER_LANGUAGES:
-        return normalize_chinese(text)
-    return normalize_english(text) if language == "en" else normalize_other(text)
+    return language_entry(scored_as(language)).normalize(fold_text(text))
 
 
 @dataclass
@@ -99,8 +91,9 @@ class ErrorCounts:
         self.nonempty += bool(fold_text(hypothesis).strip())
         if self.unit == "none":
             return
-        source = _units(normalize_text(reference, language), self.unit)
-        target = _units(normalize_text(hypothesis, language), self.unit)
+        entry = language_entry(language)
+        source = entry.units(normalize_text(reference, language))
+        target = entry.units(normalize_text(hypothesis, language))
         operations = [operation.tag for operation in Levenshtein.editops(source, target)]
         self.substitutions += operations.count("replace")
         self.insertions += operations.count("insert")
@@ -131,11 +124,7 @@ def _unit_of(language: str) -> str:
     language = scored_as(language)
     if language == NON_SPEECH:
         return "none"
-    return "character" if language in CHARACTER_LANGUAGES else "word"
-
-
-def _units(normalized: str, unit: str) -> list[str]:
-    return list(normalized) if unit == "character" else normalized.split()
+    return language_entry(language).unit
 
 
 @dataclass

@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from entropy_asr.modeling import EntropyASRConfig, EntropyASRPhonemeTokenizer
+from entropy_asr.modeling.language_entry_entropy_asr import CHARACTER
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, language_code
 from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, SYSTEM_PROMPT, encode_texts
 
@@ -46,10 +47,10 @@ class TextSource:
 
     Args:
         path: UTF-8 file; or "jieba": the words of that package's Chinese dictionary, the most frequent first.
-        language: "en" or "zh".
+        language: In any usual form.
         simplify: Write traditional Chinese characters as simplified ones.
         max_lines: Largest number of lines, evenly spread over the file (of a dictionary: the first). None: all.
-        max_units: Longest piece that is learnt from phonemes, in words ("en") or characters ("zh").
+        max_units: Longest piece that is learnt from phonemes, in words or, as errors are, in characters.
         plain: Learn the lines as plain text.
         from_phonemes: Learn pieces of the lines from their phonemes.
         repeat: How often each is learnt in an epoch.
@@ -179,10 +180,12 @@ class LanguageModelTrainer(OptimizationMixin, Trainer):
 def train_tokenizer(texts: Iterator[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE with Qwen's chat markers and the audio placeholder as special tokens.
 
-    No token spans two Chinese characters: each is one syllable, and a small model learns syllables, not words.
+    No token spans two letters of a language whose errors are counted in characters, such as Chinese: each is one
+    syllable, and a small model learns syllables, not words.
     """
     bpe = Tokenizer(models.BPE())
-    characters = pre_tokenizers.Split(Regex(r"\p{Han}"), behavior="isolated")
+    letters = "".join(entry.letters for entry in LANGUAGES.values() if entry.unit == CHARACTER)
+    characters = pre_tokenizers.Split(Regex(f"[{letters}]"), behavior="isolated")
     bpe.pre_tokenizer = pre_tokenizers.Sequence([characters, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()

@@ -4,6 +4,7 @@
 
 import pytest
 
+from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, Language
 from entropy_asr.trainers.data.synthetic_sentences import synthetic_sentences
 
 
@@ -20,3 +21,9 @@ def test_sentences(language: str) -> None:
     assert words >= {word for text in test for word in (text.split() if language == "en" else text)}
     with pytest.raises(ValueError, match="no 5000 sentences"):
         synthetic_sentences(language, 5000)
+
+
+def test_a_language_without_sentences_is_refused_by_name(monkeypatch) -> None:
+    monkeypatch.setitem(LANGUAGES, "cy", Language("cy", "Welsh"))
+    with pytest.raises(ValueError, match="no built-in sentences of Welsh, only of English, Mandarin"):
+        synthetic_sentences("Welsh", 3)
