@@ -42,17 +42,19 @@ class Condition:
         return f"{silence}guards {'on' if self.guards else 'off'}"
 
 
-def conditions_of(guards: str = "on", padded_silence: float = 0.0) -> list[Condition]:
+def conditions_of(guards: str | bool = "on", padded_silence: float = 0.0) -> list[Condition]:
     """All combinations, the plainest first: its error rates are the test set's.
 
     Args:
-        guards: "on", "off" or "both".
+        guards: "on", "off" or "both"; true and false are on and off, as YAML reads these words.
         padded_silence: Seconds of silence around each utterance; 0 for none. A test set is always transcribed as it
             is too.
 
     Raises:
         ValueError: Another word, or a length that is no number of seconds.
     """
+    if isinstance(guards, bool):
+        guards = "on" if guards else "off"
     if guards not in GUARDS:
         raise ValueError(f"`guards` may be {', '.join(GUARDS)}, not {guards!r}.")
     if not 0 <= padded_silence <= 3600:

@@ -97,7 +97,7 @@ class EvaluationSection:
     cache_dir: str = field(default_factory=default_cache_dir)
     num_proc: int = 1
     batch_size: int = 16
-    guards: str = "on"
+    guards: str | bool = "on"
     padded_silence: float = 0.0
     non_speech: int = 0
 

@@ -191,3 +191,15 @@ def test_last_complete_checkpoint_is_by_number_not_by_name_or_time(tmp_path):
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
     (tmp_path / "checkpoint-3000").mkdir()
     assert last_complete_checkpoint(tmp_path).name == "checkpoint-1000"
+
+
+def test_conditions_of_an_evaluation_are_checked_and_made_sounds_are_a_test_set():
+    assert list(EvaluationSection(guards=True, non_speech=3).test_sets()) == ["made sounds without speech"]
+    with pytest.raises(ValueError, match="data: `guards` may be on, off, both, not 'sometimes'"):
+        EvaluationSection(guards="sometimes")
+    with pytest.raises(ValueError, match="data: `padded_silence`"):
+        EvaluationSection(padded_silence=-1.0)
+    with pytest.raises(ValueError, match="data: `non_speech`"):
+        EvaluationSection(non_speech=-1)
+    with pytest.raises((ValueError, TypeError), match="padded_silence"):
+        EvaluationSection(padded_silence="long")

@@ -50,6 +50,7 @@ def test_guards_and_silence_make_conditions_of_which_the_plainest_is_first():
         "1.5 s of silence around, guards off",
     ]
     assert [condition.name for condition in conditions_of("off")] == ["guards off"]
+    assert conditions_of(True) == conditions_of("on") and conditions_of(False) == conditions_of("off")
     with pytest.raises(ValueError, match="maybe"):
         conditions_of("maybe")
     with pytest.raises(ValueError, match="padded_silence"):
