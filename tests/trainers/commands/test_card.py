@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from card_report import REPORT, write_report
-from huggingface_hub import DatasetCard, ModelCard
+from huggingface_hub import ModelCard
 
-from entropy_asr.hub_cards.report_tables import dataset_tables
 from entropy_asr.trainers.commands import cli
 
 
@@ -79,31 +78,6 @@ def test_report_goes_into_the_card_with_its_plot(tmp_path):
     assert all((checkpoint / "report" / name).is_file() for name in ("digits-allocation.png", "report.md"))
 
 
-def test_tables_show_the_ceiling_of_csai_and_why_rows_were_split_otherwise():
-    csai = {**PROBE, "information": 0.0, "standard_error": None, "entropy": 0.027, "splits_without_frames": 3}
-    csai |= {"split_by": "utterance", "split_reason": "5 speakers: 8 are needed to split by speaker."}
-    details = {**FIGURES["details"], "pai": {"num_frames": 900, "linear": {**PROBE, "split_by": "speaker"}}}
-    result = ALLOCATION["datasets"]["digits"]
-    data = {**result["data"], "num_speakers": None}
-    now = {**FIGURES, "details": {**details, "csai": {"num_words": 24, "linear": csai}}}
-    text = "\n".join(dataset_tables({**result, "data": data, "models": {"tiny": now}}))
-    assert "| 1.250 ± 0.020 | 0.50 | -0.050 |" in text and "unknown speakers" in text
-    assert "| tiny | linear | 24 | 0.000 of 0.027 |" in text
-    assert "CSAI: rows were split by utterance. 5 speakers: 8 are needed" in text and "corrected for" in text
-    # Reports of before, whose errors were not corrected.
-    assert "corrected for" not in "\n".join(dataset_tables(result))
-
-
-def test_tables_say_that_a_prior_worse_than_uniform_is_broken_and_fit_on_a_phone():
-    result = ALLOCATION["datasets"]["digits"]
-    ledger = dict(next(figures["ledger"] for figures in result["models"].values() if "ledger" in figures))
-    ledger["nats_per_token_left"] = {**ledger["nats_per_token_left"], "prior": 9.15}
-    ledger["is_prior_broken"] = True
-    text = "\n".join(dataset_tables({**result, "models": {"tiny": {**FIGURES, "ledger": ledger}}}))
-    assert "| tiny | 8.30 | 9.15, broken prior | - | - | 1.10 |" in text
-    assert max(line.count("|") for line in text.splitlines()) <= 7
-
-
 def test_own_data_is_described_beside_the_checkpoint(tmp_path, capsys):
     write_report(tmp_path, data=["my_corpus"])
     assert cli.main(["card", str(tmp_path)]) == 2
@@ -136,15 +110,3 @@ def test_a_folder_of_stages_and_a_part_of_a_model_are_told_apart_from_models(tmp
     assert cli.main(["card", str(tmp_path / name)]) == 2
     assert reason.format(tmp_path) in capsys.readouterr().err
     assert not (tmp_path / name / "README.md").exists()
-
-
-def test_card_of_synthetic_speech_counts_its_rows(tmp_path):
-    pytest.importorskip("espeakng_loader")
-    from entropy_asr.trainers.data.synthetic_dataset import build_synthetic_dataset
-
-    rows = build_synthetic_dataset(["red dog", "we go", "红狗"], ["en", "en", "zh"], tmp_path / "speech")
-    assert cli.main(["card", str(tmp_path / "speech")]) == 0
-    card = DatasetCard.load(tmp_path / "speech" / "README.md")
-    hours = sum(row["duration"] for row in rows if row["language"] == "en") / 3600
-    assert f"| en | 2 | {hours:.3f} | 2 |" in card.text and "| zh | 1 |" in card.text
-    assert card.data.language == ["en", "zh"]
