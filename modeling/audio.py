@@ -60,7 +60,7 @@ def load_audio(source: Any, sampling_rate: float | None = None, target_sampling_
 
 
 def audio_duration(source: Any, sampling_rate: float | None = None) -> float | None:
-    """Seconds of `source` by its header or shape, without decoding; `None` where only reading it can tell.
+    """Seconds of `source` by its header or shape, without decoding; `None` where only reading gives them.
 
     A header is believed where the file's size or its last frame confirms it: [`measure_duration`] decodes the others.
     """
@@ -70,7 +70,7 @@ def audio_duration(source: Any, sampling_rate: float | None = None) -> float | N
             if source.get(key) is not None:
                 samples, rate = source[key], source.get("sampling_rate")
                 is_array = key == "samples" or isinstance(samples, np.ndarray | torch.Tensor)
-                # What cannot be read has no duration: reading it tells why.
+                # What cannot be read has no duration: reading it says why.
                 return audio_duration(np.asarray(samples), rate) if is_array and isinstance(rate, Real) else None
         return None
     if isinstance(source, np.ndarray | torch.Tensor):
@@ -88,7 +88,7 @@ def audio_duration(source: Any, sampling_rate: float | None = None) -> float | N
 
 
 def measure_duration(source: Any, sampling_rate: float | None = None) -> float:
-    """Seconds of `source`, decoded in blocks where its header cannot tell them.
+    """Seconds of `source`, decoded in blocks where its header does not state them.
 
     Raises:
         AudioError: as [`load_audio`], of what has to be decoded.
@@ -108,7 +108,7 @@ def load_or_blocks(
 ) -> np.ndarray | Iterator[np.ndarray]:
     """What lasts at most so long as [`load_audio`] gives it, longer recordings as [`audio_blocks`] does.
 
-    Nothing is decoded twice: where only decoding tells how long a file is, what was decoded is a part of the result.
+    Nothing is decoded twice: where only decoding shows how long a file is, what was decoded is a part of the result.
 
     Args:
         source, sampling_rate, target_sampling_rate: as in [`load_audio`].

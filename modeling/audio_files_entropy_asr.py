@@ -77,7 +77,7 @@ def recordings(file: BinaryIO, name: str, block_seconds: float) -> Iterator[Reco
 
 
 def stated_duration(file: BinaryIO) -> float | None:
-    """Seconds of a file by its headers, where these can be trusted; `None` where decoding has to tell."""
+    """Seconds of a file by its headers, where these can be trusted; `None` where only decoding gives them."""
     try:
         parts = _parts(file)
         if not all(part.is_exact for part in parts):
@@ -91,7 +91,7 @@ def stated_duration(file: BinaryIO) -> float | None:
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Tell in one way what is wrong with a file, when it is opened or while it is read."""
+    """One error for whatever is wrong with a file, when it is opened or while it is read."""
     try:
         yield
     except ContainerError as error:

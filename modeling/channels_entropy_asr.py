@@ -10,7 +10,7 @@ stay until the mix falls to a quarter of that, so they do not change to and fro,
 plain average.
 
 This is decided in frames of 50 ms that are counted from the beginning, so that the mix is the same however a recording
-is cut into blocks, and where a part of it only is inverted, that part is heard. A change of signs fades in 5 ms.
+is cut into blocks, and where a part of it only is inverted, that part is kept. A change of signs fades in 5 ms.
 """
 
 import numpy as np

@@ -193,7 +193,7 @@ class TranscriptDecoder:
             max_new_tokens: as in `max_audio_tokens`.
         """
         if num_audio < 1:
-            return f"lasts {1000 * seconds:.1f} ms, and the encoder hears nothing so short"
+            return f"lasts {1000 * seconds:.1f} ms, and the encoder takes nothing so short"
         # Extractors of a fixed window (Whisper's) drop what is behind it.
         window = getattr(self.processor.feature_extractor, "chunk_length", math.inf)
         max_seconds = min(window, seconds * self.max_audio_tokens(num_text, max_new_tokens) / num_audio)

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Sound of what libsndfile does not read (m4a, mp4, webm, wma, aac, ...), by the program `ffmpeg` where there is one.
 
-ffmpeg is told which format to expect and may open nothing but the file: some formats, such as playlists, would have it
+ffmpeg is given the format to expect and may open nothing but the file: some formats, such as playlists, would have it
 fetch others.
 """
 

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The length of FLAC files, checked by their last frame (RFC 9639).
 
-The header may state no length, or too little; the decoder stops where the header says. But each frame tells its own
+The header may state no length, or too little; the decoder stops where the header says. But each frame states its own
 number, so the last one says how long the recording is. Where it does not confirm the header, the decoder is shown a
 header without a length: then it reads as far as there are frames, and what it reads is counted.
 """

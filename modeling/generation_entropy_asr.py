@@ -14,7 +14,7 @@
 """Generation in which everything that looks back at token ids looks at the transcript alone.
 
 The prompt of a speech recogniser is no text that is being continued: instruction, hotwords, placeholders of the audio
-and padding. A repetition penalty or a ban on repeated n-grams that reads it forbids the very words that were heard,
+and padding. A repetition penalty or a ban on repeated n-grams that reads it forbids the very words that were spoken,
 and a stop string that begins in it ends the transcript at once. So `generate` shows logits processors and stopping
 criteria, its own and those that are given to it, what was generated and nothing else.
 """

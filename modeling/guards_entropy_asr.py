@@ -5,7 +5,7 @@
 Encoder and phoneme head never see text, so they are an independent witness of what was said. Three guards, each of
 which can be switched off; none of them changes a transcript but by leaving it empty:
 
-- no speech: where the phoneme head hears nothing, or little of which it is not certain, or little and the voice
+- no speech: where the phoneme head finds nothing, or little of which it is not certain, or little and the voice
   activity detector no speech, the text is empty;
 - length bound: a transcript has at most so many tokens as the audio has room for; one that reaches the bound (a
   repetition loop does) is flagged, and stands as it is;
@@ -96,8 +96,8 @@ def is_speech_absent(
 ) -> bool:
     """Whether an utterance has no speech in it.
 
-    Nearly all frames have to be blanks. Then the phoneme head decides alone where it hears no phoneme at all, or none
-    with some certainty; where it hears a few, the voice activity detector has to find no speech either. Alone, the
+    Nearly all frames have to be blanks. Then the phoneme head decides alone where it finds no phoneme at all, or none
+    with some certainty; where it finds a few, the voice activity detector has to find no speech either. Alone, the
     detector takes some noises for speech, and misses some words that were cut out closely. In a stream it has spoken
     already: what it took for speech it takes for speech again, and the phoneme head is the only other witness.
 
@@ -134,7 +134,7 @@ def blank_mass(log_probs: torch.Tensor, blank: int = 0) -> float:
 
 
 def transcript_confidence(log_probs: torch.Tensor, phoneme_ids: list[int], blank: int = 0) -> float:
-    """How probable the phoneme head finds a transcript, against the best it could hear, for each phoneme; in [0, 1].
+    """How probable the phoneme head finds a transcript, against its own best path, for each phoneme; in [0, 1].
 
     exp((log P(phonemes) - log P(best path)) / number of phonemes), with the CTC sum over alignments as P(phonemes).
     Substituted, missing and superfluous phonemes all lower it, near sounds less than far ones.

@@ -215,7 +215,7 @@ class EntropyASRCausalLMOutputWithPast(CausalLMOutputWithPast):
     audio_hidden_states: torch.Tensor | None = None
 
 
-@auto_docstring(custom_intro="What [`EntropyASRForConditionalGeneration.encode_speech`] hears in a batch.")
+@auto_docstring(custom_intro="What [`EntropyASRForConditionalGeneration.encode_speech`] makes of a batch.")
 @dataclass
 class EntropyASRSpeechOutput(ModelOutput):
     r"""
@@ -407,7 +407,7 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
         return self.model.scatter_audio(input_ids, inputs_embeds, audio_features)
 
     def generate_batch(self, *args, **kwargs):
-        """Continuous batching passes token ids only and would transcribe without hearing the audio.
+        """Continuous batching passes token ids only and would transcribe without the audio.
 
         Raises:
             ValueError: always.

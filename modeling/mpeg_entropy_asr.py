@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The length of MP3 files, by counting their frames, and how libsndfile is told it.
+"""The length of MP3 files, by counting their frames, and how libsndfile gets to know it.
 
 An MP3 file may state its number of frames in a Xing or Info tag, in a first frame without sound. Encoders that write
 to a pipe leave it out, and in files that were put together it is that of the first one. libsndfile then estimates the
@@ -40,7 +40,7 @@ class FrameHeader(NamedTuple):
 def with_frame_count(file: BinaryIO) -> tuple[BinaryIO, bool]:
     """`file` itself, or a view of an MP3 file whose own count of frames is missing or too small, with the right one.
 
-    A count that is too large is left as it is, for then frames are lost; that the count is right is told beside it.
+    A count that is too large is left as it is, for then frames are lost; beside it stands whether it is right.
     The right one counts what is damaged or cut off too, so that it is more than can be decoded of such a file.
     """
     start = skip_tags(file, 0)

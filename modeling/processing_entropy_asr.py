@@ -15,7 +15,6 @@
 
 import math
 import os
-import unicodedata
 from functools import cached_property
 from numbers import Real
 
@@ -33,37 +32,17 @@ from .audio import AudioError, load_audio
 from .configuration_entropy_asr import EntropyASRConfig, output_length
 from .ctc_entropy_asr import ctc_collapse
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
-from .languages_entropy_asr import LANGUAGES, language_code
-from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
-
-
-AUDIO_TOKEN, TURN_START, TURN_END = "<|audio|>", "<|im_start|>", "<|im_end|>"
-SYSTEM_PROMPT = "You are a multilingual speech recognition model."
-# {language} is " English" and so on, or nothing.
-INSTRUCTION = "Transcribe the speech into{language} text."
-HINTS = "Contextual hints: {hints}."
-
-# Prompt order of the paper: what never changes first, then the speech, then the hints, so that a prefix can be cached
-# and speech be prefilled as it arrives. A user message with audio but no text gets the default instruction.
-CHAT_TEMPLATE = (
-    "{%- if messages[0]['role'] != 'system' -%}"
-    "{{ '<|im_start|>system\\n" + SYSTEM_PROMPT + "<|im_end|>\\n' }}"
-    "{%- endif -%}"
-    "{%- for message in messages -%}"
-    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
-    "{%- if message['content'] is string -%}{{ message['content'] }}"
-    "{%- else -%}"
-    "{%- if not message['content'] | selectattr('type', 'equalto', 'text') | list -%}"
-    "{{ '" + INSTRUCTION.format(language="") + "\\n' }}"
-    "{%- endif -%}"
-    "{%- for item in message['content'] -%}"
-    "{%- if item['type'] == 'text' -%}{{ item['text'] }}{%- else -%}{{ '<|audio|>' }}{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- endif -%}"
-    "{{ '<|im_end|>\\n' }}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
+from .prompts_entropy_asr import (
+    AUDIO_TOKEN,
+    CHAT_TEMPLATE,
+    TURN_END,
+    TURN_START,
+    answer_tokens,
+    check_hints,
+    encode_texts,
+    prompt_messages,
 )
+from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
 @auto_docstring(custom_intro="Feature extractor, language model tokenizer and phoneme tokenizer in one.")
@@ -134,12 +113,7 @@ class EntropyASRProcessor(ProcessorMixin):
         extractor = AutoFeatureExtractor.from_pretrained(encoder) if isinstance(encoder, str) else encoder
         tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
         phoneme_tokenizer = phoneme_tokenizer or EntropyASRPhonemeTokenizer()
-        if len(phoneme_tokenizer) != config.phoneme_vocab_size:
-            raise ValueError(
-                f"The phoneme tokenizer has {len(phoneme_tokenizer)} phonemes, the model's phoneme head "
-                f"{config.phoneme_vocab_size}: pass the tokenizer it was trained with, or build the model with "
-                "`phoneme_vocab_size`."
-            )
+        _check_phonemes(phoneme_tokenizer, config)
         stages = config.audio_token_stages
         processor = cls(extractor, cls.prepare_tokenizer(tokenizer), phoneme_tokenizer, audio_token_stages=stages)
         if processor.audio_token_id != config.audio_token_id:
@@ -207,7 +181,7 @@ class EntropyASRProcessor(ProcessorMixin):
         if kwargs.get("return_tensors", "pt") != "pt":
             raise ValueError(f"{type(self).__name__} returns PyTorch tensors only, not {kwargs['return_tensors']!r}.")
         if audio is not None:
-            audio = [self._load(item, index, sampling_rate) for index, item in enumerate(_as_items(audio))]
+            audio = _load_items(audio, sampling_rate, self.sampling_rate)
             if text is None:
                 text = [self.prompt()] * len(audio)
         # Set for every call: as a default it would give way to the side that a tokenizer was saved with, and prompts
@@ -215,15 +189,6 @@ class EntropyASRProcessor(ProcessorMixin):
         if "padding_side" not in kwargs.get("text_kwargs", {}):
             kwargs.setdefault("padding_side", "left")
         return super().__call__(audio=audio, text=text, **kwargs)
-
-    def _load(self, item, index: int, sampling_rate: int | None) -> np.ndarray:
-        # Encoded audio brings its own rate; the argument speaks of bare samples.
-        bare = isinstance(item, (np.ndarray, torch.Tensor, list, tuple))
-        try:
-            item = np.asarray(item, dtype=np.float32) if isinstance(item, (list, tuple)) else item
-            return load_audio(item, sampling_rate if bare else None, self.sampling_rate)
-        except AudioError as error:
-            raise AudioError(f"Audio item {index}: {error}") from error
 
     def prepare_inputs_layout(self, images=None, text=None, videos=None, audio=None, **kwargs):
         """Audio is loaded in `__call__` already; text becomes a list of its own."""
@@ -255,25 +220,14 @@ class EntropyASRProcessor(ProcessorMixin):
         Raises:
             ValueError: for a language the model was not trained on, or a hint that would read as a part of the prompt.
         """
-        code = language_code(language, optional=True)
-        name = "" if code is None else f" {LANGUAGES[code].name}"
-        content = [{"type": "text", "text": INSTRUCTION.format(language=name) + "\n"}, {"type": "audio"}]
-        if hotwords:
-            self._check_hints(hotwords)
-            # Composed: a decomposed accent would be another token than the one of the texts that were learned.
-            hints = unicodedata.normalize("NFC", ", ".join(hotwords))
-            content.append({"type": "text", "text": "\n" + HINTS.format(hints=hints)})
-        messages = [{"role": "user", "content": content}]
+        messages = prompt_messages(self.tokenizer, language, hotwords)
         return self.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
-    def _check_hints(self, hotwords: list[str] | tuple[str, ...]) -> None:
-        """Special tokens in a hint would end the user's turn, or ask for audio that is not there."""
-        if isinstance(hotwords, str):
-            raise ValueError(f"`hotwords` is a list of words, not the one string {hotwords!r}.")
-        for word in hotwords:
-            token = next((token for token in structure_tokens(self.tokenizer).values() if token in word), None)
-            if token is not None or "\n" in word:
-                raise ValueError(f"Hotword {word!r} holds {token or 'a line break'!r}, which is part of the prompt.")
+    def prompt_ids(self, language: str | None = None, hotwords=()) -> tuple[list[int], list[int]]:
+        """Token ids of [`prompt`] before the speech, which hints do not change, and after it."""
+        parts = self.prompt(language, hotwords).split(self.audio_token)
+        before, after = (self.tokenizer(part, add_special_tokens=False).input_ids for part in parts)
+        return before, after
 
     def find_hints(
         self,
@@ -351,7 +305,7 @@ class EntropyASRProcessor(ProcessorMixin):
                 "speech.frame_mask, index)` with `speech = model.encode_speech(...)`; the pipeline does both."
             )
         if isinstance(hotwords, str):
-            self._check_hints(hotwords)
+            check_hints(self.tokenizer, hotwords)
         items = _as_items(audio)
         languages = language if isinstance(language, (list, tuple)) else [language] * len(items)
         nested = bool(hotwords) and not isinstance(hotwords[0], str)
@@ -373,8 +327,7 @@ class EntropyASRProcessor(ProcessorMixin):
                 text here, as in [`encode_texts`].
             language, hotwords: as in `apply_transcription_request`.
         """
-        before, after = self.prompt(language, hotwords).split(self.audio_token)
-        before, after = (self.tokenizer(part, add_special_tokens=False).input_ids for part in (before, after))
+        before, after = self.prompt_ids(language, hotwords)
         prompt = [*before, *[self.audio_token_id] * self.num_audio_tokens(num_frames), *after]
         target = [*encode_texts(self.tokenizer, [transcript])[0], self.end_of_text_id]
         return prompt + target, [-100] * len(prompt) + target
@@ -387,59 +340,12 @@ class EntropyASRProcessor(ProcessorMixin):
         token_ids = token_ids.tolist() if isinstance(token_ids, (torch.Tensor, np.ndarray)) else token_ids
         if len(token_ids) and isinstance(token_ids[0], (list, tuple, np.ndarray, torch.Tensor)):
             return [self.decode(row, skip_special_tokens=skip_special_tokens, **kwargs) for row in token_ids]
-        return self.tokenizer.decode(self._answer(token_ids), skip_special_tokens=skip_special_tokens, **kwargs)
+        answer = answer_tokens(self.tokenizer, token_ids)
+        return self.tokenizer.decode(answer, skip_special_tokens=skip_special_tokens, **kwargs)
 
     def batch_decode(self, sequences, **kwargs) -> list[str]:
         """[`decode`] of each sequence."""
         return [self.decode(sequence, **kwargs) for sequence in sequences]
-
-    def _answer(self, token_ids: list[int]) -> list[int]:
-        marker = self.tokenizer(f"{TURN_START}assistant\n", add_special_tokens=False).input_ids
-        starts = [i for i in range(len(token_ids) - len(marker) + 1) if token_ids[i : i + len(marker)] == marker]
-        answer = token_ids[starts[-1] + len(marker) :] if starts else token_ids
-        return answer[: answer.index(self.end_of_text_id)] if self.end_of_text_id in answer else answer
-
-
-def structure_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
-    """Tokens by which prompts are built: special ones, and added ones in angle brackets, such as `<think>`.
-
-    Words that were added to the vocabulary are none.
-    """
-    return {
-        index: token.content
-        for index, token in tokenizer.added_tokens_decoder.items()
-        if token.special or (token.content.startswith("<") and token.content.endswith(">"))
-    }
-
-
-def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    """Token ids of what people said or wrote: what reads like a token of the prompt's structure is spelt, not meant.
-
-    A transcript with "<|im_end|>" in it would teach to stop there, one with "<|audio|>" would ask for audio that is
-    not there.
-
-    Args:
-        tokenizer: of the language model.
-        texts: any texts; those without such a token get the ids that the tokenizer gives.
-    """
-    structure = structure_tokens(tokenizer)
-    rows = tokenizer(texts, add_special_tokens=False).input_ids if texts else []
-    return [
-        _spelt(tokenizer, text, structure) if not structure.keys().isdisjoint(ids) else ids
-        for text, ids in zip(texts, rows, strict=True)
-    ]
-
-
-def _spelt(tokenizer: PreTrainedTokenizerBase, text: str, structure: dict[int, str]) -> list[int]:
-    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
-    token = next((token for token in structure.values() if len(token) > 1 and token in text), None)
-    # What is in the ids but not in the text is the token of unknown characters.
-    if token is None or structure.keys().isdisjoint(ids):
-        return ids
-    # An added token that is not a special one is cut in two.
-    before, after = text.split(token, 1)
-    pieces = (before + token[0], token[1:] + after)
-    return [index for piece in pieces for index in _spelt(tokenizer, piece, structure)]
 
 
 def extract_features(
@@ -465,6 +371,30 @@ def extract_features(
         **padding,
     )
     return extracted[feature_extractor.model_input_names[0]], extracted["attention_mask"]
+
+
+def _check_phonemes(phoneme_tokenizer: EntropyASRPhonemeTokenizer, config: EntropyASRConfig) -> None:
+    if len(phoneme_tokenizer) != config.phoneme_vocab_size:
+        raise ValueError(
+            f"The phoneme tokenizer has {len(phoneme_tokenizer)} phonemes, the model's phoneme head "
+            f"{config.phoneme_vocab_size}: pass the tokenizer it was trained with, or build the model with "
+            "`phoneme_vocab_size`."
+        )
+
+
+def _load_item(item, index: int, sampling_rate: int | None, target_rate: int) -> np.ndarray:
+    # Encoded audio brings its own rate; the argument speaks of bare samples.
+    bare = isinstance(item, (np.ndarray, torch.Tensor, list, tuple))
+    try:
+        item = np.asarray(item, dtype=np.float32) if isinstance(item, (list, tuple)) else item
+        return load_audio(item, sampling_rate if bare else None, target_rate)
+    except AudioError as error:
+        raise AudioError(f"Audio item {index}: {error}") from error
+
+
+def _load_items(audio, sampling_rate: int | None, target_rate: int) -> list[np.ndarray]:
+    """Samples `(num_samples,)` of each item at the target rate; bare samples are at the other one, in Hz."""
+    return [_load_item(item, index, sampling_rate, target_rate) for index, item in enumerate(_as_items(audio))]
 
 
 def _as_items(audio) -> list:

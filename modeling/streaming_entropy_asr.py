@@ -107,11 +107,11 @@ class StreamingBatch:
             generate_kwargs={**pipeline.request.generate_kwargs, **(generate_kwargs or {})},
         )
         self._check_generation()
-        self.decoding = StreamDecoding(self.decoder, self.encoder, self.request, return_confidence)
+        self.decoding = StreamDecoding(self.decoder, self.request, return_confidence)
         self.clock: Callable[[], float] = time.perf_counter
         self.seconds: dict[str, float] = defaultdict(float)
         self.streams: list[Stream] = []
-        longest = max(len(self.encoder.prompt_ids(language, None)[0]) for language in (None, *LANGUAGES))
+        longest = max(len(self.processor.prompt_ids(language)[0]) for language in (None, *LANGUAGES))
         # A chunk may be padded by less than its size.
         room = longest + self._max_audio_tokens() + self.encoder.chunk_size
         self._slots = StreamSlots(max_streams, room)
@@ -183,7 +183,7 @@ class StreamingBatch:
         check_tolerance(hotword_tolerance)
         index = self._find_index(defaults.hotwords if hotwords is None else hotwords)
         room = 0 if index is None else HINT_TOKENS
-        self._check_length(sum(map(len, self.encoder.prompt_ids(language, None))) + room)
+        self._check_length(sum(map(len, self.processor.prompt_ids(language))) + room)
         segmenter = SpeechSegmenter(self.endpoints, self.use_vad)
         stream = Stream(free[0], segmenter, language, index, sampling_rate, hotword_tolerance)
         # A new list: one that is being sorted looks empty to another thread, which may push meanwhile.

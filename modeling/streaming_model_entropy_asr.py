@@ -110,18 +110,12 @@ class StreamEncoder:
     def _prefix(self, language: str | None) -> StreamSlots:
         """Keys and values of what precedes the speech; computed once."""
         if language not in self._prefixes:
-            ids, _ = self.prompt_ids(language, None)
+            ids, _ = self.processor.prompt_ids(language)
             embeds = self.model.get_input_embeddings()(torch.tensor([ids], device=self.model.device))
             prefix = StreamSlots(1, len(ids))
             prefix.prefill(self.model.model.language_model, [0], embeds, [len(ids)])
             self._prefixes[language] = prefix
         return self._prefixes[language]
-
-    def prompt_ids(self, language: str | None, hotwords: list[str] | None) -> tuple[list[int], list[int]]:
-        """Token ids of the prompt before the speech, which hints do not change, and after it."""
-        parts = self.processor.prompt(language, hotwords or ()).split(self.processor.audio_token)
-        before, after = (self.processor.tokenizer(part, add_special_tokens=False).input_ids for part in parts)
-        return before, after
 
 
 class StreamDecoding:
@@ -129,15 +123,12 @@ class StreamDecoding:
 
     Args:
         decoder ([`TranscriptDecoder`]): the pipeline's.
-        encoder ([`StreamEncoder`]): what encoded the streams.
         request ([`DecodingRequest`]): guards and arguments of `generate`.
         return_confidence (`bool`): whether segments get a confidence.
     """
 
-    def __init__(
-        self, decoder: TranscriptDecoder, encoder: StreamEncoder, request: DecodingRequest, return_confidence: bool
-    ):
-        self.decoder, self.encoder = decoder, encoder
+    def __init__(self, decoder: TranscriptDecoder, request: DecodingRequest, return_confidence: bool):
+        self.decoder = decoder
         self.model, self.processor = decoder.model, decoder.processor
         self.request, self.return_confidence = request, return_confidence
 
@@ -155,7 +146,7 @@ class StreamDecoding:
             if self.decoder.is_speech_absent(log_probs, samples, self.request.guards):
                 segment.transcript = Transcript("", (NO_SPEECH,))
                 continue
-            before, after = self.encoder.prompt_ids(stream.language, self._hints(stream))
+            before, after = self.processor.prompt_ids(stream.language, self._hints(stream))
             audio = [self.processor.audio_token_id] * segment.num_audio_tokens
             groups[len(after)].append((stream, [*before, *audio, *after]))
         settings = self.decoder.generation_settings(self.request.generate_kwargs)
@@ -164,10 +155,10 @@ class StreamDecoding:
             self._generate(slots, ready, prompts, settings)
         return {stream: stream.segments[0].transcript.text for stream in streams}
 
-    def _hints(self, stream: Stream) -> list[str] | None:
+    def _hints(self, stream: Stream) -> list[str]:
         """Hotwords that were found in the first segment."""
         if stream.hotwords is None:
-            return None
+            return []
         phonemes = stream.segments[0].phonemes
         return self.processor.find_phoneme_hints(phonemes, stream.hotwords, stream.hotword_tolerance)
 

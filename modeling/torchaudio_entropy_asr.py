@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What is used of torchaudio, which is built for one range of torch: a pair that does not fit is told in one sentence.
+"""What is used of torchaudio, which is built for one range of torch: a pair that does not fit is one clear error.
 
 Its own message is a symbol that its library misses, or a version of CUDA; neither says what to do.
 """

@@ -17,17 +17,17 @@ from .audio import AudioError
 
 
 SAMPLING_RATE = 16000
-# The model's own sizes: it hears 512 samples (32 ms) at a time, and the 64 before them.
+# The model's own sizes: it reads 512 samples (32 ms) at a time, and the 64 before them.
 WINDOW = 512
 CONTEXT = 64
 # Windows in one call of the model: bounds what a long input needs in memory.
 MAX_WINDOWS = 512
-# Faint noise that the model hears before a stream. Without it, it missed 16 percent of spoken digits cut out closely
+# Faint noise that the model reads before a stream. Without it, it missed 16 percent of spoken digits cut out closely
 # (fsdd_digits), for want of the onset. After pure zeros it took the onset of white noise at 46 to 54 dB below full
 # scale for speech, and missed one of 80 digits; after noise neither.
 LEAD_IN_WINDOWS = 4
 LEAD_IN_LEVEL = 0.0003
-# Silero misses quiet speech, above all after loud speech, so it hears an amplified copy of what is quiet: the loudest
+# Silero misses quiet speech, above all after loud speech, so it gets an amplified copy of what is quiet: the loudest
 # window of late (half of it forgotten in a third of a second) is brought to this level, by no more than this gain. Of
 # digits and sentences at 40 to 50 dB below full scale it missed 55 of 280 without and 7 with it, and took 16 and 24 of
 # 100 everyday sounds for speech (training splits, tests/benchmarks/benchmark_vad.py); ten times were 4 and 28. A

@@ -20,7 +20,7 @@ from entropy_asr.modeling import (
     EntropyASRPhonemeTokenizer,
     EntropyASRProcessor,
 )
-from entropy_asr.modeling.processing_entropy_asr import encode_texts
+from entropy_asr.modeling.prompts_entropy_asr import encode_texts
 
 
 PROMPT = (

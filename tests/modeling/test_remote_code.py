@@ -59,6 +59,7 @@ CODE = {
     "pipeline_entropy_asr.py",
     "pipeline_parts_entropy_asr.py",
     "processing_entropy_asr.py",
+    "prompts_entropy_asr.py",
     "recognition_entropy_asr.py",
     "results_entropy_asr.py",
     "spoken_text_entropy_asr.py",

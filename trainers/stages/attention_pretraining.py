@@ -27,7 +27,7 @@ from trl.models import unwrap_model_for_generation
 
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, encoder_length_stages, output_length
 from entropy_asr.modeling.modeling_entropy_asr_encoder import build_audio_tower, encoder_half, load_speech_model
-from entropy_asr.modeling.processing_entropy_asr import encode_texts
+from entropy_asr.modeling.prompts_entropy_asr import encode_texts
 
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import FeatureCollator

@@ -25,7 +25,7 @@ from transformers import (
 from entropy_asr.modeling import EntropyASRConfig, EntropyASRPhonemeTokenizer
 from entropy_asr.modeling.language_entry_entropy_asr import CHARACTER
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, language_code
-from entropy_asr.modeling.processing_entropy_asr import HINTS, INSTRUCTION, SYSTEM_PROMPT, encode_texts
+from entropy_asr.modeling.prompts_entropy_asr import HINTS, INSTRUCTION, SYSTEM_PROMPT, encode_texts
 
 from ..data.data_source import DataSource
 from ..data.section import SynthesisSource, choose_texts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entropy_asr.modeling.processing_entropy_asr import INSTRUCTION
+from entropy_asr.modeling.prompts_entropy_asr import INSTRUCTION
 from entropy_asr.trainers.recipes import recipe
 from entropy_asr.trainers.recipes.places import YAMLLoader
 from entropy_asr.trainers.recipes.recipe import load_recipe
