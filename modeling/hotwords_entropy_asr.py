@@ -10,142 +10,48 @@ harms more than a missing one (paper, Inference).
 
 import json
 import os
-import unicodedata
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from transformers.utils import logging
 
-from .hotwords_tolerant_entropy_asr import TolerantMatcher, check_tolerance, import_daachorse
-from .languages_entropy_asr import UNK_TOKEN, default_phonemes
-from .spoken_text_entropy_asr import explain_unreadable
+from .hotword_entries_entropy_asr import (
+    Entries,
+    as_words,
+    check_pairs,
+    identity,
+    phonemize_hotwords,
+    to_codes,
+    to_text,
+    unique_pairs,
+)
+from .hotword_matches_entropy_asr import (
+    Candidate,
+    HotwordMatch,
+    Segment,
+    at_word_boundaries,
+    choose_inexact,
+    choose_without_context,
+    drop_contained,
+)
+from .hotwords_tolerant_entropy_asr import check_tolerance, import_daachorse
+from .languages_entropy_asr import default_phonemes
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
+from .word_boundaries_entropy_asr import CommonWords, common_pronunciations
 
 
 logger = logging.get_logger(__name__)
 
-# A single phoneme is in every sentence.
-MIN_PHONEMES = 2
 # Room in the prompt; of more matches in one utterance the longest are kept.
 MAX_HINTS = 32
-# Texts given to the grapheme-to-phoneme backends at once.
-_G2P_BATCH = 10_000
-# Phoneme codes become characters from here on, clear of control characters and surrogates. Code 0 is in no word.
-_FIRST_CHARACTER = 0x100
 # Words added later have a small automaton of their own until they are this many, or this share of the whole.
 _MAX_RECENT, _MAX_RECENT_SHARE = 4096, 8
-# Words named in an error, and in a warning of what was left out.
-_NAMED, _NAMED_LEFT_OUT = 5, 50
-_FORMAT = 1
-# Of inexact matches: what a full edit costs in phonemes of length, and by how much the best must beat the next.
-_DISTANCE_WEIGHT, _CLEAR_MARGIN = 3.0, 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class HotwordMatch:
-    """A hotword heard in `phonemes[start:end]`; `distance` in phonetically weighted edits, 0 for an exact match."""
-
-    word: str
-    start: int
-    end: int
-    distance: float = 0.0
-
-
-class _Candidate(NamedTuple):
-    """A match before it is known whether it is kept: `entry` of `segment`."""
-
-    start: int
-    end: int
-    segment: "_Segment"
-    entry: int
-    distance: float = 0.0
-
-    def length(self) -> int:
-        """Phonemes of the word, not of what was heard."""
-        first, last = self.segment.entries.code_offsets[self.entry : self.entry + 2].tolist()
-        return last - first
-
-    def key(self) -> bytes:
-        """Phonemes of the word: equal for words that sound the same."""
-        first, last = self.segment.entries.code_offsets[self.entry : self.entry + 2].tolist()
-        return self.segment.entries.codes[first:last].tobytes()
-
-    def to_match(self) -> HotwordMatch:
-        return HotwordMatch(self.segment.entries.word(self.entry), self.start, self.end, round(self.distance, 3))
-
-
-class _Entries(NamedTuple):
-    """Words and their phoneme codes in four arrays: compact in memory, and saved as they are.
-
-    `words` is UTF-8 in uint8, `codes` uint16; entry i has `words[word_offsets[i]:word_offsets[i + 1]]` and the like.
-    """
-
-    words: np.ndarray
-    word_offsets: np.ndarray
-    codes: np.ndarray
-    code_offsets: np.ndarray
-
-    @classmethod
-    def pack(cls, pairs: Iterable[tuple[str, Sequence[int]]]) -> "_Entries":
-        words, word_ends, codes, code_ends = bytearray(), array("q", [0]), array("H"), array("q", [0])
-        for word, word_codes in pairs:
-            words += word.encode("utf-8")
-            codes.extend(word_codes)
-            word_ends.append(len(words))
-            code_ends.append(len(codes))
-        return cls(
-            np.array(words, np.uint8),
-            np.array(word_ends, np.int64),
-            np.array(codes, np.uint16),
-            np.array(code_ends, np.int64),
-        )
-
-    def __len__(self) -> int:  # not the number of arrays
-        return len(self.word_offsets) - 1
-
-    def word(self, entry: int) -> str:
-        return self.words[self.word_offsets[entry] : self.word_offsets[entry + 1]].tobytes().decode("utf-8")
-
-    def pairs(self) -> Iterator[tuple[str, list[int]]]:
-        text, codes = self.words.tobytes(), self.codes.tolist()
-        limits = zip(pairwise(self.word_offsets.tolist()), pairwise(self.code_offsets.tolist()), strict=True)
-        for (start, end), (first, last) in limits:
-            yield text[start:end].decode("utf-8"), codes[first:last]
-
-    def keys(self) -> list[str]:
-        text = _to_text(self.codes)
-        return [text[start:end] for start, end in pairwise(self.code_offsets.tolist())]
-
-
-class _Segment:
-    """Entries that share an automaton; `live` is False for those that were removed since."""
-
-    def __init__(self, entries: _Entries, automaton: Any = None):
-        self.entries = entries
-        self.live = np.ones(len(entries), bool)
-        # Overlapping matches need the standard kind; which of them win is decided in `_drop_contained`.
-        self.automaton = automaton or import_daachorse().CharwiseDoubleArrayAhoCorasick(entries.keys())
-        self._tolerant: TolerantMatcher | None = None
-
-    def exact(self, text: str) -> Iterator[_Candidate]:
-        for start, end, entry in self.automaton.find_overlapping(text):
-            if self.live[entry]:
-                yield _Candidate(start, end, self, entry)
-
-    def tolerant(self, codes: np.ndarray, phonemes: list[str], tolerance: float) -> Iterator[_Candidate]:
-        """Inexact matches; the matcher of a tolerance is built at its first use."""
-        if self._tolerant is None or (self._tolerant.tolerance, self._tolerant.phonemes) != (tolerance, phonemes):
-            entries = self.entries
-            self._tolerant = TolerantMatcher(entries.codes, entries.code_offsets, list(phonemes), tolerance)
-        for entry, start, end, distance in self._tolerant.search(codes, self.live):
-            if distance > 0:
-                yield _Candidate(start, end, self, entry, distance)
+# 1: without common words.
+_FORMATS, _FORMAT = (1, 2), 2
 
 
 class HotwordIndex:
@@ -165,11 +71,17 @@ class HotwordIndex:
     ```
     """
 
-    def __init__(self, pronunciations: Mapping[str, Sequence[str]] | Iterable[tuple[str, Sequence[str]]] = ()):
+    def __init__(
+        self,
+        pronunciations: Mapping[str, Sequence[str]] | Iterable[tuple[str, Sequence[str]]] = (),
+        common_words: Mapping[tuple[str, ...], float] | None = None,
+    ):
         """Index of words with given phonemes; `build` takes words as they are written.
 
         Args:
             pronunciations: Mapping from word to phonemes, or pairs of them where a word has several pronunciations.
+            common_words: Pronunciations of the words said around them, each with its cost in nats, as
+                [`common_pronunciations`] gives. Hotwords are matched from word to word then; without, anywhere.
 
         Raises:
             ValueError: A word of fewer than two phonemes or with `<unk>`.
@@ -178,8 +90,12 @@ class HotwordIndex:
         # All that the built-in vocabulary can hear, so that a tolerant search knows the sound of what no word has.
         self._phonemes = ["", *default_phonemes()]
         self._codes = _number(self._phonemes)
-        self._base = _Segment(_Entries.pack(_unique(self._encoded(_check_pairs(pronunciations)))))
-        self._recent = _Segment(_Entries.pack([]))
+        self._base = Segment(Entries.pack(unique_pairs(self._encoded(check_pairs(pronunciations)))))
+        self._recent = Segment(Entries.pack([]))
+        self._common: CommonWords | None = None
+        if common_words:
+            coded = zip(self._encoded(("", word) for word in common_words), common_words.values(), strict=True)
+            self._common = CommonWords({to_text(codes): cost for (_, codes), cost in coded}, self._phonemes)
 
     @classmethod
     def build(
@@ -188,6 +104,7 @@ class HotwordIndex:
         phoneme_tokenizer: EntropyASRPhonemeTokenizer,
         language: str | None = None,
         skip_unusable: bool = False,
+        common_words: Sequence[str] | None = None,
     ) -> "HotwordIndex":
         """Index of words and phrases as they are written; their phonemes need the extra `g2p`.
 
@@ -198,13 +115,17 @@ class HotwordIndex:
             phoneme_tokenizer: The model's (`processor.phoneme_tokenizer`).
             language: "en" or "zh" reads the digits, as in [`EntropyASRPhonemeTokenizer.phonemize`].
             skip_unusable: Leave out, with a warning that names them, words that cannot be found by their sound.
+            common_words: Words that are said around the hotwords, the most common first, so that these are matched
+                from word to word; by default the commonest of English and Mandarin. With an empty list hotwords are
+                matched anywhere, in the middle of other words too.
 
         Raises:
             ValueError: Words that cannot be found by their sound: without letters, in another script (the message
                 names word and script), or of a single phoneme; or a sequence of characters in place of a list.
             ImportError: A package is missing; the message names the extra.
         """
-        return cls(_phonemize(words, phoneme_tokenizer, language, skip_unusable))
+        pairs = phonemize_hotwords(words, phoneme_tokenizer, language, skip_unusable)
+        return cls(pairs, common_pronunciations(phoneme_tokenizer, common_words))
 
     def __len__(self) -> int:
         """Number of entries: a word with two pronunciations is two."""
@@ -234,22 +155,24 @@ class HotwordIndex:
             ValueError: as where an index is made; nothing has changed then.
         """
         if isinstance(add, Mapping):
-            pairs = _check_pairs(add)
+            pairs = check_pairs(add)
         elif phoneme_tokenizer is None and not isinstance(add, str) and not (add := list(add)):
             pairs = []
         elif phoneme_tokenizer is None:
             raise ValueError("Words to add need `phoneme_tokenizer`, or a mapping from word to phonemes.")
         else:
-            pairs = _phonemize(add, phoneme_tokenizer, language, skip_unusable=False)
-        self._remove(_as_words(remove))
+            pairs = phonemize_hotwords(add, phoneme_tokenizer, language, skip_unusable=False)
+        self._remove(as_words(remove))
         self._add(list(self._encoded(pairs)))
+        if self._common and len(self._common.phonemes) < len(self._phonemes):
+            self._common = CommonWords(self._common.costs, self._phonemes)
 
     def _remove(self, words: list[str]) -> None:
-        wanted = {_identity(word): word for word in words}
-        found: list[tuple[_Segment, int, str]] = []
+        wanted = {identity(word): word for word in words}
+        found: list[tuple[Segment, int, str]] = []
         for segment in (self._base, self._recent) if wanted else ():
             entries = enumerate(segment.entries.pairs())
-            keys = ((entry, _identity(word)) for entry, (word, _) in entries if segment.live[entry])
+            keys = ((entry, identity(word)) for entry, (word, _) in entries if segment.live[entry])
             found += [(segment, entry, key) for entry, key in keys if key in wanted]
         missing = [word for key, word in wanted.items() if key not in {key for *_, key in found}]
         if missing:
@@ -258,36 +181,38 @@ class HotwordIndex:
             segment.live[entry] = False
 
     def _add(self, pairs: list[tuple[str, tuple[int, ...]]]) -> None:
-        fresh = [pair for pair in _unique(pairs) if not self._holds(*pair)]
+        fresh = [pair for pair in unique_pairs(pairs) if not self._holds(*pair)]
         if not fresh:
             return
-        recent = [(word, tuple(codes)) for word, codes in _live(self._recent)] + fresh
+        recent = [(word, tuple(codes)) for word, codes in self._recent.live_pairs()] + fresh
         if len(recent) > max(_MAX_RECENT, len(self._base.entries) // _MAX_RECENT_SHARE):
-            recent = [*((word, tuple(codes)) for word, codes in _live(self._base)), *recent]
-            self._base = _Segment(_Entries.pack(recent))
+            recent = [*((word, tuple(codes)) for word, codes in self._base.live_pairs()), *recent]
+            self._base = Segment(Entries.pack(recent))
             recent = []
-        self._recent = _Segment(_Entries.pack(recent))
+        self._recent = Segment(Entries.pack(recent))
 
     def _holds(self, word: str, codes: Sequence[int]) -> bool:
         whole = (0, len(codes))
-        text = _to_text(codes)
+        text = to_text(codes)
         candidates = [*self._base.exact(text), *self._recent.exact(text)]
         same = [found.to_match().word for found in candidates if (found.start, found.end) == whole]
-        return _identity(word) in map(_identity, same)
+        return identity(word) in map(identity, same)
 
     def search(self, phonemes: Sequence[str], tolerance: float = 0.0) -> list[HotwordMatch]:
         """Hotwords in a phoneme hypothesis, in the order of their start.
 
-        The longest match wins: one inside a longer one is dropped, two that overlap in part are both given, as are
-        words that sound the same.
+        A match begins and ends where words do, as far as common words tell (an index of `build` knows them): where
+        they explain what was heard better without the hotword, it is no match. The longest match wins: one inside a
+        longer one is dropped, two that overlap in part are both given, as are words that sound the same.
 
         Args:
             phonemes: What was heard, such as a greedy CTC hypothesis, as symbols.
             tolerance: Largest distance of a match, in phonetically weighted edits for each phoneme of the hotword (see
-                `phonetics_entropy_asr.py`), 0 to 0.3. At 0.2, a word of five phonemes may have one of them wrong; a
-                shorter one always matches exactly. Where two different words are about as near, none of them is
-                given, and an inexact match gives way to an exact one that is better for its length. The first search
-                at a tolerance builds its tables (seconds for a million words).
+                `phonetics_entropy_asr.py`), 0 to 0.3. At 0.2, a word of five phonemes may have one of them wrong; one
+                of fewer than four (of five without common words, or among 100,000 hotwords) always matches exactly.
+                Common words may be misheard as well then, and of matches that overlap the best is given; where two
+                different words are about as near, none. The first search at a tolerance builds its tables (seconds
+                for a million words).
 
         Raises:
             ValueError: `tolerance` is outside its range, or `phonemes` is a string.
@@ -295,24 +220,27 @@ class HotwordIndex:
         check_tolerance(tolerance)
         if isinstance(phonemes, str):
             raise ValueError("`phonemes` must be a sequence of phoneme symbols, not a string.")
-        codes = [self._codes.get(phoneme, 0) for phoneme in phonemes]
-        text = _to_text(codes)
-        matches = _drop_contained([*self._base.exact(text), *self._recent.exact(text)])
-        if tolerance and codes:
-            matches += self._search_inexact(np.array(codes, np.uint16), list(phonemes), matches, tolerance)
-            matches.sort(key=lambda match: (match.start, match.end))
-        return [match.to_match() for match in matches]
+        phonemes = list(phonemes)
+        text = to_text([self._codes.get(phoneme, 0) for phoneme in phonemes])
+        exact = [*self._base.exact(text), *self._recent.exact(text)]
+        if not tolerance or not text:
+            matches = at_word_boundaries(exact, self._common, text, phonemes) if self._common else exact
+            matches = drop_contained(matches)
+        elif self._common:
+            found = [*exact, *self._inexact(text, tolerance)]
+            matches = choose_inexact(found, self._common, text, phonemes, len(self))
+        else:
+            matches = drop_contained(exact)
+            matches += choose_without_context(self._inexact(text, tolerance), matches)
+        return [match.to_match() for match in sorted(matches, key=lambda match: (match.start, match.end))]
 
-    def _search_inexact(
-        self, codes: np.ndarray, heard: list[str], exact: list[_Candidate], tolerance: float
-    ) -> list[_Candidate]:
-        found = [
+    def _inexact(self, text: str, tolerance: float) -> list[Candidate]:
+        return [
             candidate
             for segment in (self._base, self._recent)
             if len(segment.entries)
-            for candidate in segment.tolerant(codes, self._phonemes, tolerance)
+            for candidate in segment.tolerant(to_codes(text), self._phonemes, tolerance, self._common is not None)
         ]
-        return _choose_inexact(found, exact)
 
     def find_hints(
         self, phonemes: Sequence[str], tolerance: float = 0.0, max_hints: int | None = MAX_HINTS
@@ -338,12 +266,16 @@ class HotwordIndex:
         if path.suffix != ".npz":
             raise ValueError(f"{path}: a hotword index is saved with the ending .npz")
         if len(self._recent.entries) or not self._base.live.all():
-            self._base, self._recent = _Segment(_Entries.pack(self._live_pairs())), _Segment(_Entries.pack([]))
+            self._base, self._recent = Segment(Entries.pack(self._live_pairs())), Segment(Entries.pack([]))
+        common = Entries.pack(("", to_codes(text)) for text in (self._common.costs if self._common else ()))
         header = {"format": _FORMAT, "daachorse": _daachorse_version(), "phonemes": self._phonemes}
         arrays = {
             "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
             "automaton": np.frombuffer(self._base.automaton.serialize(), np.uint8),
             **self._base.entries._asdict(),
+            "common_codes": common.codes,
+            "common_offsets": common.code_offsets,
+            "common_costs": np.array(list(self._common.costs.values()) if self._common else [], np.float32),
         }
         scratch = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         try:
@@ -354,7 +286,7 @@ class HotwordIndex:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "HotwordIndex":
-        """Read an index that `save` wrote.
+        """Read an index that `save` wrote; one of an earlier release gets a warning that says what it lacks.
 
         Raises:
             FileNotFoundError: no such file.
@@ -364,26 +296,29 @@ class HotwordIndex:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 header = json.loads(arrays["header"].tobytes())
-                if header["format"] != _FORMAT:
-                    raise ValueError(f"its format is {header['format']}, and {_FORMAT} can be read")
-                entries = _Entries(*(arrays[name] for name in _Entries._fields))
+                if header["format"] not in _FORMATS:
+                    raise ValueError(f"its format is {header['format']}, and up to {_FORMAT} can be read")
+                entries = Entries(*(arrays[name] for name in Entries._fields))
                 automaton = None
                 # Another release may lay its automaton out differently: it is built again then.
                 if header["daachorse"] == _daachorse_version():
                     automaton_class = import_daachorse().CharwiseDoubleArrayAhoCorasick
                     automaton = automaton_class.deserialize(arrays["automaton"].tobytes())
+                common = _read_common(arrays) if header["format"] > 1 else {}
         except (ValueError, TypeError, KeyError, EOFError, OSError, BadZipFile) as error:
             if isinstance(error, FileNotFoundError):
                 raise
             raise ValueError(f"{path}: not a hotword index: {error}") from error
         index._phonemes = header["phonemes"]
         index._codes = _number(index._phonemes)
-        index._base = _Segment(entries, automaton)
+        index._base = Segment(entries, automaton)
+        index._common = CommonWords(common, index._phonemes) if common else None
+        _warn_of_earlier_release(path, header)
         return index
 
     def _live_pairs(self) -> Iterator[tuple[str, list[int]]]:
-        yield from _live(self._base)
-        yield from _live(self._recent)
+        yield from self._base.live_pairs()
+        yield from self._recent.live_pairs()
 
     def _encoded(self, pairs: Iterable[tuple[str, Sequence[str]]]) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Phonemes as codes; a phoneme met for the first time gets the next one."""
@@ -412,147 +347,30 @@ def _number(phonemes: list[str]) -> dict[str, int]:
     return {phoneme: code for code, phoneme in enumerate(phonemes) if code}
 
 
-def _live(segment: _Segment) -> Iterator[tuple[str, list[int]]]:
-    return (pair for pair, live in zip(segment.entries.pairs(), segment.live.tolist(), strict=True) if live)
+def _read_common(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Costs of common words as `save` wrote them."""
+    text, offsets = to_text(arrays["common_codes"]), arrays["common_offsets"].tolist()
+    words = [text[start:end] for start, end in pairwise(offsets)]
+    return dict(zip(words, arrays["common_costs"].tolist(), strict=True))
 
 
-def _to_text(codes: Sequence[int] | np.ndarray) -> str:
-    """One character a phoneme code."""
-    return (np.asarray(codes, dtype="<u2") + np.uint16(_FIRST_CHARACTER)).tobytes().decode("utf-16-le")
+def _warn_of_earlier_release(path: str | os.PathLike, header: dict[str, Any]) -> None:
+    if unknown := [phoneme for phoneme in default_phonemes() if phoneme not in set(header["phonemes"])]:
+        logger.warning(
+            f"{path}: this hotword index is of a release whose phonemes lack {unknown[0]!r}: words with such sounds "
+            "are not found. Build it again."
+        )
+    if header["format"] == 1:
+        logger.warning(
+            f"{path}: this hotword index is of a release that knew no word boundaries: its words are also found "
+            "inside others. Build it again."
+        )
 
 
 def _daachorse_version() -> str:
     from importlib.metadata import version
 
     return version("daachorse")
-
-
-def _drop_contained(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Leave out what lies inside a longer match; equal spans (words that sound the same) stay."""
-    kept: list[_Candidate] = []
-    reach = 0
-    for candidate in sorted(candidates, key=lambda found: (found.start, -found.end)):
-        if candidate.end > reach or (kept and candidate[:2] == kept[-1][:2]):
-            kept.append(candidate)
-            reach = candidate.end
-    return kept
-
-
-def _choose_inexact(found: list[_Candidate], exact: list[_Candidate]) -> list[_Candidate]:
-    """Of inexact matches those that are clearly the best where they are.
-
-    Taken from the best one down: what overlaps a better one, exact, taken or given up as ambiguous, is left.
-    """
-    ranked = sorted(found, key=_score, reverse=True)
-    decided = list(exact)
-    kept: list[_Candidate] = []
-    for position, best in enumerate(ranked):
-        if any(_overlap(best, other) and _score(other) >= _score(best) for other in decided):
-            continue
-        decided.append(best)
-        rivals = []
-        for other in ranked[position + 1 :]:
-            if _score(best) - _score(other) > _CLEAR_MARGIN:
-                break
-            if _overlap(best, other):
-                rivals.append(other)
-        same = [other for other in rivals if other.key() == best.key()]
-        if len(same) == len(rivals):
-            kept += [best, *(other for other in same if other[:2] == best[:2])]
-    return kept
-
-
-def _score(candidate: _Candidate) -> float:
-    """Longer is better, and nearer: a full edit outweighs `_DISTANCE_WEIGHT` phonemes."""
-    return candidate.length() - _DISTANCE_WEIGHT * candidate.distance
-
-
-def _overlap(one: _Candidate, other: _Candidate) -> bool:
-    return one.start < other.end and other.start < one.end
-
-
-def _as_words(words: Iterable[str]) -> list[str]:
-    """Words without surrounding white space and empty ones.
-
-    Raises:
-        ValueError: one string in place of a list, or an item that is no string.
-    """
-    if isinstance(words, (str, bytes, Mapping)):
-        raise ValueError(f"Hotwords must be a list of words, not {words!r}.")
-    words = list(words)
-    for word in words:
-        if not isinstance(word, str):
-            raise ValueError(f"Hotwords must be strings, not {word!r}.")
-    return [stripped for word in words if (stripped := word.strip())]
-
-
-def _identity(word: str) -> str:
-    """What makes a word another one: neither the form of Unicode, nor characters that nobody sees, nor blanks."""
-    if not word.isascii():
-        word = "".join(c for c in unicodedata.normalize("NFKC", word) if unicodedata.category(c) != "Cf")
-    return " ".join(word.split())
-
-
-def _unique(pairs: Iterable[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
-    """The first of each word and pronunciation, as it was written."""
-    found: dict[tuple, tuple[str, tuple[int, ...]]] = {}
-    for word, codes in pairs:
-        found.setdefault((_identity(word), codes), (word, codes))
-    return list(found.values())
-
-
-def _phonemize(
-    words: Iterable[str], tokenizer: EntropyASRPhonemeTokenizer, language: str | None, skip_unusable: bool
-) -> list[tuple[str, list[str]]]:
-    first: dict[str, str] = {}
-    for word in _as_words(words):
-        first.setdefault(_identity(word), word)
-    words = list(first.values())
-    pairs: list[tuple[str, list[str]]] = []
-    for start in range(0, len(words), _G2P_BATCH):
-        batch = words[start : start + _G2P_BATCH]
-        pairs += zip(batch, tokenizer.phonemize_batch(batch, language), strict=True)
-    known = tokenizer.get_vocab()
-    problems = {word: problem for word, phonemes in pairs if (problem := _problem_of_word(word, phonemes, known))}
-    if problems and not skip_unusable:
-        raise ValueError(f"Hotwords that cannot be found by their sound: {_name_problems(problems, _NAMED)}.")
-    if problems:
-        named = _name_problems(problems, _NAMED_LEFT_OUT)
-        logger.warning(f"{len(problems)} of {len(words)} hotwords are left out: {named}")
-    return [(word, phonemes) for word, phonemes in pairs if word not in problems]
-
-
-def _check_pairs(
-    pairs: Mapping[str, Sequence[str]] | Iterable[tuple[str, Sequence[str]]],
-) -> list[tuple[str, Sequence[str]]]:
-    pairs = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
-    problems = {word: problem for word, phonemes in pairs if (problem := _problem_of(phonemes))}
-    if problems:
-        raise ValueError(f"Hotwords that cannot be found by their sound: {_name_problems(problems, _NAMED)}.")
-    return pairs
-
-
-def _problem_of_word(word: str, phonemes: Sequence[str], known: Mapping[str, int]) -> str | None:
-    if UNK_TOKEN in phonemes and (reason := explain_unreadable(word)):
-        return f"cannot be used: {reason}"
-    if strange := [phoneme for phoneme in phonemes if phoneme not in known]:
-        return f"has the sound {strange[0]!r}, which the vocabulary of phonemes lacks"
-    return _problem_of(phonemes)
-
-
-def _problem_of(phonemes: Sequence[str]) -> str | None:
-    if isinstance(phonemes, str):
-        return f"has the string {phonemes!r} in place of a list of phonemes"
-    if UNK_TOKEN in phonemes:
-        return "has a sound or script without phonemes"
-    if len(phonemes) < MIN_PHONEMES:
-        return f"has {len(phonemes)} phonemes, {MIN_PHONEMES} are needed"
-    return None
-
-
-def _name_problems(problems: dict[str, str], limit: int) -> str:
-    named = "; ".join(f"{word!r} {problem}" for word, problem in list(problems.items())[:limit])
-    return named + (f"; and {len(problems) - limit} more" if len(problems) > limit else "")
 
 
 __all__ = ["HotwordIndex", "HotwordMatch", "as_index", "is_index"]

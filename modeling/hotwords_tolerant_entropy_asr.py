@@ -16,9 +16,6 @@ from .phonetics_entropy_asr import EDIT_COST, best_window, cost_matrix, sound_cl
 
 
 MAX_TOLERANCE = 0.3
-# Shorter patterns have to match exactly: of their inexact matches in a large index all but few are wrong
-# (tests/benchmarks/benchmark_hotwords.py), and their seeds of two symbols are everywhere.
-MIN_PHONEMES = 5
 # Sums of float32 costs meet their bound exactly in decimal arithmetic only.
 _ROUNDING = 1e-3
 # Cost of what lies outside the hypothesis, more than any bound.
@@ -50,17 +47,21 @@ def check_tolerance(tolerance: float) -> None:
 
 
 class TolerantMatcher:
-    """Finds the patterns of at least five phonemes within `tolerance` x length of some part of a hypothesis.
+    """Finds the patterns that are not too short within `tolerance` x length of some part of a hypothesis.
 
     Args:
         codes: Phoneme codes of all patterns, one after the other, uint16.
         offsets: Where each pattern begins, and the end of the last: `(number of patterns + 1,)`.
         phonemes: Symbol of each code; code 0 is for symbols that are not known.
         tolerance: Largest distance for each phoneme of a pattern.
+        shortest: Phonemes that a pattern needs to be found inexactly.
     """
 
-    def __init__(self, codes: np.ndarray, offsets: np.ndarray, phonemes: list[str], tolerance: float):
+    def __init__(
+        self, codes: np.ndarray, offsets: np.ndarray, phonemes: list[str], tolerance: float, shortest: int = 5
+    ):
         self.codes, self.offsets, self.phonemes, self.tolerance = codes, offsets, phonemes, tolerance
+        self.shortest = shortest
         self.lengths = np.diff(offsets)
         self.bounds = (tolerance * self.lengths + _ROUNDING).astype(np.float32)
         classes = {name: number for number, name in enumerate(dict.fromkeys(map(sound_class, phonemes)))}
@@ -86,7 +87,7 @@ class TolerantMatcher:
         """`(entry, shift in the pattern, length)` of all seeds, as three arrays."""
         edits = (self.bounds / EDIT_COST).astype(np.int64)
         parts: list[tuple[np.ndarray, ...]] = []
-        long_enough = self.lengths >= MIN_PHONEMES
+        long_enough = self.lengths >= self.shortest
         for count in np.unique(edits[long_enough]).tolist():
             entries = np.flatnonzero((edits == count) & long_enough)
             lengths = self.lengths[entries]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy_asr.modeling import hotwords_entropy_asr
+from entropy_asr.modeling import hotword_entries_entropy_asr, hotwords_entropy_asr
 from entropy_asr.modeling.hotwords_entropy_asr import HotwordIndex, HotwordMatch
 from entropy_asr.modeling.hotwords_tolerant_entropy_asr import TolerantMatcher
 from entropy_asr.modeling.phonetics_entropy_asr import best_window
@@ -222,7 +222,7 @@ def test_words_of_scripts_without_phonemes_are_refused_by_script(phoneme_tokeniz
     assert repr(word) in str(error.value) and named in str(error.value)
     assert "phonemes are known for Latin letters, Chinese characters and the digits 0 to 9" in str(error.value)
     warnings = []
-    monkeypatch.setattr(hotwords_entropy_asr.logger, "warning", warnings.append)
+    monkeypatch.setattr(hotword_entries_entropy_asr.logger, "warning", warnings.append)
     assert HotwordIndex.build(["Kaldi", word], phoneme_tokenizer, skip_unusable=True).words() == ["Kaldi"]
     assert len(warnings) == 1 and "1 of 2 hotwords" in warnings[0] and named in warnings[0]
 
@@ -246,7 +246,7 @@ def test_a_sound_that_the_vocabulary_lacks_is_named(tmp_path):
 
 def test_words_that_cannot_be_found_may_be_left_out(phoneme_tokenizer, monkeypatch):
     warnings = []
-    monkeypatch.setattr(hotwords_entropy_asr.logger, "warning", warnings.append)
+    monkeypatch.setattr(hotword_entries_entropy_asr.logger, "warning", warnings.append)
     index = HotwordIndex.build(["Kaldi", "...", "啊"], phoneme_tokenizer, skip_unusable=True)
     assert index.words() == ["Kaldi"]
     assert len(warnings) == 1 and "2 of 3 hotwords" in warnings[0] and "'啊'" in warnings[0]
