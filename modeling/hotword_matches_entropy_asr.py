@@ -19,9 +19,9 @@ from .hotwords_tolerant_entropy_asr import TolerantMatcher, import_daachorse
 from .word_boundaries_entropy_asr import CommonWords, Reading, align_word
 
 
-# What a hotword costs in a reading, in nats: that of a word of rank 880, and more if it may be misheard. Chosen on
-# sentences that no reported figure is of, see tests/benchmarks/benchmark_hotword_boundaries.py.
-_HOTWORD_COST, _INEXACT_HOTWORD_COST = 9.0, 10.0
+# What a hotword costs in a reading, in nats: that of a word of rank 2,400. Chosen on sentences that no reported figure
+# is of (tests/benchmarks/benchmark_hotword_boundaries.py).
+_HOTWORD_COST = 10.0
 # Beyond that many hotwords, one of them is near to what was heard by chance in proportion to their number.
 _MANY_HOTWORDS = 3000
 # Two inexact matches of different sound about as cheap at one place: neither is given.
@@ -162,7 +162,7 @@ def choose_inexact(
         return []
     codes = to_codes(text)
     reading = common.read_noisy(codes, phonemes)
-    hotword_cost = _INEXACT_HOTWORD_COST + log(max(1.0, num_hotwords / _MANY_HOTWORDS))
+    hotword_cost = _HOTWORD_COST + log(max(1.0, num_hotwords / _MANY_HOTWORDS))
     ranked: list[tuple[float, Candidate]] = []
     for candidate in found:
         cost, placed = _place(candidate, common, codes, reading)
