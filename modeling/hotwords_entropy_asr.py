@@ -357,8 +357,8 @@ def _read_common(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
 def _warn_of_earlier_release(path: str | os.PathLike, header: dict[str, Any]) -> None:
     if unknown := [phoneme for phoneme in default_phonemes() if phoneme not in set(header["phonemes"])]:
         logger.warning(
-            f"{path}: this hotword index is of a release whose phonemes lack {unknown[0]!r}: words with such sounds "
-            "are not found. Build it again."
+            f"{path}: this hotword index is of a release whose phonemes lack {unknown[0]!r}: its words with "
+            "such sounds are found with models of that time only. Build it again for later ones."
         )
     if header["format"] == 1:
         logger.warning(

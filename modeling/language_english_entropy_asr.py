@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from .common_english_entropy_asr import COMMON_WORDS, JOINED_WORDS
 from .language_entry_entropy_asr import GraphemeToPhoneme, Language, latin_style, missing_g2p
 from .numerals_english_entropy_asr import read_numbers
 
@@ -64,6 +65,11 @@ class EnglishPhonemes(GraphemeToPhoneme):
         *("i iː ɪ ᵻ", "ə ɐ ʌ", "ɛ æ", "ɑː ɔ ɔː", "ʊ uː", "aɪ aɪə", "ɜː ɚ", "ɪɹ iə", "ɔːɹ oːɹ ʊɹ"),
         *("p b", "t d ɾ ʔ", "k ɡ", "tʃ dʒ", "f v", "θ ð", "s z", "ʃ ʒ", "n ŋ"),
     )
+
+    common_words = COMMON_WORDS
+    joined_words = JOINED_WORDS
+    contexts = ("bob {} ox", "bob {} cab")
+    endings = ("z", "s", "ᵻ z", "ɹ")  # 's, and the r of "layer of"
 
     def phonemize(self, texts: Sequence[str]) -> list[list[str]]:
         """IPA phones of each text; espeak-ng is called once for all of them."""

@@ -36,6 +36,11 @@ class GraphemeToPhoneme(ABC):
         toneless: What is left of a phoneme that carries a tone, where the language has tones.
         sound_classes: Groups of phonemes, without tone and separated by blanks, that are easily taken for each other.
         coarser: For a phoneme that an older vocabulary may lack, the one that this has in its place.
+        initials: Phonemes that begin a syllable whose rest is one of `vowels`, where no word ends inside a syllable.
+        common_words: Its commonest words, the most common first, separated by blanks: what hotwords are told from.
+        joined_words: Pairs of common words that are said as one, with an underscore in between.
+        contexts: Texts with a `{}` for a common word, which then sounds as it does among others ("to": t ə, t ʊ).
+        endings: What any word may end in further or lend to the next, as phonemes separated by blanks.
         takes_digits: Whether digits that touch its letters are read by it in a text of another language ("2个").
     """
 
@@ -44,6 +49,11 @@ class GraphemeToPhoneme(ABC):
     toneless: Mapping[str, str] = {}
     sound_classes: tuple[str, ...] = ()
     coarser: Mapping[str, str] = {}
+    initials: frozenset[str] = frozenset()
+    common_words: str = ""
+    joined_words: str = ""
+    contexts: tuple[str, ...] = ()
+    endings: tuple[str, ...] = ()
     takes_digits = False
 
     @abstractmethod

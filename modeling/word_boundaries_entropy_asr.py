@@ -19,17 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .common_english_entropy_asr import COMMON_WORDS as ENGLISH_WORDS
-from .common_english_entropy_asr import JOINED_WORDS
-from .common_mandarin_entropy_asr import COMMON_WORDS as MANDARIN_WORDS
 from .hotwords_tolerant_entropy_asr import import_daachorse
+from .languages_entropy_asr import UNK_TOKEN, Language, readers
 from .phonetics_entropy_asr import EDIT_COST, cost_matrix
-from .tokenization_entropy_asr_phoneme import (
-    MANDARIN_FINALS,
-    MANDARIN_INITIALS,
-    UNK_TOKEN,
-    EntropyASRPhonemeTokenizer,
-)
+from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
 # Costs of a word by its rank, log((rank + _RANK_SHIFT) * _RANK_SCALE): Zipf's law over 30,000 words.
@@ -37,19 +30,15 @@ _RANK_SHIFT, _RANK_SCALE = 2.7, 9.2
 # What an unknown word costs at its beginning, for each phoneme, and more for being of 1, 2 or 3 phonemes.
 _UNKNOWN_WORD, _UNKNOWN_SHORT = 3.0, (6.0, 3.0, 1.0)
 _UNKNOWN_PHONEME, _UNKNOWN_FINAL = 3.3, 4.5
-# Words so common that how they sound beside others counts ("to": t ə, t ʊ, t uː).
-_WEAK_WORDS = 800
-# Words that leave their neighbours' sounds as they are but for what a consonant or a vowel does to them.
-_BEFORE, _AFTER = "bob", ("ox", "cab")
-# Endings that any word may take, or lends to the next: 's, and the r of "layer of". As common as words of this rank.
-_ENDINGS, _ENDING_RANK = (("z",), ("s",), ("ᵻ", "z"), ("ɹ",)), 60
+# Words so common that how they sound beside others counts ("to": t ə, t ʊ, t uː), and the rank of endings.
+_WEAK_WORDS, _ENDING_RANK = 800, 60
 # Mishearing: a phoneme that is right, one too many, one missing; another one from the first to the last, by its sound.
 _RIGHT, _INSERTED, _MISSING = 0.1, 6.5, 3.5
 _OTHER, _OTHER_BY_SOUND, _OTHER_AT_MOST = 3.0, 3.0, 6.5
 _NEVER = 1e6
-_FINALS = frozenset(MANDARIN_FINALS)
-_INITIALS = frozenset((*MANDARIN_INITIALS, "b", "p", "m", "f", "d", "t", "n", "l", "ɡ", "k", "h", "s"))
 _FIRST_CHARACTER = 0x100
+# Of the latest languages, vocabularies and words.
+_PRONOUNCED: dict[tuple, dict[tuple[str, ...], float]] = {}
 
 
 class Reading(NamedTuple):
@@ -131,13 +120,23 @@ class CommonWords:
 
 def _whole_syllables(phonemes: Sequence[str]) -> list[bool]:
     """Places, `length + 1`, at which an unknown word may begin or end: not between initial and final of a syllable."""
-    inner = [not (one in _INITIALS and other in _FINALS) for one, other in pairwise(phonemes)]
+    initials, finals = _syllable_parts(readers())
+    inner = [not (other in finals and one in initials) for one, other in pairwise(phonemes)]
     return [True, *inner, True] if len(phonemes) else [True]
 
 
 def _costs_if_unknown(phonemes: Sequence[str]) -> list[float]:
     """Cost of each phoneme of an unknown word: a toned final says more than a consonant."""
-    return [_UNKNOWN_FINAL if phoneme in _FINALS else _UNKNOWN_PHONEME for phoneme in phonemes]
+    finals = _syllable_parts(readers())[1]
+    return [_UNKNOWN_FINAL if phoneme in finals else _UNKNOWN_PHONEME for phoneme in phonemes]
+
+
+@lru_cache(maxsize=16)
+def _syllable_parts(languages: tuple[Language, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Initials and finals of the languages whose syllables are of two phonemes."""
+    syllabic = [language.g2p for language in languages if language.g2p.initials]
+    initials = frozenset().union(*(g2p.initials for g2p in syllabic))
+    return initials, frozenset().union(*(g2p.vowels for g2p in syllabic))
 
 
 def _cheapest(
@@ -255,8 +254,7 @@ def common_pronunciations(
 
     Args:
         tokenizer: Says how they sound.
-        words: The words, most common first; by default those of English and Mandarin that come with this package. The
-            first call for the same words takes half a second.
+        words: The words, most common first; by default those of all languages. The first call takes half a second.
 
     Raises:
         ValueError: `words` is a string in place of a list.
@@ -264,32 +262,41 @@ def common_pronunciations(
     """
     if isinstance(words, str):
         raise ValueError(f"`common_words` must be a list of words, not {words!r}.")
-    return dict(_pronounce(type(tokenizer), None if words is None else tuple(words)))
+    key = (readers(), tuple(tokenizer.get_vocab()), None if words is None else tuple(words))
+    if key not in _PRONOUNCED:
+        if len(_PRONOUNCED) > 7:
+            _PRONOUNCED.clear()
+        _PRONOUNCED[key] = _pronounce(tokenizer, words)
+    return dict(_PRONOUNCED[key])
 
 
-@lru_cache(maxsize=4)
-def _pronounce(tokenizer_class: type, words: tuple[str, ...] | None) -> dict[tuple[str, ...], float]:
-    tokenizer = tokenizer_class()  # the built-in vocabulary: how words sound is the same in any
+def _pronounce(tokenizer: EntropyASRPhonemeTokenizer, words: Sequence[str] | None) -> dict[tuple[str, ...], float]:
     if words is not None:
-        pairs = list(zip(tokenizer.phonemize_batch(words), map(rank_cost, range(len(words))), strict=True))
+        pairs = _ranked(words, None, tokenizer)
     else:
-        english, mandarin = ENGLISH_WORDS.split(), MANDARIN_WORDS.split()
-        pairs = list(zip(tokenizer.phonemize_batch(english, "en"), map(rank_cost, range(len(english))), strict=True))
-        pairs += _in_context(english[:_WEAK_WORDS], tokenizer)
-        pairs += _joined(english, tokenizer)
-        pairs += [(ending, rank_cost(_ENDING_RANK)) for ending in _ENDINGS]
-        pairs += zip(tokenizer.phonemize_batch(mandarin, "zh"), map(rank_cost, range(len(mandarin))), strict=True)
+        pairs = [pair for language in readers() for pair in _words_of_language(language, tokenizer)]
     return _cheapest_of_each(
         (tuple(phonemes), cost) for phonemes, cost in pairs if phonemes and UNK_TOKEN not in phonemes
     )
 
 
-def _joined(words: list[str], tokenizer: EntropyASRPhonemeTokenizer) -> list[tuple[list[str], float]]:
-    """Pairs of words that are said as one, at the cost of both."""
+def _words_of_language(language: Language, tokenizer: EntropyASRPhonemeTokenizer) -> list[tuple[list[str], float]]:
+    words, code = language.g2p.common_words.split(), language.code
+    pairs = _ranked(words, code, tokenizer)
+    for context in language.g2p.contexts:
+        pairs += _in_context(words[:_WEAK_WORDS], context, code, tokenizer)
     costs = {word: rank_cost(rank) for rank, word in enumerate(words)}
-    pairs = [pair.split("_") for pair in JOINED_WORDS.split()]
-    phonemes = tokenizer.phonemize_batch([" ".join(pair) for pair in pairs], "en")
-    return list(zip(phonemes, [sum(costs[word] for word in pair) for pair in pairs], strict=True))
+    joined = [pair.split("_") for pair in language.g2p.joined_words.split()]
+    phonemes = tokenizer.phonemize_batch([" ".join(pair) for pair in joined], code)
+    pairs += zip(phonemes, [sum(costs[word] for word in pair) for pair in joined], strict=True)
+    return pairs + [(ending.split(), rank_cost(_ENDING_RANK)) for ending in language.g2p.endings]
+
+
+def _ranked(
+    words: Sequence[str], code: str | None, tokenizer: EntropyASRPhonemeTokenizer
+) -> list[tuple[list[str], float]]:
+    phonemes = tokenizer.phonemize_batch(list(words), code)
+    return [(sounds, rank_cost(rank)) for rank, sounds in enumerate(phonemes)]
 
 
 def _cheapest_of_each(pairs: Iterable[tuple[tuple[str, ...], float]]) -> dict[tuple[str, ...], float]:
@@ -300,17 +307,16 @@ def _cheapest_of_each(pairs: Iterable[tuple[tuple[str, ...], float]]) -> dict[tu
     return costs
 
 
-def _in_context(words: list[str], tokenizer: EntropyASRPhonemeTokenizer) -> list[tuple[list[str], float]]:
-    """How words sound between others that keep their sounds, before a vowel and before a consonant; with the cost."""
+def _in_context(
+    words: list[str], context: str, code: str, tokenizer: EntropyASRPhonemeTokenizer
+) -> list[tuple[list[str], float]]:
+    """How words sound in a text whose other words keep their sounds."""
+    before, after = (tokenizer.phonemize(part, code) for part in context.split("{}"))
     found: list[tuple[list[str], float]] = []
-    before = tokenizer.phonemize(_BEFORE, "en")
-    for word_after in _AFTER:
-        after = tokenizer.phonemize(word_after, "en")
-        texts = [f"{_BEFORE} {word} {word_after}" for word in words]
-        for rank, phonemes in enumerate(tokenizer.phonemize_batch(texts, "en")):
-            inner = phonemes[len(before) : -len(after)]
-            if inner and phonemes == [*before, *inner, *after]:
-                found.append((inner, rank_cost(rank)))
+    for rank, phonemes in enumerate(tokenizer.phonemize_batch([context.format(word) for word in words], code)):
+        inner = phonemes[len(before) : len(phonemes) - len(after)]
+        if phonemes == [*before, *inner, *after]:
+            found.append((inner, rank_cost(rank)))
     return found
 
 
