@@ -34,6 +34,7 @@ from ..data.collation import FeatureCollator
 from ..data.section import DataSection
 from ..runs.settings import SettingsError, check_names
 from ..training.base import SpeechArguments, SpeechTrainerMixin
+from ..training.modules import specialize
 from ..training.recognition import RecognitionEvaluationMixin
 from ..training.stage_run import StageRun, TrainingStage
 from .encoder_pretraining import EncoderModelSection
@@ -55,6 +56,15 @@ class AttentionPretrainingConfig(SpeechArguments, TrainingArguments):
     learning_rate: float = field(default=5e-4, metadata={"help": "Peak learning rate."})
 
 
+class MasksByLength:
+    """Goes before the class of an encoder; says which frames are valid to transformers, which has no formula for it."""
+
+    # Named as in wav2vec 2.0's family, the only one that transformers asks.
+    def _get_feature_vector_attention_mask(self, num_frames: int, attention_mask: torch.Tensor) -> torch.Tensor:
+        lengths = output_length(attention_mask.long().sum(-1), encoder_length_stages(self.config))
+        return torch.arange(num_frames, device=attention_mask.device)[None, :] < lengths[:, None]
+
+
 class AttentionEncoderDecoder(SpeechEncoderDecoderModel):
     """Any speech encoder with an attention decoder over characters, from transformers' composition of the two.
 
@@ -65,14 +75,7 @@ class AttentionEncoderDecoder(SpeechEncoderDecoderModel):
 
     def __init__(self, config=None, encoder: PreTrainedModel | None = None, decoder: PreTrainedModel | None = None):
         super().__init__(config, encoder, decoder)
-        stages = encoder_length_stages(self.encoder.config)
-
-        def frame_mask(num_frames: int, attention_mask: torch.Tensor) -> torch.Tensor:
-            lengths = output_length(attention_mask.long().sum(-1), stages)
-            return torch.arange(num_frames, device=attention_mask.device)[None, :] < lengths[:, None]
-
-        # Transformers asks the encoder, and knows only the names that wav2vec 2.0's family has for it.
-        self.encoder._get_feature_vector_attention_mask = frame_mask
+        specialize(self.encoder, MasksByLength)
 
 
 class AttentionPretrainingTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, Trainer):

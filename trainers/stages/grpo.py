@@ -5,7 +5,7 @@
 How this differs from TRL's `GRPOTrainer`, which would train without ever hearing the audio:
 
 - The speech is part of rollout and loss. An utterance is encoded once for all hypotheses of its group
-  ([`SharedSpeech`]): in the rollout, for the reference, and in the loss, where the encoder needs a gradient; with a
+  ([`~shared_speech`]): in the rollout, for the reference, and in the loss, where the encoder needs a gradient; with a
   frozen encoder and adaptor, once for all of these.
 - The temperature falls along a cosine. It is set when hypotheses are sampled and goes with them, so that they are
   scored at the temperature they were sampled at, also when they are trained on several steps later.
@@ -15,10 +15,8 @@ How this differs from TRL's `GRPOTrainer`, which would train without ever hearin
 - Evaluation transcribes greedily and reports error rates.
 """
 
-import copy
 import math
 from collections import defaultdict
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -29,12 +27,11 @@ from peft import LoraConfig
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import GRPOConfig, GRPOTrainer
 from trl.models import prepare_deepspeed, prepare_fsdp
 from trl.trainer.utils import selective_log_softmax_and_entropy, split_tensor_dict
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel, EntropyASRProcessor
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
 
 from ..data.batching import EvaluationBatchSampler, GroupBatchSampler
 from ..data.keywords import ContextConfig, KeywordChooser, add_keywords, add_words, draw_hints
@@ -42,9 +39,9 @@ from ..data.section import DataSection
 from ..data.streamed_rows import is_stream
 from ..training.base import SpeechTrainerMixin, StageArguments, check_evaluable, refuse_unused
 from ..training.chunks import taken_chunks
-from ..training.modules import keep_in_evaluation
 from ..training.recognition import RecognitionEvaluationMixin
 from ..training.rewards import REWARDS
+from ..training.shared_speech import SharedSpeech, SpokenPrompts, copied_model, silence_dropout
 from ..training.stage_run import StageRun, TrainingStage
 from .context_sft import ContextCollator, keyword_recall, with_context_columns
 from .sft import SFTModelSection, save_sft
@@ -137,76 +134,6 @@ def annealed_temperature(step: int, max_steps: int, start: float, end: float) ->
         [1.0, 0.85, 0.7]
     """
     return end + (start - end) * (1 + math.cos(math.pi * min(step, max_steps) / max(1, max_steps))) / 2
-
-
-class SharedSpeech:
-    """Lets sequences of a batch share the encoding of an utterance.
-
-    Takes the place of `get_audio_features` of a backbone, which inside [`of`] is called with the features of each
-    utterance once, however many sequences there are.
-
-    Args:
-        backbone: The model whose sequences share speech.
-        processor: Knows how many audio tokens an utterance has.
-    """
-
-    def __init__(self, backbone: EntropyASRModel, processor: EntropyASRProcessor):
-        self._encode = backbone.get_audio_features
-        self._num_audio_tokens = processor.num_audio_tokens
-        self._utterances: list[int] | None = None
-        self.encodings: list[torch.Tensor] | None = None
-        backbone.get_audio_features = self
-
-    @contextmanager
-    def of(self, utterances: torch.Tensor, encodings: list[torch.Tensor] | None = None):
-        """Inside, sequence i hears utterance `utterances[i]`, a row of the features.
-
-        Args:
-            utterances: Of shape `(num_sequences,)`.
-            encodings: Audio tokens of each utterance, of shape `(num_tokens, hidden_size)`; where they are given,
-                features are not encoded again. Afterwards `self.encodings` has them.
-        """
-        self._utterances, self.encodings = utterances.tolist(), encodings
-        try:
-            yield
-        finally:
-            self._utterances = None
-
-    def __call__(self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs):
-        if self._utterances is None:
-            return self._encode(input_features, input_features_mask, **kwargs)
-        if self.encodings is None:
-            lengths = self._num_audio_tokens(input_features_mask.long().sum(-1)).tolist()
-            encoded = self._encode(input_features, input_features_mask, **kwargs)
-            self.encodings = list(encoded.pooler_output.split(lengths))
-        spoken = torch.cat([self.encodings[utterance] for utterance in self._utterances])
-        return BaseModelOutputWithPooling(pooler_output=spoken)
-
-
-@dataclass
-class SpokenPrompts:
-    """Different utterances of a generation batch and their prompts.
-
-    Attributes:
-        features: Of shape `(num_utterances, ...)`, as the encoder takes them.
-        mask: 1 for feature frames of real audio, of shape `(num_utterances, num_frames)`.
-        prompt_ids: Token ids of each utterance's prompt.
-        chunks: `chunk_size` and `left_chunks` that all of them are heard in, wherever they are encoded.
-        encodings: Audio tokens of each utterance, where they may be used again.
-    """
-
-    features: torch.Tensor
-    mask: torch.Tensor
-    prompt_ids: list[list[int]]
-    chunks: dict[str, int]
-    encodings: list[torch.Tensor] | None = None
-
-    def inputs_of(self, utterances: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor, list | None]:
-        """Features of the utterances that some sequences hear, which of them each one hears, and their encodings."""
-        different, positions = torch.unique(utterances, return_inverse=True)
-        inputs = {"input_features": self.features[different], "input_features_mask": self.mask[different]}
-        encodings = None if self.encodings is None else [self.encodings[index] for index in different.tolist()]
-        return inputs, positions, encodings
 
 
 class _GRPOTrainer(GRPOTrainer):
@@ -481,25 +408,6 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
     def _score(self, rows: Dataset, hypotheses: list[str]) -> dict[str, float]:
         recall = keyword_recall(hypotheses, rows["keywords"][:], rows["language"][:])
         return super()._score(rows, hypotheses) | ({} if recall is None else {"keyword_recall": recall})
-
-
-def copied_model(model: EntropyASRForConditionalGeneration) -> EntropyASRForConditionalGeneration:
-    """A model of the same weights and nothing else: trainers leave methods behind that know the model they had."""
-    copied = type(model)(copy.deepcopy(model.config)).to(model.dtype)
-    copied.load_state_dict(model.state_dict())
-    return copied
-
-
-def silence_dropout(model: EntropyASRForConditionalGeneration) -> None:
-    """Switch off what TRL's `disable_dropout` leaves random: the network that samples must be the one that scores.
-
-    The encoder stays in evaluation mode, in which encoders of other kinds do not mask their input either; it gets
-    gradients all the same.
-    """
-    keep_in_evaluation(model.model.audio_tower)
-    for module in model.modules():
-        if isinstance(vars(module).get("attention_dropout"), float):
-            module.attention_dropout = 0.0
 
 
 def add_hints(rows: Dataset, chooser: KeywordChooser, config: ContextConfig, num_proc: int = 1) -> Dataset:

@@ -28,7 +28,7 @@ from ..data.section import DataSection
 from ..runs.settings import SettingsError, check_types, typed
 from ..training.base import SpeechArguments, SpeechTrainerMixin, refuse_unused
 from ..training.encoder_swaps import PARTS
-from ..training.label_positions import score_labels_only
+from ..training.label_positions import LabelPositions
 from ..training.recognition import RecognitionEvaluationMixin
 from ..training.sharding import shares_weights, whole_state
 from ..training.shared_prompts import sees_everything, share_prompts
@@ -124,10 +124,10 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
         if args.ddp_find_unused_parameters is None:
             args.ddp_find_unused_parameters = False
         super().__init__(model, args, processing_class=processing_class, data_collator=collator, **kwargs)
-        inner = self.accelerator.unwrap_model(self.model)
-        inner = inner.get_base_model() if isinstance(inner, PeftModel) else inner
+        outer = self.accelerator.unwrap_model(self.model)
+        inner = outer.get_base_model() if isinstance(outer, PeftModel) else outer
         inner.processor = processing_class
-        score_labels_only(inner)
+        LabelPositions(outer, inner.base_model)
         self._share_prompts(inner.model.language_model)
 
     def _share_prompts(self, language_model: nn.Module) -> None:

@@ -5,35 +5,39 @@
 TRL's fused head scores all positions where there is no Triton, as on CPUs; only the transcription has labels.
 """
 
-import functools
+from typing import Any
 
+import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 
-def score_labels_only(model: PreTrainedModel) -> None:
-    """Let a model with TRL's fused head (`add_fused_lm_head`) score nothing but its labels; changed in place.
+class LabelPositions:
+    """Lets a model with TRL's fused head (`add_fused_lm_head`) score nothing but its labels.
 
     Losses, gradients and metrics stay what they are: positions without a label count in none of them. Their shapes are
     `(1, number of labels)` in place of `(batch_size, sequence_length - 1)`.
+
+    Args:
+        model: The model as it is called, with its adapters. It gets a forward hook.
+        backbone: The part of it whose hidden states the head scores. It gets another.
     """
-    fused_forward = model.forward
 
-    @functools.wraps(fused_forward)
-    def forward(*args, fused_lm_head: bool = False, labels=None, **kwargs):
-        if not fused_lm_head or labels is None:
-            return fused_forward(*args, fused_lm_head=fused_lm_head, labels=labels, **kwargs)
-        next_labels = labels[:, 1:]
-        labelled = next_labels != -100
+    def __init__(self, model: nn.Module, backbone: nn.Module):
+        self._labelled: torch.Tensor | None = None
+        model.register_forward_pre_hook(self._take_labels, with_kwargs=True)
+        backbone.register_forward_hook(self._keep_labelled)
 
-        def keep_labelled(backbone: nn.Module, inputs: tuple, outputs):
-            outputs.last_hidden_state = outputs.last_hidden_state[:, :-1][labelled][None]
-            return outputs
+    def _take_labels(self, model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
+        self._labelled = None
+        if not kwargs.get("fused_lm_head") or kwargs.get("labels") is None:
+            return None
+        next_labels = kwargs["labels"][:, 1:]
+        self._labelled = next_labels != -100
+        kwargs = {name: value for name, value in kwargs.items() if name != "labels"}
+        return args, {**kwargs, "shift_labels": next_labels[self._labelled][None]}
 
-        handle = model.base_model.register_forward_hook(keep_labelled)
-        try:
-            return fused_forward(*args, fused_lm_head=True, shift_labels=next_labels[labelled][None], **kwargs)
-        finally:
-            handle.remove()
-
-    model.forward = forward
+    def _keep_labelled(self, backbone: nn.Module, args: tuple, outputs: Any) -> Any:
+        if self._labelled is not None:
+            outputs.last_hidden_state = outputs.last_hidden_state[:, :-1][self._labelled][None]
+            self._labelled = None
+        return outputs

@@ -1,9 +1,8 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Parts of a model in training: found by name, frozen, and kept in evaluation mode."""
+"""Parts of a model in training: found by name, frozen, kept in evaluation mode, given methods of their own."""
 
 import os
-from functools import partial
 
 from torch import nn
 
@@ -39,14 +38,33 @@ def _submodule(model: nn.Module, name: str) -> nn.Module:
         raise ValueError(f"freeze: the model has no module {name!r}; at the top it has {children}.") from error
 
 
+class AlwaysInEvaluation:
+    """Goes before the class of a module that stays in evaluation mode."""
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Evaluation mode, whatever is asked for."""
+        return super().train(False)
+
+
 def keep_in_evaluation(module: nn.Module) -> None:
     """Puts a module into evaluation mode, which `train()` of the model around it no longer ends."""
+    specialize(module, AlwaysInEvaluation)
     module.eval()
-    module.train = partial(_stay_in_evaluation, module)
 
 
-def _stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:
-    return module
+def specialize(module: nn.Module, mixin: type) -> None:
+    """Make a module one of a subclass of its class, as FSDP2's `fully_shard` does: methods of `mixin` come first.
+
+    The subclass goes by the name of the class: transformers looks up by it what a model records, and what is sharded.
+
+    Args:
+        module: The module, inside a model or not.
+        mixin: Class that goes before its own.
+    """
+    cls = type(module)
+    if not issubclass(cls, mixin):
+        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+        module.__class__ = type(cls.__name__, (mixin, cls), names)
 
 
 def attend_in_plain_products(model: nn.Module) -> None:

@@ -5,8 +5,6 @@
 A prompt says the same before each utterance: 20 tokens of it where a spoken word has about ten of its own.
 """
 
-import functools
-
 import torch
 from torch import nn
 from transformers.cache_utils import DynamicCache, DynamicLayer
@@ -14,14 +12,33 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from entropy_asr.modeling.streaming_cache_entropy_asr import CACHE
 
+from .modules import specialize
+
 
 def sees_everything(language_model: nn.Module) -> bool:
     """Whether each layer of a decoder sees all that came before, not a window of it or a state."""
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=language_model.config).layers)
 
 
+class SharesPrompts:
+    """Goes before the class of a decoder of transformers; see [`share_prompts`]."""
+
+    prompts_always_in_two = False
+
+    def forward(self, *args, inputs_embeds=None, attention_mask=None, **kwargs):
+        """As of the decoder; in two pieces where rows begin alike."""
+        plain_forward = super().forward
+        plain = args or inputs_embeds is None or _asks_for_more(kwargs)
+        length = 0 if plain else common_length(inputs_embeds, attention_mask)
+        if length:
+            return _in_two(plain_forward, inputs_embeds, attention_mask, length, rows=1, **kwargs)
+        if self.prompts_always_in_two and not plain and _can_be_cut(inputs_embeds, attention_mask):
+            return _in_two(plain_forward, inputs_embeds, attention_mask, 1, rows=len(inputs_embeds), **kwargs)
+        return plain_forward(*args, inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
+
+
 def share_prompts(language_model: nn.Module, always_in_two: bool = False) -> None:
-    """Let a language model compute a batch's common beginning once; changed in place.
+    """Let a language model compute a batch's common beginning once: it becomes one of [`SharesPrompts`].
 
     The others read its keys and values, as they would read a cache. Hidden states and gradients stay what they are, up
     to rounding; with dropout, the beginning is dropped alike in all rows.
@@ -32,19 +49,8 @@ def share_prompts(language_model: nn.Module, always_in_two: bool = False) -> Non
             its first position and the rest. Where processes share the layers' weights (FSDP, DeepSpeed ZeRO-3), each
             run of a layer waits for all processes: they must not run it once or twice by what their batch is like.
     """
-    plain_forward = language_model.forward
-
-    @functools.wraps(plain_forward)
-    def forward(*args, inputs_embeds=None, attention_mask=None, **kwargs):
-        plain = args or inputs_embeds is None or _asks_for_more(kwargs)
-        length = 0 if plain else common_length(inputs_embeds, attention_mask)
-        if length:
-            return _in_two(plain_forward, inputs_embeds, attention_mask, length, rows=1, **kwargs)
-        if always_in_two and not plain and _can_be_cut(inputs_embeds, attention_mask):
-            return _in_two(plain_forward, inputs_embeds, attention_mask, 1, rows=len(inputs_embeds), **kwargs)
-        return plain_forward(*args, inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
-
-    language_model.forward = forward
+    specialize(language_model, SharesPrompts)
+    language_model.prompts_always_in_two = always_in_two
 
 
 def _in_two(plain_forward, inputs_embeds, attention_mask, length: int, rows: int, **kwargs) -> BaseModelOutputWithPast:

@@ -211,7 +211,7 @@ def test_nothing_but_labels_is_scored(components, tmp_path, rows, monkeypatch, l
     next_labels = inputs["labels"][:, 1:]
     positions, *results = scored(trainer, inputs, monkeypatch)
     assert positions == int((next_labels != -100).sum())
-    monkeypatch.setattr("entropy_asr.trainers.stages.sft.score_labels_only", lambda model: None)
+    monkeypatch.setattr("entropy_asr.trainers.stages.sft.LabelPositions", lambda *modules: None)
     positions, *expected = scored(build(*arguments, max_batch_size=8, lora=config), inputs, monkeypatch)
     assert positions == next_labels.numel()
     assert any(gradient.abs().max() > 1e-4 for gradient in results[1].values())

@@ -1,0 +1,54 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Modules that keep their place, their weights and their name, and do something of their own."""
+
+import copy
+
+import torch
+from training_helpers import same_tensors, small_encoder
+
+from entropy_asr.trainers.training.modules import find_module, freeze_modules, keep_in_evaluation, specialize
+
+
+class Doubles:
+    def forward(self, *args, **kwargs):
+        return 2 * super().forward(*args, **kwargs)
+
+
+def test_methods_come_before_those_of_the_module_and_all_else_stays():
+    layer = torch.nn.Linear(3, 2)
+    weights, inputs = dict(layer.state_dict()), torch.randn(4, 3)
+    expected = 2 * layer(inputs)
+    for _ in range(2):  # the second time it is one already
+        specialize(layer, Doubles)
+    assert torch.equal(layer(inputs), expected)
+    assert isinstance(layer, torch.nn.Linear) and isinstance(layer, Doubles)
+    assert type(layer).__name__ == "Linear" and str(type(layer)) == str(torch.nn.Linear)
+    assert same_tensors(dict(layer.state_dict()), weights)
+    assert torch.equal(copy.deepcopy(layer)(inputs), expected)
+    assert type(torch.nn.Linear(3, 2)) is torch.nn.Linear
+
+
+def test_frozen_encoder_still_gives_what_transformers_records():
+    model = small_encoder().eval()
+    features = torch.randn(1, 40, 80)
+    expected = model.audio_tower(features, output_hidden_states=True).hidden_states
+    freeze_modules(model, ["audio_tower"])
+    recorded = model.audio_tower(features, output_hidden_states=True).hidden_states
+    assert len(recorded) == len(expected) > 1
+    torch.testing.assert_close(recorded, expected)
+
+
+def test_module_in_evaluation_hears_without_dropout_whatever_its_model_is_told():
+    model = small_encoder(dropout=0.5)
+    keep_in_evaluation(model.audio_tower)
+    features = torch.randn(1, 40, 80)
+    outputs = [model.train().audio_tower(features).last_hidden_state for _ in range(2)]
+    assert torch.equal(*outputs)
+    assert all(tensor.requires_grad for tensor in model.audio_tower.parameters())
+
+
+def test_modules_are_found_by_their_last_name():
+    model = small_encoder()
+    assert find_module(torch.nn.ModuleDict({"wrapped": model}), "audio_tower") is model.audio_tower
+    assert find_module(model, "language_model") is None
