@@ -57,7 +57,7 @@ class AttentionPretrainingConfig(SpeechArguments, TrainingArguments):
 
 
 class MasksByLength:
-    """Goes before the class of an encoder; says which frames are valid to transformers, which has no formula for it."""
+    """Goes before the class of an encoder; tells transformers, which has no formula for it, which frames are valid."""
 
     # Named as in wav2vec 2.0's family, the only one that transformers asks.
     def _get_feature_vector_attention_mask(self, num_frames: int, attention_mask: torch.Tensor) -> torch.Tensor:
