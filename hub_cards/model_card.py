@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from entropy_asr.modeling.languages_entropy_asr import language_name
 
-from .report_tables import dataset_tables, report_head
+from .report_tables import detail_tables, report_head, summary_table
 
 
 # Licences of data sources, as data_sources.yaml spells them, that ask nothing of what is trained on the data.
@@ -320,10 +320,11 @@ def _allocation(directory: Path) -> str:
     report = _read(path)
     lines = ["## Entropy allocation", "", *report_head(report)]
     for name, result in report["datasets"].items():
-        lines += [f"### {name}", "", *dataset_tables(result)]
-    plots = sorted(file.name for file in path.parent.glob("*-allocation.png"))
-    plots += sorted(file.name for file in path.parent.glob("*-ledger.png"))
-    lines += [f"![{Path(file).stem}](report/{file})\n" for file in plots]
+        lines += [f"### {name}", "", *summary_table(result)]
+        stem = re.sub(r"[^\w-]+", "_", name)
+        plots = [path.with_name(f"{stem}-{kind}.png") for kind in ("trajectory", "text_cka", "ledger")]
+        lines += [f"![{plot.stem}](report/{plot.name})\n" for plot in plots if plot.is_file()]
+        lines += ["<details><summary>Figures</summary>", "", *detail_tables(result), "</details>", ""]
     return "\n".join(lines).rstrip() + "\n\n"
 
 

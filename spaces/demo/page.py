@@ -4,7 +4,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -258,17 +257,17 @@ def _add_report(settings: DemoSettings) -> None:
     gr.Markdown(REPORT_HELP)
     for number, section in enumerate(sections):
         with gr.Accordion(section.title, open=number == 0, elem_classes="dataset"):
-            _add_section(section, "Tables and further plots")
+            _add_section(section)
     if general.text.strip():
         with gr.Accordion("How this was measured", open=False):
             _add_section(general)
 
 
-def _add_section(section: Section, fold: str | None = None) -> None:
-    """Plots and text of a report's section; text and further plots in an accordion named `fold`, where it is given."""
-    if first := section.plots_html(first=True):
-        gr.HTML(first)
-    with gr.Accordion(fold, open=False) if fold else nullcontext():
-        if others := section.plots_html(first=False):
-            gr.HTML(others)
-        gr.Markdown(section.text, elem_classes="report")
+def _add_section(section: Section) -> None:
+    """Table and pictures of a report's section, and what it folds away in an accordion."""
+    gr.Markdown(section.text, elem_classes="report")
+    if plots := section.plots_html():
+        gr.HTML(plots)
+    if section.folded.strip():
+        with gr.Accordion("Figures", open=False):
+            gr.Markdown(section.folded, elem_classes="report")

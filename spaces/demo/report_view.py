@@ -9,8 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 
-# Kinds of plots that answer what people ask first: who knows how much. The others are folded away with the tables.
-FIRST_PLOTS = ("ledger", "allocation")
+FOLD, END_OF_FOLD = "<details>", "</details>"
 _IMAGE = re.compile(r"!\[(.*)\]\((.+)\)")
 
 
@@ -21,35 +20,40 @@ class Plot:
     path: Path
     caption: str
 
-    @property
-    def is_first(self) -> bool:
-        """Whether it is shown unasked."""
-        return self.path.stem.rpartition("-")[2] in FIRST_PLOTS
-
 
 @dataclass
 class Section:
-    """What a report says of one data set; `title` is None for what it says of all of them."""
+    """What a report says of one data set; `title` is None for what it says of all of them.
+
+    Attributes:
+        text: Shown at once.
+        folded: What the report folds away.
+        plots: Its pictures.
+    """
 
     title: str | None
     text: str = ""
+    folded: str = ""
     plots: list[Plot] = field(default_factory=list)
 
-    def plots_html(self, first: bool) -> str:
-        """The plots that are shown unasked, or the others; empty where there are none."""
-        chosen = sorted((plot for plot in self.plots if plot.is_first == first), key=_rank)
-        return f'<div class="plots">{"".join(map(_figure, chosen))}</div>' if chosen else ""
+    def plots_html(self) -> str:
+        """The pictures; empty where there are none."""
+        return f'<div class="plots">{"".join(map(_figure, self.plots))}</div>' if self.plots else ""
 
 
 def read_report(folder: Path) -> list[Section]:
     """Sections of `report.md` in a folder, the one about all data sets first; its first heading is left out."""
-    sections = [Section(None)]
+    sections, is_folded = [Section(None)], False
     for line in (folder / "report.md").read_text(encoding="utf-8").splitlines():
         image = _IMAGE.fullmatch(line.strip())
         if line.startswith("## "):
             sections.append(Section(line[3:].strip()))
         elif image:
             sections[-1].plots += _find_plot(folder, *image.groups())
+        elif line.startswith((FOLD, END_OF_FOLD)):
+            is_folded = line.startswith(FOLD)
+        elif is_folded:
+            sections[-1].folded += f"{line}\n"
         elif not line.startswith("# "):
             sections[-1].text += f"{line}\n"
     return sections
@@ -59,11 +63,6 @@ def _find_plot(folder: Path, caption: str, name: str) -> list[Plot]:
     """The plot, sharp at every size where it lies there as SVG as well; none where it is missing."""
     paths = (folder / name).with_suffix(".svg"), folder / name
     return [Plot(path.resolve(), caption) for path in paths if path.is_file()][:1]
-
-
-def _rank(plot: Plot) -> int:
-    kind = plot.path.stem.rpartition("-")[2]
-    return FIRST_PLOTS.index(kind) if kind in FIRST_PLOTS else len(FIRST_PLOTS)
 
 
 def _figure(plot: Plot) -> str:

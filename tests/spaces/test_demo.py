@@ -632,23 +632,24 @@ def test_users_beyond_the_queue_are_told_and_the_others_answered(monkeypatch, re
 
 def test_the_report_in_the_models_folder_is_shown_by_default(tmp_path):
     shown = json.dumps(demo_page.build_page(DemoSettings()).get_config_file(), default=str)
-    assert "entropy-asr report" in shown and "librispeech_subset-allocation" in shown
+    assert "entropy-asr report" in shown and "librispeech_subset-trajectory" in shown
     assert DemoSettings(model=str(tmp_path)).report_folder is None
     assert DemoSettings(model=str(tmp_path), report="mine").report_folder == Path("mine")
 
 
 def test_a_report_is_read_data_set_by_data_set_with_plots_as_vectors_where_they_are(tmp_path):
-    for name in ("a-cka.png", "a-ledger.png", "a-ledger.svg", "b & c-ledger.png"):
+    for name in ("a-trajectory.png", "a-ledger.png", "a-ledger.svg", "b & c-ledger.png"):
         (tmp_path / name).write_bytes(b"")
-    lines = ["# Report", "of all", "## a", "words", "![alike](a-cka.png)", "![who < knows](a-ledger.png)", "## b & c"]
-    (tmp_path / "report.md").write_text(
-        "\n".join([*lines, "![](b & c-ledger.png)", "![](gone.png)"]), encoding="utf-8"
-    )
+    lines = ["# Report", "of all", "## a", "words", "![over stages](a-trajectory.png)", "![who < knows](a-ledger.png)"]
+    lines += ["<details><summary>Figures</summary>", "", "folded", "</details>", "## b & c", "![](b & c-ledger.png)"]
+    (tmp_path / "report.md").write_text("\n".join([*lines, "![](gone.png)"]), encoding="utf-8")
     general, first, second = read_report(tmp_path)
     assert (general.title, general.text, first.title, first.text) == (None, "of all\n", "a", "words\n")
-    assert "a-ledger.svg" in first.plots_html(first=True) and "who &lt; knows" in first.plots_html(first=True)
-    assert "a-cka.png" in first.plots_html(first=False) and "ledger" not in first.plots_html(first=False)
-    assert "b%20%26%20c-ledger.png" in second.plots_html(first=True) and not second.plots_html(first=False)
+    assert first.folded.strip() == "folded" and not second.folded
+    shown = first.plots_html()
+    assert shown.index("a-trajectory.png") < shown.index("a-ledger.svg") and "who &lt; knows" in shown
+    assert "a-ledger.png" not in shown, "a vector is taken before a bitmap"
+    assert "b%20%26%20c-ledger.png" in second.plots_html() and "gone" not in second.plots_html()
 
 
 def test_live_streams_through_the_api_as_the_readme_has_it(monkeypatch, recognizer, digits, tmp_path):

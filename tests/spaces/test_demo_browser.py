@@ -561,7 +561,7 @@ def test_nothing_is_wider_than_the_screen(page, app, folder, width, theme, tmp_p
     page.get_by_text("Checkpoints compared").wait_for()
     page.locator(".plots img:visible").first.wait_for()
     check_look(page, width, theme, "compare")
-    page.get_by_role("button", name="Tables and further plots").first.click()
+    page.get_by_role("button", name="Figures").first.click()
     page.locator(".report table:visible").first.wait_for()
     assert page.evaluate("document.documentElement.scrollHeight") < 6000
     narrow = "cells => Math.min(...cells.map(cell => cell.getBoundingClientRect().width))"

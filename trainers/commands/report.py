@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .checks import check_dataset, check_model, check_output_folder, find_device, need_extra
+from .checks import CommandError, check_dataset, check_model, check_output_folder, find_device, need_extra
 from .models import quiet_libraries
 from .options import add_command, add_device, add_language, positive
 
@@ -20,9 +20,15 @@ def add_parser(commands: Any) -> None:
         "--model",
         action="extend",
         nargs="+",
-        required=True,
         metavar="M",
         help="folder or Hub id of a checkpoint or of any speech encoder; of several, the earliest stage first",
+    )
+    parser.add_argument(
+        "--trajectory",
+        action="append",
+        nargs="+",
+        metavar="NAME",
+        help="instead: name of a recipe, then its checkpoints, the earliest first; once for each recipe",
     )
     parser.add_argument("--dataset", action="extend", nargs="+", required=True, metavar="D", help="as for evaluate")
     parser.add_argument("--split", default="test", help="default: %(default)s")
@@ -31,12 +37,23 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output_dir", type=Path, default=Path("report"), metavar="D", help="default: %(default)s"
     )
-    parser.add_argument("--max_rows", type=positive, default=400, metavar="N", help="default: %(default)s")
-    parser.add_argument("--aligner", metavar="M", help="checkpoint that times phonemes (default: the first that can)")
-    parser.add_argument("--probes", nargs="+", choices=("linear", "mlp"), default=["linear", "mlp"])
-    parser.add_argument("--num_seeds", type=positive, default=3, metavar="N", help="splits; default: %(default)s")
-    parser.add_argument("--no_layers", dest="layers", action="store_false", help="only the encoder's output")
-    parser.add_argument("--max_probe_frames", type=positive, default=100_000, metavar="N", help="default: %(default)s")
+    parser.add_argument("--max_rows", type=positive, default=1000, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--embedder", metavar="E", help="text embedder of CSAI, such as Qwen/Qwen3-Embedding-0.6B (default: no CSAI)"
+    )
+    parser.add_argument("--pca_size", type=positive, metavar="K", help="components; default: by the number of rows")
+    parser.add_argument("--ridge", type=float, default=1e-3, metavar="L", help="default: %(default)s")
+    parser.add_argument(
+        "--frame_probes",
+        nargs="+",
+        choices=("linear", "mlp"),
+        default=[],
+        help="of single frames (default: none)",
+    )
+    parser.add_argument("--aligner", metavar="M", help="for them: checkpoint that times phonemes, none of the models")
+    parser.add_argument(
+        "--num_seeds", type=positive, default=3, metavar="N", help="their splits; default: %(default)s"
+    )
     parser.add_argument("--ledger_rows", type=int, default=50, metavar="N", help="0: no ledger; default: %(default)s")
     parser.add_argument("--batch_size", type=positive, default=8, help="default: %(default)s")
     add_device(parser)
@@ -45,7 +62,8 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure entropy allocation; see [`~evaluation.report.write_report`]."""
     need_extra("report", "report")
-    for model in args.model:
+    models = read_models(args.model, args.trajectory)
+    for model in models if isinstance(models, list) else sum(models.values(), []):
         check_model(model)
     for path in args.dataset:
         check_dataset(path)
@@ -56,6 +74,25 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.report import ReportOptions, write_report
 
     given = {name: getattr(args, name) for name in ReportOptions.__dataclass_fields__}
-    write_report(args.model, args.dataset, args.output_dir, ReportOptions(**given))
+    write_report(models, args.dataset, args.output_dir, ReportOptions(**given))
     print(args.output_dir / "report.md")
     return 0
+
+
+def read_models(models: list[str] | None, trajectories: list[list[str]] | None) -> list[str] | dict[str, list[str]]:
+    """The checkpoints: a list, or lists by the name of their recipe.
+
+    Raises:
+        CommandError: neither or both, a recipe without checkpoints, or two of one name.
+    """
+    if bool(models) == bool(trajectories):
+        raise CommandError("give checkpoints with --model, or recipes with --trajectory NAME M [M ...], one of them")
+    if models:
+        return models
+    for name, *checkpoints in trajectories:
+        if not checkpoints:
+            raise CommandError(f"--trajectory {name}: a recipe's name and then its checkpoints")
+    found = {name: checkpoints for name, *checkpoints in trajectories}
+    if len(found) < len(trajectories):
+        raise CommandError("--trajectory: two recipes have the same name")
+    return found

@@ -24,10 +24,12 @@ class EncodedUtterance:
     Attributes:
         frames: The encoder's output, `(T, D)` float32 on the CPU.
         layers: Input of the first layer and output of each, `(T, D)`: one more than there are layers.
+        adapted: The adaptor's output, `(A, H)`, of full models where layers are asked for.
     """
 
     frames: torch.Tensor
     layers: list[torch.Tensor]
+    adapted: torch.Tensor | None = None
 
 
 @dataclass
@@ -61,13 +63,24 @@ class SpeechEncoder:
         options = {"output_hidden_states": True} if layers else {}
         encoded = encode_audio(self.audio_tower, self.length_stages, features, mask, **options)
         hidden_states = encoded.hidden_states if layers else ()
+        adapted = self._adapted(encoded) if layers and self.full_model is not None else [None] * len(waveforms)
         return [
             EncodedUtterance(
                 frames=encoded.last_hidden_state[row][valid].float().cpu(),
                 layers=[layer[row][valid].float().cpu() for layer in hidden_states],
+                adapted=adapted[row],
             )
             for row, valid in enumerate(encoded.attention_mask.bool())
         ]
+
+    def _adapted(self, encoded) -> list[torch.Tensor]:
+        """Valid places of the adaptor's output, `(A, H)` an utterance."""
+        adaptor = self.full_model.model.adaptor
+        output, mask = (
+            adaptor(encoded.last_hidden_state, encoded.attention_mask),
+            adaptor.token_mask(encoded.attention_mask),
+        )
+        return [row[valid.bool()].float().cpu() for row, valid in zip(output, mask, strict=True)]
 
     @torch.no_grad()
     def phoneme_log_probs(self, waveform: np.ndarray) -> torch.Tensor:

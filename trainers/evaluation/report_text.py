@@ -1,12 +1,12 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The entropy allocation report as Markdown: its tables, and links to its plots."""
+"""The entropy allocation report as Markdown: a page with one table and three pictures a data set, the rest folded."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from entropy_asr.hub_cards.report_tables import dataset_tables, report_head
+from entropy_asr.hub_cards.report_tables import detail_tables, report_head, summary_table
 
 from .report_plots import draw_plots, plot_files, require_matplotlib
 
@@ -15,8 +15,9 @@ def report_markdown(report: dict[str, Any]) -> str:
     """Text of `report.md`."""
     lines = ["# Entropy allocation report", "", *report_head(report)]
     for name, result in report["datasets"].items():
-        lines += [f"## {name}", "", *dataset_tables(result)]
-        lines += [f"![{title}]({file})\n" for file, title in plot_files(name, result).items()]
+        lines += [f"## {name}", "", *summary_table(result)]
+        lines += [f"![{title}]({file})\n" for file, title in plot_files(name, report).items()]
+        lines += ["<details><summary>Figures</summary>", "", *detail_tables(result), "</details>", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -49,13 +49,13 @@ class StageArguments(ChunkArguments, OptimizationArguments):
         freeze: Modules that get no gradient and stay in evaluation mode, by name inside the model.
         entropy_steps: Steps between two logs of `nse` and `cka` of the encoder, in stages that train it; 0 for none.
             See [`~entropy_monitor.EntropyMonitor`].
-        entropy_probes: Also log `eval_pai` and `eval_csai` at each evaluation.
+        entropy_probes: Also log `eval_pai` (bits) and its chance level `eval_pai_chance` at each evaluation.
         language: Language of data sets that are given to the trainer without such a column, in any usual form.
     """
 
     freeze: list[str] = field(default_factory=list, metadata={"help": "Modules that are not trained."})
     entropy_steps: int = field(default=500, metadata={"help": "Steps between logs of NSE and CKA; 0 for none."})
-    entropy_probes: bool = field(default=False, metadata={"help": "PAI and CSAI at each evaluation."})
+    entropy_probes: bool = field(default=False, metadata={"help": "PAI at each evaluation."})
     language: str | None = field(default=None, metadata={"help": "Language of rows without such a column."})
 
     def __post_init__(self):
@@ -181,7 +181,7 @@ class SpeechTrainerMixin(OptimizationMixin):
 
     def _watch_entropy(self) -> None:
         if self.args.entropy_probes or (self.args.entropy_steps and watches(self)):
-            config = EntropyMonitorConfig(every_steps=self.args.entropy_steps, probes=self.args.entropy_probes)
+            config = EntropyMonitorConfig(every_steps=self.args.entropy_steps, pai=self.args.entropy_probes)
             self.add_callback(EntropyMonitor(self, config))
 
     def _start_throughput(self, now: float) -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Entropy metrics while a stage trains: NSE and CKA at little cost, PAI and CSAI at evaluation when asked for."""
+"""Entropy metrics while a stage trains: NSE and CKA at little cost, PAI at evaluation when asked for."""
 
 import time
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRPhonemeHead, encode_audio
+from entropy_asr.modeling.modeling_entropy_asr_encoder import encode_audio
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
 from entropy_asr.spaces.entropy_allocation.spectrum import utterance_nse
 
 from ..data.collation import FeatureCollator
 from ..data.speech_dataset import SpeechDataset
 from ..data.streamed_rows import first_rows, is_stream
+from ..evaluation.allocation import measure_allocation, read_utterances
 from ..evaluation.frames import SpeechEncoder
+from ..evaluation.report_options import ReportOptions
 from .drift import standalone_encoder
 from .modules import find_module
 from .sharding import whole_state
@@ -38,21 +40,20 @@ class EntropyMonitorConfig:
         max_rows: Evaluation rows (evenly spaced; training rows where there are none, the
             first ones of a stream) that are encoded each time.
         max_seconds: Longest total duration of these rows.
-        probes: At each evaluation also PAI and CSAI, with linear probes on frames that the model's own phoneme head
-            has aligned; needs the extra `g2p`.
-        probe_rows: Evaluation rows for the probes.
+        pai: At each evaluation also PAI (bits) of the evaluation rows, and its chance level; needs the extra `g2p`.
+        pai_rows: Evaluation rows for it, evenly spaced.
     """
 
     every_steps: int = 500
     max_rows: int = 32
     max_seconds: float = 60.0
-    probes: bool = False
-    probe_rows: int = 300
+    pai: bool = False
+    pai_rows: int = 300
 
     def __post_init__(self):
         if self.every_steps < 0:
             raise ValueError(f"every_steps must not be negative, got {self.every_steps}.")
-        for name in ("max_rows", "max_seconds", "probe_rows"):
+        for name in ("max_rows", "max_seconds", "pai_rows"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
 
@@ -71,10 +72,10 @@ class EntropyMonitor(TrainerCallback):
         config: What is measured.
 
     Raises:
-        ValueError: the model has no speech encoder, or probes are asked for under FSDP2.
+        ValueError: the model has no speech encoder.
 
     Example:
-        >>> trainer.add_callback(EntropyMonitor(trainer, EntropyMonitorConfig(every_steps=200, probes=True)))
+        >>> trainer.add_callback(EntropyMonitor(trainer, EntropyMonitorConfig(every_steps=200, pai=True)))
     """
 
     def __init__(self, trainer: Trainer, config: EntropyMonitorConfig | None = None):
@@ -86,8 +87,6 @@ class EntropyMonitor(TrainerCallback):
         self._audio_tower = find_module(self._model, "audio_tower")
         if self._audio_tower is None:
             raise ValueError(f"{type(self._model).__name__} has no speech encoder (`audio_tower`) to monitor.")
-        if self.config.probes and trainer.is_fsdp_enabled:
-            raise ValueError("Probes align phonemes with the whole model: under FSDP2 leave entropy_probes false.")
         rows = trainer.eval_dataset if trainer.eval_dataset is not None else trainer.train_dataset
         # Of several evaluation sets the first: the others may be the same audio with other prompts.
         rows = next(iter(rows.values())) if isinstance(rows, dict) else rows
@@ -123,9 +122,9 @@ class EntropyMonitor(TrainerCallback):
         self.trainer.log_aside(logs)
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs) -> None:
-        """PAI and CSAI of the evaluation rows, when asked for."""
-        if self.config.probes:
-            self.trainer.log_aside({f"eval_{name}": value for name, value in self._probe().items()})
+        """PAI of the evaluation rows and its chance level, when asked for."""
+        if self.config.pai:
+            self.trainer.log_aside({f"eval_{name}": value for name, value in self._pai().items()})
 
     def _chosen(self, max_rows: int, max_seconds: float) -> np.ndarray:
         """Evenly spaced rows, as many as fit into the seconds; the shortest one at least."""
@@ -160,19 +159,14 @@ class EntropyMonitor(TrainerCallback):
         state = whole_state(self._model, self._audio_tower)
         return standalone_encoder(self._model.config.audio_config, state, self.trainer.args.device)
 
-    def _probe(self) -> dict[str, float]:
-        from ..evaluation.report import ReportOptions, measure_encoder, timed_utterances
-
-        head = next((m for m in self._model.modules() if isinstance(m, EntropyASRPhonemeHead)), None)
-        if head is None:
-            raise ValueError(f"{type(self._model).__name__} has no phoneme head that could align phonemes for probes.")
-        extractor = self.trainer.data_collator.feature_extractor
-        encoder = SpeechEncoder("training", self._audio_tower, extractor, self._model.config.audio_length_stages, head)
-        options = ReportOptions(probes=["linear"], num_seeds=1, layers=False, device=str(self.trainer.args.device))
-        with _EvaluationMode(self._audio_tower):
-            utterances, _ = timed_utterances(self._rows, encoder, self.config.probe_rows)
-            figures, _ = measure_encoder(encoder, utterances, options)
-        return {name: figures[name] for name in ("pai", "csai") if name in figures}
+    def _pai(self) -> dict[str, float]:
+        utterances, _ = read_utterances(self._rows, self.config.pai_rows)
+        tower, extractor = self._whole_encoder(), self.trainer.data_collator.feature_extractor
+        encoder = SpeechEncoder("training", tower, extractor, self._model.config.audio_length_stages)
+        options = ReportOptions(device=str(self.trainer.args.device))
+        with _EvaluationMode(tower):
+            figures = measure_allocation(encoder, utterances, None, options).figures
+        return {"pai": figures["pai"], "pai_chance": figures["details"]["pai"]["chance"]["mean"]}
 
 
 def watches(trainer: Trainer) -> bool:

@@ -7,22 +7,25 @@ from pathlib import Path
 
 import pytest
 from card_report import REPORT, write_report
-from huggingface_hub import ModelCard
+from huggingface_hub import DatasetCard, ModelCard
 
+from entropy_asr.hub_cards.report_tables import detail_tables, summary_table
 from entropy_asr.trainers.commands import cli
 
 
-PROBE = {"information": 1.25, "standard_error": 0.02, "entropy": 2.5, "shuffled_control": -0.05}
+PAI = {
+    "num_utterances": 40,
+    "pca_size": {"u": 7, "P": 6},
+    "ridge": 0.001,
+    "interval": [1.01, 1.49],
+    "chance": {"mean": 0.38, "spread": 0.05},
+    "table": [{"pca_size": 3, "ridge": 0.01, "pai": 0.71, "chance": 0.12}],
+}
 FIGURES = {
-    "details": {
-        "nse": {"num_frames": 1542, "dimension": 192},
-        "pai": {"num_frames": 900, "linear": PROBE},
-        "csai": {"left_out": "too few words"},
-    },
-    "frames_per_second": 25.0,
     "nse": 0.4321,
     "pai": 1.25,
-    "csai": None,
+    "details": {"nse": {"num_utterances": 40}, "pai": PAI},
+    "text_cka": {"layers": [0.1, 0.25], "adaptor": 0.4, "chance": {"mean": 0.06, "spread": 0.01}},
     "ledger": {
         "num_utterances": 10,
         "num_tokens": 321,
@@ -31,33 +34,19 @@ FIGURES = {
         "allocation": {"encoder": 3.3, "llm": 2.1, "left": 1.1},
     },
 }
-ALLOCATION = {
-    "definitions": "Definitions of this project.",
-    "command": "entropy-asr report --models tiny",
-    "aligner": "tinier",
-    "datasets": {
-        "digits": {
-            "data": {
-                "num_utterances": 40,
-                "seconds": 61.7,
-                "num_speakers": 5,
-                "languages": ["en"],
-                "left_out": 0,
-                "rows_split_by": "speaker",
-                "mean_alignment_score": 0.2,
-            },
-            "models": {"tinier": FIGURES, "tiny": {**FIGURES, "same_frames_as": "tinier"}},
-            "cka": {"names": ["tinier", "tiny"], "num_frames": 1542, "biased": [[1, 1]] * 2, "debiased": [[1, 1]] * 2},
-        }
-    },
+RESULT = {
+    "data": {"num_utterances": 40, "seconds": 61.7, "languages": ["en"], "left_out": 3},
+    "models": {"tinier": FIGURES, "tiny": {**FIGURES, "same_frames_as": "tinier"}},
+    "cka": {"names": ["tinier", "tiny"], "num_frames": 1542, "biased": [[1, 1]] * 2, "debiased": [[1, 1]] * 2},
 }
+ALLOCATION = {"definitions": "As the paper has them.", "command": "entropy-asr report", "datasets": {"digits": RESULT}}
 
 
 def write_allocation(directory: Path) -> None:
     directory.mkdir()
     (directory / "report.json").write_text(json.dumps(ALLOCATION), encoding="utf-8")
     (directory / "report.md").write_text("# Report\n", encoding="utf-8")
-    (directory / "digits-allocation.png").write_bytes(b"\x89PNG")
+    (directory / "digits-trajectory.png").write_bytes(b"\x89PNG")
 
 
 def test_report_goes_into_the_card_with_its_plot(tmp_path):
@@ -67,15 +56,23 @@ def test_report_goes_into_the_card_with_its_plot(tmp_path):
     write_report(checkpoint)
     assert cli.main(["card", str(checkpoint), "--report", str(tmp_path / "report-elsewhere")]) == 0
     text = ModelCard.load(checkpoint / "README.md").text
-    assert "40 utterances, 62 s, 5 speakers" in text and "phoneme head of `tinier`" in text
-    assert "| tinier | 1542 | 192 | 25.0 | 0.432 |" in text and "CSAI (nats) |" not in text
-    assert "| tinier | linear | 900 | 1.250 ± 0.020 | 0.50 | -0.050 |" in text
-    assert "`tiny` has the frames of `tinier`" in text and "CSAI was left out: too few words" in text
-    assert "| tiny | 8.30 | 6.50 | 3.30 | 2.10 | 1.10 |" in text
-    assert "Ledger (10 utterances, 321 tokens)" in text
-    assert "The alignment is poor" in text
-    assert "(report/digits-allocation.png)" in text
-    assert all((checkpoint / "report" / name).is_file() for name in ("digits-allocation.png", "report.md"))
+    assert "40 utterances, 62 s, en; 3 rows without usable speech left out" in text
+    assert "| tinier | 0.432 | 1.25 (0.38) | - | encoder 51 %, LLM 32 %, left 17 % |" in text
+    assert "`tiny` has the frames of `tinier`" in text
+    assert "| tinier | PAI | 1.25 (1.01 to 1.49) | 0.38 ± 0.05 | 40, 7 and 6, 0.001 |" in text
+    assert "| tinier | PAI | 3, 0.01 | 0.71 (0.12) |" in text
+    assert "| tinier | 0.100, 0.250 | 0.400 | 0.060 |" in text
+    assert "| tiny | 8.30 | 6.50 | 3.20 | 1.10 | 10, 321 |" in text
+    assert "(report/digits-trajectory.png)" in text
+    assert all((checkpoint / "report" / name).is_file() for name in ("digits-trajectory.png", "report.md"))
+
+
+def test_tables_say_that_a_prior_worse_than_uniform_is_broken_and_fit_on_a_phone():
+    broken = {**FIGURES["ledger"], "is_prior_broken": True}
+    result = {**RESULT, "models": {"tiny": {**FIGURES, "ledger": broken}}}
+    text = "\n".join(summary_table(result))
+    assert "| tiny | 0.432 | 1.25 (0.38) | - | broken prior |" in text
+    assert max(line.count("|") for line in [*text.splitlines(), *detail_tables(result)]) <= 7
 
 
 def test_own_data_is_described_beside_the_checkpoint(tmp_path, capsys):
@@ -110,3 +107,15 @@ def test_a_folder_of_stages_and_a_part_of_a_model_are_told_apart_from_models(tmp
     assert cli.main(["card", str(tmp_path / name)]) == 2
     assert reason.format(tmp_path) in capsys.readouterr().err
     assert not (tmp_path / name / "README.md").exists()
+
+
+def test_card_of_synthetic_speech_counts_its_rows(tmp_path):
+    pytest.importorskip("espeakng_loader")
+    from entropy_asr.trainers.data.synthetic_dataset import build_synthetic_dataset
+
+    rows = build_synthetic_dataset(["red dog", "we go", "红狗"], ["en", "en", "zh"], tmp_path / "speech")
+    assert cli.main(["card", str(tmp_path / "speech")]) == 0
+    card = DatasetCard.load(tmp_path / "speech" / "README.md")
+    hours = sum(row["duration"] for row in rows if row["language"] == "en") / 3600
+    assert f"| en | 2 | {hours:.3f} | 2 |" in card.text and "| zh | 1 |" in card.text
+    assert card.data.language == ["en", "zh"]

@@ -4,7 +4,6 @@
 
 import copy
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -18,38 +17,33 @@ from entropy_asr.trainers.evaluation.report_text import redraw_report
 
 
 figures = pytest.importorskip("matplotlib.figure")
-NAMES = ["sft", "last"]
-SPECTRUM = [0.5, 0.3, 0.2]
 
 
-def probe(information: float, error: float | None = 0.1, **values: float) -> dict:
-    return {"information": information, "standard_error": error, **values}
+def information(value: float) -> dict:
+    interval = [value - 0.3, value + 0.2]
+    return {"num_utterances": 40, "pca_size": {"u": 4, "P": 4}, "ridge": 1e-3, "interval": interval,
+            "chance": {"mean": 0.4, "spread": 0.1}}  # fmt: skip
 
 
-def model(nse: float, pai: float, csai: dict | None = None, ledger: dict | None = None) -> dict:
-    details = {
-        "nse": {"num_frames": 900, "dimension": 3, "effective_rank": 2.0, "spectrum": SPECTRUM},
-        "pai": {"num_frames": 800, "dimension": 3, "num_classes": 9, "linear": probe(pai), "mlp": probe(pai - 0.2)},
-        "csai": csai or {"left_out": "too few words"},
-    }
-    layer = {"nse": nse, "pai": pai, "csai": None, "num_rows": {"nse": 900, "pai": 800}}
-    layers = [{**layer, "csai": 0.01, "num_rows": {**layer["num_rows"], "csai": 24}} if csai else layer] * 3
-    return {"nse": nse, "details": details, "layers": layers} | ({"ledger": ledger} if ledger else {})
+def model(nse: float, pai: float, csai: float | None = None, **others) -> dict:
+    details = {"nse": {"num_utterances": 40, "interval": [nse - 0.01, nse + 0.01]}, "pai": information(pai)}
+    details |= {} if csai is None else {"csai": information(csai)}
+    return {"nse": nse, "pai": pai, "csai": csai, "details": details, **others}
 
 
-def result_of(*models: dict) -> dict:
-    cka = {"names": NAMES[: len(models)], "num_frames": 900, "biased": np.eye(len(models)).tolist()}
-    data = {"num_utterances": 40, "seconds": 62.0}
-    return {"models": dict(zip(NAMES, models, strict=False)), "cka": cka, "data": data}
+def report_of(recipes: dict[str, list[str]] | None = None, **models: dict) -> dict:
+    recipes = recipes or {"": list(models)}
+    cka = {"names": list(models), "num_frames": 900, "biased": np.eye(len(models)).tolist()}
+    cka["debiased"] = cka["biased"]
+    data = {"num_utterances": 40, "seconds": 62.0, "languages": ["en"], "left_out": 0}
+    results = {"my data": {"models": models, "cka": cka, "data": data}}
+    head = {"definitions": "As the paper has them.", "command": "entropy-asr report", "options": {"split": "dev"}}
+    return {**head, "recipes": recipes, "datasets": results}
 
 
-def words_csai(information: float) -> dict:
-    return {"num_words": 24, "dimension": 3, "num_classes": 3, "linear": probe(information, 0.02, entropy=0.05)}
-
-
-def drawn(kind: str, result: dict):
+def drawn(kind: str, report: dict):
     figure = figures.Figure()
-    getattr(report_plots, f"_{kind}")(figure, result)
+    getattr(report_plots, f"_{kind}")(figure, report["datasets"]["my data"]["models"], report["recipes"])
     return figure
 
 
@@ -57,38 +51,45 @@ def texts_of(axis) -> list[str]:
     return [text.get_text() for text in axis.texts]
 
 
-@pytest.mark.parametrize("kind", ["allocation", "layers"])
-def test_a_small_difference_of_nse_looks_small(kind):
-    nse, pai = drawn(kind, result_of(model(0.734, 1.4), model(0.728, 1.3))).axes[:2]
+def test_a_small_difference_of_nse_looks_small_and_information_starts_at_nothing():
+    nse, pai = drawn("trajectory", report_of(a=model(0.734, 1.4), b=model(0.728, 1.3))).axes
     assert nse.get_ylim() == (0, 1)
-    low, high = pai.get_ylim()
-    assert low == 0 and high > 1.5  # from where nothing is known, with all error bars
+    assert pai.get_ylim()[0] == 0 and pai.get_ylim()[1] > 1.6  # with all intervals
+    assert "N = 40, k = 4" in pai.get_title() and "1.40" in texts_of(pai)
 
 
-def test_all_values_errors_and_the_ceiling_are_inside_the_axes():
-    pai, csai = drawn("allocation", result_of(model(0.7, 1.4, words_csai(-0.01)), model(0.7, -0.1))).axes[1:]
-    assert pai.get_ylim()[0] < -0.1 - 0.2 - 0.1 and pai.get_ylim()[1] > 1.5
-    assert csai.get_ylim()[0] < -0.03 and csai.get_ylim()[1] > 0.05
-    assert "the most that it can be" in [text.get_text() for text in csai.get_legend().get_texts()]
-    assert "-0.010" in texts_of(csai) and "-0.000" not in texts_of(csai)
+def test_chance_is_drawn_beside_every_figure_of_information():
+    nse, pai = drawn("trajectory", report_of(a=model(0.7, 1.4), b=model(0.7, 1.3))).axes
+    dotted = [line for line in pai.lines if line.get_linestyle() == ":"]
+    assert [line.get_ydata().tolist() for line in dotted] == [[0.4, 0.4]]
+    assert not [line for line in nse.lines if line.get_linestyle() == ":"]
 
 
 def test_csai_is_drawn_only_where_it_was_measured():
-    without, measured = result_of(model(0.7, 1.4)), result_of(model(0.7, 1.4), model(0.7, 1.4, words_csai(0.02)))
-    assert measured_metrics(without) == ["nse", "pai"] and measured_metrics(measured) == ["nse", "pai", "csai"]
-    for kind in ("allocation", "layers"):
-        assert len(drawn(kind, without).axes) == 2 and len(drawn(kind, measured).axes) == 3
-    assert list(plot_files("my data", without).values())[:2] == [
-        "NSE and PAI of each checkpoint",
-        "NSE and PAI by layer",
+    without, measured = report_of(a=model(0.7, 1.4)), report_of(a=model(0.7, 1.4), b=model(0.7, 1.4, 0.2))
+    assert measured_metrics(without["datasets"]["my data"]["models"]) == ["nse", "pai"]
+    assert len(drawn("trajectory", without).axes) == 2 and len(drawn("trajectory", measured).axes) == 3
+    assert plot_files("my data", without) == {"my_data-trajectory.png": "NSE and PAI over the checkpoints"}
+    assert plot_files("my data", measured)["my_data-trajectory.png"] == "NSE, PAI and CSAI over the checkpoints"
+
+
+def test_each_recipe_has_its_line():
+    recipes = {"ours": ["a", "b"], "theirs": ["a", "c"]}
+    figure = drawn("trajectory", report_of(recipes, a=model(0.7, 1.0), b=model(0.6, 2.0), c=model(0.8, 0.5)))
+    lines = [
+        line.get_ydata().tolist()
+        for line in figure.axes[1].lines
+        if line.get_linestyle() == "-" and len(line.get_xdata()) == 2
     ]
-    assert plot_files("my data", measured)["my_data-layers.png"] == "NSE, PAI and CSAI by layer"
+    assert [1.0, 2.0] in lines and [1.0, 0.5] in lines
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "theirs"]
 
 
-def test_layers_are_counted_from_the_input_of_the_first():
-    """An encoder of 2 layers has 3 hidden states."""
-    axis = drawn("layers", result_of(model(0.7, 1.4))).axes[0]
-    assert axis.lines[0].get_xdata().tolist() == [0, 1, 2] and "0: before the first" in axis.get_xlabel()
+def test_text_cka_ends_at_the_adaptor():
+    cka = {"layers": [0.1, 0.2, 0.3], "adaptor": 0.5, "chance": {"mean": 0.05, "spread": 0.01}}
+    axis = drawn("text_cka", report_of(a=model(0.7, 1.4, text_cka=cka), b=model(0.7, 1.4))).axes[0]
+    assert axis.lines[0].get_ydata().tolist() == [0.1, 0.2, 0.3] and axis.lines[1].get_ydata()[-1] == 0.5
+    assert axis.get_ylim()[0] == 0
 
 
 def test_a_ledger_is_drawn_as_parts_of_the_prior_and_a_broken_prior_is_said_to_be_one():
@@ -97,7 +98,7 @@ def test_a_ledger_is_drawn_as_parts_of_the_prior_and_a_broken_prior_is_said_to_b
     whole = {**counts, "nats_per_token_left": left, "is_prior_broken": False}
     whole["allocation"] = {"encoder": 3.0, "llm": 1.0, "left": 2.0}
     broken = {**counts, "nats_per_token_left": {**left, "prior": 9.5}, "is_prior_broken": True}
-    axis = drawn("ledger", result_of(model(0.7, 1.4, ledger=whole), model(0.6, 1.2, ledger=broken))).axes[0]
+    axis = drawn("ledger", report_of(a=model(0.7, 1.4, ledger=whole), b=model(0.6, 1.2, ledger=broken))).axes[0]
     first = [bar for bar in axis.patches if bar.get_height() and bar.get_x() < 0.5]
     assert sorted(bar.get_height() for bar in first) == [1.0, 2.0, 3.0]
     assert max(bar.get_y() + bar.get_height() for bar in first) == 6.0
@@ -105,34 +106,29 @@ def test_a_ledger_is_drawn_as_parts_of_the_prior_and_a_broken_prior_is_said_to_b
 
 
 def test_a_report_is_drawn_anew_from_its_figures_as_pictures_and_vectors(tmp_path):
-    report = {"datasets": {"digits": result_of(model(0.7, 1.4), model(0.6, 1.2))}, "aligner": None}
-    report["options"] = {"split": "dev"}
+    report = report_of(a=model(0.7, 1.4), b=model(0.6, 1.2))
     draw_plots(report, tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    stems = ["digits-allocation", "digits-cka", "digits-layers", "digits-spectrum"]
-    assert names == sorted(f"{stem}.{kind}" for stem in stems for kind in ("png", "svg"))
+    assert names == ["my_data-trajectory.png", "my_data-trajectory.svg"]
     before = {name: (tmp_path / name).read_bytes() for name in names}
     draw_plots(copy.deepcopy(report), tmp_path)
     assert before == {name: (tmp_path / name).read_bytes() for name in names}  # nothing depends on the day
-    assert "NSE (0 to 1)" in before["digits-allocation.svg"].decode()  # text stays text
-    pixels = np.asarray(Image.open(tmp_path / "digits-allocation.png").convert("L"))
+    assert "NSE (0 to 1)" in before["my_data-trajectory.svg"].decode()  # text stays text
+    pixels = np.asarray(Image.open(tmp_path / "my_data-trajectory.png").convert("L"))
     assert pixels.shape[1] > 600 and len(np.unique(pixels)) > 10
 
 
 def test_plots_of_the_bundled_checkpoint_are_those_of_its_report():
     folder = Path(bundled_checkpoint()) / "report"
     report = json.loads((folder / "report.json").read_text("utf-8"))
-    expected = {file for name, result in report["datasets"].items() for file in plot_files(name, result)}
+    expected = {file for name in report["datasets"] for file in plot_files(name, report)}
     assert expected == {path.name for path in folder.glob("*.png")}
     text, card = (folder / "report.md").read_text("utf-8"), (folder.parent / "README.md").read_text("utf-8")
-    trained = set(re.findall(r"^\| (\w+) \| \d+ \| [\d.]+ \|", card, re.MULTILINE))
-    for name in expected:
-        assert f"]({name})" in text
-        drawing = (folder / name).with_suffix(".svg").read_text("utf-8")
-        assert "cka" in name or any(model in drawing for model in report["models"])
-    assert set(report["models"]) <= trained  # the stages of the card's table, by the same names
+    assert all(f"({file})" in text and f"(report/{file})" in card for file in expected)
 
 
-def test_a_folder_without_a_report_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
-        redraw_report(tmp_path)
+def test_a_report_is_written_anew_without_measuring(tmp_path):
+    (tmp_path / "report.json").write_text(json.dumps(report_of(a=model(0.7, 1.4))), encoding="utf-8")
+    redraw_report(tmp_path)
+    assert "| a | 0.700 | 1.40 (0.40) | - | - |" in (tmp_path / "report.md").read_text("utf-8")
+    assert (tmp_path / "my_data-trajectory.svg").is_file()
