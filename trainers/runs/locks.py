@@ -7,58 +7,43 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+
+from filelock import FileLock, Timeout
 
 from .settings import SettingsError
 
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
-
-_locks: set[TextIO] = set()
-
-
-def _drop_locks() -> None:
-    """In a forked process, as a data loader's worker is: it may outlive a killed run and must not hold its folder."""
-    while _locks:
-        _locks.pop().close()
-
-
-if fcntl is not None:
-    os.register_at_fork(after_in_child=_drop_locks)
+HOLDER = ".lock.pid"
 
 
 @contextmanager
 def locked(output_dir: Path) -> Iterator[None]:
     """Keep a second run out of a stage's folder; a process that ends in any way gives the lock back.
 
+    A data loader's worker, which may outlive a killed run, does not hold it: filelock gives it up in forked processes
+    (from 4.3 on).
+
     Raises:
         SettingsError: the stage is running already.
     """
     # One process of several (torchrun, accelerate) speaks for all.
-    if fcntl is None or os.environ.get("RANK", "0") != "0":
+    if os.environ.get("RANK", "0") != "0":
         yield
         return
     output_dir.mkdir(parents=True, exist_ok=True)
-    with (output_dir / LOCK).open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise SettingsError(f"{output_dir}: this stage is running already, in process {lock.read()}.") from error
-        except OSError as error:
-            logger.warning(f"{output_dir} cannot be locked ({error.strerror}): do not start this stage twice.")
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        _locks.add(lock)
-        try:
-            yield
-        finally:
-            _locks.discard(lock)
+    lock, holder = FileLock(output_dir / LOCK, timeout=0), output_dir / HOLDER
+    try:
+        lock.acquire()
+        holder.write_text(str(os.getpid()), encoding="utf-8")
+    except Timeout as error:
+        process = holder.read_text(encoding="utf-8") if holder.exists() else "that has just started"
+        raise SettingsError(f"{output_dir}: this stage is running already, in process {process}.") from error
+    except OSError as error:
+        logger.warning(f"{output_dir} cannot be locked ({error.strerror}): do not start this stage twice.")
+    try:
+        yield
+    finally:
+        lock.release()

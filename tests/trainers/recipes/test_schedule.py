@@ -3,7 +3,6 @@
 """Stages that run at the same time: order, waiting, failures, locks. Small scripts stand for the stages."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -19,7 +18,6 @@ from entropy_asr.trainers.recipes.schedule import PlannedStage, Schedule, plan_s
 from entropy_asr.trainers.runs.clock import wall_seconds
 from entropy_asr.trainers.runs.errors import SettingsError, StageFailed
 from entropy_asr.trainers.runs.launch import LaunchSettings
-from entropy_asr.trainers.runs.locks import locked
 from entropy_asr.trainers.runs.records import write_record
 
 
@@ -224,30 +222,3 @@ def test_long_waits_say_how_far_stages_are(run, tmp_path, monkeypatch, caplog):
 def test_wrong_plans_are_refused(stages, message):
     with pytest.raises(ValueError, match=message):
         plan_stages({"output_dir": "o", "stages": stages})
-
-
-# Locks
-
-
-def hold_lock(folder: Path, held) -> None:
-    with locked(folder):
-        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-        worker.start()
-        held.put(worker.pid)
-        time.sleep(60)
-
-
-def test_stage_cannot_run_twice_at_once_and_a_killed_one_gives_the_lock_back(tmp_path):
-    """A data loader's worker, which may outlive a killed run, does not hold the lock."""
-    context = multiprocessing.get_context("fork")
-    held = context.Queue()
-    process = context.Process(target=hold_lock, args=(tmp_path, held))
-    process.start()
-    worker = held.get(timeout=20)
-    with pytest.raises(ValueError, match=f"running already, in process {process.pid}"), locked(tmp_path):
-        pass
-    process.kill()
-    process.join()
-    with locked(tmp_path), pytest.raises(ValueError, match=f"in process {os.getpid()}"), locked(tmp_path):
-        pass
-    os.kill(worker, signal.SIGKILL)  # it outlived the run, and is not needed any more
