@@ -142,12 +142,12 @@ def _header(training: dict[str, Any], licence: str | None, languages: list[str],
 
 def _kind(training: dict[str, Any], languages: list[str], adapters: bool) -> str:
     named = " and ".join(map(language_name, languages))
-    heard = f"Speech recognition of {named}" if named else "Speech recognition"
+    task = f"Speech recognition of {named}" if named else "Speech recognition"
     parts = "an encoder hears phonemes, an adaptor hands what it heard to a\nlanguage model, which writes the text"
     if not adapters:
-        return f"{heard}: {parts}.\n"
+        return f"{task}: {parts}.\n"
     base = training.get("base_model") or "the model that `adapter_config.json` names"
-    return f"Adapters (PEFT) for {base}, which must be there to load them.\n\n{heard}: {parts}.\n"
+    return f"Adapters (PEFT) for {base}, which must be there to load them.\n\n{task}: {parts}.\n"
 
 
 def _results(report: dict[str, Any], directory: Path) -> str:

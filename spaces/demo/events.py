@@ -20,7 +20,7 @@ def gpu(function: Callable) -> Callable:
     return GPU(function)
 
 
-def told(function: Callable) -> Callable:
+def show_errors(function: Callable) -> Callable:
     """Show visitors their errors as messages; anything else is a defect and goes to the log."""
 
     if inspect.isgeneratorfunction(function):

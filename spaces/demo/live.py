@@ -294,7 +294,7 @@ class LiveSessions:
                         by_stream[stream].add(update)
 
 
-def _missing(heard: int, number: int) -> str:
-    lost = number - heard
-    which = f"piece {heard} is" if lost == 1 else f"pieces {heard} to {number - 1} are"
-    return f"Of this live stream {which} missing: {heard} came, in order, and what follows cannot be understood."
+def _missing(received: int, number: int) -> str:
+    lost = number - received
+    which = f"piece {received} is" if lost == 1 else f"pieces {received} to {number - 1} are"
+    return f"Of this live stream {which} missing: {received} came, in order, and what follows cannot be understood."

@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from .events import told
+from .events import show_errors
 from .live import LiveSessions
 from .recognizer import DemoError, Recognizer
 from .recorder import RECORDER_HTML, RECORDER_SCRIPT, RECORDER_STYLE
@@ -42,7 +42,7 @@ class LiveHandlers:
         self.recognizer = recognizer
         self.sessions = LiveSessions(recognizer)
 
-    @told
+    @show_errors
     def hear(self, request: dict) -> dict:
         """Hear a numbered piece of the page's microphone.
 
@@ -52,14 +52,14 @@ class LiveHandlers:
                 0 hold; `is_last`: whether the stream ends with this piece; `leave`: instead of all that, forget it.
 
         Returns:
-            `html`: what was said so far; `heard`: samples so far.
+            `html`: what was said so far; `num_samples`: of the stream so far.
         """
         key = _field(request, "key", str)
         if len(key) not in KEY_CHARACTERS:
             raise DemoError("The key of a live stream has 7 to 64 characters.")
         if request.get("leave"):
             self.sessions.leave(key)
-            return {"html": "", "heard": 0}
+            return {"html": "", "num_samples": 0}
         return self._hear(key, _field(request, "number", int), read_pcm(_field(request, "audio", str)), request)
 
     def _hear(self, key: str, number: int, samples: np.ndarray, request: dict) -> dict[str, Any]:
@@ -77,9 +77,9 @@ class LiveHandlers:
             if not self.sessions.has_ended(key):
                 raise
             updates, is_last = self.sessions.finish(key), True
-        return {"html": live_html(updates, not is_last), "heard": self.sessions.num_samples(key)}
+        return {"html": live_html(updates, not is_last), "num_samples": self.sessions.num_samples(key)}
 
-    @told
+    @show_errors
     def listen(
         self,
         audio: tuple[int, np.ndarray] | None,
@@ -102,7 +102,7 @@ class LiveHandlers:
         updates = self.sessions.push(key, to_mono(samples, rate), rate, number)
         return key, live_html(updates, True)
 
-    @told
+    @show_errors
     def stop(self, key: str | None) -> tuple[None, str]:
         """End a live stream: its last words."""
         return None, live_html(self.sessions.finish(key) if key else [], False)

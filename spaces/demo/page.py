@@ -14,7 +14,7 @@ from entropy_asr.modeling.languages_entropy_asr import AUTOMATIC, LANGUAGES
 from entropy_asr.modeling.subtitles_entropy_asr import FORMATS, make_cues
 
 from .entropy_view import explanation_html
-from .events import gpu, told
+from .events import gpu, show_errors
 from .live_page import LiveHandlers, add_live
 from .recognizer import Recognizer
 from .report_view import Section, read_report
@@ -97,7 +97,7 @@ class Handlers:
         self.recognizer = recognizer
         self.live = LiveHandlers(recognizer)
 
-    @told
+    @show_errors
     @gpu
     def transcribe(
         self, audio: str | None, language: str = "auto", hotwords: str = "", hotword_file: str | None = None
@@ -110,7 +110,7 @@ class Handlers:
             files = write_downloads(details, Path(folder))
             yield (result["text"], transcript_html(result, audio), details, *files)
 
-    @told
+    @show_errors
     @gpu
     def explain(self, audio: str | None, language: str = "auto", transcript: str = "") -> tuple[str, dict[str, Any]]:
         """Where the entropy goes: the picture, and its figures (nats)."""

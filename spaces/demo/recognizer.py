@@ -4,7 +4,9 @@
 
 import re
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -137,7 +139,7 @@ class Recognizer:
         asked = language_code(language)
         options = {"language": asked, "return_timestamps": "word", "return_confidence": True, "return_hotwords": True}
         pipeline = self.pipeline
-        with self.lock, explained(path):
+        with self.lock, demo_errors(path):
             if words:
                 options["hotwords"] = self._index(words)
             result = pipeline(path, **options)
@@ -166,7 +168,7 @@ class Recognizer:
         if len(transcript) > MAX_TRANSCRIPT_CHARACTERS:
             raise DemoError(f"The transcript is longer than {MAX_TRANSCRIPT_CHARACTERS} characters.")
         chosen, pipeline = language_code(language), self.pipeline
-        with self.lock, explained(path):
+        with self.lock, demo_errors(path):
             from entropy_asr.modeling import load_audio
             from entropy_asr.modeling.ctc_entropy_asr import greedy_spans
             from entropy_asr.modeling.guards_entropy_asr import GuardSettings, judge_transcript
@@ -189,11 +191,11 @@ class Recognizer:
         spf = pipeline.processor.seconds_per_frame
         spans = greedy_spans(log_probs, pipeline.model.config.phoneme_blank_token_id)
         symbols = tokenizer.convert_ids_to_tokens([span.token for span in spans])
-        heard = [(symbol, span.start * spf, span.end * spf) for symbol, span in zip(symbols, spans, strict=True)]
+        timed = [(symbol, span.start * spf, span.end * spf) for symbol, span in zip(symbols, spans, strict=True)]
         return Explanation(
             waveform=waveform,
             log_probs=log_probs,
-            phonemes=heard,
+            phonemes=timed,
             seconds_per_frame=spf,
             ledger=ledger,
             text=text,
@@ -234,7 +236,7 @@ class Recognizer:
         """
         if not words:
             return None
-        with self.lock, explained(None):
+        with self.lock, demo_errors(None):
             return self._index(words)
 
     def _index(self, words: list[str]) -> "HotwordIndex":
@@ -255,7 +257,7 @@ class Recognizer:
         _ = self.pipeline  # two threads that import the same packages at once would see halves of them
         from entropy_asr.modeling.audio import measure_duration
 
-        with explained(path):
+        with demo_errors(path):
             duration = measure_duration(path)
         if duration > max_seconds:
             raise DemoError(
@@ -265,29 +267,26 @@ class Recognizer:
         return duration
 
 
-class explained:
+@contextmanager
+def demo_errors(path: str | None) -> Iterator[None]:
     """Turns errors that are about the input into [`DemoError`]s that name files as the visitor does.
 
     Args:
         path: The recording.
     """
+    try:
+        yield
+    except DemoError:
+        raise
+    except (ValueError, ImportError) as error:
+        message = re.sub(r"^(item \d+: )+", "", str(error))
+        if path:
+            message = message.replace(path, Path(path).name)
+        if "cannot be decoded" in message:
+            from entropy_asr.modeling.audio import readable_formats
 
-    def __init__(self, path: str | None):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, (ValueError, ImportError)) and not isinstance(error, DemoError):
-            message = re.sub(r"^(item \d+: )+", "", str(error))
-            if self.path:
-                message = message.replace(self.path, Path(self.path).name)
-            if "cannot be decoded" in message:
-                from entropy_asr.modeling.audio import readable_formats
-
-                message = f"{message.rstrip('.')}. This page reads {', '.join(readable_formats())}."
-            raise DemoError(message) from error
+            message = f"{message.rstrip('.')}. This page reads {', '.join(readable_formats())}."
+        raise DemoError(message) from error
 
 
 def language_code(name: str) -> str | None:

@@ -72,7 +72,7 @@ const MICROPHONE_PROBLEMS = {
 };
 
 /** What the visitor is to read. */
-class Told extends Error {}
+class ShownError extends Error {}
 
 function toPcm(block) {
   return Int16Array.from(block, (sample) => Math.round(32767 * Math.max(-1, Math.min(1, sample))));
@@ -96,7 +96,7 @@ class Microphone {
 
   async open() {
     if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) {
-      throw new Told('This browser gives a page the microphone only over https, or on localhost.');
+      throw new ShownError('This browser gives a page the microphone only over https, or on localhost.');
     }
     this.context = new AudioContext({ latencyHint: 'playback' });  // long buffers outlast a busy moment
     const worklet = URL.createObjectURL(new Blob([WORKLET], { type: 'text/javascript' }));
@@ -106,7 +106,7 @@ class Microphone {
       this.stream = await navigator.mediaDevices.getUserMedia({ audio: wanted });
       await Promise.all([this.context.audioWorklet.addModule(worklet), this.context.resume()]);
     } catch (error) {
-      throw new Told(MICROPHONE_PROBLEMS[error.name] ?? `The microphone cannot be used: ${error.message}`);
+      throw new ShownError(MICROPHONE_PROBLEMS[error.name] ?? `The microphone cannot be used: ${error.message}`);
     } finally {
       URL.revokeObjectURL(worklet);
     }
@@ -156,7 +156,7 @@ class Recorder {
     if (this.session) return;
     const session = {
       key: crypto.getRandomValues(new Uint32Array(4)).join('-'),
-      language, hotwords, state: 'opening', waiting: [], recorded: 0, sent: 0, heard: 0, number: 0, level: 0,
+      language, hotwords, state: 'opening', waiting: [], recorded: 0, sent: 0, acknowledged: 0, number: 0, level: 0,
     };
     this.session = session;
     this.tell('', '');
@@ -221,16 +221,17 @@ class Recorder {
         if (this.session !== session) return;
         session.number += 1;
         session.sent += blocks.reduce((sum, block) => sum + block.length, 0);
-        session.heard = answer.heard;
-        if (session.heard !== session.sent) {
-          throw new Told(`The server heard ${session.heard} samples of ${session.sent}: the recording ended.`);
+        session.acknowledged = answer.num_samples;
+        if (session.acknowledged !== session.sent) {
+          const counts = `${session.acknowledged} samples of ${session.sent}`;
+          throw new ShownError(`The server heard ${counts}: the recording ended.`);
         }
         this.write(answer.html);
         this.show();
         if (isLast) this.end(session);
       }
     } catch (error) {
-      if (!(error instanceof Told)) console.error(error);
+      if (!(error instanceof ShownError)) console.error(error);
       this.end(session, error.message, true);
     } finally {
       session.isSending = false;
@@ -258,7 +259,8 @@ class Recorder {
       failingSince ??= performance.now();
       if (performance.now() - failingSince > 1000 * GIVE_UP_SECONDS) {
         const lost = Math.ceil((session.recorded - session.sent) / session.rate);
-        throw new Told(`The server does not answer: the recording ended, and its last ${lost} s were not heard.`);
+        const reason = `the recording ended, and its last ${lost} s were not heard.`;
+        throw new ShownError(`The server does not answer: ${reason}`);
       }
       this.show();
       await pause(wait);
@@ -278,8 +280,8 @@ class Recorder {
     }
     if (answer === null) return null;
     if (response.ok) return answer.data[0];
-    if (answer.error) throw new Told(answer.error);
-    throw new Told(`The server failed (${response.status}): the recording ended. Reload the page to try again.`);
+    if (answer.error) throw new ShownError(answer.error);
+    throw new ShownError(`The server failed (${response.status}): the recording ended. Reload the page to try again.`);
   }
 
   /** No more is heard or sent; `isLeft`: the server keeps a place that is to be given back. */
@@ -310,14 +312,14 @@ class Recorder {
   show() {
     const session = this.session ?? this.last;
     const state = this.session?.state ?? 'idle';
-    const { recorded = 0, heard = 0, number = 0, rate = 1, level = 0 } = session ?? {};
-    Object.assign(this.root.dataset, { state, recorded, heard, rate, pieces: number });
+    const { recorded = 0, acknowledged = 0, number = 0, rate = 1, level = 0 } = session ?? {};
+    Object.assign(this.root.dataset, { state, recorded, acknowledged, rate, pieces: number });
     const button = this.root.querySelector('button');
     button.textContent = { idle: 'Record', ending: 'Finishing …' }[state] ?? 'Stop';
     button.setAttribute('aria-disabled', state === 'ending');
     this.root.querySelector('.time').textContent = clock(recorded / rate);
     this.root.querySelector('.level i').style.width = `${100 * level}%`;
-    const behind = (recorded - heard) / rate;
+    const behind = (recorded - acknowledged) / rate;
     const usual = { opening: 'Waiting for the microphone …', ending: 'Hearing the rest …' }[state];
     const late = behind > 3 ? `The text is ${Math.round(behind)} s behind; nothing is lost.` : 'Listening …';
     const text = this.session?.trouble ?? usual ?? (state === 'recording' ? late : '');

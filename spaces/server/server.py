@@ -14,7 +14,7 @@ Protocol, at `ws://HOST:PORT/v1/stream`; messages of text are JSON objects:
 5. The client sends `{"type": "finish"}`; the server sends what is left, then `{"type": "done", "seconds"}`, and
    closes.
 
-What is wrong is told by `{"type": "error", "message"}` before the connection is closed with code 1003 (not the
+What is wrong is said by `{"type": "error", "message"}` before the connection is closed with code 1003 (not the
 protocol), 1008 (a request that cannot be honoured, nothing sent for a minute, updates not read), 1011 (the server
 failed) or 1013 (all streams are taken). A client that sends faster than it is served is read from more slowly; nothing
 is dropped. `GET /health` tells the number of streams and the load.
@@ -79,7 +79,7 @@ class Session:
         self.audio: list[np.ndarray] = []
         self.seconds = 0.0
         self.is_finished = False
-        self.is_told = False
+        self.has_ended = False
         self.failure: ProtocolError | None = None
         self.has_failed = asyncio.Event()
         self.has_room = asyncio.Event()
@@ -201,8 +201,8 @@ class Engine:
         for session in self.sessions.values():
             if session.seconds_waiting <= MAX_WAITING_SECONDS:
                 session.has_room.set()
-            if self.batch.is_done(session.stream) and not session.is_told:
-                session.is_told = True
+            if self.batch.is_done(session.stream) and not session.has_ended:
+                session.has_ended = True
                 session.put(None)
 
 

@@ -544,7 +544,7 @@ def test_visitors_whose_requests_come_twice_and_at_once_are_heard_exactly(served
             with ThreadPoolExecutor(2) as pool:
                 answers = list(pool.map(post, [url] * 2, [request] * 2))
             heard = sum(map(len, parts[: number + 1]))
-            assert [answer.get("heard") for answer in answers] == [heard, heard], answers
+            assert [answer.get("num_samples") for answer in answers] == [heard, heard], answers
         assert answers[0] == answers[1] == post(url, request)
         return answers[0]["html"]
 
@@ -580,19 +580,19 @@ def test_what_the_recorder_cannot_send_is_told_in_words(served, digits):
     for request, reason in cases:
         assert re.search(reason, post(url, request)["error"]), request
     assert not sessions.sessions
-    assert post(url, good)["heard"] == 8000
+    assert post(url, good)["num_samples"] == 8000
     assert "piece 1 is missing" in post(url, {**good, "number": 2})["error"]
-    assert post(url, {"key": "a visitor", "leave": True}) == {"html": "", "heard": 0}
+    assert post(url, {"key": "a visitor", "leave": True}) == {"html": "", "num_samples": 0}
     assert not sessions.sessions
 
 
 def test_visitors_beyond_the_places_are_told_and_come_in_when_one_leaves(served, digits):
     url, sessions = served
     requests = [piece_request(f"visitor {index}", 0, pieces(digits)[0]) for index in range(3)]
-    assert [post(url, request).get("heard") for request in requests[:2]] == [8000, 8000]
+    assert [post(url, request).get("num_samples") for request in requests[:2]] == [8000, 8000]
     assert "All 2 live places are taken" in post(url, requests[2])["error"]
     post(url, {"key": "visitor 0", "leave": True})
-    assert post(url, requests[2])["heard"] == 8000
+    assert post(url, requests[2])["num_samples"] == 8000
     for request in requests:
         post(url, {"key": request["key"], "leave": True})
     assert not sessions.sessions

@@ -253,9 +253,9 @@ def recorder_button(page, name: str):
 
 
 def counters(page) -> dict[str, int]:
-    """What the page has counted: samples recorded and heard, their rate, and pieces."""
+    """What the page has counted: samples recorded and acknowledged, their rate, and pieces."""
     data = page.evaluate("({...document.querySelector('#recorder .recorder').dataset})")
-    return {name: int(data[name]) for name in ("recorded", "heard", "rate", "pieces")}
+    return {name: int(data[name]) for name in ("recorded", "acknowledged", "rate", "pieces")}
 
 
 def wait_for_state(page, state: str) -> None:
@@ -319,7 +319,7 @@ def test_every_sample_recorded_is_heard_and_the_words_are_those_of_the_stream_co
     counted = counters(live_page)
     [pieces] = heard.values()
     samples = np.concatenate(pieces)
-    assert counted["recorded"] == counted["heard"] == len(samples)
+    assert counted["recorded"] == counted["acknowledged"] == len(samples)
     seconds = len(samples) / counted["rate"]
     print(f"{seconds:.2f} s recorded in {lasted:.2f} s, {counted['pieces']} pieces")
     # The clock runs a little longer than the recording: from what the page shows to what this process sees.
@@ -348,7 +348,7 @@ def test_lost_requests_and_lost_answers_neither_drop_nor_double_anything(live_pa
     record(live_page, 6)
     counted = counters(live_page)
     samples = np.concatenate(next(iter(heard.values())))
-    assert counted["recorded"] == counted["heard"] == len(samples)
+    assert counted["recorded"] == counted["acknowledged"] == len(samples)
     assert texts_of(live_page) == stream_texts(live, samples, counted["rate"])
     assert len(asked) > counted["pieces"] > 2
     assert [request["number"] for request in asked] == sorted(request["number"] for request in asked)
@@ -360,12 +360,12 @@ def test_what_is_said_while_the_server_is_slow_waits_in_the_page(live_page, live
     with live.recognizer.lock:  # as another visitor's long recording has it
         recorder_button(live_page, "Record").click()
         wait_for_seconds(live_page, 6)
-        assert counters(live_page)["heard"] == 0
+        assert counters(live_page)["acknowledged"] == 0
         assert "behind" in live_page.locator("#recorder .status").inner_text()
     recorder_button(live_page, "Stop").click()
     wait_for_state(live_page, "idle")
     counted = counters(live_page)
-    assert counted["recorded"] == counted["heard"] == sum(map(len, next(iter(heard.values()))))
+    assert counted["recorded"] == counted["acknowledged"] == sum(map(len, next(iter(heard.values()))))
     assert counted["pieces"] <= 8, "what waited was sent together"
 
 
@@ -411,9 +411,9 @@ def test_two_visitors_are_heard_apart_and_a_third_is_told(live_page, browser, li
     for page in (live_page, others[0]):
         wait_for_state(page, "idle")
     counted = [counters(page) for page in (live_page, others[0])]
-    assert all(count["recorded"] == count["heard"] > 5 * count["rate"] for count in counted)
+    assert all(count["recorded"] == count["acknowledged"] > 5 * count["rate"] for count in counted)
     given = [sum(map(len, pieces)) for pieces in heard.values()]
-    assert sorted(given) == sorted(count["heard"] for count in counted)
+    assert sorted(given) == sorted(count["acknowledged"] for count in counted)
     for page in others:
         page.context.close()
 
@@ -448,7 +448,7 @@ def test_a_stream_that_is_too_long_ends_with_its_text(live_page):
     recorder_button(live_page, "Record").click()
     assert "lasts at most 3 s" in problem_of(live_page)
     counted = counters(live_page)
-    assert counted["recorded"] == counted["heard"] == 3 * counted["rate"]
+    assert counted["recorded"] == counted["acknowledged"] == 3 * counted["rate"]
     assert texts_of(live_page) and not live_page.locator("#live .partial").count()
 
 

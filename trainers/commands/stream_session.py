@@ -52,10 +52,10 @@ def read_pcm(stream: BinaryIO, sampling_rate: int) -> Iterator[np.ndarray]:
 
 def at_real_time(portions: Iterator[np.ndarray], sampling_rate: int) -> Iterator[np.ndarray]:
     """Hold back each portion until it would have been recorded."""
-    start, heard = time.monotonic(), 0
+    start, num_samples = time.monotonic(), 0
     for samples in portions:
-        heard += len(samples)
-        time.sleep(max(0.0, start + heard / sampling_rate - time.monotonic()))
+        num_samples += len(samples)
+        time.sleep(max(0.0, start + num_samples / sampling_rate - time.monotonic()))
         yield samples
 
 

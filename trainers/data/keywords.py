@@ -171,8 +171,10 @@ class KeywordChooser:
         generators = [np.random.default_rng([self.config.seed, number]) for number in numbers]
         triples = list(zip(texts, languages, generators, strict=True))
         keywords = [self._keywords(*triple) for triple in triples]
-        tongues = [language for language, chosen in zip(languages, keywords, strict=True) for _ in chosen]
-        sounds = iter(spell_sounds([keyword for chosen in keywords for keyword in chosen], tongues, self.tokenizer))
+        languages_of = [language for language, chosen in zip(languages, keywords, strict=True) for _ in chosen]
+        sounds = iter(
+            spell_sounds([keyword for chosen in keywords for keyword in chosen], languages_of, self.tokenizer)
+        )
         distractors = [
             self._distractors(*triple, [next(sounds) for _ in chosen])
             for triple, chosen in zip(triples, keywords, strict=True)

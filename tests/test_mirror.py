@@ -1,0 +1,110 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Tests mirror the sources: `trainers/data/text.py` is tested by `tests/trainers/data/test_text.py`.
+
+What is tested through another file, since a user meets it only there, is stated in TESTED_BY, with that test file.
+"""
+
+from pathlib import Path
+
+import pytest
+
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+TESTED_BY = {
+    # Readers of containers, by the files that they read.
+    "modeling/test_audio.py": ["audio_files", "file_parts", "flac", "mpeg", "url"],
+    "modeling/test_audio_ffmpeg_and_urls.py": ["ffmpeg"],
+    "modeling/test_audio_lengths.py": ["containers"],
+    "modeling/test_adapters.py": ["adapters"],
+    "modeling/test_hotwords_entropy_asr.py": ["hotwords_tolerant"],
+    # Parts of one pipeline, and of one stream.
+    "modeling/test_pipeline_entropy_asr.py": [
+        "decoding",
+        "pipeline_parts",
+        "pipeline_registration",
+        "recognition",
+    ],
+    "modeling/test_streaming_entropy_asr.py": ["streaming_cache", "streaming_model", "streaming_state"],
+    "modeling/test_languages_entropy_asr.py": ["language_entry"],
+    "modeling/test_language_english_entropy_asr.py": ["numerals_english"],
+    "modeling/test_language_mandarin_entropy_asr.py": ["numerals_mandarin", "tones_mandarin"],
+    # Spaces: each by its page or its metric.
+    "spaces/test_demo.py": ["demo/"],
+    "spaces/entropy_allocation/test_entropy_allocation.py": [
+        "entropy_allocation/collection",
+        "entropy_allocation/inputs",
+        "entropy_allocation/request",
+        "entropy_allocation/summaries",
+    ],
+    "spaces/test_pages.py": ["entropy_allocation/app", "hallucination_rate/app"],
+    "spaces/test_hallucination_rate.py": [
+        "hallucination_rate/chinese_numbers",
+        "hallucination_rate/detection",
+        "hallucination_rate/english_forms",
+        "hallucination_rate/spoken",
+        "hallucination_rate/units",
+    ],
+    "spaces/test_environment.py": ["server/settings"],
+    "hub_cards/test_publish.py": ["server/app", "commands/publish"],
+    "trainers/commands/test_checks.py": ["commands/demo", "commands/report"],
+    "trainers/commands/test_stream_session.py": ["commands/stream"],
+    "trainers/commands/test_cli.py": ["runs/errors"],
+    # Labels and stored frames, by the stages that train on them.
+    "trainers/stages/test_encoder_pretraining.py": ["data/phoneme_labels"],
+    "trainers/stages/test_encoded_sft.py": ["data/encoded_speech"],
+    "trainers/evaluation/test_report.py": ["evaluation/frames", "evaluation/phone_times"],
+    "trainers/evaluation/test_report_plots.py": ["evaluation/report_text"],
+    "trainers/recipes/test_recipe.py": ["recipes/places"],
+    "trainers/recipes/test_schedule.py": ["runs/locks", "runs/records"],
+    "trainers/stages/test_resume.py": ["runs/clock", "training/stage_run"],
+    # What stages that differ in what is frozen share.
+    "trainers/stages/test_sft.py": ["stages/alignment", "stages/joint_sft", "training/modules"],
+    "trainers/stages/test_grpo.py": ["training/label_positions"],
+    "trainers/stages/test_iterative_async_sft.py": ["training/encoder_swaps"],
+    "trainers/recipes/test_recipe_table.py": ["stages/evaluation"],
+    "hub_cards/test_trained_card.py": ["training/training_record"],
+    # Import paths that are kept.
+    "test_readme.py": ["trainers/ledger", "trainers/sft", "trainers/sources"],
+}
+SOURCES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in ("modeling", "spaces", "hub_cards", "trainers")
+    for path in (ROOT / folder).rglob("*.py")
+    if path.name != "__init__.py" and "checkpoint" not in path.parts
+)
+
+
+def stated(source: str) -> str | None:
+    """The test file that TESTED_BY states for a source file."""
+    name = source.removesuffix(".py").removesuffix("_entropy_asr")
+    for test, parts in TESTED_BY.items():
+        for part in parts:
+            if name.endswith(f"/{part}") or name == part or (part.endswith("/") and f"/{part}" in source):
+                return test
+    return None
+
+
+def own_tests(source: str) -> list[Path]:
+    """Where a source file's own tests are looked for: those of a Space lie beside each other."""
+    folder, name = Path(source).parent, f"test_{Path(source).name}"
+    return [TESTS / folder / name, *([TESTS / "spaces" / name] if folder.parts[0] == "spaces" else [])]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_file_has_its_test_file(source):
+    if not any(path.is_file() for path in own_tests(source)):
+        test = stated(source)
+        assert test, f"{source} has no {own_tests(source)[0].relative_to(ROOT)}, and TESTED_BY states no other"
+        assert (TESTS / test).is_file(), f"TESTED_BY: there is no {test}"
+
+
+def test_all_that_is_stated_is_needed():
+    without = [source for source in SOURCES if not any(path.is_file() for path in own_tests(source))]
+    needed = {stated(source) for source in without}
+    assert not set(TESTED_BY) - needed
+    for parts in TESTED_BY.values():
+        for part in parts:
+            names = [source.removesuffix(".py").removesuffix("_entropy_asr") for source in without]
+            assert any(name.endswith(part) or f"/{part}" in f"{name}/" for name in names), f"{part} is not needed"
