@@ -30,7 +30,7 @@ Fingerprint of texts, voices and seed: `{fingerprint}`: the same arguments give 
 | --- | --- |
 | `samples` | int16, 16 kHz, mono |
 | `text` | what was spoken |
-| `language` | "en" or "zh" |
+| `language` | code of the language |
 | `duration` | seconds |
 | `source` | "espeak-ng" |
 

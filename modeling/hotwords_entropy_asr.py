@@ -39,7 +39,7 @@ from .hotword_matches_entropy_asr import (
     drop_contained,
 )
 from .hotwords_tolerant_entropy_asr import check_tolerance, import_daachorse
-from .languages_entropy_asr import default_phonemes
+from .languages_entropy_asr import coarser_phoneme, default_phonemes
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from .word_boundaries_entropy_asr import CommonWords, common_pronunciations
 
@@ -113,7 +113,7 @@ class HotwordIndex:
                 differ in the form of Unicode alone (composed or decomposed accents, full width, zero-width
                 characters). They are shown as they were first written.
             phoneme_tokenizer: The model's (`processor.phoneme_tokenizer`).
-            language: "en" or "zh" reads the digits, as in [`EntropyASRPhonemeTokenizer.phonemize`].
+            language: Which language reads the digits, as in [`EntropyASRPhonemeTokenizer.phonemize`].
             skip_unusable: Leave out, with a warning that names them, words that cannot be found by their sound.
             common_words: Words that are said around the hotwords, the most common first, so that these are matched
                 from word to word; by default the commonest of English and Mandarin. With an empty list hotwords are
@@ -343,8 +343,14 @@ def is_index(hotwords: Any) -> bool:
 
 
 def _number(phonemes: list[str]) -> dict[str, int]:
-    """Codes of known phonemes, from 1; 0 is for the others."""
-    return {phoneme: code for code, phoneme in enumerate(phonemes) if code}
+    """Codes of known phonemes, from 1; 0 is for the others.
+
+    A phoneme that some vocabularies lack has the code of the coarser one that these have in its place: an index finds
+    its words in what heads of both kinds hear.
+    """
+    codes = {phoneme: code for code, phoneme in enumerate(phonemes) if code}
+    finer = [phoneme for phoneme in (*phonemes, *default_phonemes()) if coarser_phoneme(phoneme) in codes]
+    return codes | {phoneme: codes[coarser_phoneme(phoneme)] for phoneme in finer}
 
 
 def _read_common(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -355,7 +361,8 @@ def _read_common(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def _warn_of_earlier_release(path: str | os.PathLike, header: dict[str, Any]) -> None:
-    if unknown := [phoneme for phoneme in default_phonemes() if phoneme not in set(header["phonemes"])]:
+    known = {*header["phonemes"]}
+    if unknown := [phoneme for phoneme in default_phonemes() if not known & {phoneme, coarser_phoneme(phoneme)}]:
         logger.warning(
             f"{path}: this hotword index is of a release whose phonemes lack {unknown[0]!r}: its words with "
             "such sounds are found with models of that time only. Build it again for later ones."

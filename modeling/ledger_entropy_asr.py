@@ -18,7 +18,6 @@ add up to the prior.
 """
 
 import math
-import unicodedata
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from .languages_entropy_asr import is_unspaced
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration
 from .processing_entropy_asr import EntropyASRProcessor
 
@@ -181,8 +181,9 @@ def _prior_surprisals(
 def tokens_of_same_sound(processor: EntropyASRProcessor) -> dict[int, list[int]]:
     """Tokens of the language model that sound like a token, itself among them; only of those that are not alone.
 
-    Pieces of words have no sound of their own: a token counts where it is Chinese, or begins a word and is one that
-    stands by itself. One of several readings is taken, and the beginning of a longer word counts as a word.
+    Pieces of words have no sound of their own: a token counts where its letters are written without blanks (Chinese),
+    or where it begins a word and is one that stands by itself. One of several readings is taken, and the beginning of
+    a longer word counts as a word.
     """
     tokenizer = processor.tokenizer
     if tokenizer not in _SAME_SOUND:
@@ -191,7 +192,7 @@ def tokens_of_same_sound(processor: EntropyASRProcessor) -> dict[int, list[int]]
         spoken = {
             index: text.strip()
             for index, text in zip(ids, texts, strict=True)
-            if text.strip().isalpha() and ((text.isascii() and text[0] == " ") or _is_chinese(text))
+            if text.strip().isalpha() and ((text.isascii() and text[0] == " ") or all(map(is_unspaced, text)))
         }
         sounds = processor.phoneme_tokenizer.phonemize_batch(list(spoken.values())) if spoken else []
         by_sound = defaultdict(list)
@@ -200,10 +201,6 @@ def tokens_of_same_sound(processor: EntropyASRProcessor) -> dict[int, list[int]]
         groups = (group for (_, phonemes), group in by_sound.items() if phonemes and len(group) > 1)
         _SAME_SOUND[tokenizer] = {index: group for group in groups for index in group}
     return _SAME_SOUND[tokenizer]
-
-
-def _is_chinese(text: str) -> bool:
-    return all(unicodedata.name(character, "").startswith("CJK") for character in text)
 
 
 def token_texts(text: str, offsets: list[tuple[int, int]]) -> list[str]:

@@ -356,7 +356,7 @@ class StreamingTranscriber:
 
     Args:
         pipeline ([`EntropyASRPipeline`]): from [`load_pipeline`] or `transformers.pipeline`.
-        language (`str`, *optional*): "en" or "zh"; by default the pipeline's setting, see [`StreamingBatch.join`].
+        language (`str`, *optional*): in any form; by default the pipeline's setting, see [`StreamingBatch.join`].
         hotwords (`list[str]` or [`HotwordIndex`], *optional*): words to listen for, see [`StreamingBatch.join`].
         hotword_tolerance (`float`, *optional*): see [`StreamingBatch.join`].
         sampling_rate (`int`, *optional*, defaults to 16000): of the samples, in Hz.

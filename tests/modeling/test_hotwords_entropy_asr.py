@@ -244,6 +244,21 @@ def test_a_sound_that_the_vocabulary_lacks_is_named(tmp_path):
         HotwordIndex.build(["cat"], EntropyASRPhonemeTokenizer(str(path)))
 
 
+def test_one_index_serves_heads_with_and_without_the_finer_vowels(phoneme_tokenizer, tmp_path):
+    """Indexes are built apart from models: heads of older vocabularies hear one i in 知识 and 鸡, newer ones two."""
+    path = tmp_path / "phonemes.json"
+    older = [phoneme for phoneme in phoneme_tokenizer.get_vocab() if phoneme[0] not in "ɿʅ"]
+    path.write_text(json.dumps({phoneme: number for number, phoneme in enumerate(older)}), encoding="utf-8")
+    former = EntropyASRPhonemeTokenizer(str(path))
+    for builder in (former, phoneme_tokenizer):
+        index = HotwordIndex.build(["知识", "四字"], builder)
+        index.save(tmp_path / "index.npz")
+        for found in (index, HotwordIndex.load(tmp_path / "index.npz")):
+            for tokenizer in (former, phoneme_tokenizer):
+                heard = tokenizer.phonemize("学知识，四字好")
+                assert found.find_hints(heard) == ["知识", "四字"]
+
+
 def test_words_that_cannot_be_found_may_be_left_out(phoneme_tokenizer, monkeypatch):
     warnings = []
     monkeypatch.setattr(hotword_entries_entropy_asr.logger, "warning", warnings.append)
