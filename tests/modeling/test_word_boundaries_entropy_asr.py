@@ -272,6 +272,11 @@ def test_files_of_an_earlier_release_still_work_and_say_what_they_lack(tmp_path,
     old = HotwordIndex.load(tmp_path / "old.npz")
     assert old.words() == english.words() and old.find_hints(["s", "k", "æ", "t", "s"]) == ["cat"]
     assert len(warnings) == 1 and "old.npz" in warnings[0] and "word boundaries" in warnings[0]
-    without_boundaries(tmp_path / "new.npz", tmp_path / "older.npz", phonemes=["", *DEFAULT_PHONEMES[:-1]])
-    HotwordIndex.load(tmp_path / "older.npz")
-    assert any(repr(DEFAULT_PHONEMES[-1]) in warning and "Build it again" in warning for warning in warnings[1:])
+    # Sounds that have a coarser one in earlier releases (the vowel of 知) are found by that, others are not.
+    before_apical = DEFAULT_PHONEMES[: DEFAULT_PHONEMES.index("ng5") + 1]
+    for known, lacks in ((before_apical, False), (before_apical[:-1], True)):
+        warnings.clear()
+        without_boundaries(tmp_path / "new.npz", tmp_path / "older.npz", phonemes=["", *known])
+        HotwordIndex.load(tmp_path / "older.npz")
+        assert any("'ng5'" in warning and "Build it again" in warning for warning in warnings) == lacks
+        assert not any("'ʅ" in warning or "'ɿ" in warning for warning in warnings)
