@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_rules
 from entropy_asr.modeling.languages_entropy_asr import language_name
 
 from .report_tables import detail_tables, report_head, summary_table
@@ -209,7 +210,7 @@ def _licence(licences: list[str]) -> str:
 
 
 def usage_section(report: dict[str, Any], directory: Path, address: str | None = None) -> str:
-    """Examples; of streaming only where the encoder is this project's, whose masks allow it.
+    """Examples; of streaming only where the encoder is one of this project's, whose masks allow it.
 
     Args:
         report: `name` and `languages` of the model.
@@ -219,7 +220,7 @@ def usage_section(report: dict[str, Any], directory: Path, address: str | None =
     """
     name, language = address or report["name"], (report["languages"] or ["en"])[0]
     config = directory / "config.json"
-    streams = config.is_file() and _read(config)["audio_config"]["model_type"] == "entropy_asr_encoder"
+    streams = config.is_file() and encoder_rules(_read(config)["audio_config"]).streams
     streaming = _template("usage_streaming.md").format(name=name, language=language) if streams else ""
     stands_for = "" if address else f"`{name}` stands for this folder, or for its id on the Hub.\n\n"
     brings_code = address is not None or (directory / CODE).is_file()

@@ -18,11 +18,20 @@ from transformers import (
 )
 
 from .audio import AudioError, load_audio
-from .configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig, EntropyASREncoderConfig
+from .configuration_entropy_asr import (
+    EntropyASRConfig,
+    EntropyASRCTCConfig,
+    EntropyASREncoderConfig,
+    EntropyASRWhisperEncoderConfig,
+)
+from .encoder_cache_entropy_asr import EntropyASREncoderCache
 from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor, EntropyASRFeatureStream
+from .feature_extraction_entropy_asr_whisper import EntropyASRWhisperFeatureExtractor
 from .hotwords_entropy_asr import HotwordIndex, HotwordMatch
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRModel
-from .modeling_entropy_asr_encoder import EntropyASREncoder, EntropyASREncoderCache, EntropyASRForCTC
+from .modeling_entropy_asr_ctc import EntropyASRForCTC
+from .modeling_entropy_asr_encoder import EntropyASREncoder
+from .modeling_entropy_asr_whisper import EntropyASRWhisperEncoder
 from .pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
 from .pipeline_registration_entropy_asr import register_pipeline
 from .processing_entropy_asr import EntropyASRProcessor
@@ -35,9 +44,12 @@ from .vad_entropy_asr import EndpointSettings, detect_speech
 for auto_class in (AutoModel, AutoModelForSpeechSeq2Seq, AutoModelForMultimodalLM):
     auto_class.register(EntropyASRConfig, EntropyASRForConditionalGeneration, exist_ok=True)
 AutoModel.register(EntropyASREncoderConfig, EntropyASREncoder, exist_ok=True)
+AutoModel.register(EntropyASRWhisperEncoderConfig, EntropyASRWhisperEncoder, exist_ok=True)
 AutoModelForCTC.register(EntropyASRCTCConfig, EntropyASRForCTC, exist_ok=True)
 for config_class in (EntropyASRConfig, EntropyASRCTCConfig):
     AutoFeatureExtractor.register(config_class, EntropyASRFeatureExtractor, exist_ok=True)
+# Found by its name in what a processor or a folder of features says.
+AutoFeatureExtractor.register(EntropyASRWhisperEncoderConfig, EntropyASRWhisperFeatureExtractor, exist_ok=True)
 AutoProcessor.register(EntropyASRConfig, EntropyASRProcessor, exist_ok=True)
 # Found by its name in a saved tokenizer configuration. Not under a configuration that is saved beside it: transformers
 # would then take the code in that folder instead of this class.
@@ -49,12 +61,15 @@ for saved_class in (
     EntropyASRConfig,
     EntropyASRCTCConfig,
     EntropyASREncoderConfig,
+    EntropyASRWhisperEncoderConfig,
     EntropyASRFeatureExtractor,
+    EntropyASRWhisperFeatureExtractor,
     EntropyASRPhonemeTokenizer,
     EntropyASRProcessor,
 ):
     saved_class.register_for_auto_class()
 EntropyASREncoder.register_for_auto_class("AutoModel")
+EntropyASRWhisperEncoder.register_for_auto_class("AutoModel")
 
 __all__ = [
     "AudioError",
@@ -72,6 +87,9 @@ __all__ = [
     "EntropyASRPhonemeTokenizer",
     "EntropyASRPipeline",
     "EntropyASRProcessor",
+    "EntropyASRWhisperEncoder",
+    "EntropyASRWhisperEncoderConfig",
+    "EntropyASRWhisperFeatureExtractor",
     "HotwordIndex",
     "HotwordMatch",
     "StreamingBatch",

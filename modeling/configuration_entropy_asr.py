@@ -22,11 +22,16 @@ from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.models.auto import modeling_auto
 from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME, auto_docstring
 
+from .encoder_rules_entropy_asr import LengthStage, encoder_length_stages, encoder_rules
+
 
 if TYPE_CHECKING:
     # transformers saves with a checkpoint the files that the saved classes' files name in relative imports. Any model
     # saves its configuration, so naming the other entry points here gives every checkpoint all the code it needs.
     from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor as EntropyASRFeatureExtractor
+    from .feature_extraction_entropy_asr_whisper import (
+        EntropyASRWhisperFeatureExtractor as EntropyASRWhisperFeatureExtractor,
+    )
     from .modeling_entropy_asr import EntropyASRForConditionalGeneration as EntropyASRForConditionalGeneration
     from .pipeline_entropy_asr import EntropyASRPipeline as EntropyASRPipeline
     from .processing_entropy_asr import EntropyASRProcessor as EntropyASRProcessor
@@ -43,7 +48,7 @@ _MODEL_AUTO_MAP = {
 }
 _CTC_AUTO_MAP = {
     "AutoConfig": "configuration_entropy_asr.EntropyASRCTCConfig",
-    "AutoModelForCTC": "modeling_entropy_asr_encoder.EntropyASRForCTC",
+    "AutoModelForCTC": "modeling_entropy_asr_ctc.EntropyASRForCTC",
 }
 # The stock speech recognition pipeline loads no processor, so that no model with a prompt can run in it.
 _CUSTOM_PIPELINES = {
@@ -56,69 +61,6 @@ _CUSTOM_PIPELINES = {
 
 # Whether this file came with a checkpoint (`trust_remote_code=True`) or is part of the installed package.
 _IS_REMOTE_CODE = __name__.startswith(f"{TRANSFORMERS_DYNAMIC_MODULE_NAME}.")
-
-# (kernel, stride, padding) of one stage that shortens a sequence: n -> (n + padding - kernel) // stride + 1.
-LengthStage = tuple[int, int, int]
-
-
-def output_length(input_length, stages: list[LengthStage]):
-    """Number of frames that leave a chain of strided stages.
-
-    The one length formula of the project: the processor counts audio placeholders with it, the model masks with it.
-
-    Args:
-        input_length (`int` or integer `torch.Tensor`): frames that enter, before padding.
-        stages (`list[tuple[int, int, int]]`): kernel, stride and total padding of each stage.
-    """
-    for kernel, stride, padding in stages:
-        input_length = (input_length + padding - kernel) // stride + 1
-    return input_length
-
-
-# Encoders of waveforms whose output frames are those of their convolutions, and of an optional adapter behind them.
-_WAVEFORM_ENCODERS_WITH_ADAPTER = ("wav2vec2", "wav2vec2-conformer", "wavlm", "data2vec-audio")
-_WAVEFORM_ENCODERS = (*_WAVEFORM_ENCODERS_WITH_ADAPTER, "hubert", "unispeech", "unispeech-sat")
-
-
-def _fast_conformer_stages(audio_config: PreTrainedConfig) -> list[LengthStage]:
-    """Subsampling of Parakeet, and of Nemotron's causal one, which pads `kernel - 1` before and `stride - 1` after."""
-    kernel, stride = audio_config.subsampling_conv_kernel_size, audio_config.subsampling_conv_stride
-    causal = audio_config.model_type == "nemotron_asr_streaming_encoder"
-    padding = kernel - 1 + stride - 1 if causal else (kernel - 1) // 2 * 2
-    return [(kernel, stride, padding)] * (audio_config.subsampling_factor.bit_length() - 1)
-
-
-def _adapter_stages(audio_config: PreTrainedConfig, side_padding: int) -> list[LengthStage]:
-    """Strided layers behind encoders of the wav2vec 2.0 family, with as many zeros on both sides."""
-    if not audio_config.add_adapter:
-        return []
-    stage = (audio_config.adapter_kernel_size, audio_config.adapter_stride, 2 * side_padding)
-    return [stage] * audio_config.num_adapter_layers
-
-
-def encoder_length_stages(audio_config: PreTrainedConfig) -> list[LengthStage]:
-    """Strided stages of a speech encoder, from its feature frames (or samples) to its output frames.
-
-    Raises:
-        ValueError: for an encoder whose stages are not known; `EntropyASRConfig(audio_length_stages=...)` states them.
-    """
-    model_type = audio_config.model_type
-    if model_type == "entropy_asr_encoder":
-        return [(3, 2, 2), (3, 2, 2)]
-    if model_type in ("parakeet_encoder", "nemotron_asr_streaming_encoder"):
-        return _fast_conformer_stages(audio_config)
-    if model_type == "whisper":
-        return [(3, 2, 2)]
-    if model_type == "wav2vec2-bert":
-        return _adapter_stages(audio_config, audio_config.adapter_stride // 2)
-    if model_type in _WAVEFORM_ENCODERS:
-        convolutions = zip(audio_config.conv_kernel, audio_config.conv_stride, strict=True)
-        stages = [(kernel, stride, 0) for kernel, stride in convolutions]
-        return stages + (_adapter_stages(audio_config, 1) if model_type in _WAVEFORM_ENCODERS_WITH_ADAPTER else [])
-    raise ValueError(
-        f"The strided stages of a `{model_type}` encoder are not known. Pass `audio_length_stages=[[kernel, stride, "
-        "padding], ...]` (one entry a stage, total padding) to `EntropyASRConfig`."
-    )
 
 
 @auto_docstring(custom_intro="Configuration of the causal Conformer encoder [`EntropyASREncoder`].")
@@ -177,10 +119,59 @@ class EntropyASREncoderConfig(PreTrainedConfig):
                 f"`rope_parameters` ({self.rope_parameters}) can only be `rope_type` 'default' and a `rope_theta`: "
                 "the encoder's rotary positions have no scaling."
             )
-        if self.chunk_size < 0:
-            raise ValueError(f"`chunk_size` ({self.chunk_size}) must be 0 (full context) or a number of frames.")
-        if self.left_chunks < -1:
-            raise ValueError(f"`left_chunks` ({self.left_chunks}) must be -1 (all) or a number of chunks.")
+        _check_chunks(self.chunk_size, self.left_chunks)
+
+
+@auto_docstring(custom_intro="Configuration of [`EntropyASRWhisperEncoder`]: Whisper's encoder, made to stream.")
+@strict
+class EntropyASRWhisperEncoderConfig(PreTrainedConfig):
+    r"""
+    num_mel_bins (`int`, *optional*, defaults to 80):
+        Filterbank channels of one input frame (10 ms): 128 since Whisper's large-v3.
+    max_position_embeddings (`int`, *optional*, defaults to 1500):
+        Frames of 20 ms that there are positions for: 30 s.
+    chunk_size (`int`, *optional*, defaults to 0):
+        Attention chunk in encoder frames of 20 ms; a frame sees its whole chunk. 0 gives full context.
+    left_chunks (`int`, *optional*, defaults to -1):
+        Number of earlier chunks a frame sees when `chunk_size` is set; -1 sees all of them.
+
+    The defaults are the encoder of Whisper-base (20M parameters).
+    """
+
+    model_type = "entropy_asr_whisper_encoder"
+    base_config_key = "audio_config"
+
+    num_mel_bins: int = 80
+    hidden_size: int = 512
+    intermediate_size: int = 2048
+    num_hidden_layers: int = 6
+    num_attention_heads: int = 8
+    hidden_act: str = "gelu"
+    hidden_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    layer_norm_eps: float = 1e-5
+    initializer_range: float = 0.02
+    max_position_embeddings: int = 1500
+    chunk_size: int = 0
+    left_chunks: int = -1
+
+    def validate_architecture(self):
+        """Part of `@strict` validation: refuses shapes and masks that cannot be built."""
+        if self.hidden_size % self.num_attention_heads != 0 or self.hidden_size % 2 != 0:
+            raise ValueError(
+                f"`hidden_size` ({self.hidden_size}) must be even and a multiple of `num_attention_heads` "
+                f"({self.num_attention_heads})."
+            )
+        _check_chunks(self.chunk_size, self.left_chunks)
+
+
+def _check_chunks(chunk_size: int, left_chunks: int) -> None:
+    """Refuse masks that cannot be built."""
+    if chunk_size < 0:
+        raise ValueError(f"`chunk_size` ({chunk_size}) must be 0 (full context) or a number of frames.")
+    if left_chunks < -1:
+        raise ValueError(f"`left_chunks` ({left_chunks}) must be -1 (all) or a number of chunks.")
 
 
 _AUDIO_SPEC = SubConfigSpec(config_class=AutoConfig, model_type="entropy_asr_encoder")
@@ -191,7 +182,8 @@ _AUDIO_SPEC = SubConfigSpec(config_class=AutoConfig, model_type="entropy_asr_enc
 class EntropyASRCTCConfig(PreTrainedConfig):
     r"""
     audio_config (`dict` or `PreTrainedConfig`, *optional*):
-        The speech encoder: an [`EntropyASREncoderConfig`] or the configuration of any encoder transformers knows.
+        The speech encoder: an [`EntropyASREncoderConfig`], an [`EntropyASRWhisperEncoderConfig`] or the configuration
+        of any encoder transformers knows.
     audio_length_stages (`list[list[int]]`, *optional*):
         `[kernel, stride, padding]` of each strided stage of the encoder; derived for known encoders.
     vocab_size (`int`, *optional*, defaults to 279):
@@ -242,13 +234,15 @@ class EntropyASRCTCConfig(PreTrainedConfig):
 class EntropyASRConfig(PreTrainedConfig):
     r"""
     audio_config (`dict` or `PreTrainedConfig`, *optional*):
-        The speech encoder: an [`EntropyASREncoderConfig`] or the configuration of any encoder transformers knows.
+        The speech encoder: an [`EntropyASREncoderConfig`], an [`EntropyASRWhisperEncoderConfig`] or the configuration
+        of any encoder transformers knows.
     text_config (`dict` or `PreTrainedConfig`, *optional*):
         The language model, Qwen3-1.7B by default.
     audio_length_stages (`list[list[int]]`, *optional*):
         `[kernel, stride, padding]` of each strided stage of the encoder; derived for known encoders.
-    adaptor_stacking (`int`, *optional*, defaults to 4):
-        Encoder frames concatenated into one audio token.
+    adaptor_stacking (`int`, *optional*):
+        Encoder frames concatenated into one audio token; by default 4, and 8 for encoders of 50 frames a second that
+        are this project's own.
     adaptor_intermediate_size (`int`, *optional*):
         Width of the adaptor's hidden layer; the language model's `hidden_size` by default.
     adaptor_hidden_act (`str`, *optional*, defaults to `"relu"`):
@@ -293,7 +287,7 @@ class EntropyASRConfig(PreTrainedConfig):
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
     audio_length_stages: list | None = None
-    adaptor_stacking: int = 4
+    adaptor_stacking: int | None = None
     adaptor_intermediate_size: int | None = None
     adaptor_hidden_act: str = "relu"
     phoneme_vocab_size: int = 279
@@ -312,6 +306,8 @@ class EntropyASRConfig(PreTrainedConfig):
         self.custom_pipelines = copy.deepcopy(_CUSTOM_PIPELINES) if _IS_REMOTE_CODE else {}
         if self.audio_length_stages is None:
             self.audio_length_stages = [list(stage) for stage in encoder_length_stages(self.audio_config)]
+        if self.adaptor_stacking is None:
+            self.adaptor_stacking = encoder_rules(self.audio_config).adaptor_stacking
         if self.adaptor_intermediate_size is None:
             self.adaptor_intermediate_size = self.text_config.hidden_size
 
@@ -392,7 +388,12 @@ def _register() -> None:
 
     Runs on import, also as remote code: `AutoConfig.register` alone does not fill the name tables.
     """
-    for config_class in (EntropyASREncoderConfig, EntropyASRCTCConfig, EntropyASRConfig):
+    for config_class in (
+        EntropyASREncoderConfig,
+        EntropyASRWhisperEncoderConfig,
+        EntropyASRCTCConfig,
+        EntropyASRConfig,
+    ):
         AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     full_model = "EntropyASRForConditionalGeneration"
     for table, model_type, name in (
@@ -401,10 +402,11 @@ def _register() -> None:
         (modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES, "entropy_asr", full_model),
         (modeling_auto.MODEL_FOR_CTC_MAPPING_NAMES, "entropy_asr_ctc", "EntropyASRForCTC"),
         (modeling_auto.MODEL_MAPPING_NAMES, "entropy_asr_encoder", "EntropyASREncoder"),
+        (modeling_auto.MODEL_MAPPING_NAMES, "entropy_asr_whisper_encoder", "EntropyASRWhisperEncoder"),
     ):
         table.setdefault(model_type, name)
 
 
 _register()
 
-__all__ = ["EntropyASRCTCConfig", "EntropyASRConfig", "EntropyASREncoderConfig"]
+__all__ = ["EntropyASRCTCConfig", "EntropyASRConfig", "EntropyASREncoderConfig", "EntropyASRWhisperEncoderConfig"]

@@ -15,13 +15,11 @@
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.activations import ACT2FN
-from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
     BaseModelOutputWithPooling,
@@ -30,19 +28,25 @@ from transformers.modeling_outputs import (
 )
 from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import ProcessorMixin, Unpack
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
 
 from .adapters_entropy_asr import find_adapters, merge_adapters
-from .configuration_entropy_asr import EntropyASRConfig
-from .generation_entropy_asr import TranscriptGenerationMixin
-from .modeling_entropy_asr_encoder import (
-    EntropyASREncoderPreTrainedModel,
-    EntropyASRPhonemeHead,
+from .components_entropy_asr import (
+    SPEECH_MODELS,
+    as_dtype,
     build_audio_tower,
     encode_audio,
-    encoder_half,
+    grow_vocabulary,
+    join_full,
+    load_feature_extractor,
     load_speech_model,
 )
+from .configuration_entropy_asr import EntropyASRConfig
+from .generation_entropy_asr import TranscriptGenerationMixin
+from .modeling_entropy_asr_base import EntropyASREncoderPreTrainedModel
+from .modeling_entropy_asr_ctc import EntropyASRPhonemeHead
+from .processing_entropy_asr import AUDIO_TOKEN, TURN_END, EntropyASRProcessor
 from .streaming_cache_entropy_asr import CACHE
 
 
@@ -291,68 +295,76 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
         encoder: str | PreTrainedModel,
         language_model: str | PreTrainedModel,
         *,
-        audio_token_id: int,
+        tokenizer: str | PreTrainedTokenizerBase | None = None,
+        audio_token_id: int | None = None,
         vocab_size: int | None = None,
         eos_token_id: int | None = None,
+        num_layers: int | None = None,
+        dtype: torch.dtype | str | None = None,
         **config_kwargs,
     ) -> "EntropyASRForConditionalGeneration":
         """Join a trained speech encoder and a trained language model; the adaptor between them starts at random.
 
+        Where both were given as folders or Hub ids, the model's `processor` is set, and saved beside it.
+
         Args:
             encoder: an `EntropyASRForCTC` or any transformers speech model, or where to load one from. Of a CTC model
-                and of a full model of ours a trained phoneme head is taken too.
+                and of a full model of ours a trained phoneme head is taken too; Whisper's encoder becomes an
+                [`EntropyASRWhisperEncoder`].
             language_model: a causal language model, or where to load one from.
-            audio_token_id: id of the audio placeholder in the language model's tokenizer.
-            vocab_size: size to which embeddings are resized when the tokenizer got new tokens.
-            eos_token_id: token that ends a transcription; by default what ends the language model's answers.
+            tokenizer: the language model's, or where to load it from; by default from where that was loaded. It gets
+                the special tokens of the prompt that it lacks. Not needed where `audio_token_id` is given.
+            audio_token_id: id of the audio placeholder in the language model's tokenizer; what that says by default.
+            vocab_size: size to which embeddings are resized where they are fewer; the tokenizer's by default.
+            eos_token_id: token that ends a transcription; by default the tokenizer's end of a turn, and without a
+                tokenizer what ends the language model's answers.
+            num_layers: take the first so many layers of an encoder of this project or of Whisper's; all by default.
+            dtype: of the joined model; by default the language model's, or what that was saved with.
             **config_kwargs: further fields of [`EntropyASRConfig`].
+
+        Raises:
+            ValueError: no tokenizer and no `audio_token_id`, or parts that do not fit.
         """
-        encoder = load_speech_model(encoder) if isinstance(encoder, str) else encoder
+        places = (encoder, language_model)
+        if tokenizer is None and audio_token_id is None:
+            tokenizer = language_model if isinstance(language_model, str) else language_model.name_or_path
+            if not tokenizer:
+                raise ValueError("`tokenizer` missing: pass the language model's, or `audio_token_id`.")
+        if tokenizer is not None:
+            tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
+            tokenizer = EntropyASRProcessor.prepare_tokenizer(tokenizer)
+            found = tokenizer.convert_tokens_to_ids(AUDIO_TOKEN)
+            if audio_token_id not in (None, found):
+                raise ValueError(f"`audio_token_id` is {audio_token_id}, but {found} in the tokenizer.")
+            audio_token_id = found
+            vocab_size = len(tokenizer) if vocab_size is None else vocab_size
+            eos_token_id = tokenizer.convert_tokens_to_ids(TURN_END) if eos_token_id is None else eos_token_id
         if isinstance(language_model, str):
-            language_model = AutoModelForCausalLM.from_pretrained(language_model, dtype=torch.float32)
-        if vocab_size is not None and vocab_size > language_model.config.vocab_size:
-            language_model.resize_token_embeddings(vocab_size)
-        phoneme_head, config_kwargs = cls._phoneme_component(encoder, config_kwargs)
-        audio_tower = encoder_half(encoder)
-        config = EntropyASRConfig(
-            audio_config=_part_of_model(audio_tower.config),
-            text_config=_part_of_model(language_model.config),
+            language_model = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype or "auto")
+        dtype = as_dtype(dtype, language_model.dtype)
+        encoder = load_speech_model(encoder, dtype) if isinstance(encoder, str) else encoder
+        if vocab_size is not None:
+            grow_vocabulary(language_model, vocab_size)
+        model = join_full(
+            cls,
+            encoder,
+            language_model,
             audio_token_id=audio_token_id,
-            tie_word_embeddings=language_model.config.tie_word_embeddings,
-            **{"phoneme_head_trained": phoneme_head is not None, **config_kwargs},
+            num_layers=num_layers,
+            dtype=dtype,
+            config_kwargs=config_kwargs,
         )
-        model = cls(config)
-        model.model.audio_tower.load_state_dict(audio_tower.state_dict())
-        model.model.language_model.load_state_dict(language_model.base_model.state_dict())
-        model.lm_head.load_state_dict(language_model.get_output_embeddings().state_dict())
-        if phoneme_head is not None:
-            model.phoneme_head.load_state_dict(phoneme_head.state_dict())
-        model.tie_weights()
+        generation, pad = language_model.generation_config, getattr(tokenizer, "pad_token_id", None)
         model.generation_config.update(
-            eos_token_id=language_model.generation_config.eos_token_id if eos_token_id is None else eos_token_id,
-            pad_token_id=language_model.generation_config.pad_token_id,
+            eos_token_id=generation.eos_token_id if eos_token_id is None else eos_token_id,
+            pad_token_id=generation.pad_token_id if pad is None else pad,
             # The placeholder stands for audio: generated, it would ask for embeddings that are not there.
             suppress_tokens=[audio_token_id],
         )
+        if tokenizer is not None and all(isinstance(place, str) for place in places):
+            extractor = load_feature_extractor(places[0])
+            model.processor = EntropyASRProcessor.from_components(extractor, tokenizer, model.config)
         return model
-
-    @staticmethod
-    def _phoneme_component(encoder: PreTrainedModel, config_kwargs: dict) -> tuple[nn.Module | None, dict]:
-        """Phoneme head of a model of ours, and the configuration completed by what it fixes."""
-        config = encoder.config
-        # CODEPATH: a CTC model of this project brings its phoneme head; a speech encoder of transformers has none.
-        if config.model_type == "entropy_asr_ctc":
-            fixed = {"phoneme_vocab_size": config.vocab_size, "phoneme_blank_token_id": config.pad_token_id}
-        # CODEPATH: a full model brings its head where a stage has trained it; random weights would count as trained.
-        elif config.model_type == "entropy_asr" and config.phoneme_head_trained:
-            fixed = {
-                "phoneme_vocab_size": config.phoneme_vocab_size,
-                "phoneme_blank_token_id": config.phoneme_blank_token_id,
-            }
-        else:
-            return None, config_kwargs
-        fixed["audio_length_stages"] = config.audio_length_stages
-        return encoder.phoneme_head, {**fixed, **config_kwargs}
 
     @auto_docstring(custom_intro="Audio embeddings in the language model's space.")
     def get_audio_features(
@@ -468,9 +480,6 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
         )
 
 
-def _part_of_model(config: PreTrainedConfig) -> dict[str, Any]:
-    """A component's configuration, without the folder it was loaded from."""
-    return {name: value for name, value in config.to_dict().items() if name != "_name_or_path"}
-
+SPEECH_MODELS[EntropyASRConfig.model_type] = EntropyASRForConditionalGeneration
 
 __all__ = ["EntropyASRForConditionalGeneration", "EntropyASRModel", "EntropyASRPreTrainedModel"]

@@ -38,6 +38,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from .adapters_entropy_asr import adapter_base
 from .audio import AudioError, load_audio
 from .decoding_entropy_asr import DecodingRequest, TranscriptDecoder, check_generate_kwargs
+from .encoder_rules_entropy_asr import encoder_rules
 from .guards_entropy_asr import GuardSettings
 from .hotwords_entropy_asr import HotwordIndex
 from .hotwords_tolerant_entropy_asr import check_tolerance
@@ -228,9 +229,9 @@ class EntropyASRPipeline(Pipeline):
     def _pad_to_whole_seconds(self, inputs: dict[str, torch.Tensor]) -> None:
         """Let batches of hours have few shapes: for each new one oneDNN keeps kernels, up to a thousand of them.
 
-        Padding changes nothing in our encoder; others get what their feature extractor gives.
+        Padding changes nothing in our encoders; others get what their feature extractor gives.
         """
-        if self.model.config.audio_config.model_type != "entropy_asr_encoder":
+        if not encoder_rules(self.model.config.audio_config).streams:
             return
         missing = -inputs["input_features"].shape[1] % round(1000 / self.processor.feature_extractor.frame_shift)
         for name, sides in (("input_features", (0, 0, 0, missing)), ("input_features_mask", (0, missing))):

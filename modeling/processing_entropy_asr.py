@@ -29,8 +29,10 @@ from transformers.utils import PROCESSOR_NAME, auto_docstring
 
 from .adapters_entropy_asr import adapter_base
 from .audio import AudioError, load_audio
-from .configuration_entropy_asr import EntropyASRConfig, output_length
+from .components_entropy_asr import streamable_extractor
+from .configuration_entropy_asr import EntropyASRConfig
 from .ctc_entropy_asr import ctc_collapse
+from .encoder_rules_entropy_asr import output_length
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
 from .prompts_entropy_asr import (
     AUDIO_TOKEN,
@@ -102,7 +104,8 @@ class EntropyASRProcessor(ProcessorMixin):
         """Processor of a model that [`EntropyASRForConditionalGeneration.from_components`] has joined.
 
         Args:
-            encoder: the encoder's feature extractor, or where to load it from.
+            encoder: the encoder's feature extractor, or where to load it from; in place of Whisper's, one that streams
+                is taken where the encoder does.
             tokenizer: the language model's tokenizer, or where to load it from; see [`prepare_tokenizer`].
             config: configuration of the joined model.
             phoneme_tokenizer: vocabulary of the phoneme head; the built-in one by default.
@@ -111,6 +114,7 @@ class EntropyASRProcessor(ProcessorMixin):
             ValueError: when a tokenizer does not fit the model.
         """
         extractor = AutoFeatureExtractor.from_pretrained(encoder) if isinstance(encoder, str) else encoder
+        extractor = streamable_extractor(extractor, config.audio_config)
         tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
         phoneme_tokenizer = phoneme_tokenizer or EntropyASRPhonemeTokenizer()
         _check_phonemes(phoneme_tokenizer, config)

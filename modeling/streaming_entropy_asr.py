@@ -23,6 +23,7 @@ import torch
 
 from .audio import load_audio
 from .decoding_entropy_asr import TranscriptDecoder, check_generate_kwargs
+from .encoder_rules_entropy_asr import encoder_rules
 from .feature_extraction_entropy_asr import EntropyASRFeatureStream
 from .guards_entropy_asr import GuardSettings
 from .hotwords_entropy_asr import HotwordIndex
@@ -335,9 +336,9 @@ def check_streamable(decoder: TranscriptDecoder) -> None:
         ValueError: the encoder, the language model or the sampling rate does not fit.
     """
     model, processor = decoder.model, decoder.processor
-    if model.config.audio_config.model_type != "entropy_asr_encoder":
+    if not encoder_rules(model.config.audio_config).streams:
         raise ValueError(
-            f"Streaming needs this project's causal encoder: a `{model.config.audio_config.model_type}` "
+            f"Streaming needs an encoder of this project: a `{model.config.audio_config.model_type}` "
             "encoder cannot go on from chunk to chunk."
         )
     if processor.sampling_rate != SAMPLING_RATE:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .configuration_entropy_asr import output_length
 from .decoding_entropy_asr import DecodingRequest, GenerationSettings, Transcript, TranscriptDecoder
+from .encoder_cache_entropy_asr import EntropyASREncoderCache
+from .encoder_rules_entropy_asr import output_length
 from .guards_entropy_asr import NO_SPEECH
-from .modeling_entropy_asr_encoder import EntropyASREncoderCache
 from .streaming_cache_entropy_asr import CACHE, StreamSlots
 from .streaming_state_entropy_asr import Stream, StreamSegment
 
@@ -42,6 +42,8 @@ class StreamEncoder:
         # Encoder frames and feature frames of a chunk.
         self.chunk_size, self.left_chunks = round(chunk_ms / frame_ms), left_chunks
         self.chunk_features = self.chunk_size * ratio
+        # Features behind a chunk that the encoder waits for.
+        self.look_ahead = self.model.model.audio_tower.num_look_ahead
         self._prefixes: dict[str | None, StreamSlots] = {}
 
     @property
@@ -50,14 +52,18 @@ class StreamEncoder:
         return self.chunk_features * self.processor.feature_extractor.hop_samples
 
     def has_chunk(self, segment: StreamSegment) -> bool:
-        """Whether a segment has a whole chunk, or has ended."""
-        return segment.has_ended or segment.features.num_ready >= self.chunk_features
+        """Whether a segment has a whole chunk and what the encoder sees behind it, or has ended."""
+        return segment.has_ended or segment.features.num_ready >= self.chunk_features + self.look_ahead
 
     def next_features(self, segment: StreamSegment) -> torch.Tensor:
         """Features `(num_frames, num_mel_bins)` of the next chunk, or the rest of a segment that has ended."""
-        if segment.features.num_ready >= self.chunk_features:
-            return segment.features.take(self.chunk_features)
-        return segment.features.take_rest()
+        return segment.features.take(min(self.chunk_features, segment.features.num_ready))
+
+    def _features_behind(self, segments: Sequence[StreamSegment]) -> torch.Tensor:
+        """Features behind the chunks that were taken, `(S, look_ahead, num_mel_bins)`: zeros where a segment ends."""
+        rows = [segment.features.peek(min(self.look_ahead, segment.features.num_ready)) for segment in segments]
+        rows = [torch.nn.functional.pad(row, (0, 0, 0, self.look_ahead - len(row))) for row in rows]
+        return torch.stack(rows).to(self.model.device)
 
     def encode(
         self, segments: Sequence[StreamSegment], chunks: Sequence[torch.Tensor]
@@ -76,7 +82,12 @@ class StreamEncoder:
         mask = (torch.arange(batch.shape[1])[None, :] < lengths[:, None]).to(self.model.device)
         cache = EntropyASREncoderCache.stack([segment.encoder_cache for segment in segments])
         encoded = self.model.model.audio_tower(
-            batch, attention_mask=mask, chunk_size=self.chunk_size, left_chunks=self.left_chunks, cache=cache
+            batch,
+            attention_mask=mask,
+            chunk_size=self.chunk_size,
+            left_chunks=self.left_chunks,
+            cache=cache,
+            look_ahead=self._features_behind(segments),
         )
         logits = self.model.phoneme_head(encoded.last_hidden_state)
         log_probs, phonemes = logits.float().log_softmax(-1).cpu(), logits.argmax(-1).tolist()

@@ -12,9 +12,9 @@ import torch
 
 from .ctc_entropy_asr import ctc_collapse
 from .decoding_entropy_asr import Transcript
+from .encoder_cache_entropy_asr import EntropyASREncoderCache
 from .feature_extraction_entropy_asr import EntropyASRFeatureStream
 from .hotwords_entropy_asr import HotwordIndex
-from .modeling_entropy_asr_encoder import EntropyASREncoderCache
 from .vad_entropy_asr import SAMPLING_RATE, SpeechPiece, SpeechSegmenter
 
 
@@ -85,6 +85,8 @@ class StreamSegment:
 
     def push(self, piece: SpeechPiece) -> None:
         self.features.push(piece.samples)
+        if piece.is_last:
+            self.features.finish()
         self.samples.append(piece.samples)
         self.num_samples += len(piece.samples)
         self.end_known, self.has_ended = piece.num_pushed, piece.is_last

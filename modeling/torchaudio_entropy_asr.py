@@ -43,8 +43,17 @@ def describe_failure(error: BaseException) -> str:
 try:
     import torchaudio.compliance.kaldi as kaldi
     from torchaudio.functional import TokenSpan, forced_align, merge_tokens
-    from torchaudio.transforms import Resample
+    from torchaudio.transforms import MelSpectrogram, Resample
 except (ImportError, OSError, RuntimeError, AttributeError) as error:
     raise TorchaudioError(describe_failure(error)) from None
 
-__all__ = ["Resample", "TokenSpan", "TorchaudioError", "describe_failure", "forced_align", "kaldi", "merge_tokens"]
+__all__ = [
+    "MelSpectrogram",
+    "Resample",
+    "TokenSpan",
+    "TorchaudioError",
+    "describe_failure",
+    "forced_align",
+    "kaldi",
+    "merge_tokens",
+]

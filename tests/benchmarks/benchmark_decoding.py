@@ -50,7 +50,8 @@ from transformers import (
 )
 from transformers.generation import BaseStreamer
 
-from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, output_length
+from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig
+from entropy_asr.modeling.encoder_rules_entropy_asr import output_length
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
 from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
 

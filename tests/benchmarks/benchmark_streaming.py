@@ -22,7 +22,7 @@ from transformers.models.nemotron_asr_streaming.modeling_nemotron_asr_streaming 
 )
 
 from entropy_asr.modeling import EndpointSettings, EntropyASRPipeline, StreamingTranscriber, load_audio, load_pipeline
-from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASREncoderCache
+from entropy_asr.modeling.encoder_cache_entropy_asr import EntropyASREncoderCache
 
 
 CHUNK_FEATURES, LEFT_CHUNKS, CHUNK_SECONDS = 64, 4, 0.64

@@ -22,7 +22,7 @@ import torch
 from interleaved import Step, cpu_and_wall, interleave, print_conditions, ratio, spread
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRForCTC
+from entropy_asr.modeling.modeling_entropy_asr_ctc import EntropyASRForCTC
 from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
 from entropy_asr.trainers.data.batching import DurationBatchSampler
 from entropy_asr.trainers.data.data_source import DataSource

@@ -3,6 +3,7 @@
 """Builders of models of a few thousand parameters that several tests share."""
 
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config
 
@@ -10,6 +11,7 @@ from entropy_asr.modeling import (
     EntropyASRConfig,
     EntropyASREncoderConfig,
     EntropyASRForConditionalGeneration,
+    EntropyASRWhisperEncoderConfig,
 )
 
 
@@ -66,6 +68,31 @@ def small_encoder_config(**kwargs) -> EntropyASREncoderConfig:
         "initializer_range": 0.3,
     }
     return EntropyASREncoderConfig(**{**settings, **kwargs})
+
+
+def small_whisper_encoder_config(**kwargs) -> EntropyASRWhisperEncoderConfig:
+    """Whisper's encoder of two layers."""
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    return EntropyASRWhisperEncoderConfig(**{**sizes, "max_position_embeddings": 1504, **kwargs})
+
+
+def small_whisper(kind: str = "WhisperModel") -> transformers.PreTrainedModel:
+    """transformers' Whisper with an encoder of two layers; weights large enough for outputs that differ."""
+    torch.manual_seed(0)
+    tokens = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 0)
+    config = transformers.WhisperConfig(
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=1,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        vocab_size=60,
+        init_std=0.1,
+        **tokens,
+    )
+    return getattr(transformers, kind)(config).eval()
 
 
 def small_config(audio_config=None, **kwargs) -> EntropyASRConfig:

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, AutoProcessor, pipeline
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor, load_pipeline
-from entropy_asr.modeling.modeling_entropy_asr_encoder import load_speech_model
+from entropy_asr.modeling.components_entropy_asr import load_speech_model
 from entropy_asr.trainers.evaluation.frames import load_speech_encoder
 
 
@@ -112,7 +112,10 @@ def test_adapters_transcribe_with_their_processor_or_that_of_their_model(folder,
 
 
 def test_the_encoder_of_adapters_can_be_taken(folder, merged_state):
-    for model in (load_speech_model(str(folder)), load_speech_encoder(str(folder), device="cpu").full_model):
+    for model in (
+        load_speech_model(str(folder), torch.float32),
+        load_speech_encoder(str(folder), device="cpu").full_model,
+    ):
         assert_same(model, merged_state)
 
 

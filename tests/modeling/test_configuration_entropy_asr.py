@@ -9,9 +9,9 @@ from small_models import small_config, small_encoder_config
 from transformers import AutoConfig
 
 from entropy_asr.modeling import EntropyASRConfig, EntropyASRCTCConfig, EntropyASREncoderConfig
-from entropy_asr.modeling.configuration_entropy_asr import encoder_length_stages, output_length
+from entropy_asr.modeling.components_entropy_asr import build_audio_tower
+from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_length_stages, output_length
 from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
-from entropy_asr.modeling.modeling_entropy_asr_encoder import build_audio_tower
 
 
 def num_parameters(module: torch.nn.Module) -> int:

@@ -12,7 +12,7 @@ from entropy_asr.modeling import (
     EntropyASREncoderCache,
     EntropyASRForCTC,
 )
-from entropy_asr.modeling.modeling_entropy_asr_encoder import create_chunk_mask
+from entropy_asr.modeling.modeling_entropy_asr_base import create_chunk_mask
 
 
 @pytest.fixture(scope="module")

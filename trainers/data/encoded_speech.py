@@ -26,7 +26,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from entropy_asr.modeling.alignment_entropy_asr import LEAD_SHARE, align_phonemes
-from entropy_asr.modeling.configuration_entropy_asr import output_length
+from entropy_asr.modeling.encoder_rules_entropy_asr import output_length
 from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
 from entropy_asr.modeling.torchaudio_entropy_asr import TokenSpan
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedModel
+from transformers import AutoFeatureExtractor, PreTrainedModel
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
-from entropy_asr.modeling.adapters_entropy_asr import adapter_base
-from entropy_asr.modeling.configuration_entropy_asr import encoder_length_stages
-from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRPhonemeHead, encode_audio, encoder_half
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
+from entropy_asr.modeling.components_entropy_asr import encode_audio, encoder_half, load_speech_model
+from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_length_stages
+from entropy_asr.modeling.modeling_entropy_asr_ctc import EntropyASRPhonemeHead
 from entropy_asr.modeling.processing_entropy_asr import extract_features
 
 
@@ -112,15 +112,13 @@ def load_speech_encoder(path: str, device: str | None = None, name: str | None =
     """
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    model_type = AutoConfig.from_pretrained(adapter_base(path) or path).model_type
-    classes = {"entropy_asr": EntropyASRForConditionalGeneration, "entropy_asr_ctc": EntropyASRForCTC}
-    model = classes.get(model_type, AutoModel).from_pretrained(path, dtype=torch.float32).eval().to(device)
-    full = model if model_type == "entropy_asr" else None
+    model = load_speech_model(path, torch.float32).eval().to(device)
+    full = model if isinstance(model, EntropyASRForConditionalGeneration) else None
     processor = EntropyASRProcessor.from_pretrained(path) if full else None
     extractor = processor.feature_extractor if processor else AutoFeatureExtractor.from_pretrained(path)
     name = name or Path(path).resolve().name
     audio_tower = encoder_half(model)
-    if model_type not in classes:
+    if not hasattr(model, "phoneme_head"):
         return SpeechEncoder(name, audio_tower, extractor, encoder_length_stages(audio_tower.config))
     return SpeechEncoder(
         name=name,

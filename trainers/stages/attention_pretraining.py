@@ -25,8 +25,9 @@ from transformers import (
 )
 from trl.models import unwrap_model_for_generation
 
-from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, encoder_length_stages, output_length
-from entropy_asr.modeling.modeling_entropy_asr_encoder import build_audio_tower, encoder_half, load_speech_model
+from entropy_asr.modeling.components_entropy_asr import build_audio_tower, extract_encoder, load_speech_model
+from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig
+from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_length_stages, output_length
 from entropy_asr.modeling.prompts_entropy_asr import encode_texts
 
 from ..data.augmentation import AugmentationConfig
@@ -238,7 +239,7 @@ class AttentionModelSection(EncoderModelSection):
     def build_encoder(self) -> PreTrainedModel:
         """The encoder to train, in float32."""
         if self.path is not None:
-            return encoder_half(load_speech_model(self.path))
+            return extract_encoder(load_speech_model(self.path, torch.float32), self.num_layers)
         audio_config = getattr(EntropyASRConfig, self.preset)().audio_config
         return build_audio_tower(type(audio_config)(**{**audio_config.to_dict(), **self.encoder}))
 

@@ -19,8 +19,8 @@ from peft import PeftModel
 from torch import nn
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
-from entropy_asr.modeling.configuration_entropy_asr import output_length
-from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASREncoderOutput
+from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_rules, output_length
+from entropy_asr.modeling.modeling_entropy_asr_base import EntropyASREncoderOutput
 
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import FeatureCollator, TranscriptionCollator
@@ -262,7 +262,7 @@ def build(run: StageRun) -> EncodedSFTTrainer:
     """
     settings = run.settings
     model, processor = settings.model.build(run.output_dir)
-    if model.config.audio_config.model_type != "entropy_asr_encoder":
+    if not encoder_rules(model.config.audio_config).streams:
         raise SettingsError("encoded_sft: only the encoder of this project has phonemes to cut frames by.")
     if settings.data.text and not model.config.phoneme_head_trained:
         raise SettingsError(

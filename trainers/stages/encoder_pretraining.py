@@ -11,14 +11,15 @@ import torch
 from datasets import Dataset, IterableDataset, concatenate_datasets
 from rapidfuzz.distance import Levenshtein
 from torch.utils.data import DataLoader
-from transformers import AutoFeatureExtractor, Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput
 
+from entropy_asr.modeling.components_entropy_asr import load_feature_extractor
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig
 from entropy_asr.modeling.ctc_entropy_asr import ctc_collapse
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
-from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASRForCTC
+from entropy_asr.modeling.modeling_entropy_asr_ctc import EntropyASRForCTC
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from ..data.augmentation import AugmentationConfig, SpeechAugmenter
@@ -284,13 +285,17 @@ class EncoderModelSection:
     Args:
         preset: "paper" or "tiny": an encoder of that size, at random weights. None: `path` says which.
         path: A CTC model of this project to go on with, or a speech encoder of transformers (folder or Hub id) that
-            gets a phoneme head.
+            gets a phoneme head; Whisper's is made to stream.
+        num_layers: Take the first so many layers of the encoder in `path`, all by default.
     """
 
     preset: str | None = None
     path: str | None = None
+    num_layers: int | None = None
 
     def __post_init__(self):
+        if self.num_layers is not None and self.path is None:
+            raise ValueError("model: `num_layers` cuts the encoder of `path`; a preset has its own.")
         if (self.preset is None) == (self.path is None):
             raise ValueError("model: give exactly one of `preset` and `path`.")
         if self.preset not in (None, "paper", "tiny"):
@@ -299,7 +304,9 @@ class EncoderModelSection:
     def build(self, phoneme_vocab_size: int) -> EntropyASRForCTC:
         """The model to train."""
         if self.path is not None:
-            return EntropyASRForCTC.from_encoder(self.path, vocab_size=phoneme_vocab_size)
+            return EntropyASRForCTC.from_encoder(
+                self.path, phoneme_vocab_size, num_layers=self.num_layers, dtype=torch.float32
+            )
         preset = getattr(EntropyASRConfig, self.preset)()
         config = EntropyASRCTCConfig(audio_config=preset.audio_config.to_dict(), vocab_size=phoneme_vocab_size)
         return EntropyASRForCTC(config)
@@ -307,7 +314,7 @@ class EncoderModelSection:
     def build_feature_extractor(self, rows: Dataset | IterableDataset) -> SequenceFeatureExtractor:
         """The encoder's own feature extractor; for a preset one whose normalisation is measured on the rows."""
         if self.path is not None:
-            return AutoFeatureExtractor.from_pretrained(self.path)
+            return load_feature_extractor(self.path)
         return measure_cmvn(EntropyASRFeatureExtractor(), rows)
 
 

@@ -16,11 +16,11 @@ import torch
 from datasets import Dataset, IterableDataset
 from peft import LoraConfig, PeftModel
 from torch import nn
-from transformers import AutoFeatureExtractor, AutoTokenizer, FeatureExtractionMixin, Trainer
+from transformers import FeatureExtractionMixin, Trainer
 from trl import SFTConfig, SFTTrainer
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
-from entropy_asr.modeling.modeling_entropy_asr_encoder import encoder_half, load_speech_model
+from entropy_asr.modeling.components_entropy_asr import extract_encoder, load_feature_extractor, load_speech_model
 
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import TranscriptionCollator
@@ -204,15 +204,13 @@ def exchange_encoder(model: EntropyASRForConditionalGeneration, processor: Entro
     Raises:
         SettingsError: the encoder hears other features or other phonemes, or has another form.
     """
-    if feature_settings(AutoFeatureExtractor.from_pretrained(encoder)) != feature_settings(
-        processor.feature_extractor
-    ):
+    if feature_settings(load_feature_extractor(encoder)) != feature_settings(processor.feature_extractor):
         raise SettingsError(f"model.encoder {encoder} hears other features than the model it is to go into.")
     try:
-        source = load_speech_model(encoder)
+        source = load_speech_model(encoder, torch.float32)
         if not (model.config.phoneme_head_trained or hasattr(source, "phoneme_head")):
             # Neither knows phonemes: the encoder alone is exchanged.
-            model.model.audio_tower.load_state_dict(encoder_half(source).state_dict())
+            model.model.audio_tower.load_state_dict(extract_encoder(source).state_dict())
             return
         if getattr(source, "phoneme_head", None) is None or not getattr(source.config, "phoneme_head_trained", True):
             raise ValueError("it has no trained phoneme head.")
@@ -234,16 +232,9 @@ def join_components(
     encoder: str, language_model: str
 ) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
     """Full model and processor from a saved speech encoder and a saved language model with their preprocessors."""
-    tokenizer = EntropyASRProcessor.prepare_tokenizer(AutoTokenizer.from_pretrained(language_model))
-    model = EntropyASRForConditionalGeneration.from_components(
-        encoder,
-        language_model,
-        audio_token_id=tokenizer.convert_tokens_to_ids("<|audio|>"),
-        vocab_size=len(tokenizer),
-        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
-    )
-    model.generation_config.update(pad_token_id=tokenizer.pad_token_id, do_sample=False)
-    return model, EntropyASRProcessor.from_components(encoder, tokenizer, model.config)
+    model = EntropyASRForConditionalGeneration.from_components(encoder, language_model, dtype=torch.float32)
+    model.generation_config.update(do_sample=False)
+    return model, model.processor
 
 
 @dataclass

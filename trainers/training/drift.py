@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback
 
-from entropy_asr.modeling.modeling_entropy_asr_encoder import build_audio_tower, encode_audio
+from entropy_asr.modeling.components_entropy_asr import build_audio_tower, encode_audio
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
 
 from ..data.batching import DurationBatchSampler

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from entropy_asr.modeling.modeling_entropy_asr_encoder import encode_audio
+from entropy_asr.modeling.components_entropy_asr import encode_audio
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
 from entropy_asr.spaces.entropy_allocation.spectrum import utterance_nse
 

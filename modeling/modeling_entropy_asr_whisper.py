@@ -1,0 +1,259 @@
+# Copyright 2026 The entropy-asr authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Whisper's encoder (Radford et al. 2022), made to stream: weights of any Whisper checkpoint, masks and cache of ours.
+
+Differences from transformers' own: as many positions as the utterance has frames instead of 30 s of padding; padding
+is kept out of convolutions and attention, so that batches change nothing; chunk and left-context masks; a cache of
+keys and values. The two convolutions look 10 ms ahead of a chunk: streams wait for exactly that feature frame. Weights
+have the names that they have in Whisper; with a full mask and the same features, outputs are the same.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.whisper.modeling_whisper import sinusoids
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs, auto_docstring
+
+from .configuration_entropy_asr import EntropyASRWhisperEncoderConfig
+from .encoder_cache_entropy_asr import EntropyASREncoderCache
+from .modeling_entropy_asr_base import EntropyASRStreamingEncoder, eager_attention_forward
+
+
+class EntropyASRWhisperEncoderPositions(nn.Module):
+    """Table of positions `(max_position_embeddings, hidden_size)`: sinusoids, which Whisper does not train."""
+
+    def __init__(self, num_positions: int, hidden_size: int):
+        super().__init__()
+        self.weight = nn.Buffer(sinusoids(num_positions, hidden_size))
+
+    def forward(self, positions: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """Embeddings of absolute frame positions, with one more axis of `hidden_size`.
+
+        Args:
+            positions (`torch.Tensor` of shape `(num_frames,)` or `(batch_size, num_frames)`): in frames.
+            frame_mask (`torch.Tensor` of shape `(batch_size, num_frames)`): True for real frames; others, whose
+                output nobody reads, may be behind the last position.
+
+        Raises:
+            ValueError: a real frame for which there is no position.
+        """
+        last = len(self.weight) - 1
+        if not torch.compiler.is_compiling() and bool(((positions > last) & frame_mask).any()):
+            raise ValueError(
+                f"The audio is longer than the {last + 1} frames ({(last + 1) / 50:g} s) that the encoder has "
+                "positions for: encode it in shorter pieces."
+            )
+        return nn.functional.embedding(positions.clamp(max=last), self.weight)
+
+
+class EntropyASRWhisperEncoderAttention(nn.Module):
+    """Multi-head self-attention; keys and values of earlier chunks come from the cache. Keys have no bias."""
+
+    def __init__(self, config: EntropyASRWhisperEncoderConfig, layer_idx: int):
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.num_key_value_groups = 1
+        self.scaling = self.head_dim**-0.5
+        self.attention_dropout = config.attention_dropout
+        self.is_causal = False
+        self.k_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        cache: EntropyASREncoderCache | None = None,
+        cached_frames: int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        input_shape = hidden_states.shape[:-1]
+        split = (*input_shape, -1, self.head_dim)
+        query = self.q_proj(hidden_states).view(split).transpose(1, 2)  # (B, H, T, head_dim)
+        key = self.k_proj(hidden_states).view(split).transpose(1, 2)
+        value = self.v_proj(hidden_states).view(split).transpose(1, 2)
+        if cache is not None:
+            key = cache.extend(f"layers.{self.layer_idx}.key", key, cached_frames, dim=2)
+            value = cache.extend(f"layers.{self.layer_idx}.value", value, cached_frames, dim=2)
+
+        attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        output, weights = attention(
+            self,
+            query,
+            key,
+            value,
+            attention_mask,
+            dropout=self.attention_dropout if self.training else 0.0,
+            scaling=self.scaling,
+            **kwargs,
+        )
+        return self.out_proj(output.reshape(*input_shape, -1)), weights
+
+
+class EntropyASRWhisperEncoderLayer(GradientCheckpointingLayer):
+    """Transformer layer, norms first: (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config: EntropyASRWhisperEncoderConfig, layer_idx: int):
+        super().__init__()
+        self.self_attn = EntropyASRWhisperEncoderAttention(config, layer_idx)
+        self.self_attn_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.act = ACT2FN[config.hidden_act]
+        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.activation_dropout = nn.Dropout(config.activation_dropout)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_embeddings: None = None,
+        cache: EntropyASREncoderCache | None = None,
+        cached_frames: int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        update, _ = self.self_attn(
+            self.self_attn_layer_norm(hidden_states),
+            attention_mask=attention_mask,
+            cache=cache,
+            cached_frames=cached_frames,
+            **kwargs,
+        )
+        hidden_states = hidden_states + self.dropout(update)
+        update = self.activation_dropout(self.act(self.fc1(self.final_layer_norm(hidden_states))))
+        hidden_states = hidden_states + self.dropout(self.fc2(update))
+        if hidden_states.dtype == torch.float16:  # large models leave its range
+            limit = torch.finfo(torch.float16).max - 1000
+            hidden_states = hidden_states.clamp(-limit, limit)
+        return hidden_states
+
+
+@auto_docstring(custom_intro="Whisper's encoder, made to stream: 100 Hz log-Mel features to 50 Hz frames.")
+class EntropyASRWhisperEncoder(EntropyASRStreamingEncoder):
+    config: EntropyASRWhisperEncoderConfig
+    _no_split_modules = ["EntropyASRWhisperEncoderLayer"]
+    _can_record_outputs = {
+        "hidden_states": EntropyASRWhisperEncoderLayer,
+        "attentions": EntropyASRWhisperEncoderAttention,
+    }
+    # A frame is made of five features, two of them behind its own; one of those is in the next chunk.
+    num_look_ahead = 1
+
+    def __init__(self, config: EntropyASRWhisperEncoderConfig):
+        super().__init__(config)
+        self.conv1 = nn.Conv1d(config.num_mel_bins, config.hidden_size, kernel_size=3)
+        self.conv2 = nn.Conv1d(config.hidden_size, config.hidden_size, kernel_size=3, stride=2)
+        self.act = ACT2FN[config.hidden_act]
+        self.embed_positions = EntropyASRWhisperEncoderPositions(config.max_position_embeddings, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.layers = nn.ModuleList(
+            [EntropyASRWhisperEncoderLayer(config, i) for i in range(config.num_hidden_layers)]
+        )
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        super()._init_weights(module)
+        if isinstance(module, EntropyASRWhisperEncoderPositions):
+            init.copy_(module.weight, sinusoids(*module.weight.shape))
+
+    @staticmethod
+    def part_of_whisper(
+        config: PreTrainedConfig, weights: dict[str, torch.Tensor], num_layers: int
+    ) -> tuple[EntropyASRWhisperEncoderConfig, dict[str, torch.Tensor]]:
+        """Configuration and weights of this encoder from those of Whisper's, of any size.
+
+        Args:
+            config (`WhisperConfig`): of the Whisper model.
+            weights: of its encoder, by their names in transformers' `WhisperEncoder`.
+            num_layers: the first so many layers are taken.
+        """
+        own_config = EntropyASRWhisperEncoderConfig(
+            num_mel_bins=config.num_mel_bins,
+            hidden_size=config.d_model,
+            intermediate_size=config.encoder_ffn_dim,
+            num_hidden_layers=num_layers,
+            num_attention_heads=config.encoder_attention_heads,
+            hidden_act=config.activation_function,
+            hidden_dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
+            activation_dropout=config.activation_dropout,
+            initializer_range=config.init_std,
+            # Whole audio tokens: 1504 positions for 30 s. They are sinusoids, also those that the weights lack.
+            max_position_embeddings=-(-config.max_source_positions // 8) * 8,
+        )
+        table = weights["embed_positions.weight"]
+        sines = sinusoids(own_config.max_position_embeddings, table.shape[1]).to(table)
+        return own_config, {**weights, "embed_positions.weight": torch.cat([table, sines[len(table) :]])}
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.conv1
+
+    def set_input_embeddings(self, value: nn.Module):
+        self.conv1 = value
+
+    def embed(
+        self,
+        input_features: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        cache: EntropyASREncoderCache | None,
+        look_ahead: torch.Tensor | None,
+    ) -> torch.Tensor:
+        # Behind the last feature both convolutions see zeros, as at the end of an unpadded utterance.
+        keep = None if attention_mask is None else attention_mask[:, None, :].to(input_features.dtype)  # (B, 1, T)
+        hidden = input_features.transpose(1, 2)  # (B, F, T)
+        hidden = hidden if keep is None else hidden * keep
+        if look_ahead is None:
+            ahead = hidden.new_zeros(*hidden.shape[:2], 1)
+        else:
+            ahead = look_ahead.to(hidden.dtype).transpose(1, 2)
+        hidden = self.act(self.conv1(torch.cat([self._with_left_context("conv1", hidden, cache), ahead], dim=2)))
+        hidden = hidden if keep is None else hidden * keep
+        missing = hidden.shape[2] % 2
+        hidden = nn.functional.pad(self._with_left_context("conv2", hidden, cache), (0, missing))
+        return self.act(self.conv2(hidden)).transpose(1, 2)  # (B, ceil(T / 2), D)
+
+    @staticmethod
+    def _with_left_context(name: str, inputs: torch.Tensor, cache: EntropyASREncoderCache | None) -> torch.Tensor:
+        """Inputs (B, C, T) of a convolution behind the one that was before them, (B, C, 1 + T)."""
+        if cache is None:
+            return nn.functional.pad(inputs, (1, 0))
+        return cache.left_context(f"embedding.{name}", inputs, width=1, dim=2)
+
+    def add_positions(
+        self, hidden_states: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, None]:
+        return self.dropout(hidden_states + self.embed_positions(positions, frame_mask)), None
+
+    def finish(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.layer_norm(hidden_states)
+
+
+__all__ = ["EntropyASRWhisperEncoder"]
