@@ -20,7 +20,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from entropy_asr.modeling.ledger_entropy_asr import summarize_ledgers, utterance_ledger
-from entropy_asr.spaces.entropy_allocation.embedders import embed_texts
+from entropy_asr.spaces.entropy_allocation.embedders import PACKAGED, embed_texts
 
 from ..data.data_source import DataSource
 from ..data.sources import load_source
@@ -122,7 +122,10 @@ def measure_dataset(
     """All figures of all models on one data set."""
     utterances, facts = read_utterances(rows, options.max_rows)
     meanings = None
-    if options.embedder is not None:
+    # An embedder that knows no word of a language would give figures all the same.
+    if options.embedder in PACKAGED and facts["languages"] != ["en"]:
+        facts["csai_left_out"] = f"the embedder {options.embedder} reads English alone"
+    elif options.embedder is not None:
         meanings = embed_texts(options.embedder, [item.text for item in utterances], options.device)
     result: dict[str, Any] = {"data": facts, "models": {}}
     measured: dict[str, Allocation] = {}

@@ -151,3 +151,11 @@ def test_rows_without_speech_are_no_report(tmp_path):
 
     with pytest.raises(ValueError, match="None of 2 rows has speech"):
         read_utterances(make_rows("none none"), None)
+
+
+def test_an_english_embedder_gives_no_csai_of_other_languages(components, tmp_path):
+    options = ReportOptions(**QUICK, embedder="all-minilm-l6-v2")
+    report = write_report([str(components / "encoder")], [str(components / "rows")], tmp_path, options)
+    result = report["datasets"]["rows"]
+    assert result["models"]["encoder"].get("csai") is None
+    assert "No CSAI: the embedder all-minilm-l6-v2 reads English alone." in (tmp_path / "report.md").read_text()
