@@ -44,7 +44,8 @@ def _data_line(result: dict[str, Any]) -> str:
     data = result["data"]
     left_out = f"; {data['left_out']} rows without usable speech left out" if data["left_out"] else ""
     no_csai = f" No CSAI: {data['csai_left_out']}." if "csai_left_out" in data else ""
-    return f"{data['num_utterances']} utterances, {data['seconds']:.0f} s, {', '.join(data['languages'])}{left_out}.{no_csai}"
+    size = f"{data['num_utterances']} utterances, {data['seconds']:.0f} s, {', '.join(data['languages'])}"
+    return f"{size}{left_out}.{no_csai}"
 
 
 def _summary(figures: dict[str, Any]) -> list[str]:

@@ -204,7 +204,7 @@ def test_commands_have_the_options_and_files_they_name(block):
     for program, *words in block.commands:
         if program == "entropy-asr":
             args, rest = cli.build_parser().parse_known_args(words)
-            assert args.takes_overrides or not rest
+            assert args.is_training or not rest
         elif program == "pip":
             wanted = re.findall(r"\[(\w+)\]", words[-1])
             assert words[0] == "install" and words[-1].startswith(".") and set(wanted) <= set(extras)
@@ -228,7 +228,7 @@ def test_options_of_inline_commands_exist():
         _, command, *words = span.split()
         parser = cli.build_parser()._subparsers._group_actions[0].choices[command]
         known = {option for action in parser._actions for option in action.option_strings}
-        takes_any = parser.get_default("takes_overrides")
+        takes_any = parser.get_default("is_training")
         assert takes_any or {word for word in words if word.startswith("--")} <= known, span
 
 
