@@ -118,8 +118,14 @@ def keyword_recall(hypotheses: list[str], keywords: list[list[str]], languages: 
     return sum(hits) / len(hits) if hits else None
 
 
-def with_context_columns(rows: Dataset) -> Dataset:
-    """Rows with columns `hints` and `keywords`, empty where there were none; what is no data set is left as it is."""
+def with_context_columns(rows: Any) -> Any:
+    """Rows with columns `hints` and `keywords`, empty where there were none; what is no data set is left as it is.
+
+    Args:
+        rows: A data set, or several by their names.
+    """
+    if isinstance(rows, dict):
+        return {name: with_context_columns(part) for name, part in rows.items()}
     if not isinstance(rows, Dataset):
         return rows  # the trainer says what it takes
     missing = [name for name in ("hints", "keywords") if name not in rows.column_names]

@@ -226,7 +226,7 @@ def encoded_rows(
     columns["duration"] = (speech.lengths[indices] * processor.seconds_per_frame).tolist()
     columns["recording"], columns["phoneme_ids"] = indices.tolist(), [None] * len(indices)
     inventory = UnitInventory(speech)
-    for text, language, phoneme_ids in _speakable(data.pieces(), inventory, processor):
+    for text, language, phoneme_ids in _with_recorded_phonemes(data.pieces(), inventory, processor):
         # Texts are batched by length before they are joined.
         duration = inventory.expected_length(phoneme_ids) * processor.seconds_per_frame
         values = (text, language, "text", duration, None, phoneme_ids)
@@ -244,7 +244,7 @@ def with_keywords(
     return EncodedRows(add_keywords(rows, chooser, num_proc), encoded.speech, encoded.inventory)
 
 
-def _speakable(pieces: list[tuple[str, str]], inventory: UnitInventory, processor: EntropyASRProcessor):
+def _with_recorded_phonemes(pieces: list[tuple[str, str]], inventory: UnitInventory, processor: EntropyASRProcessor):
     """Pieces with their phonemes, without those that no recording has all phonemes of."""
     tokenizer = processor.phoneme_tokenizer
     phonemes = tokenizer.phonemize_batch(*zip(*pieces, strict=True)) if pieces else []

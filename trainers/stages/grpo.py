@@ -136,6 +136,19 @@ def annealed_temperature(step: int, max_steps: int, start: float, end: float) ->
     return end + (start - end) * (1 + math.cos(math.pi * min(step, max_steps) / max(1, max_steps))) / 2
 
 
+def check_policy(model: Any) -> None:
+    """Refuse what is no loaded model, such as a path, or has adapters.
+
+    Raises:
+        TypeError: it is one of these.
+    """
+    if not isinstance(model, EntropyASRForConditionalGeneration):
+        raise TypeError(
+            f"model is a {type(model).__name__}: load it first, and give adapters as `peft_config`, so that the "
+            "model without them is the reference."
+        )
+
+
 class _GRPOTrainer(GRPOTrainer):
     # Its second positional argument is the reward functions, that of all other trainers the arguments.
     def __init__(self, model, args, **kwargs):
@@ -169,11 +182,7 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
         reward_funcs: list | None = None,
         **kwargs,
     ):
-        if not isinstance(model, EntropyASRForConditionalGeneration):
-            raise TypeError(
-                f"model is a {type(model).__name__}: load it first, and give adapters as `peft_config`, so that the "
-                "model without them is the reference."
-            )
+        check_policy(model)
         if is_stream(train_dataset):
             raise ValueError("GRPO draws prompts from all rows, so they cannot be streamed: load them, or a part.")
         if reward_funcs is None:
@@ -185,16 +194,12 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTraine
         beta, adapted = args.beta, kwargs.get("peft_config") is not None
         reference = None if beta == 0 or adapted else copied_model(model)
         args.beta = beta if adapted else 0.0
-        if isinstance(eval_dataset, dict):
-            eval_dataset = {name: with_context_columns(rows) for name, rows in eval_dataset.items()}
-        elif eval_dataset is not None:
-            eval_dataset = with_context_columns(eval_dataset)
         super().__init__(
             model,
             args,
             processing_class=processing_class,
             train_dataset=with_context_columns(train_dataset),
-            eval_dataset=eval_dataset,
+            eval_dataset=with_context_columns(eval_dataset),
             reward_funcs=reward_funcs,
             **kwargs,
         )

@@ -32,8 +32,8 @@ def accuracy_reward(completions: list[str], text: list[str], language: list[str]
         [1.0, 0.513417119032592]
     """
     return [
-        math.exp(-2 * character_error_rate(comparable(reference, tongue), comparable(hypothesis, tongue)))
-        for hypothesis, reference, tongue in zip(completions, text, language, strict=True)
+        math.exp(-2 * edit_rate(comparable(reference, code), comparable(hypothesis, code)))
+        for hypothesis, reference, code in zip(completions, text, language, strict=True)
     ]
 
 
@@ -55,8 +55,8 @@ def hallucination_reward(completions: list[str], text: list[str], language: list
         [-1.0, -1.0]
     """
     lengths = [
-        (len(units(hypothesis, tongue)), len(units(reference, tongue)))
-        for hypothesis, reference, tongue in zip(completions, text, language, strict=True)
+        (len(units(hypothesis, code)), len(units(reference, code)))
+        for hypothesis, reference, code in zip(completions, text, language, strict=True)
     ]
     return [-1.0 if length > 2 * wanted or 2 * length < wanted else 0.0 for length, wanted in lengths]
 
@@ -81,8 +81,8 @@ def context_reward(
         [0.0, None]
     """
     rewards: list[float | None] = []
-    for hypothesis, wanted, tongue in zip(completions, keywords, language, strict=True):
-        hits = [contains(hypothesis, keyword, tongue) for keyword in wanted]
+    for hypothesis, wanted, code in zip(completions, keywords, language, strict=True):
+        hits = [contains(hypothesis, keyword, code) for keyword in wanted]
         rewards.append(sum(0.5 if hit else -0.5 for hit in hits) / len(hits) if hits else None)
     return rewards
 
@@ -91,6 +91,6 @@ def context_reward(
 REWARDS = ((accuracy_reward, 1.0), (hallucination_reward, 0.5), (context_reward, 0.5))
 
 
-def character_error_rate(reference: str, hypothesis: str) -> float:
+def edit_rate(reference: str, hypothesis: str) -> float:
     """Edit distance over the reference's length, or over 1 where the reference is empty."""
     return Levenshtein.distance(reference, hypothesis) / max(1, len(reference))
