@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from card_report import REPORT, write_report
-from huggingface_hub import DatasetCard, ModelCard
+from huggingface_hub import ModelCard
 
-from entropy_asr.hub_cards.report_tables import detail_tables, summary_table
 from entropy_asr.trainers.commands import cli
 
 
@@ -67,14 +66,6 @@ def test_report_goes_into_the_card_with_its_plot(tmp_path):
     assert all((checkpoint / "report" / name).is_file() for name in ("digits-trajectory.png", "report.md"))
 
 
-def test_tables_say_that_a_prior_worse_than_uniform_is_broken_and_fit_on_a_phone():
-    broken = {**FIGURES["ledger"], "is_prior_broken": True}
-    result = {**RESULT, "models": {"tiny": {**FIGURES, "ledger": broken}}}
-    text = "\n".join(summary_table(result))
-    assert "| tiny | 0.432 | 1.25 (0.38) | - | broken prior |" in text
-    assert max(line.count("|") for line in [*text.splitlines(), *detail_tables(result)]) <= 7
-
-
 def test_own_data_is_described_beside_the_checkpoint(tmp_path, capsys):
     write_report(tmp_path, data=["my_corpus"])
     assert cli.main(["card", str(tmp_path)]) == 2
@@ -107,15 +98,3 @@ def test_a_folder_of_stages_and_a_part_of_a_model_are_told_apart_from_models(tmp
     assert cli.main(["card", str(tmp_path / name)]) == 2
     assert reason.format(tmp_path) in capsys.readouterr().err
     assert not (tmp_path / name / "README.md").exists()
-
-
-def test_card_of_synthetic_speech_counts_its_rows(tmp_path):
-    pytest.importorskip("espeakng_loader")
-    from entropy_asr.trainers.data.synthetic_dataset import build_synthetic_dataset
-
-    rows = build_synthetic_dataset(["red dog", "we go", "红狗"], ["en", "en", "zh"], tmp_path / "speech")
-    assert cli.main(["card", str(tmp_path / "speech")]) == 0
-    card = DatasetCard.load(tmp_path / "speech" / "README.md")
-    hours = sum(row["duration"] for row in rows if row["language"] == "en") / 3600
-    assert f"| en | 2 | {hours:.3f} | 2 |" in card.text and "| zh | 1 |" in card.text
-    assert card.data.language == ["en", "zh"]

@@ -137,14 +137,6 @@ def test_names_of_the_hub_are_left_to_the_hub(folder):
     assert not Path("new").exists()
 
 
-@pytest.mark.parametrize("text", ["tpu", "cuda:x", "cuda:", "cpu:one", ""])
-def test_an_unknown_device_is_one_sentence(capsys, text):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["transcribe", "a.wav", "--device", text])
-    assert stop.value.code == 2
-    assert f"unknown device {text}: cpu, gpu, cuda" in capsys.readouterr().err
-
-
 def test_gpu_is_the_one_that_is_here(monkeypatch):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     for name in ("gpu", "cuda", "cuda:1", "mps"):
