@@ -325,14 +325,9 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
         Raises:
             ValueError: no tokenizer and no `audio_token_id`, or parts that do not fit.
         """
-        places = (encoder, language_model)
-        if tokenizer is None and audio_token_id is None:
-            tokenizer = language_model if isinstance(language_model, str) else language_model.name_or_path
-            if not tokenizer:
-                raise ValueError("`tokenizer` missing: pass the language model's, or `audio_token_id`.")
-        if tokenizer is not None:
-            tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
-            tokenizer = EntropyASRProcessor.prepare_tokenizer(tokenizer)
+        extractor_path = encoder if isinstance(encoder, str) and isinstance(language_model, str) else None
+        if tokenizer is not None or audio_token_id is None:
+            tokenizer = _prompt_tokenizer(tokenizer, language_model)
             found = tokenizer.convert_tokens_to_ids(AUDIO_TOKEN)
             if audio_token_id not in (None, found):
                 raise ValueError(f"`audio_token_id` is {audio_token_id}, but {found} in the tokenizer.")
@@ -361,8 +356,8 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
             # The placeholder stands for audio: generated, it would ask for embeddings that are not there.
             suppress_tokens=[audio_token_id],
         )
-        if tokenizer is not None and all(isinstance(place, str) for place in places):
-            extractor = load_feature_extractor(places[0])
+        if tokenizer is not None and extractor_path is not None:
+            extractor = load_feature_extractor(extractor_path)
             model.processor = EntropyASRProcessor.from_components(extractor, tokenizer, model.config)
         return model
 
@@ -478,6 +473,22 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
             attentions=outputs.attentions,
             audio_hidden_states=outputs.audio_hidden_states,
         )
+
+
+def _prompt_tokenizer(
+    tokenizer: str | PreTrainedTokenizerBase | None, language_model: str | PreTrainedModel
+) -> PreTrainedTokenizerBase:
+    """A language model's tokenizer with the special tokens of the prompt; by default from where the model was loaded.
+
+    Raises:
+        ValueError: no tokenizer was given, and the model does not say where it was loaded from.
+    """
+    if tokenizer is None:
+        tokenizer = language_model if isinstance(language_model, str) else language_model.name_or_path
+    if not tokenizer:
+        raise ValueError("`tokenizer` missing: pass the language model's, or `audio_token_id`.")
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
+    return EntropyASRProcessor.prepare_tokenizer(tokenizer)
 
 
 SPEECH_MODELS[EntropyASRConfig.model_type] = EntropyASRForConditionalGeneration

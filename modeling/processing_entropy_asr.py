@@ -104,8 +104,7 @@ class EntropyASRProcessor(ProcessorMixin):
         """Processor of a model that [`EntropyASRForConditionalGeneration.from_components`] has joined.
 
         Args:
-            encoder: the encoder's feature extractor, or where to load it from; in place of Whisper's, one that streams
-                is taken where the encoder does.
+            encoder: the encoder's feature extractor, or where to load it from; Whisper's is made to stream.
             tokenizer: the language model's tokenizer, or where to load it from; see [`prepare_tokenizer`].
             config: configuration of the joined model.
             phoneme_tokenizer: vocabulary of the phoneme head; the built-in one by default.

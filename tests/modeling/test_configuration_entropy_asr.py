@@ -8,7 +8,12 @@ import transformers
 from small_models import small_config, small_encoder_config
 from transformers import AutoConfig
 
-from entropy_asr.modeling import EntropyASRConfig, EntropyASRCTCConfig, EntropyASREncoderConfig
+from entropy_asr.modeling import (
+    EntropyASRConfig,
+    EntropyASRCTCConfig,
+    EntropyASREncoderConfig,
+    EntropyASRWhisperEncoderConfig,
+)
 from entropy_asr.modeling.components_entropy_asr import build_audio_tower
 from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_length_stages, output_length
 from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
@@ -176,6 +181,12 @@ def test_lengths_of_a_tensor_equal_those_of_its_numbers():
     lengths = list(range(1, 300))
     assert output_length(torch.tensor(lengths), stages).tolist() == [output_length(n, stages) for n in lengths]
     assert output_length(100, stages) == 7  # 1 s: 100 feature frames, 25 encoder frames, 6.25 audio tokens
+
+
+def test_an_encoders_configuration_may_say_its_stages():
+    assert encoder_length_stages(transformers.ParakeetEncoderConfig(audio_length_stages=[[5, 3, 2]])) == [(5, 3, 2)]
+    assert EntropyASRConfig(audio_config=EntropyASRWhisperEncoderConfig().to_dict()).adaptor_stacking == 8
+    assert EntropyASRConfig().adaptor_stacking == 4
 
 
 def test_unknown_encoder_asks_for_its_stages():

@@ -3,12 +3,13 @@
 """The full model: batches against single items, ways of decoding, saving, LoRA, joining, and what it refuses."""
 
 import copy
+import logging
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from small_models import build_model, build_tokenizer, small_config, small_encoder_config
+from small_models import build_model, build_tokenizer, small_config, small_encoder_config, small_text_config
 from transformers import AutoModel, AutoModelForMultimodalLM, AutoModelForSpeechSeq2Seq, Qwen3ForCausalLM
 
 from entropy_asr.modeling import (
@@ -291,6 +292,52 @@ def test_joined_model_keeps_the_weights_of_both_parts(saved_encoder, language_mo
     assert processor.feature_extractor.cmvn_mean == [5.0] * 80
     assert generate(model, inputs).shape[0] == 2
     assert model.generation_config.eos_token_id == processor.end_of_text_id
+
+
+def test_new_tokens_are_warned_of_once(saved_encoder, caplog, monkeypatch):
+    """The tokenizer is given, gets the prompt's three tokens, and says which one the placeholder is."""
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    tokenizer = build_tokenizer([])
+    grown = Qwen3ForCausalLM(small_text_config(vocab_size=len(tokenizer)))
+    model = EntropyASRForConditionalGeneration.from_components(saved_encoder, grown, tokenizer=tokenizer)
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
+    assert "embeddings for 3 new tokens" in caplog.text
+    assert model.config.audio_token_id == tokenizer.convert_tokens_to_ids("<|audio|>")
+    assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+
+def test_where_the_placeholder_is_has_to_be_known(saved_encoder, language_model):
+    with pytest.raises(ValueError, match="`tokenizer` missing"):
+        EntropyASRForConditionalGeneration.from_components(saved_encoder, language_model)
+    with pytest.raises(ValueError, match="`audio_token_id` is 5, but"):
+        EntropyASRForConditionalGeneration.from_components(
+            saved_encoder, language_model, tokenizer=build_tokenizer([]), audio_token_id=5
+        )
+
+
+@pytest.mark.parametrize(
+    ("asked", "dtype"), [(None, torch.bfloat16), ("float16", torch.float16), (torch.float32, torch.float32)]
+)
+def test_a_joined_model_has_the_dtype_that_was_asked_for_or_the_language_models(
+    saved_encoder, language_model, asked, dtype
+):
+    half = copy.deepcopy(language_model).to(torch.bfloat16)
+    joined = EntropyASRForConditionalGeneration.from_components(saved_encoder, half, audio_token_id=3, dtype=asked)
+    assert {parameter.dtype for parameter in joined.parameters()} == {dtype} == {joined.dtype}
+    with pytest.raises(ValueError, match="`dtype` must be a floating-point dtype of torch, not 'int8'"):
+        EntropyASRForConditionalGeneration.from_components(saved_encoder, half, audio_token_id=3, dtype="int8")
+
+
+def test_joining_draws_random_numbers_for_the_adaptor_alone(saved_encoder, language_model):
+    torch.manual_seed(3)
+    joined = EntropyASRForConditionalGeneration.from_components(saved_encoder, language_model, audio_token_id=3)
+    after = torch.rand(1)
+    torch.manual_seed(3)
+    for layer in (joined.model.adaptor.linear1, joined.model.adaptor.linear2):
+        # As transformers does, and then as this project does.
+        drawn = torch.nn.init.xavier_uniform_(torch.empty_like(layer.weight).normal_())
+        assert torch.equal(layer.weight, drawn) and not layer.bias.any()
+    assert torch.equal(torch.rand(1), after)
 
 
 def test_full_model_gives_its_encoder_and_phoneme_head_back_for_more_pretraining(tmp_path):
