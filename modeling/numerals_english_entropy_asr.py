@@ -30,10 +30,13 @@ _PARTS = {
 _NUMBER = r"\d{1,3}(?:,\d{3})+|\d+"
 _SIGN = "[-\u2212]"
 _AMOUNT = re.compile(
-    rf"(?P<sign>{_SIGN})?(?P<currency>[$£€¥₩₹])(?P<whole>{_NUMBER})?(?:\.(?P<decimals>\d+))?"
+    rf"(?P<sign>{_SIGN})?(?P<currency>[$£€¥₩₹])(?=\.?\d)(?P<whole>{_NUMBER})?(?:\.(?P<decimals>\d+))?"
     rf"(?:[-\u2013](?P<to>[$£€¥₩₹]?(?:{_NUMBER})(?:\.\d+)?))?(?P<magnitude>k|m|bn|b|tn)?",
     re.IGNORECASE,
 )
+_SIGN_INSIDE = re.compile(rf"^([$£€¥₩₹])({_SIGN})(?=\d)")
+_CURRENCY_LAST = re.compile(rf"^((?:{_NUMBER})(?:\.\d+)?)([$£€¥₩₹])$")
+_RATE = re.compile(rf"(?P<amount>[$£€¥₩₹](?:{_NUMBER})(?:\.\d+)?)/(?P<of>[A-Za-z]+)")
 _FRACTION = re.compile(rf"(?P<sign>{_SIGN})?(?P<numerator>\d+)/(?P<denominator>\d+)")
 _YEAR = re.compile(r"(?P<century>1[1-9]|20)(?P<year>\d\d)(?P<decade>['’]?s)?")
 _TIME = re.compile(r"(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)(?P<half>[ap]m)?", re.IGNORECASE)
@@ -42,7 +45,7 @@ _PARTED = re.compile(r"\d+(?:[-/:\u2013]\d+)+")  # dates, telephone numbers, sco
 _TELEPHONE = re.compile(r"(?:\d{1,3}-)*\d{3}-\d{4}")  # digit by digit
 _TEMPERATURE = re.compile(rf"(?P<degrees>{_SIGN}?\d+(?:\.\d+)?)°(?P<scale>[CF])")
 # A word between its punctuation; signs and symbols of numbers belong to it.
-_WORD = re.compile(r"(?P<before>[^\w$£€¥₩₹\u2212.-]*)(?P<word>.*?)(?P<after>[^\w%°¢+]*)")
+_WORD = re.compile(r"(?P<before>[^\w$£€¥₩₹\u2212.-]*)(?P<word>.*?)(?P<after>[^\w$£€¥₩₹%°¢+]*)")
 
 
 def read_numbers(words: list[str]) -> list[str]:
@@ -58,9 +61,11 @@ def read_numbers(words: list[str]) -> list[str]:
             continue
         before, word, after = _WORD.fullmatch(written).groups()
         following = words[index + 1] if index + 1 < len(words) and not after else ""
+        word = _CURRENCY_LAST.sub(r"\2\1", _SIGN_INSIDE.sub(r"\2\1", word))
         amount = _AMOUNT.fullmatch(word)
         if amount and following.lower().rstrip(".,;:!?") in _MAGNITUDES:
-            reading, unit = _amount_and_unit(amount)
+            reading, _ = _amount_and_unit(amount)
+            unit = _CURRENCIES[amount["currency"]][1]
             spoken[index + 1] = re.sub(r"^\w+", lambda found, unit=unit: f"{found.group()} {unit}", following)
         elif amount:
             reading = _read_amount(amount)
@@ -111,6 +116,10 @@ def _read_word(word: str, after_number: bool) -> str:
     if _PARTED.fullmatch(word):
         parts, is_telephone = re.split(r"[-/:\u2013]", word), _TELEPHONE.fullmatch(word)
         return " ".join(" ".join(part) if is_telephone else _read_word(part, False) for part in parts)
+    if found := _RATE.fullmatch(word):
+        return f"{_read_amount(_AMOUNT.fullmatch(found['amount']))} per {found['of']}"
+    if re.search(r"[A-Za-z]", word) and re.search(r"[\w%]-\w", word):  # "1/2-inch", "mid-1990s", "3-year-old"
+        return " ".join(_read_word(part, False) for part in re.split(r"(?<=[\w%])-(?=\w)", word))
     return word
 
 

@@ -14,28 +14,29 @@ from .language_entry_entropy_asr import missing_g2p
 DIGITS = "零一二三四五六七八九"
 _NUMBER = r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+"
 _CURRENCIES = {"$": "美元", "¥": "元", "€": "欧元", "£": "英镑", "₩": "韩元", "₹": "卢比"}
-_OPERATORS = {"+": "加", "×": "乘", "÷": "除以", ":": "比", ".": "点"}
+_OPERATORS = {"+": "加", "×": "乘", "÷": "除以", ":": "比", ".": "点", "-": "减"}
 # One number with all that belongs to it, in any of the ways that `read_number` knows. Signs inside words are hyphens.
 NUMBER = (
-    rf"[-\u2212]?[$¥€£₩₹](?:{_NUMBER})(?:\.[0-9]+)?[百千万亿]+"
-    rf"|(?:(?<![0-9A-Za-z)])[-+\u2212])?[$¥€£₩₹]?(?:{_NUMBER})(?:\.[0-9]+)?(?:%|°[CF]?)?"
+    rf"[-\u2212]?[$¥€£₩₹](?:{_NUMBER})(?:\.[0-9]+)?[百千万亿萬億]+"
+    rf"|(?:(?<![0-9A-Za-z)])[-+\u2212])?[$¥€£₩₹]?(?:{_NUMBER})(?:\.[0-9]+)?(?:[%‰]|°[CF]?)?"
     r"(?:[-/:.\u2013~×÷+](?:[0-9]+(?:\.[0-9]+)?%?))*"
 )
 _SIGNED = re.compile(
     rf"(?P<sign>[-+\u2212])?(?P<currency>[$¥€£₩₹])?(?P<whole>{_NUMBER})(?:\.(?P<decimals>[0-9]+))?"
-    r"(?P<unit>%|°[CF]?|[百千万亿]+)?"
+    r"(?P<unit>[%‰]|°[CF]?|[百千万亿萬億]+)?"
 )
 _FRACTION = re.compile(r"(?P<sign>[-\u2212])?(?P<numerator>[0-9]+)/(?P<denominator>[0-9]+)")
 _DATE = re.compile(r"(?P<year>[0-9]{4})[-/.](?P<month>1[0-2]|0?[1-9])[-/.](?P<day>3[01]|[12][0-9]|0?[1-9])")
 _TIME = re.compile(r"(?P<hour>[01]?[0-9]|2[0-4]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?")
-_RANGE = re.compile(r"(?P<first>[$¥€£₩₹]?[0-9]+(?:\.[0-9]+)?%?)[-\u2013~](?P<last>[0-9]+(?:\.[0-9]+)?%?)")
+_RANGE = re.compile(r"(?P<first>[-\u2212]?[$¥€£₩₹]?[0-9]+(?:\.[0-9]+)?%?)[-\u2013~](?P<last>[0-9]+(?:\.[0-9]+)?%?)")
 # Words that count: before these a lone 2 is 两. Not 月, 号, 日, 楼, 级, 班, which number: those take 二.
 MEASURES = (
     "个位只条本张件天年次种块元米里斤吨秒点倍家名头匹辆座栋幢杯瓶碗盘双套层岁周句段首部台间片颗棵口把支枝枚份封篇场站"
     "步人者边手组遍回趟顿阵所扇面幅届束群对国队门项起笔桶袋包盒箱壶串排节堂课厅代轮架艘架毛角刻类样股桌堆伙批滴根"
     "千百万亿公小分英海平立"
+    "個隻條張塊點頭輛雙層歲間顆場陣屆盤對隊門項節課廳輪萬億"
 )
-_NO_MEASURE = re.compile("分之|分钟?裂|点[零一二三四五六七八九0-9]|小学|海里?面|平均|立方程")
+_NO_MEASURE = re.compile("分之|[点點][零一二三四五六七八九]|小学|小學|平均")
 
 
 def _integer(digits: str) -> str:
@@ -114,7 +115,7 @@ def _read_range(first: str, last: str, after: str) -> str:
         return f"{_one_by_one(first)}到{_one_by_one(last)}"
     currency = _CURRENCIES.get(first[0], "")
     first += "%" if last.endswith("%") and not first.endswith("%") else ""
-    return f"{read_number(first.lstrip('$¥€£₩₹'))}到{read_number(last)}{currency}"
+    return f"{read_number(first.lstrip('$¥€£₩₹'))}到{read_number(last, after=after)}{currency}"
 
 
 def _read_signed(found: re.Match, before: str, after: str) -> str:
@@ -125,7 +126,7 @@ def _read_signed(found: re.Match, before: str, after: str) -> str:
     if found["currency"] and decimals:
         decimals = decimals.rstrip("0")
     reading = _read_whole(whole) + (f"点{_one_by_one(decimals)}" if decimals else "")
-    magnitude = unit if unit and unit[0] in "百千万亿" else ""
+    magnitude = unit if unit and unit[0] in "百千万亿萬億" else ""
     if (
         reading == "二"
         and not before.endswith("第")
@@ -133,8 +134,8 @@ def _read_signed(found: re.Match, before: str, after: str) -> str:
         and _counts(found["currency"], magnitude or unit or after)
     ):
         reading = "两"
-    if unit == "%":
-        return f"{sign}百分之{reading}"
+    if unit in ("%", "‰"):
+        return f"{sign}{'百' if unit == '%' else '千'}分之{reading}"
     degrees = {"°": "度", "°C": "摄氏度", "°F": "华氏度"}.get(unit, "")
     return f"{sign}{reading}{magnitude}{degrees}{_CURRENCIES.get(found['currency'], '')}"
 
@@ -149,7 +150,10 @@ def _read_parts(written: str) -> str:
     numbers = [part for part in parts if part[0].isdigit()]
     is_telephone = "-" in parts and any(len(number) > 3 or number[0] == "0" for number in numbers)
     read = _one_by_one if is_telephone and all(map(str.isdigit, numbers)) else read_number
-    return "".join(read(part) if part in numbers else _OPERATORS.get(part, "") for part in parts)
+    is_sum = not {"+", "×", "÷"}.isdisjoint(parts)
+    return "".join(
+        read(part) if part in numbers else _OPERATORS.get(part, "") if is_sum or part != "-" else "" for part in parts
+    )
 
 
 __all__ = ["DIGITS", "MEASURES", "NUMBER", "read_number"]

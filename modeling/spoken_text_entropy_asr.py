@@ -16,7 +16,8 @@ _SYMBOLS = "$%&+@\u00a2\u00a3\u00a5\u00b0\u00b1\u00d7\u00f7\u20a9\u20ac\u20b9\u2
 _PUNCTUATION = "!\"'(),./:;?\\-\u00a1\u00ab\u00b7\u00bb\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u3003\u3008-\u301f~"
 # How apostrophes are typed beside ' and ’; an acute accent would become a blank in NFKC.
 _APOSTROPHES = "`\u00b4\u02bb\u02bc\u2032"
-_TO_APOSTROPHE = str.maketrans(dict.fromkeys(_APOSTROPHES, "'"))
+_REWRITTEN = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | {"\u2010": "-", "\u2011": "-"})
+_VULGAR_FRACTION = re.compile("[\u00bc-\u00be\u2150-\u215e\u2189]")
 # Digits that touch the letters of a language that reads them ("2个", "$5亿"), where no other number goes before.
 _DIGITS = r"(?:(?<![A-Za-z0-9.,])[-\u2212]?[$\u00a5\u20ac\u00a3]?[0-9][0-9.,/:%\u00b0]*)"
 # What follows the name of a script in the name of a character.
@@ -81,7 +82,13 @@ def spoken_text(text: str) -> str:
     blanks. Characters of scripts that cannot be read stay as they are, see [`unreadable_characters`].
     """
     # Not `text.translate`: what is no string is a TypeError, as everywhere.
-    return unicodedata.normalize("NFKC", str.translate(text, _TO_APOSTROPHE)).translate(_Scripts.known().spoken)
+    text = _VULGAR_FRACTION.sub(_written_out, str.translate(text, _REWRITTEN))
+    return unicodedata.normalize("NFKC", text).translate(_Scripts.known().spoken)
+
+
+def _written_out(fraction: re.Match) -> str:
+    """ " 1/2", as its own word: NFKC alone would make "2½" a 21."""
+    return " " + unicodedata.normalize("NFKC", fraction.group()).replace("\u2044", "/")
 
 
 def spoken_characters(text: str) -> list[tuple[str, int]]:

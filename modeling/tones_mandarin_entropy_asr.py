@@ -13,11 +13,13 @@ from .numerals_mandarin_entropy_asr import DIGITS, MEASURES
 
 
 # 一 keeps its tone after these, whatever follows: in ordinals, at the end of a number, inside words.
-_KEPT_AFTER = "第十零〇统唯惟"
+_KEPT_AFTER = "第十零〇统統唯惟"
 # It ends words (周一, 之一), but not those of these that a dictionary lists: 同一个 is read as 一个.
 _NOT_ENDED = "同某另每这那哪有又再看想说某任"
 # What 一 numbers rather than counts: January, the first day, floor, class; and the digits of a longer number.
-_KEPT_BEFORE = re.compile(rf"月(?!份?[之来])|号|楼|班|级|等奖|年级|点[{DIGITS}]|[{DIGITS}〇十加减乘除比]")
+_KEPT_BEFORE = re.compile(
+    rf"月(?!份?[之来])|[号號楼樓班级級]|等奖|等獎|年[级級]|[点點][{DIGITS}]|[{DIGITS}〇十加减乘除比]"
+)
 # Where the second of two equal syllables is toneless, so that the first keeps its third tone.
 _TONELESS_SECOND = frozenset(("姐姐", "奶奶", "姥姥", "婶婶", "嫂嫂", "宝宝"))
 
@@ -68,7 +70,7 @@ def _tone_of_yi(text: str, syllables: list[str], place: int, ends_word: bool) ->
     is_kept = (last and last in _KEPT_AFTER) or (ends_word and last not in _NOT_ENDED) or is_weekday
     if is_kept or _KEPT_BEFORE.match(after) or (last == "月" and after[0] == "日"):
         return "1"
-    return "2" if syllables[place + 1][-1] == "4" or after[0] == "个" else "4"
+    return "2" if syllables[place + 1][-1] == "4" or after[0] in "个個" else "4"
 
 
 def _tone_of_bu(text: str, syllables: list[str], place: int) -> str:

@@ -82,6 +82,12 @@ def test_the_vowels_of_zi_zhi_and_ji_are_three(tokenizer: EntropyASRPhonemeToken
         ("1+2", "一加二"),
         ("100°C", "一百摄氏度"),
         ("010-8888", "零一零八八八八"),
+        ("2点30分", "两点三十分"),
+        ("1-2個", "一到两個"),
+        ("5-10%", "百分之五到百分之十"),
+        ("5‰", "千分之五"),
+        ("5+3-2", "五加三减二"),
+        ("½", "二分之一"),
     ],
 )
 def test_numbers_are_read_as_people_say_them(tokenizer, written: str, reading: str) -> None:
