@@ -3,6 +3,7 @@
 """Seconds and memory of the entropy allocation metric, each figure in a process of its own.
 
     python tests/benchmarks/benchmark_entropy_allocation.py [--threads 2] [--only utterances moments probe add]
+        [--utterances 1000]
 
 - add: 200 utterances of 250 x 256, which took `evaluate` 5 s through Arrow files.
 - moments: frame-level spectrum and CKA of a million frames of dimension 512, in batches of 500.
@@ -35,9 +36,9 @@ def peak_gib():
 @contextlib.contextmanager
 def measured():
     found["peak_gib_before"] = peak_gib()
-    wall, cpu = time.perf_counter(), time.process_time()
+    found["begun"], cpu = time.perf_counter(), time.process_time()
     yield
-    found["seconds"] = round(time.perf_counter() - wall, 2)
+    found["seconds"] = round(time.perf_counter() - found.pop("begun"), 2)
     found["cpu_seconds"] = round(time.process_time() - cpu, 2)
     found["peak_gib"] = peak_gib()
 
@@ -75,20 +76,24 @@ found["information"], found["control"] = result["information"], result["shuffled
 """
 
 UTTERANCES = """
-metric = evaluate.load(FOLDER)
+metric = evaluate.load(FOLDER, metrics=["nse", "pai", "csai"])
+rng = np.random.default_rng(0)
 base = torch.randn(750, 1280)
 with measured():
-    for index in range(1000):
-        metric.add(prediction=base.roll(index, 1) * (1 + index / 1000))
-    found["nse"] = metric.compute(metrics=["nse"])["nse"]
+    for index in range({utterances}):
+        frames = base.roll(index, 1) * (1 + index / 1000)
+        metric.add(prediction=frames, phonemes=rng.integers(0, 60, 100), semantics=rng.normal(size=1024))
+    found["seconds_adding"] = round(time.perf_counter() - found["begun"], 2)
+    found["nse"] = metric.compute()["nse"]
 """
 
 MEASUREMENTS = {"add": ADD, "moments": MOMENTS, "probe": PROBE, "utterances": UTTERANCES}
 
 
-def measure(name: str, threads: int) -> dict[str, float]:
+def measure(name: str, threads: int, utterances: int) -> dict[str, float]:
     """Figures of one measurement, from a process of its own."""
-    code = FRAME.format(threads=threads, code=MEASUREMENTS[name])
+    code = MEASUREMENTS[name].replace("{utterances}", str(utterances))
+    code = FRAME.format(threads=threads, code=code)
     run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])
 
@@ -97,9 +102,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS))
+    parser.add_argument("--utterances", type=int, default=1000, help="of the last measurement")
     args = parser.parse_args()
     for name in args.only:
-        print(json.dumps({"measurement": name, "threads": args.threads, **measure(name, args.threads)}), flush=True)
+        found = measure(name, args.threads, args.utterances)
+        print(json.dumps({"measurement": name, "threads": args.threads, **found}), flush=True)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,35 @@ def test_frames_are_measured_as_uploaded(tmp_path):
         page.compute(None, ["linear"], 1)
 
 
+def test_transcripts_and_meaning_of_utterances_are_measured_as_uploaded(tmp_path):
+    page = load_page("entropy_allocation")
+    rng = np.random.default_rng(0)
+    spoken = rng.integers(0, 6, (40, 9))
+    arrays = {
+        "frames": rng.normal(size=(300, 5)),
+        "lengths": np.array([10] * 20 + [0] + [5] * 19 + [5]),
+        "transcripts": np.concatenate([spoken.reshape(-1), [0]]),
+        "transcript_lengths": np.array([9] * 20 + [1] + [9] * 20),
+        "semantics": rng.normal(size=(41, 4)),
+    }
+    np.savez(tmp_path / "frames.npz", **arrays)
+    _, rows, details = page.compute(str(tmp_path / "frames.npz"), ["linear"], 1)
+    assert {"nse", "pai", "csai", "pai_above_chance", "frame_nse"} <= set(dict(rows))
+    # The utterance without frames is none.
+    assert json.loads(details)["csai"]["num_utterances"] == 40
+    for name, value, message in (
+        ("transcript_lengths", np.full(41, 8), "add up to 361 phonemes"),
+        ("semantics", arrays["semantics"][:40], "40 rows for 41 utterances"),
+    ):
+        np.savez(tmp_path / "frames.npz", **{**arrays, name: value})
+        with pytest.raises(gr.Error, match=message):
+            page.compute(str(tmp_path / "frames.npz"), ["linear"], 1)
+    del arrays["transcript_lengths"]
+    np.savez(tmp_path / "frames.npz", **arrays)
+    with pytest.raises(gr.Error, match="belong together"):
+        page.compute(str(tmp_path / "frames.npz"), ["linear"], 1)
+
+
 def test_files_that_are_no_frames_are_refused_in_words(tmp_path):
     page = load_page("entropy_allocation")
     path = tmp_path / "frames.npz"

@@ -146,3 +146,28 @@ def test_phonemes_of_a_word_span_it(metric):
     )
     assert result["frame_csai"] == pytest.approx(0, abs=NATS)
     assert result["details"]["frame_csai"]["phoneme_positions"] == 2
+
+
+def test_frame_csai_conditions_on_what_leaves_words_open(metric):
+    """Words of three phonemes, of which the first two name one of two words, and the frames tell which."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 8, 2000)
+    phonemes = np.stack([words // 4, 2 + words // 2 % 2, 4 + words % 2], axis=1)  # (2000, 3)
+    starts = 3 * np.arange(2000)
+    inputs = {
+        "predictions": np.repeat(np.eye(8)[words], 3, axis=0),
+        "references": phonemes.reshape(-1),
+        "words": np.stack([starts, starts + 3, words], axis=1),
+    }
+    asked = {"metrics": ["frame_csai"], "probes": ["linear"], "num_seeds": 1, "control": False}
+    for count, expected in ((None, 0), (2, math.log(2)), (1, math.log(4))):
+        result = metric.compute(**inputs, **asked, context_phonemes=count)
+        assert result["frame_csai"] == pytest.approx(expected, abs=NATS)
+        assert result["frame_csai_ceiling"] == pytest.approx(expected, abs=NATS)
+    assert metric.compute(**inputs, **asked)["details"]["frame_csai"]["context"] == "first 2 phonemes of the word"
+    # A recogniser that always takes the last phoneme for one and the same.
+    recognized = phonemes.copy()
+    recognized[:, 2] = 4
+    result = metric.compute(**inputs, **asked, recognized_phonemes=recognized.reshape(-1))
+    assert result["frame_csai"] == pytest.approx(math.log(2), abs=NATS)
+    assert result["details"]["frame_csai"]["context"] == "recognized phonemes of the word"

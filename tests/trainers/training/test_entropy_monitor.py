@@ -2,13 +2,16 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """NSE and CKA logged while a stage trains, PAI and CSAI at evaluation."""
 
+import numpy as np
 import pytest
 import torch
 from training_helpers import make_rows, small_encoder, trainer_arguments
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
+from entropy_asr.modeling.components_entropy_asr import encode_audio
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
+from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
 from entropy_asr.trainers.training.entropy_monitor import REFERENCE, EntropyMonitor
 
@@ -45,6 +48,25 @@ def test_nse_and_cka_are_logged_and_cka_falls_from_one(rows, tmp_path):
     assert 1 > values[0] > values[1] > 0
     # A log of its own: the step's keeps its loss.
     assert len(logged(trainer, "loss")) == 4
+
+
+def test_nse_is_the_mean_over_utterances(rows, tmp_path):
+    """The paper's figure: frames of one utterance at a time, not centred."""
+    trainer = build_trainer(rows, tmp_path, entropy_steps=1, max_steps=1)
+    trainer.train()
+    collator, encoder = trainer.data_collator.evaluation(), trainer.model.audio_tower.eval()
+    found = []
+    for row in SpeechDataset(rows, replace_unreadable=True):
+        batch = collator.features([row])
+        with torch.no_grad():
+            encoded = encode_audio(
+                encoder, trainer.model.config.audio_length_stages, batch["input_features"], batch["attention_mask"]
+            )
+        values = np.linalg.svd(encoded.last_hidden_state[0].double().numpy(), compute_uv=False)
+        shares = values / values.sum()
+        found.append(-(shares * np.log(shares)).sum() / np.log(len(values)))
+    ((_, nse),) = logged(trainer, "nse")
+    assert nse == pytest.approx(np.mean(found), abs=1e-4)
 
 
 def test_the_monitor_changes_no_weight(rows, tmp_path):
