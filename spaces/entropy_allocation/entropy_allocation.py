@@ -236,12 +236,17 @@ class EntropyAllocation(evaluate.Metric):
         summaries = collected.summaries
         if semantics is None and request.embedder is None:
             return collected
+        name = "embedder" if semantics is None else "semantics"
+        if request.metrics is not None and "csai" not in request.metrics:
+            raise ValueError(f"`{name}` is for csai, which is not among the metrics asked for.")
         if summaries and summaries[0].semantics is not None:
             raise ValueError("`semantics` were given twice, or beside an `embedder`.")
         if semantics is None:
             if not summaries or summaries[0].text is None:
                 raise ValueError("`embedder` reads transcripts: give `texts`.")
             semantics = embed_texts(request.embedder, [summary.text for summary in summaries], self.device)
+        if not summaries or summaries[0].phonemes is None:
+            raise ValueError(f"`{name}` is for csai, which is given phonemes: give `phonemes` or `texts`.")
         return collected.with_semantics(vectors(semantics, "semantics", len(summaries), 0))
 
     def _compute(self, collected: Collection, request: Request) -> dict:

@@ -102,6 +102,8 @@ def _check_company(given: dict[str, Any]) -> None:
         raise ValueError("`recognized_phonemes` are for frame_csai: give `words`.")
     if "languages" in given and "texts" not in given:
         raise ValueError("`languages` say how `texts` are read: give `texts`.")
+    if "semantics" in given and not {"phonemes", "texts"} & set(given):
+        raise ValueError("`semantics` are for csai, which is given phonemes: give `phonemes` or `texts`.")
     for name, other in (("layers", "text_embeddings"), ("text_embeddings", "layers")):
         if name in given and other not in given:
             raise ValueError(f"`{name}` are for text_cka: give `{other}`, too.")

@@ -37,7 +37,7 @@ def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
         raise ValueError(f"CKA compares the same utterances: there are {len(first)} and {len(second)} rows.")
     if len(first) < 2:
         raise ValueError(f"CKA needs two utterances or more, got {len(first)}.")
-    scale = _norm(first.T @ first) * _norm(second.T @ second)
+    scale = _own_norm(first) * _own_norm(second)
     return _norm(first.T @ second) ** 2 / scale if scale > 0 else 0.0
 
 
@@ -59,6 +59,11 @@ def _centred(rows: np.ndarray) -> np.ndarray:
     centred = rows - rows.mean(0)
     # Rounding of constant columns is no variance.
     return np.where(np.abs(centred) > 1e-14 * np.abs(rows).max(initial=0), centred, 0.0)
+
+
+def _own_norm(rows: np.ndarray) -> float:
+    """|X'X|, which is |XX'|: whichever is smaller."""
+    return _norm(rows.T @ rows if rows.shape[0] > rows.shape[1] else rows @ rows.T)
 
 
 def _norm(matrix: np.ndarray) -> float:

@@ -245,6 +245,11 @@ def test_bad_input_is_named(metric, folder):
         ({"predictions": frames, "phonemes": [[]]}, "Utterance 0 has no phonemes"),
         ({"predictions": frames, "phonemes": [[1.5]]}, "1.5, which is no id"),
         ({"predictions": frames, "languages": ["en"]}, "give `texts`"),
+        ({"predictions": frames, "semantics": [[1.0]]}, "give `phonemes` or `texts`"),
+        (
+            {"predictions": frames, "phonemes": [[1]], "texts": ["a"], "embedder": "x", "metrics": ["pai"]},
+            "`embedder` is for csai, which is not among",
+        ),
         ({"predictions": frames, "layers": [[frames]]}, "give `text_embeddings`"),
         ({"predictions": frames, "embedder": "all-minilm-l6-v2"}, "`embedder` reads transcripts: give `texts`"),
         ({"predictions": frames, "ridge": -1}, "`ridge` must be a number from 0 on"),

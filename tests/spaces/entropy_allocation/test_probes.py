@@ -121,8 +121,8 @@ def test_a_network_finds_nothing_in_frames_that_have_nothing_to_do_with_few_rows
     """
     rng = np.random.default_rng(0)
     groups = np.arange(280) // 10
-    labels = 2 * groups + rng.integers(0, 18, 280)
+    labels = 2 * groups + rng.integers(0, 6, 280)
     labels = np.unique(labels, return_inverse=True)[1]
     examples = Examples(torch.from_numpy(rng.normal(size=(280, 64))).float(), torch.from_numpy(labels), groups)
     result = accessible_information(examples, ["mlp"], 1, control=False)["mlp"]
-    assert abs(result["information"]) < 0.15
+    assert abs(result["information"]) < 0.25
