@@ -23,6 +23,7 @@ from transformers.models.auto import modeling_auto
 from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME, auto_docstring
 
 from .encoder_rules_entropy_asr import LengthStage, encoder_length_stages, encoder_rules
+from .languages_entropy_asr import default_phonemes
 
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from .streaming_entropy_asr import StreamingTranscriber as StreamingTranscriber
     from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer as EntropyASRPhonemeTokenizer
 
+# Of a new vocabulary.
+NUM_PHONEMES = len(default_phonemes())
 # Where a checkpoint's own code has its classes, for `trust_remote_code=True`. All auto classes give the model that can
 # `generate`.
 _MODEL_AUTO_MAP = {
@@ -201,7 +204,7 @@ class EntropyASRCTCConfig(PreTrainedConfig):
 
     audio_config: dict | PreTrainedConfig | None = None
     audio_length_stages: list | None = None
-    vocab_size: int = 279
+    vocab_size: int = NUM_PHONEMES
     pad_token_id: int | None = 0
     ctc_loss_reduction: str = "mean"
     initializer_range: float = 0.02
@@ -290,7 +293,7 @@ class EntropyASRConfig(PreTrainedConfig):
     adaptor_stacking: int | None = None
     adaptor_intermediate_size: int | None = None
     adaptor_hidden_act: str = "relu"
-    phoneme_vocab_size: int = 279
+    phoneme_vocab_size: int = NUM_PHONEMES
     phoneme_blank_token_id: int = 0
     phoneme_head_trained: bool = True
     audio_token_id: int = 151669
@@ -342,7 +345,7 @@ class EntropyASRConfig(PreTrainedConfig):
         return cls(**kwargs)
 
     @classmethod
-    def tiny(cls, vocab_size: int = 4096, audio_token_id: int = 3, phoneme_vocab_size: int = 279, **kwargs):
+    def tiny(cls, vocab_size: int = 4096, audio_token_id: int = 3, phoneme_vocab_size: int = NUM_PHONEMES, **kwargs):
         """At most 12M parameters: trains and transcribes on two CPU cores.
 
         Args:

@@ -15,6 +15,7 @@ from entropy_asr.modeling import (
     EntropyASRWhisperEncoderConfig,
 )
 from entropy_asr.modeling.components_entropy_asr import build_audio_tower
+from entropy_asr.modeling.configuration_entropy_asr import NUM_PHONEMES
 from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_length_stages, output_length
 from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
 
@@ -54,7 +55,7 @@ def test_saved_configuration_loads_equal(config_class, tmp_path):
     ("settings", "message"),
     [
         ({"adaptor_stacking": 0}, "adaptor_stacking"),
-        ({"phoneme_blank_token_id": 279}, "phoneme_blank_token_id"),
+        ({"phoneme_blank_token_id": NUM_PHONEMES}, "phoneme_blank_token_id"),
         ({"audio_token_id": 300}, "audio_token_id"),
     ],
 )
@@ -80,7 +81,7 @@ def test_encoders_that_cannot_be_built_are_refused(settings, message):
 
 def test_ctc_settings_that_cannot_be_trained_are_refused():
     with pytest.raises(Exception, match="CTC blank"):
-        EntropyASRCTCConfig(pad_token_id=279)
+        EntropyASRCTCConfig(pad_token_id=NUM_PHONEMES)
     with pytest.raises(Exception, match="ctc_loss_reduction"):
         EntropyASRCTCConfig(ctc_loss_reduction="average")
 

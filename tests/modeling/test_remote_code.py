@@ -22,10 +22,12 @@ from entropy_asr.modeling import (
     EntropyASRFeatureExtractor,
     EntropyASRForCTC,
     EntropyASRPhonemeTokenizer,
+    pipeline_entropy_asr,
 )
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 
 
+MODELING = Path(pipeline_entropy_asr.__file__).parent
 CODE = {
     "adapters_entropy_asr.py",
     "alignment_entropy_asr.py",
@@ -54,9 +56,7 @@ CODE = {
     "common_english_entropy_asr.py",
     "common_mandarin_entropy_asr.py",
     "inputs_entropy_asr.py",
-    "language_english_entropy_asr.py",
-    "language_entry_entropy_asr.py",
-    "language_mandarin_entropy_asr.py",
+    *(file.name for file in MODELING.glob("language_*.py")),
     "languages_entropy_asr.py",
     "long_form_entropy_asr.py",
     "modeling_entropy_asr.py",
