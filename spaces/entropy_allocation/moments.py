@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Additive moments of encoder frames: all that NSE and CKA need, in O(D^2) memory for any number of frames.
+"""Additive moments of encoder frames: all that frame_nse and CKA need, in O(D^2) memory for any number of frames.
 
 How this differs from the textbook formulas: nothing is centred while frames come in, since the mean is not known yet.
 Sums are taken about a shift near the mean and moved to the mean at the end; moments about different shifts (of other
@@ -23,7 +23,7 @@ BLOCK_FRAMES = 4096
 EXACT_FRAMES = 65536
 # Columns of one strip of the (symmetric) product matrix; strips leave out what lies below the diagonal.
 STRIP_WIDTH = 256
-# Fewer frames than this many times D bias NSE downwards (2 D: -0.06, 16 D: -0.008 of isotropic noise).
+# Fewer frames than this many times D bias frame_nse downwards (2 D: -0.06, 16 D: -0.008 of isotropic noise).
 FRAMES_PER_DIMENSION = 16
 # Variance below this share of the squared mean is the rounding of float64, and the input constant.
 CONSTANT_VARIANCE = 1e-28
@@ -252,11 +252,11 @@ class FrameMoments:
         return values / values.sum()
 
     def nse(self, part: int = 0) -> float:
-        """Normalized spectral entropy in [0, 1]: that of `spectrum` over ln min(N - 1, D), see [`entropy_share`]."""
+        """frame_nse, the normalized spectral entropy of all frames together, in [0, 1]; see [`entropy_share`]."""
         width = self.widths[part] if self.widths else 0
         if self.count < FRAMES_PER_DIMENSION * width:
             warnings.warn(
-                f"NSE of {self.count} frames of dimension {width} is biased downwards: "
+                f"frame_nse of {self.count} frames of dimension {width} is biased downwards: "
                 f"use {FRAMES_PER_DIMENSION * width} or more."
             )
         return entropy_share(self.spectrum(part), self.count)
