@@ -20,13 +20,8 @@ TESTED_BY = {
     "modeling/test_adapters.py": ["adapters"],
     "modeling/test_processing_entropy_asr.py": ["prompts"],
     # Parts of one pipeline, and of one stream.
-    "modeling/test_pipeline_entropy_asr.py": [
-        "decoding",
-        "pipeline_parts",
-        "pipeline_registration",
-        "recognition",
-    ],
-    "modeling/test_streaming_entropy_asr.py": ["streaming_cache", "streaming_model", "streaming_state"],
+    "modeling/test_pipeline_entropy_asr.py": ["recognition"],
+    "modeling/test_streaming_entropy_asr.py": ["streaming_model", "streaming_state"],
     "modeling/test_languages_entropy_asr.py": ["language_entry"],
     "modeling/test_hotwords_entropy_asr.py": [
         "hotwords_tolerant",

@@ -18,30 +18,15 @@ import pytest
 import soundfile
 import torch
 from datasets import Audio, Dataset
-from small_models import build_model, build_tokenizer, small_config, small_encoder_config, small_text_config
 from transformers import (
-    AutomaticSpeechRecognitionPipeline,
-    AutoModelForSpeechSeq2Seq,
-    AutoProcessor,
-    AutoTokenizer,
     GenerationConfig,
-    Wav2Vec2Config,
-    Wav2Vec2CTCTokenizer,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2ForCTC,
-    Wav2Vec2Processor,
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    WhisperForConditionalGeneration,
     pipeline,
 )
 from transformers.pipelines.pt_utils import KeyDataset
 
 from entropy_asr.modeling import (
     AudioError,
-    EntropyASRForConditionalGeneration,
     EntropyASRPipeline,
-    EntropyASRProcessor,
     StreamingTranscriber,
     load_audio,
     load_pipeline,
@@ -85,13 +70,6 @@ def make_noise(seconds: float, sampling_rate: int = 16000, seed: int = 0) -> np.
 # How it is found
 
 
-@pytest.mark.parametrize("arguments", [{}, {"trust_remote_code": True}, {"pipeline_class": EntropyASRPipeline}])
-def test_installed_package_needs_no_remote_code(checkpoint, waveforms, texts, arguments):
-    loaded = pipeline(TASK, str(checkpoint), device="cpu", **arguments)
-    assert type(loaded) is EntropyASRPipeline
-    assert texts_of(loaded(list(waveforms))) == texts
-
-
 def test_remote_code_transcribes_where_the_package_is_missing(checkpoint, waveforms, texts, tmp_path):
     np.savez(tmp_path / "audio.npz", *waveforms)
     soundfile.write(tmp_path / "first.wav", waveforms[0], 16000, subtype="FLOAT")
@@ -128,21 +106,6 @@ print(json.dumps([type(pipe).__module__, texts, file, message]))
     assert message.startswith("AudioError: ") and "no_sound.wav" in message
 
 
-def test_other_models_keep_the_stock_pipeline(tmp_path):
-    vocab = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, "|": 4, "A": 5}
-    (tmp_path / "vocab.json").write_text(json.dumps(vocab))
-    Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json")).save_pretrained(tmp_path)
-    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    convolutions = {"conv_dim": (8, 8), "conv_kernel": (10, 8), "conv_stride": (5, 4), "num_feat_extract_layers": 2}
-    positions = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
-    config = Wav2Vec2Config(vocab_size=len(vocab), **sizes, **convolutions, **positions)
-    Wav2Vec2ForCTC(config).save_pretrained(tmp_path)
-    stock = pipeline(TASK, str(tmp_path), device="cpu")
-    assert type(stock) is AutomaticSpeechRecognitionPipeline
-    assert set(stock(make_noise(0.5))) == {"text"}
-
-
 def test_saved_pipeline_loads_again(pipe, waveforms, texts, tmp_path):
     pipe.save_pretrained(tmp_path)
     assert load_pipeline(tmp_path, device="cpu")(waveforms[0])["text"] == texts[0]
@@ -155,87 +118,6 @@ def test_pipeline_of_another_model_or_without_a_processor_is_refused(model, proc
         EntropyASRPipeline(model=model, processor=processor, tokenizer=processor.tokenizer)
     with pytest.raises(ValueError, match="qwen3"):
         EntropyASRPipeline(model=model.model.language_model, processor=processor)
-
-
-@pytest.fixture
-def loaded(checkpoint) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
-    """Model and processor as other people's code has them: objects."""
-    return AutoModelForSpeechSeq2Seq.from_pretrained(checkpoint), AutoProcessor.from_pretrained(checkpoint)
-
-
-def parts_of(processor) -> dict:
-    return {"tokenizer": processor.tokenizer, "feature_extractor": processor.feature_extractor}
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        lambda processor, folder: {"processor": processor},
-        lambda processor, folder: parts_of(processor),  # the recipe of Whisper's cards
-        lambda processor, folder: {"processor": processor, **parts_of(processor)},
-        lambda processor, folder: {"processor": folder},
-        lambda processor, folder: {"tokenizer": folder, "feature_extractor": folder},
-        lambda processor, folder: {"tokenizer": processor.tokenizer},
-        lambda processor, folder: {},
-    ],
-)
-def test_loaded_models_are_taken_with_what_is_given_of_their_processor(checkpoint, loaded, waveforms, texts, given):
-    model, processor = loaded
-    made = pipeline(TASK, model=model, device="cpu", **given(processor, str(checkpoint)))
-    assert made(waveforms[0])["text"] == texts[0]
-    assert made.processor.phoneme_tokenizer.get_vocab() == processor.phoneme_tokenizer.get_vocab()
-
-
-def test_processor_is_put_together_where_nothing_says_where_it_lies(model, processor, waveforms, texts):
-    """A model that was made in this process, with its default prompt and phonemes."""
-    made = EntropyASRPipeline(model=model, device="cpu", **parts_of(processor))
-    assert made(waveforms[0])["text"] == texts[0] and made.processor.chat_template == processor.chat_template
-
-
-def test_missing_processor_is_told_with_where_it_was_looked_for(model, tmp_path):
-    model.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=rf"processor was not found \({tmp_path}: .+\). Pass it: `processor="):
-        pipeline(TASK, str(tmp_path), device="cpu")
-
-
-def test_given_tokenizer_takes_the_place_of_the_loaded_one(checkpoint):
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    tokenizer.given_by_a_user = True
-    assert pipeline(TASK, str(checkpoint), tokenizer=tokenizer, device="cpu").tokenizer.given_by_a_user
-
-
-def test_processor_of_another_model_is_refused(model, processor, tokenizer):
-    other = build_tokenizer(["<|audio|>", "<|im_start|>", "<|im_end|>"])
-    with pytest.raises(ValueError, match="token 1, the model's `audio_token_id` is 3"):
-        EntropyASRPipeline(model=model, tokenizer=other, feature_extractor=processor.feature_extractor)
-    with pytest.raises(ValueError, match=r"EntropyASRProcessor.*Wav2Vec2Processor"):
-        EntropyASRPipeline(model=model, processor=Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer))
-
-
-def test_other_models_say_which_part_they_lack(tmp_path):
-    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
-    whisper = WhisperForConditionalGeneration(
-        WhisperConfig(
-            vocab_size=300,
-            encoder_attention_heads=2,
-            decoder_attention_heads=2,
-            pad_token_id=0,
-            bos_token_id=0,
-            eos_token_id=0,
-            decoder_start_token_id=1,
-            **sizes,
-        )
-    )
-    with pytest.raises(ValueError, match="No tokenizer.*`whisper`.*`tokenizer=`"):
-        pipeline(TASK, model=whisper, device="cpu")
-    made = pipeline(
-        TASK,
-        model=whisper,
-        tokenizer=build_tokenizer(["<|im_start|>"]),
-        feature_extractor=WhisperFeatureExtractor(),
-        device="cpu",
-    )
-    assert type(made) is AutomaticSpeechRecognitionPipeline
 
 
 @pytest.mark.skipif(not hasattr(torch.ao, "quantization"), reason="this PyTorch has no dynamic quantization")
@@ -475,50 +357,6 @@ def test_unknown_arguments_are_refused_when_the_pipeline_is_made(checkpoint):
 
 def test_saying_no_to_what_is_not_there_is_fine(pipe, waveforms, texts):
     assert pipe(waveforms[0], return_timestamps=False, chunk_length_s=0)["text"] == texts[0]
-
-
-# Audio that is too long
-
-
-def test_audio_beyond_the_language_model_is_refused(pipe, tmp_path):
-    """512 positions: with the prompt and 5 for each audio token of 160 ms, some 12 s."""
-    path = tmp_path / "lecture.wav"
-    soundfile.write(path, make_noise(20), 16000)
-    with pytest.raises(AudioError, match=r"^.*lecture.wav: lasts 20.0 s, .* at most 12\.\d s"):
-        pipe(str(path))
-    for batch_size in (None, 2):  # one that is too long leaves the batch, and the others go on
-        short, long = pipe([make_noise(1), make_noise(20)], batch_size=batch_size)
-        assert short == pipe(make_noise(1))
-        assert long["text"] == "" and long["error"].startswith("item 1: audio: lasts 20.0 s")
-    assert pipe(str(path), max_new_tokens=5, guards=False)["text"]  # a short answer leaves room for more audio
-    limit = float(refusal(pipe, make_noise(20)).partition("at most ")[2].split()[0])
-    assert pipe(make_noise(limit - 0.2), guards={"no_speech": False})["text"]
-
-
-def refusal(pipe, audio) -> str:
-    with pytest.raises(AudioError) as caught:
-        pipe(audio, chunk_length_s=0)
-    return str(caught.value)
-
-
-def test_audio_beyond_the_encoder_is_refused(processor):
-    model = build_model(small_config(small_encoder_config(max_position_embeddings=100)))
-    pipe = EntropyASRPipeline(model=model, processor=processor, device="cpu")
-    assert pipe(make_noise(3.9), guards=False)["text"]
-    assert "lasts 5.0 s" in refusal(pipe, make_noise(5)) and "at most 3.9 s" in refusal(pipe, make_noise(5))
-
-
-def test_audio_that_the_features_would_cut_is_refused(tokenizer):
-    """Whisper's features are of 30 s, always."""
-    sizes = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
-    whisper = WhisperConfig(**sizes, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=16)
-    config = small_config(whisper)
-    config.text_config = small_text_config()
-    config.text_config.max_position_embeddings = 4096
-    processor = EntropyASRProcessor.from_components(WhisperFeatureExtractor(), tokenizer, config)
-    pipe = EntropyASRPipeline(model=build_model(config), processor=processor, device="cpu")
-    assert pipe(make_noise(2), guards=False)["text"]
-    assert "lasts 31.0 s" in refusal(pipe, make_noise(31)) and "at most 30.0 s" in refusal(pipe, make_noise(31))
 
 
 # The command line, with a real model

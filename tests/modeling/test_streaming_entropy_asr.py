@@ -10,13 +10,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_models import build_model, small_config, small_encoder_config
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from entropy_asr.modeling import AudioError, HotwordIndex, StreamingBatch, StreamingTranscriber
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.guards_entropy_asr import GuardSettings
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
-from entropy_asr.modeling.streaming_cache_entropy_asr import grouped_attention_forward
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
 
@@ -241,18 +239,6 @@ def test_eager_attention(pipe, sound):
     eager.model.set_attn_implementation("eager")
     updates, _ = transcribe(eager, portions(sound, 3, 9))
     assert updates[-1].text == offline(pipe, sound)
-
-
-def test_grouped_attention_equals_transformers(pipe):
-    """Key and value heads are shared by two query heads, and the mask hides some keys."""
-    torch.manual_seed(0)
-    query, (key, value) = torch.randn(2, 4, 3, 8), torch.randn(2, 2, 2, 9, 8)
-    mask = torch.zeros(2, 1, 3, 9).masked_fill(torch.rand(2, 1, 3, 9) < 0.4, torch.finfo(torch.float32).min)
-    module = pipe.model.model.language_model.layers[0].self_attn
-    expected, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
-    grouped, _ = grouped_attention_forward(module, query, key, value, mask, scaling=0.3)
-    assert (grouped - expected).abs().max() < 1e-6
-    assert pipe.model.model.language_model.config._attn_implementation == "sdpa"
 
 
 def test_every_frame_is_encoded_once_and_every_token_prefilled_once(pipe, sound):
