@@ -28,6 +28,8 @@ from .encoder_cache_entropy_asr import EntropyASREncoderCache
 from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor, EntropyASRFeatureStream
 from .feature_extraction_entropy_asr_whisper import EntropyASRWhisperFeatureExtractor
 from .hotwords_entropy_asr import HotwordIndex, HotwordMatch
+from .language_entry_entropy_asr import GraphemeToPhoneme, Language
+from .languages_entropy_asr import register_language
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRModel
 from .modeling_entropy_asr_ctc import EntropyASRForCTC
 from .modeling_entropy_asr_encoder import EntropyASREncoder
@@ -90,8 +92,10 @@ __all__ = [
     "EntropyASRWhisperEncoder",
     "EntropyASRWhisperEncoderConfig",
     "EntropyASRWhisperFeatureExtractor",
+    "GraphemeToPhoneme",
     "HotwordIndex",
     "HotwordMatch",
+    "Language",
     "StreamingBatch",
     "StreamingTranscriber",
     "StreamingUpdate",
@@ -99,4 +103,5 @@ __all__ = [
     "join_texts",
     "load_audio",
     "load_pipeline",
+    "register_language",
 ]

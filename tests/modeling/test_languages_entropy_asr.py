@@ -9,16 +9,14 @@ import pytest
 import torch
 
 from entropy_asr.hub_cards.trained_card import trained_card
-from entropy_asr.modeling import join_texts
+from entropy_asr.modeling import GraphemeToPhoneme, Language, join_texts, register_language
 from entropy_asr.modeling.guards_entropy_asr import GuardSettings, judge_transcript
-from entropy_asr.modeling.language_entry_entropy_asr import GraphemeToPhoneme, Language
 from entropy_asr.modeling.languages_entropy_asr import (
     LANGUAGES,
     default_phonemes,
     is_other_script,
     language_code,
     language_entry,
-    register_language,
     written_languages,
 )
 from entropy_asr.modeling.phonetics_entropy_asr import sound_class

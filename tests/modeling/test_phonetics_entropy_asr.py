@@ -75,6 +75,7 @@ def test_every_sound_of_the_classes_is_in_the_inventory():
         ("p æ t", "b æ t", "k æ t"),  # voicing is less than place
         ("sh an1", "s an1", "m an1"),  # retroflexion is less than another consonant
         ("l v4", "l v3", "l f"),  # a vowel written v is no consonant
+        ("ts ɿ4", "zh ʅ4", "tɕ i4"),  # 字 is nearer to 至 than to 记
         ("b ɪ t", "b iː t", "b aʊ t"),
     ],
 )
