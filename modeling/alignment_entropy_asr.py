@@ -124,7 +124,10 @@ def align_text_phonemes(
     seconds_per_frame: float,
     language: str | None = None,
 ) -> list[TimedText]:
-    """When the phonemes of a transcript were spoken; arguments and the rest as in [`align_words`]."""
+    """When the phonemes of a transcript were spoken, in seconds.
+
+    `log_probs` is `(T, V)`; arguments and the rest are as in [`align_words`].
+    """
     unknown = phoneme_tokenizer.unk_token_id
     ids = [i for i in phoneme_tokenizer(text, language)["input_ids"] if i != unknown]
     symbols = phoneme_tokenizer.convert_ids_to_tokens(ids)

@@ -52,7 +52,7 @@ class ChannelMixer:
         return self._mix(whole).reshape(-1)
 
     def finish(self) -> np.ndarray:
-        """Mix what is left."""
+        """Mix what is left: `(num_mixed,)` float32."""
         rest, self._rest = self._rest, self._rest[:0]
         return self._mix(rest[None]).reshape(-1) if len(rest) else np.zeros(0, dtype=np.float32)
 

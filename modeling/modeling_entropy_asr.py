@@ -53,7 +53,7 @@ from .streaming_cache_entropy_asr import CACHE
 class EntropyASRAdaptor(nn.Module):
     """Concatenates encoder frames and maps them into the LLM's embedding space (paper, Architecture).
 
-    (B, T, D) -> (B, ceil(T / stacking), hidden_size); frames of padding enter as zeros.
+    `(B, T, D)` -> `(B, ceil(T / stacking), hidden_size)`; frames of padding enter as zeros.
     """
 
     def __init__(self, config: EntropyASRConfig):
@@ -73,7 +73,7 @@ class EntropyASRAdaptor(nn.Module):
         return self.linear2(self.act(self.linear1(stacked)))
 
     def token_mask(self, frame_mask: torch.Tensor) -> torch.Tensor:
-        """Valid audio tokens (B, ceil(T / stacking)) of valid frames (B, T)."""
+        """Valid audio tokens `(B, ceil(T / stacking))` of valid frames `(B, T)`."""
         lengths = (frame_mask.sum(-1) + self.stacking - 1) // self.stacking
         num_tokens = -(-frame_mask.shape[1] // self.stacking)
         return torch.arange(num_tokens, device=frame_mask.device)[None, :] < lengths[:, None]
@@ -143,7 +143,7 @@ class EntropyASRModel(EntropyASRPreTrainedModel):
     def get_placeholder_mask(
         self, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor, audio_features: torch.Tensor
     ) -> torch.Tensor:
-        """Where audio embeddings go, expanded to `inputs_embeds`; as many places as embeddings, or a ValueError."""
+        """Where audio embeddings go, `(B, L, hidden_size)`; as many places as embeddings, or a ValueError."""
         if input_ids is None:
             token = torch.full((), self.config.audio_token_id, dtype=torch.long, device=inputs_embeds.device)
             mask = (inputs_embeds == self.get_input_embeddings()(token)).all(-1)
@@ -390,7 +390,8 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
         without encoding again, with a prompt that may depend on the phonemes.
 
         Args:
-            input_features, input_features_mask: as the processor gives them.
+            input_features, input_features_mask: as the processor gives them, `(batch_size, num_frames, num_mel_bins)`
+                and `(batch_size, num_frames)`.
         """
         stages, adaptor = self.config.audio_length_stages, self.model.adaptor
         encoded = encode_audio(self.model.audio_tower, stages, input_features, input_features_mask)

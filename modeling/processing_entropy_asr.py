@@ -265,7 +265,7 @@ class EntropyASRProcessor(ProcessorMixin):
     def tokenize_prompts(
         self, num_audio_tokens: list[int], language: str | None = None, hotwords: list[list[str]] | None = None
     ) -> dict[str, torch.Tensor]:
-        """Prompts of utterances that are encoded already: `input_ids` and `attention_mask`, padded on the left.
+        """Prompts of encoded utterances: `input_ids` and `attention_mask`, `(B, L)` each, padded on the left.
 
         Args:
             num_audio_tokens: placeholders of each utterance.

@@ -122,7 +122,10 @@ class StreamSlots(Cache):
         return mask.masked_fill(hidden, torch.finfo(dtype).min)[:, None]
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args, **kwargs):
-        """Called by the language model's layers: write the rows' new keys and values, return all of these rows."""
+        """Called by the language model's layers: write the rows' new keys and values, return all of these rows.
+
+        Both are `(num_rows, heads, num_tokens, head_dim)`, the returned ones of all tokens that are visible.
+        """
         if layer_idx == len(self._buffers):
             self._buffers.append(tuple(self._new_buffer(states) for states in (key_states, value_states)))
         rows = torch.tensor(self._rows, device=key_states.device)[:, None]

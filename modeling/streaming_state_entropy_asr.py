@@ -84,6 +84,7 @@ class StreamSegment:
     log_probs: list[torch.Tensor] = field(default_factory=list)
 
     def push(self, piece: SpeechPiece) -> None:
+        """Take the next samples of the segment."""
         self.features.push(piece.samples)
         if piece.is_last:
             self.features.finish()
@@ -144,12 +145,14 @@ class Stream:
         return bool(self.waiting) or (self.is_finished and not self._is_closed)
 
     def push(self, samples: np.ndarray) -> None:
+        """Queue `(num_samples,)` floats at the stream's own rate."""
         if self.resampler is not None:
             samples = self.resampler.resample_chunk(samples)
         if len(samples):
             self.waiting.append(samples)
 
     def finish(self) -> None:
+        """No more audio will come."""
         if self.resampler is not None and not self.is_finished:
             self.waiting.append(self.resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
         self.is_finished = True
