@@ -22,6 +22,12 @@ TESTED_BY = {
     # Parts of one pipeline, and of one stream.
     "modeling/test_pipeline_entropy_asr.py": ["recognition"],
     "modeling/test_streaming_entropy_asr.py": ["streaming_model", "streaming_state"],
+    "modeling/test_modeling_entropy_asr_encoder.py": [
+        "encoder_cache",
+        "modeling_entropy_asr_base",
+        "modeling_entropy_asr_ctc",
+    ],
+    "modeling/test_modeling_entropy_asr_other_encoders.py": ["components", "encoder_rules"],
     "modeling/test_languages_entropy_asr.py": ["language_entry"],
     "modeling/test_hotwords_entropy_asr.py": [
         "hotwords_tolerant",
