@@ -63,6 +63,8 @@ than the reference, and no word of it. Rates in % of a test set's transcripts, a
 95 %, bootstrap over utterances. Guards keep a model quiet that writes where nothing is heard; off, it shows what it
 does."""
 # File of the code that saved checkpoints carry, and what the examples say where it is there and where it is not.
+# Shares of a result that its table shows, by their names in the results, and what the table calls them.
+RESULT_COLUMNS = {"wer": "WER", "cer": "CER", "nonempty_share": "non-empty"}
 CODE = "modeling_entropy_asr.py"
 BRINGS_CODE = "Where only transformers is installed, the checkpoint brings its code:"
 LACKS_CODE = """With the package entropy-asr, whose code this folder leaves out (on the Hub, where
@@ -276,9 +278,14 @@ def results_section(results: dict[str, dict[str, Any]], known: dict[str, dict[st
 
 
 def results_table(results: dict[str, dict[str, Any]], known: dict[str, dict[str, str]]) -> str:
-    lines = ["| test set | utterances | WER % | CER % | non-empty % |", "| --- | --- | --- | --- | --- |"]
+    """Figures of each test set in percent; a column that no result has is left out."""
+    columns = {
+        name: f"{title} %" for name, title in RESULT_COLUMNS.items() if any(name in s for s in results.values())
+    }
+    header = ["test set", "utterances", *columns.values()]
+    lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     for name, score in results.items():
-        rates = (score["wer"], score["cer"], score["nonempty_share"])
+        rates = (score.get(column) for column in columns)
         cells = ("-" if rate is None else f"{100 * rate:.1f}" for rate in rates)
         lines.append(f"| {_title(name, known)} | {score['utterances']} | {' | '.join(cells)} |")
     notes = [f"- {_title(name, known)}: {known[name][TEST]}." for name in results if TEST in known.get(name, {})]

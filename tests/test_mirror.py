@@ -89,7 +89,7 @@ def stated(source: str) -> str | None:
     name = source.removesuffix(".py").removesuffix("_entropy_asr")
     for test, parts in TESTED_BY.items():
         for part in parts:
-            if name.endswith(f"/{part}") or name == part or (part.endswith("/") and f"/{part}" in source):
+            if f"/{name}".endswith(f"/{part}") or name == part or (part.endswith("/") and f"/{part}" in source):
                 return test
     return None
 

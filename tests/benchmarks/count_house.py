@@ -4,10 +4,10 @@
 
     python tests/benchmarks/count_house.py [ROOT]
 
-ROOT is any checkout (`git worktree add /tmp/old COMMIT`), by default this one. Circles are groups of modules that import
-each other, by all imports, those inside functions too; back edges run from a folder to one above it (modeling, then
-hub_cards and spaces, then trainers' rooms; a trainers without rooms counts as one). Files, classes and functions are
-counted with their blank lines, comments and docstrings.
+ROOT is any checkout (`git worktree add /tmp/old COMMIT`), by default this one. Circles are groups of modules that
+import each other, by all imports, those inside functions too; back edges run from a folder to one above it (modeling,
+then hub_cards and spaces, then trainers' rooms; a trainers without rooms counts as one). Files, classes and functions
+are counted with their blank lines, comments and docstrings.
 """
 
 import ast

@@ -172,9 +172,7 @@ class RecognitionScore:
         """Everything but the transcripts, ready for JSON."""
         return {
             "utterances": self.utterances,
-            "wer": self.wer,
-            "cer": self.cer,
-            "nonempty_share": self.nonempty_share,
+            **{name: metric(self) for name, metric in METRICS.items()},
             "by_language": {language: counts.to_dict() for language, counts in self.by_language.items()},
             "unreadable": self.unreadable,
             "audio_seconds": self.audio_seconds,
@@ -184,6 +182,14 @@ class RecognitionScore:
 
     def _pooled(self, unit: str) -> ErrorCounts:
         return sum((counts for counts in self.by_language.values() if counts.unit == unit), ErrorCounts(unit))
+
+
+# Figures of a data set's results, by the names that they have in files; cards show those of their RESULT_COLUMNS.
+METRICS: dict[str, Callable[[RecognitionScore], float | None]] = {
+    "wer": lambda score: score.wer,
+    "cer": lambda score: score.cer,
+    "nonempty_share": lambda score: score.nonempty_share,
+}
 
 
 def score_transcripts(
