@@ -190,19 +190,21 @@ class _Trie:
         ends_without_last = parents[ends]
         going = np.full(len(parents), _NEVER, np.float32)  # (nodes,): cost of being at each, in the middle of a word
         going[0] = 0.0
-        going = np.minimum(going, going[parents] + np.float32(_MISSING))
+        going = np.minimum(going, going.take(parents) + np.float32(_MISSING))
         for place, code in enumerate(codes.tolist(), start=1):
-            going = np.minimum(going[parents] + self._cost_of_hearing(code), going + np.float32(_INSERTED))
+            going = np.minimum(going.take(parents) + self._cost_of_hearing(code), going + np.float32(_INSERTED))
             going[0] = _NEVER
-            word_ends = np.minimum(going[ends], going[ends_without_last] + np.float32(_MISSING)) + self.word_costs
+            word_ends = (
+                np.minimum(going.take(ends), going.take(ends_without_last) + np.float32(_MISSING)) + self.word_costs
+            )
             begun = costs[-1] + _UNKNOWN_WORD if whole[place - 1] else _NEVER
             unknown = [cost + if_unknown[place - 1] for cost in (begun, *unknown[:2], min(unknown[2:]))]
-            best = float(word_ends.min(initial=_NEVER))
+            best = float((word_ends + self.word_costs).min(initial=_NEVER))
             if whole[place]:
                 best = min(best, *(cost + more for cost, more in zip(unknown, (*_UNKNOWN_SHORT, 0.0), strict=True)))
             costs.append(best)
             going[0] = best
-            going = np.minimum(going, going[parents] + np.float32(_MISSING))
+            going = np.minimum(going, going.take(parents) + np.float32(_MISSING))
         return costs
 
     def _cost_of_hearing(self, code: int) -> np.ndarray:
