@@ -194,9 +194,7 @@ class _Trie:
         for place, code in enumerate(codes.tolist(), start=1):
             going = np.minimum(going.take(parents) + self._cost_of_hearing(code), going + np.float32(_INSERTED))
             going[0] = _NEVER
-            word_ends = (
-                np.minimum(going.take(ends), going.take(ends_without_last) + np.float32(_MISSING)) + self.word_costs
-            )
+            word_ends = np.minimum(going.take(ends), going.take(ends_without_last) + np.float32(_MISSING))
             begun = costs[-1] + _UNKNOWN_WORD if whole[place - 1] else _NEVER
             unknown = [cost + if_unknown[place - 1] for cost in (begun, *unknown[:2], min(unknown[2:]))]
             best = float((word_ends + self.word_costs).min(initial=_NEVER))
@@ -259,12 +257,16 @@ def common_pronunciations(
         words: The words, most common first; by default those of all languages. The first call takes half a second.
 
     Raises:
-        ValueError: `words` is a string in place of a list.
+        ValueError: `words` is a string in place of a list, or an item is no string.
         ImportError: The extra `g2p` is missing; the message names it.
     """
-    if isinstance(words, str):
+    if isinstance(words, (str, bytes, Mapping)):
         raise ValueError(f"`common_words` must be a list of words, not {words!r}.")
-    key = (readers(), tuple(tokenizer.get_vocab()), None if words is None else tuple(words))
+    words = None if words is None else tuple(words)
+    for word in words or ():
+        if not isinstance(word, str):
+            raise ValueError(f"`common_words` must be strings, not {word!r}.")
+    key = (readers(), tuple(tokenizer.get_vocab()), words)
     if key not in _PRONOUNCED:
         if len(_PRONOUNCED) > 7:
             _PRONOUNCED.clear()

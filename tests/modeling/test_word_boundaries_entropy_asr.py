@@ -148,8 +148,16 @@ def test_own_common_words_take_the_place_of_the_built_in_ones(phoneme_tokenizer)
     index = HotwordIndex.build(["raft"], phoneme_tokenizer, common_words=["the", "is", "here"])
     assert index.find_hints(phoneme_tokenizer.phonemize("the raft is here")) == ["raft"]
     assert HotwordIndex.build(["raft"], phoneme_tokenizer, common_words=[]).find_hints(heard) == ["raft"]
-    with pytest.raises(ValueError, match="`common_words` must be a list of words, not 'the'"):
-        HotwordIndex.build(["raft"], phoneme_tokenizer, common_words="the")
+    for wrong, named in (("the", "a list of words, not 'the'"), (["the", 3], "strings, not 3")):
+        with pytest.raises(ValueError, match=f"`common_words` must be {named}"):
+            HotwordIndex.build(["raft"], phoneme_tokenizer, common_words=wrong)
+
+
+def test_silence_strange_sounds_and_empty_lists(phoneme_tokenizer, english):
+    for index in (english, HotwordIndex.build([], phoneme_tokenizer)):
+        for tolerance in (0.0, 0.3):
+            assert index.search([], tolerance) == []
+            assert index.search(["<unk>", "never heard of", "k"], tolerance) == []
 
 
 def with_errors(phonemes: list[str], rate: float, rng: random.Random) -> list[str]:
