@@ -8,10 +8,21 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from small_models import small_whisper
 from training_helpers import GradientRecorder, make_rows, relative_difference, small_encoder, trainer_arguments
-from transformers import AutoTokenizer, WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from transformers import (
+    AutoTokenizer,
+    ParakeetEncoder,
+    ParakeetEncoderConfig,
+    ParakeetFeatureExtractor,
+    WhisperFeatureExtractor,
+)
 
-from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
+from entropy_asr.modeling import (
+    EntropyASRFeatureExtractor,
+    EntropyASRPhonemeTokenizer,
+    EntropyASRWhisperFeatureExtractor,
+)
 from entropy_asr.modeling.ctc_entropy_asr import ctc_collapse
 from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTrainer
 from entropy_asr.trainers.data.collation import CTCCollator
@@ -168,29 +179,40 @@ def test_cmvn_of_the_rows_gives_features_of_zero_mean_and_unit_variance(rows):
 
 
 def test_another_speech_encoder_gets_a_phoneme_head_and_keeps_its_feature_extractor(tmp_path, rows, tokenizer):
-    whisper = WhisperConfig(
-        d_model=16,
-        encoder_layers=1,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=16,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=16,
-        max_source_positions=1500,
-        vocab_size=100,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
+    config = ParakeetEncoderConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_mel_bins=80,
+        subsampling_conv_channels=8,
+        conv_kernel_size=5,
     )
-    WhisperModel(whisper).save_pretrained(tmp_path / "whisper")
-    WhisperFeatureExtractor().save_pretrained(tmp_path / "whisper")
-    section = EncoderModelSection(path=str(tmp_path / "whisper"))
+    ParakeetEncoder(config).save_pretrained(tmp_path / "parakeet")
+    ParakeetFeatureExtractor(feature_size=80).save_pretrained(tmp_path / "parakeet")
+    section = EncoderModelSection(path=str(tmp_path / "parakeet"))
     model, extractor = section.build(len(tokenizer)), section.build_feature_extractor(rows)
-    assert isinstance(extractor, WhisperFeatureExtractor)
+    assert isinstance(extractor, ParakeetFeatureExtractor)
     batch = CTCCollator(extractor)([SpeechDataset(rows)[index] for index in range(2)])
     batch.pop("durations")
     assert model(**batch).loss.isfinite()
+
+
+def test_whisper_gets_a_phoneme_head_and_features_that_stream(tmp_path, rows, tokenizer):
+    small_whisper().save_pretrained(tmp_path)
+    WhisperFeatureExtractor().save_pretrained(tmp_path)
+    section = EncoderModelSection(path=str(tmp_path), num_layers=1)
+    model, extractor = section.build(len(tokenizer)), section.build_feature_extractor(rows)
+    assert isinstance(extractor, EntropyASRWhisperFeatureExtractor)
+    assert (len(model.audio_tower.layers), model.dtype) == (1, torch.float32)
+    batch = CTCCollator(extractor)([SpeechDataset(rows)[index] for index in range(2)])
+    batch.pop("durations")
+    assert model(**batch).loss.isfinite()
+
+
+def test_layers_of_a_preset_are_not_cut():
+    with pytest.raises(ValueError, match="`num_layers` cuts the encoder of `path`"):
+        EncoderModelSection(preset="tiny", num_layers=2)
 
 
 @pytest.mark.parametrize("fields", [{}, {"preset": "tiny", "path": "x"}, {"preset": "huge"}])
