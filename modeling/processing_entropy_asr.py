@@ -115,8 +115,7 @@ class EntropyASRProcessor(ProcessorMixin):
         extractor = AutoFeatureExtractor.from_pretrained(encoder) if isinstance(encoder, str) else encoder
         extractor = streamable_extractor(extractor, config.audio_config)
         tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
-        phoneme_tokenizer = phoneme_tokenizer or EntropyASRPhonemeTokenizer()
-        _check_phonemes(phoneme_tokenizer, config)
+        phoneme_tokenizer = _fitting_phonemes(phoneme_tokenizer or EntropyASRPhonemeTokenizer(), config)
         stages = config.audio_token_stages
         processor = cls(extractor, cls.prepare_tokenizer(tokenizer), phoneme_tokenizer, audio_token_stages=stages)
         if processor.audio_token_id != config.audio_token_id:
@@ -376,13 +375,16 @@ def extract_features(
     return extracted[feature_extractor.model_input_names[0]], extracted["attention_mask"]
 
 
-def _check_phonemes(phoneme_tokenizer: EntropyASRPhonemeTokenizer, config: EntropyASRConfig) -> None:
+def _fitting_phonemes(
+    phoneme_tokenizer: EntropyASRPhonemeTokenizer, config: EntropyASRConfig
+) -> EntropyASRPhonemeTokenizer:
     if len(phoneme_tokenizer) != config.phoneme_vocab_size:
         raise ValueError(
             f"The phoneme tokenizer has {len(phoneme_tokenizer)} phonemes, the model's phoneme head "
             f"{config.phoneme_vocab_size}: pass the tokenizer it was trained with, or build the model with "
             "`phoneme_vocab_size`."
         )
+    return phoneme_tokenizer
 
 
 def _load_item(item, index: int, sampling_rate: int | None, target_rate: int) -> np.ndarray:
