@@ -161,7 +161,7 @@ def reading_parts(text: str, language: Language) -> list[tuple[Language | None, 
         parts.append((others[match.lastindex - 1], match.group()))
         start = match.end()
     parts.append((language, _after_word(text[start:], start)))
-    return [(reader, part) for reader, part in parts if part.strip()]
+    return [(reader, part) for reader, part in parts if reader is None or re.search(r"\w", part)]
 
 
 def _after_word(part: str, start: int) -> str:

@@ -13,7 +13,7 @@ from .numerals_mandarin_entropy_asr import DIGITS, MEASURES
 
 
 # 一 keeps its tone after these, whatever follows: in ordinals, at the end of a number, inside words.
-_KEPT_AFTER = "第十零〇统統唯惟"
+_KEPT_AFTER = "第十零〇之统統唯惟"
 # It ends words (周一, 之一), but not those of these that a dictionary lists: 同一个 is read as 一个.
 _NOT_ENDED = "同某另每这那哪有又再看想说某任"
 # What 一 numbers rather than counts: January, the first day, floor, class; and the digits of a longer number.
@@ -64,8 +64,8 @@ def _tone_of_yi(text: str, syllables: list[str], place: int, ends_word: bool) ->
     if not after:
         return "1"
     last = before[-1:]
-    if last == after[0] and last not in DIGITS + "十":
-        return "5"  # 看一看
+    if last == after[0] and last not in MEASURES + DIGITS + "十":
+        return "5"  # 看一看, but not 一个一个
     is_weekday = re.search("星期$|礼拜$", before) or (last == "周" and after[0] not in MEASURES)
     is_kept = (last and last in _KEPT_AFTER) or (ends_word and last not in _NOT_ENDED) or is_weekday
     if is_kept or _KEPT_BEFORE.match(after) or (last == "月" and after[0] == "日"):

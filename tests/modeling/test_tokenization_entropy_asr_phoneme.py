@@ -6,6 +6,7 @@ import builtins
 import json
 import os
 import pickle
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -64,6 +65,15 @@ def test_letters_of_two_languages_do_not_share_tokens_by_accident(tokenizer: Ent
     """The `j` of "yes" and the `z` of "zoo" are not the initials of 鸡 and 字."""
     assert set(tokenizer.phonemize("yes zoo", "en")).isdisjoint(tokenizer.phonemize("鸡 字 日 西", "zh"))
     assert tokenizer.phonemize("mama", "en")[0] == tokenizer.phonemize("妈妈", "zh")[0] == "m"
+
+
+@pytest.mark.parametrize("language", ["en", "zh", None])
+def test_the_phonemes_of_the_words_are_those_of_the_text(tokenizer: EntropyASRPhonemeTokenizer, language) -> None:
+    rng = random.Random(0)
+    for _ in range(200):
+        text = "".join(rng.choices("一二不个5.-$/:%百万a'’b ，。+×é°CF年你我~½①и", k=rng.randint(0, 9)))
+        spoken = [phoneme for _, phonemes in tokenizer.phonemize_words(text, language) for phoneme in phonemes]
+        assert spoken == tokenizer.phonemize(text, language), text
 
 
 def test_batch_equals_single(tokenizer: EntropyASRPhonemeTokenizer) -> None:
