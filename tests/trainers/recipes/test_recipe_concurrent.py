@@ -16,6 +16,7 @@ import yaml
 from safetensors.torch import load_file
 from training_helpers import stage_section
 
+from entropy_asr.trainers.runs.locks import HOLDER
 from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
 
@@ -78,9 +79,8 @@ def test_recipe_is_ended_and_run_again(components, tmp_path):
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, output[-3000:]
-    lock = (folder / "encoder" / ".lock").read_text()
     with pytest.raises(ProcessLookupError):
-        os.kill(int(lock), 0)
+        os.kill(int((folder / "encoder" / HOLDER).read_text()), 0)
 
     process = start(recipe)
     output, _ = process.communicate(timeout=900)
