@@ -25,20 +25,6 @@ from transformers import TrainerCallback
 logger = logging.getLogger(__name__)
 
 
-def padding_share(lengths: Sequence[float] | np.ndarray) -> float:
-    """Share of a padded batch that is padding.
-
-    Args:
-        lengths: Length of each item of one batch, in any unit.
-
-    Returns:
-        1 - sum / (longest * count), in [0, 1); 0 for a batch without any content.
-    """
-    lengths = np.asarray(lengths, dtype=np.float64)
-    padded = lengths.max(initial=0.0) * len(lengths)
-    return float(1.0 - lengths.sum() / padded) if padded > 0 else 0.0
-
-
 class EpochOrder(Sampler[int]):
     """Order in which one epoch visits the utterances: bucket by bucket from short to long, shuffled inside a bucket.
 
@@ -149,12 +135,6 @@ class DurationBatchSampler(EpochBatchSampler):
         draws = np.random.default_rng([self.seed, epoch, 1]).integers(0, 2**63, size=len(self.durations))
         for batch in self._batches(epoch):
             yield list(zip(batch.tolist(), draws[batch].tolist(), strict=True))
-
-    def padding_share(self) -> float:
-        """Share of padding in the padded seconds of the current epoch, before augmentation."""
-        batches = [self.durations[batch] for batch in self._batches(self.epoch)]
-        padded = sum(batch.max() * len(batch) for batch in batches)
-        return float(1.0 - sum(batch.sum() for batch in batches) / padded) if batches else 0.0
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         order = self.sampler.permutation(epoch)

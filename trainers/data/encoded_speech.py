@@ -188,7 +188,7 @@ class UnitInventory:
         row, phoneme, start, end = speech.units.T
         offsets = speech.ends - speech.lengths
         self._start, self._end = offsets[row] + start, offsets[row] + end
-        self._phoneme, self._row = phoneme, row
+        self._row = row
         self._base = int(phoneme.max(initial=0)) + 1
         usable = _usable(phoneme, end - start, max_unit)
         before, after = np.roll(phoneme, 1), np.roll(phoneme, -1)
