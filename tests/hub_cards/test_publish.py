@@ -174,7 +174,7 @@ def test_a_space_takes_along_what_it_imports_and_no_training(tmp_path, space):
     assert {path for path in files if package not in path.parents} == {top / "app.py"}
     assert {path.name for path in package.iterdir()} == {"modeling", "spaces"}
     assert not (package / "spaces" / "hallucination_rate").exists()
-    assert sum(map(statements, files)) < 10_000
+    assert sum(map(statements, files)) < 11_000
 
 
 def test_examples_of_the_card_load_the_repository(tmp_path):
