@@ -162,13 +162,13 @@ def choose_inexact(
         return []
     codes = to_codes(text)
     reading = common.read_noisy(codes, phonemes)
-    hotword_cost = _HOTWORD_COST + log(max(1.0, num_hotwords / _MANY_HOTWORDS))
+    inexact_cost = _HOTWORD_COST + log(max(1.0, num_hotwords / _MANY_HOTWORDS))
     ranked: list[tuple[float, Candidate]] = []
     for candidate in found:
         cost, placed = _place(candidate, common, codes, reading)
-        own_cost = hotword_cost
+        own_cost = inexact_cost
         if not candidate.distance:
-            own_cost = min(own_cost, _cost_as_common(candidate, common, text, phonemes))
+            own_cost = min(_HOTWORD_COST, _cost_as_common(candidate, common, text, phonemes))
         ranked.append((cost + own_cost - reading.before[-1], placed))
     ranked = sorted((row for row in ranked if row[0] <= _CLEAR_NATS), key=lambda row: row[0])
     return _clearly_best(ranked)
