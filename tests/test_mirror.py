@@ -74,7 +74,6 @@ TESTED_BY = {
     "trainers/recipes/test_recipe_table.py": ["stages/evaluation"],
     "hub_cards/test_trained_card.py": ["training/training_record"],
     # Import paths that are kept.
-    "test_readme.py": ["trainers/ledger", "trainers/sft", "trainers/sources"],
 }
 SOURCES = sorted(
     path.relative_to(ROOT).as_posix()

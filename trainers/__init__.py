@@ -8,6 +8,11 @@ The trainer of each stage of `stages.STAGES` and the trainer's arguments can be 
 import importlib
 from typing import Any
 
+from . import former_paths
+
+
+former_paths.install()
+
 
 # Imported when first asked for (PEP 562): the command line's --help must not wait for torch.
 def __getattr__(name: str) -> Any:
