@@ -19,7 +19,7 @@ import torch
 
 
 # What several test files share.
-sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("helpers", "trainers")]
 
 # The same examples in every run: a suite that fails now and then is not believed.
 hypothesis.settings.register_profile("repeatable", derandomize=True)

@@ -14,7 +14,7 @@ from training_helpers import same_tensors
 from entropy_asr.trainers.stages.sft import SFTModelSection
 
 
-SCRIPT = Path(__file__).parents[2] / "helpers" / "grpo_script.py"
+SCRIPT = Path(__file__).parents[1] / "grpo_script.py"
 
 
 @pytest.mark.slow

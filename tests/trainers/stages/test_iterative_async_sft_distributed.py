@@ -17,7 +17,7 @@ from entropy_asr.trainers.training.encoder_swaps import PARTS
 from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
 
-SCRIPT = Path(__file__).parents[2] / "helpers" / "swap_script.py"
+SCRIPT = Path(__file__).parents[1] / "swap_script.py"
 KINDS = {"single": 1, "ddp": 2, "fsdp2": 2}
 ENCODERS = ["000000100-drift"] * 2 + ["000000200-drift"] * 2 + ["000000300-final"] * 2
 

@@ -261,7 +261,7 @@ def test_two_processes_compare_as_one(components, tmp_path, sharding):
     config.write_text(yaml.safe_dump({**section, "output_dir": str(tmp_path / "out"), "seed": 7}))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [*launcher, str(tmp_path / "script.py"), "train", "encoder", "--config", str(config)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "helpers")}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
     history = json.loads((tmp_path / "out" / "stage.json").read_text())["history"]

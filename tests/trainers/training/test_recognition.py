@@ -56,7 +56,7 @@ def trained(components, rows, tmp_path_factory) -> Path:
     """A model after some training, whose transcripts differ from row to row."""
     folder = tmp_path_factory.mktemp("trained")
     model, processor = SFTModelSection(path=str(components / "full")).build()
-    arguments = trainer_arguments(JointSFTConfig, folder, max_steps=40, learning_rate=1e-2, entropy_steps=0)
+    arguments = trainer_arguments(JointSFTConfig, folder, max_steps=100, learning_rate=1e-2, entropy_steps=0)
     trainer = JointSFTTrainer(model, arguments, processing_class=processor, train_dataset=rows)
     trainer.train()
     save_trained(trainer, processor, folder / "full")

@@ -16,7 +16,7 @@ from entropy_asr.trainers.stages.sft import SFTModelSection
 from entropy_asr.trainers.training.sharding import mark_as_sharded
 
 
-SCRIPT = Path(__file__).parents[2] / "helpers" / "sharded_script.py"
+SCRIPT = Path(__file__).parents[1] / "sharded_script.py"
 
 
 @pytest.fixture(scope="module")
