@@ -2,12 +2,12 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Seconds and memory of the entropy allocation metric, each figure in a process of its own.
 
-    python tests/benchmarks/benchmark_entropy_allocation.py [--threads 2] [--only utterances moments probe add]
-        [--utterances 1000]
+    python tests/benchmarks/benchmark_entropy_allocation.py [--threads 2] [--only MEASUREMENT ...] [--utterances 1000]
 
 - add: 200 utterances of 250 x 256, which took `evaluate` 5 s through Arrow files.
 - moments: frame-level spectrum and CKA of a million frames of dimension 512, in batches of 500.
 - probe: the linear probe on 200,000 frames of 80 classes, three splits and a control.
+- logistic_regression: the probe's own fit beside scikit-learn's, 50,000 frames of dimension 512 in 80 classes.
 - utterances: the paper's three figures of 1,000 utterances of 750 x 1280, added one by one.
 
 Printed for each: wall and CPU seconds of what is measured, peak memory of the process in GiB before and after, and
@@ -87,7 +87,36 @@ with measured():
     found["nse"] = metric.compute()["nse"]
 """
 
-MEASUREMENTS = {"add": ADD, "moments": MOMENTS, "probe": PROBE, "utterances": UTTERANCES}
+# Loss: cross-entropy in nats a row plus the penalty, the same for both.
+LOGISTIC_REGRESSION = """
+from sklearn.linear_model import LogisticRegression
+from entropy_asr.spaces.entropy_allocation.probes import fit_linear
+labels = torch.randint(0, 80, (50_000,))
+mixing = torch.randn(512, 512) * torch.logspace(0, -1.5, 512)[:, None] / 10
+frames = (0.15 * torch.randn(80, 512)[labels] + torch.randn(50_000, 512)) @ mixing
+frames = (frames - frames.mean(0)) / frames.std(0)
+
+def loss(weight, bias):
+    entropy = torch.nn.functional.cross_entropy(frames.double() @ weight.double() + bias.double(), labels)
+    return float(entropy + weight.double().square().sum() / (2 * len(labels)))
+
+with measured():
+    begun = time.process_time()
+    found["loss"] = loss(*fit_linear(frames, labels, 80, 1.0))
+    found["cpu_seconds_ours"] = round(time.process_time() - begun, 2)
+    begun = time.process_time()
+    peer = LogisticRegression(C=1.0, max_iter=200).fit(frames.numpy(), labels.numpy())
+    found["loss_scikit_learn"] = loss(torch.tensor(peer.coef_.T), torch.tensor(peer.intercept_))
+    found["cpu_seconds_scikit_learn"] = round(time.process_time() - begun, 2)
+"""
+
+MEASUREMENTS = {
+    "add": ADD,
+    "moments": MOMENTS,
+    "probe": PROBE,
+    "logistic_regression": LOGISTIC_REGRESSION,
+    "utterances": UTTERANCES,
+}
 
 
 def measure(name: str, threads: int, utterances: int) -> dict[str, float]:
