@@ -176,13 +176,13 @@ def test_encoder_of_transformers_can_be_trained(rows, tmp_path):
         num_mel_bins=20,
     )
     WhisperModel(config).save_pretrained(tmp_path / "whisper")
-    extractor = WhisperFeatureExtractor(feature_size=20, chunk_length=1)
+    WhisperFeatureExtractor(feature_size=20, chunk_length=1).save_pretrained(tmp_path / "whisper")
     tokenizer = character_tokenizer(rows["text"][:])
     section = AttentionModelSection(path=str(tmp_path / "whisper"), decoder_layers=1)
     trainer = AttentionPretrainingTrainer(
         section.build_model(tokenizer),
         trainer_arguments(AttentionPretrainingConfig, tmp_path, max_steps=2, max_new_tokens=3),
-        CharacterCollator(extractor, tokenizer=tokenizer),
+        CharacterCollator(section.build_feature_extractor(rows), tokenizer=tokenizer),
         train_dataset=rows,
         eval_dataset=rows,
     )
