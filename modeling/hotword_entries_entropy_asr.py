@@ -87,7 +87,7 @@ def as_words(words: Iterable[str]) -> list[str]:
     Raises:
         ValueError: one string in place of a list, or an item that is no string.
     """
-    if isinstance(words, (str, bytes, Mapping)):
+    if isinstance(words, (str, bytes, Mapping)) or not isinstance(words, Iterable):
         raise ValueError(f"Hotwords must be a list of words, not {words!r}.")
     words = list(words)
     for word in words:

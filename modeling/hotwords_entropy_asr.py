@@ -217,12 +217,14 @@ class HotwordIndex:
                 tables (seconds for a million words), and each takes tens of milliseconds.
 
         Raises:
-            ValueError: `tolerance` is outside its range, or `phonemes` is a string.
+            ValueError: `tolerance` is outside its range, or `phonemes` is a string or holds ids.
         """
         check_tolerance(tolerance)
         if isinstance(phonemes, str):
             raise ValueError("`phonemes` must be a sequence of phoneme symbols, not a string.")
         phonemes = list(phonemes)
+        if strange := [phoneme for phoneme in phonemes if not isinstance(phoneme, str)]:
+            raise ValueError(f"`phonemes` must be a sequence of phoneme symbols, not of such as {strange[0]!r}.")
         text = to_text([self._codes.get(phoneme, 0) for phoneme in phonemes])
         exact = [*self._base.exact(text), *self._recent.exact(text)]
         if not tolerance or not text:
@@ -252,7 +254,12 @@ class HotwordIndex:
         Args:
             phonemes, tolerance: As in `search`.
             max_hints: Of more words than that the ones with most phonemes are kept; `None` keeps all.
+
+        Raises:
+            ValueError: as in `search`, or `max_hints` is negative or no whole number.
         """
+        if max_hints is not None and (isinstance(max_hints, bool) or not isinstance(max_hints, int) or max_hints < 0):
+            raise ValueError(f"`max_hints` must be None or a whole number from 0 on, not {max_hints!r}.")
         matches = self.search(phonemes, tolerance)
         longest = sorted(matches, key=lambda match: match.start - match.end)  # stable: the earlier one of equals
         kept = list(dict.fromkeys(match.word for match in longest))[:max_hints]

@@ -113,7 +113,10 @@ def utterance_ledger(
     Raises:
         AudioError: audio that cannot be used.
         ImportError: the extra `g2p` is missing: phonemes come from there.
+        ValueError: the transcript is no string, or the language is unknown.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"`text` must be one transcript, a string, not {text!r}.")
     # Special tokens in a transcript are spelt: it is what somebody said.
     encoded = processor.tokenizer(
         text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True

@@ -30,7 +30,7 @@ from .paper_figures import Blocks, information_figures, nse_figures
 from .phoneme_bags import phoneme_bags
 from .pooling import pooled
 from .probes import accessible_information
-from .request import METRICS, OPTIONS, Request, check_metrics
+from .request import METRICS, OPTIONS, Request, check_heeded, check_metrics
 from .spectrum import utterance_nse
 from .splits import MIN_GROUPS
 from .summaries import Summary
@@ -79,7 +79,8 @@ Args:
         their inputs were given.
     pca_size: principal components of u, P and C, one number or three (P and C alike); by default the largest that the
         number of utterances supports with sense, which `details` name.
-    ridge: lambda on the covariance's diagonal.
+    ridge: lambda on the covariance's diagonal. It, `pca_size` and `table` are refused where neither PAI nor CSAI is
+        computed.
     num_shuffles, num_bootstrap, seed: for chance levels and intervals.
     table: also PAI and CSAI over other PCA sizes and ridges.
     per_utterance: also the NSE of each utterance.
@@ -224,7 +225,7 @@ class EntropyAllocation(evaluate.Metric):
                 raise ValueError(f"Unexpected without `predictions`: {', '.join(unused)}.")
             late = inputs.get("semantics") if predictions is None else None
             collected = self._with_semantics(self._collected, late, request)
-            result = self._compute(collected.joined() if request.distributed else collected, request)
+            result = self._compute(collected.joined() if request.distributed else collected, request, given)
         except BaseException:
             self._collected = earlier
             raise
@@ -249,8 +250,9 @@ class EntropyAllocation(evaluate.Metric):
             raise ValueError(f"`{name}` is for csai, which is given phonemes: give `phonemes` or `texts`.")
         return collected.with_semantics(vectors(semantics, "semantics", len(summaries), 0))
 
-    def _compute(self, collected: Collection, request: Request) -> dict:
+    def _compute(self, collected: Collection, request: Request, given: dict) -> dict:
         asked = _asked(request.metrics, collected)
+        check_heeded(given, asked)
         result, details = {}, {}
         if "nse" in asked:
             result["nse"], details["nse"] = nse_figures(collected.summaries, request)

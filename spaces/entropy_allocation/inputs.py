@@ -102,6 +102,10 @@ def _check_company(given: dict[str, Any]) -> None:
         raise ValueError("`recognized_phonemes` are for frame_csai: give `words`.")
     if "languages" in given and "texts" not in given:
         raise ValueError("`languages` say how `texts` are read: give `texts`.")
+    if "languages" in given and "phonemes" in given:
+        raise ValueError(
+            "`languages` say how `texts` become phonemes, and `phonemes` are given: leave one of them out."
+        )
     if "semantics" in given and not {"phonemes", "texts"} & set(given):
         raise ValueError("`semantics` are for csai, which is given phonemes: give `phonemes` or `texts`.")
     for name, other in (("layers", "text_embeddings"), ("text_embeddings", "layers")):
@@ -230,8 +234,12 @@ def vectors(value, name: str, count: int, first: int) -> list[np.ndarray]:
 
 def _numbers(value) -> np.ndarray:
     if isinstance(value, torch.Tensor):
-        value = value.detach().double().cpu()
-    return np.asarray(value, dtype=np.float64)
+        value = value.detach().cpu()
+        value = value if value.is_complex() else value.double()
+    array = np.asarray(value)
+    if np.iscomplexobj(array):
+        raise ValueError("they are complex")
+    return array.astype(np.float64)
 
 
 def _pooled_layers(layers, number: int) -> dict[str, np.ndarray]:

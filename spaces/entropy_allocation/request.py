@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What a caller asks of the metric, checked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
 from operator import index
@@ -17,6 +17,13 @@ PAPER_METRICS = ("nse", "pai", "csai", "text_cka")
 FRAME_METRICS = ("frame_nse", "frame_pai", "frame_csai", "cka")
 METRICS = (*PAPER_METRICS, *FRAME_METRICS)
 DEFAULT_RIDGE = 1e-3
+# Options that nothing else heeds than these metrics.
+_HEEDED_BY = {
+    "pca_size": ("pai", "csai"),
+    "ridge": ("pai", "csai"),
+    "table": ("pai", "csai"),
+    "per_utterance": ("nse",),
+}
 
 
 @dataclass
@@ -72,6 +79,26 @@ def check_metrics(metrics) -> list[str] | None:
     if isinstance(metrics, str) or not named:
         raise ValueError(f"`metrics` must be a list of {', '.join(METRICS)}, got {metrics!r}.")
     return list(dict.fromkeys(named))
+
+
+def check_heeded(given: Mapping[str, Any], computed: Iterable[str]) -> None:
+    """Whether each option that was given has a metric that heeds it.
+
+    Args:
+        given: Options by name; None and False are as if not given.
+        computed: Names of the metrics that are computed.
+
+    Raises:
+        ValueError: names the option and the metrics that it is for.
+    """
+    computed = set(computed)
+    for name, metrics in _HEEDED_BY.items():
+        if given.get(name) is None or given[name] is False or computed & set(metrics):
+            continue
+        raise ValueError(
+            f"`{name}` is for {' and '.join(metrics)}, and what is computed is "
+            f"{', '.join(sorted(computed)) or 'nothing'}."
+        )
 
 
 def _whole(name: str, value, least: int) -> int:

@@ -11,7 +11,8 @@ Nothing else is repaired: loops stay.
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 
 from rapidfuzz.distance import Indel, Levenshtein
 
@@ -55,10 +56,18 @@ class Thresholds:
 
     def __post_init__(self):
         counts = ("burst_words", "burst_characters", "loop_units", "long_loop_units", "replaced_sounds")
+        whole = (*counts, "loop_repeats", "long_loop_repeats")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            kind = Integral if item.name in whole else Real
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise ValueError(
+                    f"`{item.name}` must be a {'whole ' if kind is Integral else ''}number, got {value!r}."
+                )
         if any(getattr(self, name) < 1 for name in counts) or min(self.loop_repeats, self.long_loop_repeats) < 2:
             raise ValueError(f"Counts must be at least 1, repeats at least 2: {self}.")
         shares = (self.unsupported, self.alike, self.replaced, self.overlap)
-        if not all(0 <= share <= 1 for share in shares) or self.length_ratio < 1:
+        if not all(0 <= share <= 1 for share in shares) or not self.length_ratio >= 1:
             raise ValueError(f"Shares must be in [0, 1], length_ratio at least 1: {self}.")
 
 

@@ -4,6 +4,7 @@
 
 import warnings
 from dataclasses import fields
+from numbers import Integral, Real
 
 import datasets
 import evaluate
@@ -94,8 +95,10 @@ def hallucination_rate(
     known = {item.name for item in fields(Thresholds)}
     if unknown := sorted(set(thresholds) - known):
         raise ValueError(f"Unknown arguments {', '.join(unknown)}; thresholds are {', '.join(sorted(known))}.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence}.")
+    if not isinstance(confidence, Real) or not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0 on, got {seed!r}.")
     limits = Thresholds(**thresholds)
     warn_of_scripts(references, predictions)
     found = [detect(*pair, limits) for pair in zip(references, predictions, strict=True)]

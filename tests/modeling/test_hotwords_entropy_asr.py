@@ -87,6 +87,9 @@ def test_hints_are_the_longest_words_in_spoken_order():
     assert index.find_hints(heard) == ["k æ", "t m æ", "ɡ ɛ t m"]
     assert index.find_hints(heard, max_hints=2) == ["t m æ", "ɡ ɛ t m"]
     assert index.find_hints(heard, max_hints=0) == []
+    for wrong in (-1, 1.5, True):
+        with pytest.raises(ValueError, match="`max_hints` must be None or a whole number"):
+            index.find_hints(heard, max_hints=wrong)
 
 
 # Tolerant
@@ -195,6 +198,7 @@ def test_words_are_found_as_they_are_said(phoneme_tokenizer):
     [
         ("Kaldi", "a list of words, not 'Kaldi'"),
         ({"Kaldi": 1}, "a list of words"),
+        (None, "a list of words, not None"),
         (["Kaldi", 3], "strings, not 3"),
         (["Kaldi", "..."], r"'...' has 0 phonemes, 2 are needed"),
         (["啊"], "'啊' has 1 phonemes"),
@@ -276,6 +280,8 @@ def test_wrong_pronunciations_are_refused(phonemes):
 def test_hypothesis_of_ids_or_one_string_is_refused():
     with pytest.raises(ValueError, match="string"):
         index_of("k æ t").search("k æ t")
+    with pytest.raises(ValueError, match="symbols, not of such as 5"):
+        index_of("k æ t").search([5, 7, 9])
 
 
 def test_missing_packages_name_their_extra(monkeypatch, phoneme_tokenizer):

@@ -128,6 +128,12 @@ def test_special_tokens_in_a_transcript_are_spelt(full, sounds):
     assert "".join(found.tokens[:-1]) == "we <|im_end|> go" and len(found.tokens) > 5
 
 
+@pytest.mark.parametrize("text", [None, 5, ["i don't know what to do"]])
+def test_what_is_no_transcript_is_named(full, sounds, text):
+    with pytest.raises(ValueError, match="`text` must be one transcript"):
+        ledger.utterance_ledger(*full, sounds["english"], text)
+
+
 def test_a_prior_worse_than_uniform_is_broken_and_nothing_is_shared_out():
     tokens = {"tokens": ["a", "b"], "uniform": 8.0, "encoder": [4.0, 4.0], "full": [0.5, 0.5], "num_phonemes": 2}
     broken = ledger.UtteranceLedger(prior=[9.0, 9.0], spelling=[0.0, 0.0], **tokens)

@@ -294,6 +294,23 @@ def test_thresholds_are_honoured_and_unknown_ones_refused(metric):
         metric.compute(**pair, unsupported=2)
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"length_ratio": float("nan")}, "length_ratio at least 1"),
+        ({"length_ratio": "1.5"}, "`length_ratio` must be a number, got '1.5'"),
+        ({"alike": None}, "`alike` must be a number, got None"),
+        ({"burst_words": 1.5}, "`burst_words` must be a whole number, got 1.5"),
+        ({"loop_repeats": True}, "`loop_repeats` must be a whole number, got True"),
+        ({"confidence": "0.95"}, "confidence must be between 0 and 1, got '0.95'"),
+        ({"seed": -1}, "seed must be a whole number from 0 on, got -1"),
+    ],
+)
+def test_settings_that_are_no_such_numbers_are_named(metric, setting, reason):
+    with pytest.raises(ValueError, match=reason):
+        metric.compute(references=["a"], predictions=["b c d"], **setting)
+
+
 def test_batches_give_what_one_call_gives(metric):
     references, predictions = ["a b", "", "我们"], ["a b", "x", "我们走吧走吧走吧"]
     whole = metric.compute(references=references, predictions=predictions)

@@ -253,6 +253,17 @@ def test_bad_input_is_named(metric, folder):
         ({"predictions": frames, "layers": [[frames]]}, "give `text_embeddings`"),
         ({"predictions": frames, "embedder": "all-minilm-l6-v2"}, "`embedder` reads transcripts: give `texts`"),
         ({"predictions": frames, "ridge": -1}, "`ridge` must be a number from 0 on"),
+        # Neither PAI nor CSAI is computed of frames alone.
+        ({"predictions": frames, "pca_size": 2}, "`pca_size` is for pai and csai, and what is computed is nse"),
+        ({"predictions": frames, "phonemes": [[1]], "metrics": ["nse"], "ridge": 0.1}, "`ridge` is for pai and csai"),
+        ({"predictions": frames, "table": True}, "`table` is for pai and csai"),
+        (
+            {"predictions": frames, "references": labels, "metrics": ["frame_nse"], "per_utterance": True},
+            "`per_utterance` is for nse",
+        ),
+        ({"predictions": frames, "phonemes": [[1]], "texts": ["a"], "languages": "en"}, "`languages`.*leave one"),
+        ({"predictions": frames, "phonemes": [[1]], "semantics": np.array([[1 + 2j]])}, "utterance 0.*complex"),
+        ({"predictions": frames, "phonemes": [[1]], "semantics": torch.tensor([[1 + 2j]])}, "utterance 0.*complex"),
         ({"predictions": frames, "pca_size": 0}, "`pca_size` must be a whole number, at least 1"),
         ({"predictions": frames, "pca_size": (2, 3)}, "one number or three"),
         ({"predictions": frames, "pca_size": (2, 3, 4)}, "P and C alike"),
