@@ -36,6 +36,7 @@ MEASURES = (
     "千百万亿公小分英海平立"
     "個隻條張塊點頭輛雙層歲間顆場陣屆盤對隊門項節課廳輪萬億"
 )
+_MONEY = (*_CURRENCIES.values(), "美金", "日元", "港元", "港币", "人民币")
 _NO_MEASURE = re.compile("分之|[点點][零一二三四五六七八九]|小学|小學|平均")
 
 
@@ -141,7 +142,11 @@ def _read_signed(found: re.Match, before: str, after: str) -> str:
 
 
 def _counts(currency: str | None, after: str) -> bool:
-    return bool(currency) or (after[:1] in MEASURES and after[:1] != "" and not _NO_MEASURE.match(after))
+    return (
+        bool(currency)
+        or after.startswith(_MONEY)
+        or (after[:1] in MEASURES and after[:1] != "" and not _NO_MEASURE.match(after))
+    )
 
 
 def _read_parts(written: str) -> str:

@@ -64,6 +64,7 @@ def test_the_vowels_of_zi_zhi_and_ji_are_three(tokenizer: EntropyASRPhonemeToken
         ("$5亿", "五亿美元"),
         ("¥3.50", "三点五元"),
         ("$2", "两美元"),
+        ("2美元", "两美元"),
         ("1/2", "二分之一"),
         ("3.5", "三点五"),
         ("3.5%", "百分之三点五"),
