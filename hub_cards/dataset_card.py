@@ -41,7 +41,7 @@ theirs.
 
 
 def write_dataset_card(directory: Path) -> Path:
-    """Write `README.md` into a folder that [`~trainers.synthesis.build_synthetic_dataset`] wrote.
+    """Write `README.md` into a folder that [`~trainers.data.synthetic_dataset.build_synthetic_dataset`] wrote.
 
     Raises:
         FileNotFoundError: no such record or rows.

@@ -28,7 +28,7 @@ def default_cache_dir() -> str:
 @dataclass
 @typed
 class SynthesisSource:
-    """Speech that espeak-ng synthesises from text; see [`~synthesis.build_synthetic_dataset`].
+    """Speech that espeak-ng synthesises from text; see [`~synthetic_dataset.build_synthetic_dataset`].
 
     Args:
         texts: Text files, one sentence a line, or "built-in:train" / "built-in:test" for the shipped sentences.

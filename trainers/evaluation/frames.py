@@ -40,7 +40,7 @@ class SpeechEncoder:
         name: How reports call it.
         audio_tower: The encoder.
         feature_extractor: Its own.
-        length_stages: See [`~configuration_entropy_asr.output_length`].
+        length_stages: See [`~encoder_rules_entropy_asr.output_length`].
         phoneme_head: Of models of this project; None for others.
         blank: The CTC blank.
         full_model, processor: Where the checkpoint is a full model.

@@ -31,7 +31,7 @@ class ReportPlan:
 
     Args:
         datasets: Data sets to measure on: Hub ids, folders or parquet files. None of them: no reports.
-        options: The other fields of the section, those of [`~report.ReportOptions`].
+        options: The other fields of the section, those of [`~report_options.ReportOptions`].
     """
 
     datasets: list[str]

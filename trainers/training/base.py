@@ -190,7 +190,7 @@ class SpeechTrainerMixin(OptimizationMixin):
         self._audio_clock = now
 
     def get_train_dataloader(self) -> DataLoader:
-        """Length-bucketed batches limited by duration; see [`~batching.DurationBatchSampler`] and [`~streaming`]."""
+        """Length-bucketed batches limited by duration: [`~batching.DurationBatchSampler`], [`~streamed_rows`]."""
         if self.train_dataset is None:
             raise ValueError(f"{type(self).__name__} was built without a train_dataset.")
         if is_stream(self.train_dataset):

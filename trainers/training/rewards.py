@@ -5,7 +5,7 @@
 Each takes hypotheses and the columns of their rows as lists of the same length, as TRL's `GRPOTrainer` passes them,
 and gives one number (or None: no opinion) for each hypothesis. `REWARDS` has them with their weights.
 
-How this differs from the measured error rates: texts are compared without [`~evaluation.normalize_text`], because the
+How this differs from the measured error rates: texts are compared without [`~error_rates.normalize_text`], because the
 English normaliser drops fillers and whatever stands in brackets. A policy would learn to put its errors there.
 """
 
