@@ -43,6 +43,8 @@ _TIME = re.compile(r"(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)(?P<half>[ap]m)?", re.
 _RANGE = re.compile(r"(?P<first>\d{1,4})[-\u2013](?P<last>\d{1,4})")
 _PARTED = re.compile(r"\d+(?:[-/:\u2013]\d+)+")  # dates, telephone numbers, scores
 _TELEPHONE = re.compile(r"(?:\d{1,3}-)*\d{3}-\d{4}")  # digit by digit
+# Digits of a telephone number or a code, which are no quantity: nine and more without commas that are not round.
+_CODE = re.compile(r"(?!\d*0000$)\d{9,}|\d{3}\.\d{3}\.\d{4}")
 _TEMPERATURE = re.compile(rf"(?P<degrees>{_SIGN}?\d+(?:\.\d+)?)°(?P<scale>[CF])")
 # A word between its punctuation; signs and symbols of numbers belong to it.
 _WORD = re.compile(r"(?P<before>[^\w$£€¥₩₹\u2212.-]*)(?P<word>.*?)(?P<after>[^\w$£€¥₩₹%°¢+]*)")
@@ -69,10 +71,18 @@ def read_numbers(words: list[str]) -> list[str]:
             spoken[index + 1] = re.sub(r"^\w+", lambda found, unit=unit: f"{found.group()} {unit}", following)
         elif amount:
             reading = _read_amount(amount)
+        elif _is_area_code(word, words[index + 1 : index + 2]):
+            reading = " ".join(word)
         else:
             reading = _read_word(word, after_number=index > 0 and words[index - 1].isdecimal())
         spoken[index] = before + reading + after
     return spoken
+
+
+def _is_area_code(word: str, following: list[str]) -> bool:
+    """Whether three digits go before the rest of a telephone number: "(650) 555-1234"."""
+    is_before = bool(following) and _TELEPHONE.fullmatch(following[0].rstrip(",.;:!?)"))
+    return bool(is_before) and re.fullmatch(r"\d{3}", word) is not None
 
 
 def _amount_and_unit(amount: re.Match) -> tuple[str, str]:
@@ -105,6 +115,8 @@ def _read_word(word: str, after_number: bool) -> str:
         return f"{found['degrees']} degrees {'Celsius' if found['scale'] == 'C' else 'Fahrenheit'}"
     if (found := _FRACTION.fullmatch(word)) and _is_fraction(found):
         return _read_fraction(found, after_number)
+    if _CODE.fullmatch(word):
+        return " ".join(word.replace(".", ""))
     if found := _YEAR.fullmatch(word):
         return _read_year(found["century"], found["year"], bool(found["decade"]))
     if found := _TIME.fullmatch(word):
