@@ -407,7 +407,7 @@ def half_trained(components, tmp_path_factory):
         model.model.adaptor.linear2.weight.mul_(30)
         model.model.audio_tower.subsampling.projection.weight.mul_(3)
     folder = tmp_path_factory.mktemp("half_trained")
-    settings = {"max_steps": 240, "max_batch_size": 16, "learning_rate": 1e-2, "lr_scheduler_type": "linear"}
+    settings = {"max_steps": 400, "max_batch_size": 16, "learning_rate": 1e-2, "lr_scheduler_type": "linear"}
     arguments = trainer_arguments(JointSFTConfig, folder, **settings)
     JointSFTTrainer(
         model, arguments, processing_class=processor, train_dataset=spoken_tones(960, seed=0, careless=True)

@@ -173,8 +173,7 @@ def report(trainer, output_dir, real=stage.run_trainer):
     return results
 
 name, settings, folder = sys.argv[1:]
-import entropy_asr.trainers.stages.encoder_pretraining, entropy_asr.trainers.stages.sft
-entropy_asr.trainers.stages.encoder_pretraining.run_trainer = entropy_asr.trainers.stages.sft.run_trainer = report
+stage.run_trainer = report
 run_section(name, json.loads(settings), Path(folder), 7)
 """
 
