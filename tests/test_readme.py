@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ import soundfile
 import torch
 import transformers
 
+from entropy_asr.modeling.languages_entropy_asr import LANGUAGES
 from entropy_asr.trainers.commands import cli
 from entropy_asr.trainers.evaluation import conditions
 from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe, read_yaml
@@ -131,6 +133,15 @@ def save_public_models(folder: Path) -> None:
     qwen = folder / "Qwen" / "Qwen3-0.6B"
     transformers.Qwen3ForCausalLM(config).save_pretrained(qwen)
     tokenizer.save_pretrained(qwen)
+
+
+@pytest.fixture(autouse=True)
+def _no_language_stays() -> Iterator[None]:
+    """A block registers one."""
+    before = dict(LANGUAGES)
+    yield
+    for code in set(LANGUAGES) - set(before):
+        del LANGUAGES[code]
 
 
 @pytest.fixture
