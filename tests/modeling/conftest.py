@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """A model of a few thousand parameters, its processor and audio of mixed lengths."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from entropy_asr.modeling import (
     EntropyASRFeatureExtractor,
     EntropyASRForConditionalGeneration,
     EntropyASRPhonemeTokenizer,
+    EntropyASRPipeline,
     EntropyASRProcessor,
 )
 
@@ -62,3 +65,23 @@ def waveforms() -> list[np.ndarray]:
         tone = 0.3 * np.sin(2 * np.pi * (rng.uniform(100, 900) * time + rng.uniform(50, 400) * time**2))
         sounds.append((tone + 0.05 * rng.normal(size=length)).clip(-1, 1).astype(np.float32))
     return sounds
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model, processor, tmp_path_factory) -> Path:
+    """Folder of the small model, as a user has it."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pipe(model, processor) -> EntropyASRPipeline:
+    return EntropyASRPipeline(model=model, processor=processor, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def texts(pipe, waveforms) -> list[str]:
+    """What the small model makes of `waveforms`, one by one."""
+    return [pipe(waveform)["text"] for waveform in waveforms]

@@ -38,26 +38,6 @@ from entropy_asr.trainers.commands import cli
 TASK = "automatic-speech-recognition"
 
 
-@pytest.fixture(scope="module")
-def checkpoint(model, processor, tmp_path_factory) -> Path:
-    """Folder of the small model, as a user has it."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pipe(model, processor) -> EntropyASRPipeline:
-    return EntropyASRPipeline(model=model, processor=processor, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def texts(pipe, waveforms) -> list[str]:
-    """What the small model makes of `waveforms`, one by one."""
-    return [pipe(waveform)["text"] for waveform in waveforms]
-
-
 def texts_of(outputs) -> list[str]:
     return [output["text"] for output in outputs]
 

@@ -2,8 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The processor of a pipeline, from whatever of it is given."""
 
-from pathlib import Path
-
 import pytest
 from small_models import build_tokenizer
 from transformers import (
@@ -19,26 +17,6 @@ from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRP
 
 
 TASK = "automatic-speech-recognition"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(model, processor, tmp_path_factory) -> Path:
-    """Folder of the small model, as a user has it."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pipe(model, processor) -> EntropyASRPipeline:
-    return EntropyASRPipeline(model=model, processor=processor, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def texts(pipe, waveforms) -> list[str]:
-    """What the small model makes of `waveforms`, one by one."""
-    return [pipe(waveform)["text"] for waveform in waveforms]
 
 
 @pytest.fixture

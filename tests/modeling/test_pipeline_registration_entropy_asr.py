@@ -3,7 +3,6 @@
 """How `pipeline("automatic-speech-recognition", ...)` finds ours for our models, and the stock one for others."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,26 +25,6 @@ from entropy_asr.modeling import (
 
 
 TASK = "automatic-speech-recognition"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(model, processor, tmp_path_factory) -> Path:
-    """Folder of the small model, as a user has it."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pipe(model, processor) -> EntropyASRPipeline:
-    return EntropyASRPipeline(model=model, processor=processor, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def texts(pipe, waveforms) -> list[str]:
-    """What the small model makes of `waveforms`, one by one."""
-    return [pipe(waveform)["text"] for waveform in waveforms]
 
 
 def texts_of(outputs) -> list[str]:
