@@ -223,20 +223,25 @@ def with_prefix(weights: Weights, prefix: str) -> Weights:
 
 
 def assemble(
-    model_class: type[PreTrainedModel], config: PreTrainedConfig, weights: Weights, dtype: torch.dtype
+    model_class: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    weights: Weights,
+    dtype: torch.dtype,
+    copy_weights: bool = True,
 ) -> PreTrainedModel:
-    """A model with these weights, copied; only parameters that they lack are initialised.
+    """A model with these weights; only parameters that they lack are initialised.
 
     Args:
         model_class: of the model.
         config: its configuration.
         weights: by their names in the model.
         dtype: of the model.
+        copy_weights: whether weights of that dtype are copied: the model would be trained with what they came from.
 
     Raises:
         ValueError: weights that do not fit the model.
     """
-    weights = {name: weight.detach().to(dtype, copy=True) for name, weight in weights.items()}
+    weights = {name: weight.detach().to(dtype, copy=copy_weights) for name, weight in weights.items()}
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     # What is reported as missing is what a joined model has to learn.
     logging.set_verbosity_error()
@@ -293,57 +298,112 @@ def as_dtype(dtype: torch.dtype | str | None, default: torch.dtype) -> torch.dty
     return found
 
 
-def grow_vocabulary(language_model: PreTrainedModel, vocab_size: int) -> None:
-    """Make room, in place, for tokens that a tokenizer has got; says so once."""
-    missing = vocab_size - language_model.get_input_embeddings().num_embeddings
-    if missing <= 0:
-        return
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        language_model.resize_token_embeddings(vocab_size)
-    finally:
-        logging.set_verbosity(verbosity)
-    logger.warning(f"The language model has got embeddings for {missing} new tokens, which have to be learned.")
+@dataclass
+class LanguagePart:
+    """A language model as a part of another model: configuration, and weights by their names inside the full model."""
+
+    config: dict[str, Any]
+    weights: Weights
+    is_tied: bool
+
+
+def take_language_model(
+    language_model: PreTrainedModel, vocab_size: int | None = None, ends: dict[int, list[int]] | None = None
+) -> LanguagePart:
+    """A causal language model with room for tokens that its tokenizer has got; says so once.
+
+    A new token's embedding is the mean of all, as in transformers' resizing, whose covariance of them takes seconds.
+    Such a token is never the likeliest one: its score is the mean of all scores. So what ends a transcription begins
+    as what ended the model's answers.
+
+    Args:
+        language_model: the model, which stays as it is.
+        vocab_size: size to which embeddings are filled up where they are fewer.
+        ends: by new tokens, the tokens whose mean they begin as in place of that of all.
+    """
+    weights = with_prefix(language_model.base_model.state_dict(), "model.language_model")
+    weights |= with_prefix(language_model.get_output_embeddings().state_dict(), "lm_head")
+    config = part_config(language_model.config)
+    embeddings = language_model.get_input_embeddings()
+    tables = {module.weight.data_ptr() for module in (embeddings, language_model.get_output_embeddings())}
+    num_tokens = embeddings.num_embeddings
+    if vocab_size is not None and vocab_size > num_tokens:
+        for name, weight in weights.items():
+            if weight.data_ptr() in tables and len(weight) == num_tokens:
+                weights[name] = _with_new_rows(weight, vocab_size, ends or {})
+        config["vocab_size"] = vocab_size
+        new = vocab_size - num_tokens
+        logger.warning(f"The language model has got embeddings for {new} new tokens, which have to be learned.")
+    return LanguagePart(config, weights, language_model.config.tie_word_embeddings)
+
+
+def transcript_ends(language_model: PreTrainedModel, end: int | None) -> tuple[int | list[int] | None, dict]:
+    """Tokens that end transcriptions, and, where the language model does not know its prompt's, what that begins as.
+
+    Args:
+        language_model: with the tokens that end its answers in its generation configuration.
+        end: end of a turn in the tokenizer; None where that is not known.
+
+    Returns:
+        `eos_token_id`, and `ends` of [`take_language_model`].
+    """
+    own = language_model.generation_config.eos_token_id
+    if end is None or own is None or end < language_model.get_input_embeddings().num_embeddings:
+        return own if end is None else end, {}
+    own = own if isinstance(own, list) else [own]
+    return [end, *own], {end: own}
+
+
+@torch.no_grad()
+def _with_new_rows(table: torch.Tensor, num_rows: int, ends: dict[int, list[int]]) -> torch.Tensor:
+    """A table of embeddings filled up to so many rows; arguments as of [`take_language_model`]."""
+    num_old = len(table)
+    # In pieces that fit into a cache: down the columns of a whole table this takes minutes.
+    mean = sum(rows.float().sum(0) for rows in table.split(4096)) / num_old
+    rows = mean.repeat(num_rows - num_old, 1)
+    for token, others in ends.items():
+        if token >= num_old and others:
+            rows[token - num_old] = table[others].mean(0, dtype=torch.float32)
+    return torch.cat([table, rows.to(table.dtype)])
 
 
 def join_full(
     model_class: type[PreTrainedModel],
     encoder: PreTrainedModel,
-    language_model: PreTrainedModel,
+    language: LanguagePart,
     *,
     audio_token_id: int,
     num_layers: int | None,
     dtype: torch.dtype,
+    copy_weights: bool,
     config_kwargs: dict[str, Any],
 ) -> PreTrainedModel:
-    """A full model of a speech model and a causal language model, whose weights are copied.
+    """A full model of a speech model and a causal language model.
 
     Args:
         model_class: the full model's class.
         encoder: any speech model; a trained phoneme head is taken too.
-        language_model: with a vocabulary that holds the placeholder.
+        language: the language model, with a vocabulary that holds the placeholder.
         audio_token_id: the placeholder.
         num_layers: how many layers of the encoder to take.
         dtype: of the joined model.
+        copy_weights: whether the parts go on being used by themselves.
         config_kwargs: fields of [`EntropyASRConfig`].
     """
     part = take_encoder(encoder, num_layers)
     phoneme_head, fixed = phoneme_part(encoder)
     config = EntropyASRConfig(
         audio_config=part_config(part.config),
-        text_config=part_config(language_model.config),
+        text_config=language.config,
         audio_token_id=audio_token_id,
-        tie_word_embeddings=language_model.config.tie_word_embeddings,
+        tie_word_embeddings=language.is_tied,
         **{**fixed, "phoneme_head_trained": phoneme_head is not None, **config_kwargs},
     )
-    weights = with_prefix(part.weights, "model.audio_tower")
-    weights |= with_prefix(language_model.base_model.state_dict(), "model.language_model")
-    weights |= with_prefix(language_model.get_output_embeddings().state_dict(), "lm_head")
+    weights = with_prefix(part.weights, "model.audio_tower") | language.weights
     if phoneme_head is not None:
         weights |= with_prefix(phoneme_head.state_dict(), "phoneme_head")
     trained = config.phoneme_head_trained
-    model = assemble(model_class, config, weights, dtype)
+    model = assemble(model_class, config, weights, dtype, copy_weights)
     model.config.phoneme_head_trained = trained
     return model
 
@@ -360,4 +420,6 @@ __all__ = [
     "load_speech_model",
     "streamable_extractor",
     "take_encoder",
+    "take_language_model",
+    "transcript_ends",
 ]

@@ -37,10 +37,11 @@ from .components_entropy_asr import (
     as_dtype,
     build_audio_tower,
     encode_audio,
-    grow_vocabulary,
     join_full,
     load_feature_extractor,
     load_speech_model,
+    take_language_model,
+    transcript_ends,
 )
 from .configuration_entropy_asr import EntropyASRConfig
 from .generation_entropy_asr import TranscriptGenerationMixin
@@ -315,9 +316,9 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
             tokenizer: the language model's, or where to load it from; by default from where that was loaded. It gets
                 the special tokens of the prompt that it lacks. Not needed where `audio_token_id` is given.
             audio_token_id: id of the audio placeholder in the language model's tokenizer; what that says by default.
-            vocab_size: size to which embeddings are resized where they are fewer; the tokenizer's by default.
-            eos_token_id: token that ends a transcription; by default the tokenizer's end of a turn, and without a
-                tokenizer what ends the language model's answers.
+            vocab_size: size to which embeddings are filled up where they are fewer; the tokenizer's by default.
+            eos_token_id: token that ends a transcription; by default the tokenizer's end of a turn, and where the
+                language model does not know that, or without a tokenizer, what ends its own answers.
             num_layers: take the first so many layers of an encoder of this project or of Whisper's; all by default.
             dtype: of the joined model; by default the language model's, or what that was saved with.
             **config_kwargs: further fields of [`EntropyASRConfig`].
@@ -325,7 +326,8 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
         Raises:
             ValueError: no tokenizer and no `audio_token_id`, or parts that do not fit.
         """
-        extractor_path = encoder if isinstance(encoder, str) and isinstance(language_model, str) else None
+        are_loaded_here = isinstance(encoder, str) and isinstance(language_model, str)
+        extractor_path, end = encoder if are_loaded_here else None, None
         if tokenizer is not None or audio_token_id is None:
             tokenizer = _prompt_tokenizer(tokenizer, language_model)
             found = tokenizer.convert_tokens_to_ids(AUDIO_TOKEN)
@@ -333,26 +335,26 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
                 raise ValueError(f"`audio_token_id` is {audio_token_id}, but {found} in the tokenizer.")
             audio_token_id = found
             vocab_size = len(tokenizer) if vocab_size is None else vocab_size
-            eos_token_id = tokenizer.convert_tokens_to_ids(TURN_END) if eos_token_id is None else eos_token_id
+            end = tokenizer.convert_tokens_to_ids(TURN_END)
         if isinstance(language_model, str):
             language_model = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype or "auto")
         dtype = as_dtype(dtype, language_model.dtype)
         encoder = load_speech_model(encoder, dtype) if isinstance(encoder, str) else encoder
-        if vocab_size is not None:
-            grow_vocabulary(language_model, vocab_size)
+        all_ends, begun_as = transcript_ends(language_model, end)
         model = join_full(
             cls,
             encoder,
-            language_model,
+            take_language_model(language_model, vocab_size, begun_as),
             audio_token_id=audio_token_id,
             num_layers=num_layers,
             dtype=dtype,
+            copy_weights=not are_loaded_here,
             config_kwargs=config_kwargs,
         )
-        generation, pad = language_model.generation_config, getattr(tokenizer, "pad_token_id", None)
+        pad = getattr(tokenizer, "pad_token_id", None)
         model.generation_config.update(
-            eos_token_id=generation.eos_token_id if eos_token_id is None else eos_token_id,
-            pad_token_id=generation.pad_token_id if pad is None else pad,
+            eos_token_id=all_ends if eos_token_id is None else eos_token_id,
+            pad_token_id=language_model.generation_config.pad_token_id if pad is None else pad,
             # The placeholder stands for audio: generated, it would ask for embeddings that are not there.
             suppress_tokens=[audio_token_id],
         )

@@ -306,6 +306,25 @@ def test_new_tokens_are_warned_of_once(saved_encoder, caplog, monkeypatch):
     assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
+def test_a_language_model_without_the_prompts_tokens_can_end_a_transcription(saved_encoder):
+    """A token that begins as the mean of all never has the highest score: what ends a text begins as its own end."""
+    tokenizer, ends = build_tokenizer([]), [5, 7]
+    grown = Qwen3ForCausalLM(small_text_config(vocab_size=len(tokenizer)))
+    grown.generation_config.eos_token_id = ends
+    table = grown.get_input_embeddings().weight.detach().clone()
+    model = EntropyASRForConditionalGeneration.from_components(saved_encoder, grown, tokenizer=tokenizer)
+    rows, end = model.get_input_embeddings().weight, tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert torch.equal(rows[: len(table)], table) and torch.equal(model.lm_head.weight, rows)
+    torch.testing.assert_close(rows[end], table[ends].mean(0))
+    torch.testing.assert_close(rows[tokenizer.convert_tokens_to_ids("<|im_start|>")], table.mean(0))
+    assert model.generation_config.eos_token_id == [end, *ends]
+    assert model.config.text_config.vocab_size == len(rows) == len(tokenizer)
+    # The language model that was given stays as it was, also when the joined one is trained.
+    with torch.no_grad():
+        rows.zero_()
+    assert torch.equal(grown.get_input_embeddings().weight, table) and grown.config.vocab_size == len(table)
+
+
 def test_where_the_placeholder_is_has_to_be_known(saved_encoder, language_model):
     with pytest.raises(ValueError, match="`tokenizer` missing"):
         EntropyASRForConditionalGeneration.from_components(saved_encoder, language_model)
