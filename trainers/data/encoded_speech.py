@@ -174,15 +174,15 @@ class UnitInventory:
 
     Args:
         speech: Recordings to cut from.
-        max_silence: Longest silence at either end, in frames.
-        max_unit: Longest phoneme that is taken, in frames, where the recordings have shorter ones: a pause inside an
-            utterance is counted to the phonemes around it, and belongs to neither.
+        max_silence: Longest silence at either end, in frames; .48 s of them.
+        max_unit: Longest phoneme that is taken, in frames, where the recordings have shorter ones; .4 s of them: a
+            pause inside an utterance is counted to the phonemes around it, and belongs to neither.
     """
 
     # Contexts from the closest to none: whether the phoneme before and the one after must be the same.
     CONTEXTS = ((True, True), (True, False), (False, True), (False, False))
 
-    def __init__(self, speech: EncodedSpeech, max_silence: int = 12, max_unit: int = 10):
+    def __init__(self, speech: EncodedSpeech, max_silence: int, max_unit: int):
         self.speech = speech
         self.max_silence = max_silence
         row, phoneme, start, end = speech.units.T

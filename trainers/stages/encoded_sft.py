@@ -7,6 +7,7 @@ In the place of alignment and the first supervised stage where an encoder stays 
 """
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +36,10 @@ from ..training.stage_run import StageRun, TrainingStage
 from .context_sft import ContextCollator
 from .lm_pretraining import TextSource
 from .sft import ASRSFTConfig, ASRSFTTrainer, SFTModelSection, save_sft
+
+
+# Of joined frames, in seconds: the longest silence at either end, and the longest phoneme that is cut out.
+MAX_SILENCE, MAX_UNIT = 0.48, 0.4
 
 
 @dataclass
@@ -125,19 +130,23 @@ class EncodedRows(torch.utils.data.Dataset):
 
 @dataclass
 class EncodedCollator(TranscriptionCollator):
-    """Prompts and transcriptions of encoded rows; their frames take the place of features."""
+    """Prompts and transcriptions of encoded rows; their frames take the place of features.
 
-    frames_ratio: int = 4
+    Args:
+        features_per_frame: Feature frames (of 10 ms) that an encoder frame stands for.
+    """
+
+    features_per_frame: int = 4
 
     def features(self, rows: list[dict[str, Any]], views: int = 1) -> dict[str, torch.Tensor]:
-        """Frames `(B, T, hidden_size)`, and the mask `(B, T * frames_ratio)` of the features they stand for."""
+        """Frames `(B, T, hidden_size)`, and the mask `(B, T * features_per_frame)` of the features they stand for."""
         frames = [torch.from_numpy(row["frames"]) for row in rows]
         lengths = torch.tensor([len(item) for item in frames])
-        covered = torch.arange(int(lengths.max()) * self.frames_ratio)[None, :] < lengths[:, None] * self.frames_ratio
+        covered = lengths * self.features_per_frame
         return {
             "input_features": nn.utils.rnn.pad_sequence(frames, batch_first=True),
-            "attention_mask": covered.long(),
-            "durations": lengths * self.frames_ratio / 100,
+            "attention_mask": (torch.arange(int(covered.max()))[None, :] < covered[:, None]).long(),
+            "durations": covered / 100,
         }
 
 
@@ -225,7 +234,8 @@ def encoded_rows(
     columns = {name: recordings[name][:] for name in ("text", "language", "source")}
     columns["duration"] = (speech.lengths[indices] * processor.seconds_per_frame).tolist()
     columns["recording"], columns["phoneme_ids"] = indices.tolist(), [None] * len(indices)
-    inventory = UnitInventory(speech)
+    frames_per_second = 1 / processor.seconds_per_frame
+    inventory = UnitInventory(speech, round(MAX_SILENCE * frames_per_second), round(MAX_UNIT * frames_per_second))
     for text, language, phoneme_ids in _with_recorded_phonemes(data.pieces(), inventory, processor):
         # Texts are batched by length before they are joined.
         duration = inventory.expected_length(phoneme_ids) * processor.seconds_per_frame
@@ -269,12 +279,14 @@ def build(run: StageRun) -> EncodedSFTTrainer:
             "encoded_sft: data.text is heard through frames that a phoneme head finds, and this model's was never "
             "trained (`phoneme_head_trained`): leave data.text out, or train it with `entropy-asr train phoneme_head`."
         )
-    collator, context = EncodedCollator(processor.feature_extractor), run.given("context")
+    context = run.given("context")
+    common = {"features_per_frame": math.prod(stride for _, stride, _ in model.config.audio_length_stages)}
+    collator = EncodedCollator(processor.feature_extractor, **common)
     with settings.training.main_process_first(desc="data"):
         encoded = _prepare_rows(settings, model, processor)
         if context is not None:
             encoded = with_keywords(encoded, context, processor, settings.data.num_proc)
-            collator = EncodedContextCollator(processor.feature_extractor, context=context)
+            collator = EncodedContextCollator(processor.feature_extractor, context=context, **common)
     return EncodedSFTTrainer(
         model,
         settings.training,

@@ -15,12 +15,14 @@ import torch
 from datasets import Dataset
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     PreTrainedTokenizerFast,
     Trainer,
     TrainingArguments,
     default_data_collator,
 )
+from transformers.configuration_utils import PreTrainedConfig
 
 from entropy_asr.modeling import EntropyASRConfig, EntropyASRPhonemeTokenizer
 from entropy_asr.modeling.language_entry_entropy_asr import CHARACTER
@@ -151,9 +153,11 @@ class LanguageModelSection:
 
     Args:
         preset: "tiny": the language model of that size, at random weights.
+        num_layers: Its number of layers; the preset's by default.
     """
 
     preset: str = "tiny"
+    num_layers: int | None = None
 
     def __post_init__(self):
         if self.preset != "tiny":
@@ -161,6 +165,16 @@ class LanguageModelSection:
                 f"`preset` {self.preset!r}: only 'tiny' is trained from scratch; name a pretrained language model in "
                 "the alignment stage instead."
             )
+        if self.num_layers is not None and self.num_layers < 1:
+            raise ValueError(f"`num_layers` must be at least 1, not {self.num_layers}.")
+
+    def text_config(self, tokenizer: PreTrainedTokenizerFast) -> PreTrainedConfig:
+        """Configuration of the language model with this tokenizer."""
+        preset = EntropyASRConfig.tiny(vocab_size=len(tokenizer)).text_config.to_dict()
+        if self.num_layers is not None:
+            preset |= {"num_hidden_layers": self.num_layers, "layer_types": None}
+        preset |= {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+        return AutoConfig.for_model(**preset)
 
 
 @dataclass
@@ -270,12 +284,9 @@ def build(run: StageRun) -> LanguageModelTrainer:
     phonemes = [" ".join(EntropyASRPhonemeTokenizer().get_vocab())] * 1000
     corpus = [*prompt_texts() * 1000, *phonemes, *(text for text, _, _ in pieces)]
     tokenizer = train_tokenizer(iter(corpus), settings.tokenizer.vocab_size)
-    text_config = EntropyASRConfig.tiny(vocab_size=len(tokenizer)).text_config
-    text_config.eos_token_id = tokenizer.eos_token_id
-    text_config.pad_token_id = tokenizer.pad_token_id
     torch.manual_seed(run.seed)
     return LanguageModelTrainer(
-        AutoModelForCausalLM.from_config(text_config),
+        AutoModelForCausalLM.from_config(settings.model.text_config(tokenizer)),
         settings.training,
         train_dataset=build_blocks(data, pieces, tokenizer),
         data_collator=default_data_collator,

@@ -23,19 +23,29 @@ def freeze_modules(model: nn.Module, names: list[str]) -> dict[str, nn.Module]:
     Raises:
         ValueError: the model has no module of that name.
     """
-    frozen = {name: _submodule(model, name) for name in names}
+    frozen = {name: submodule(model, name, "freeze") for name in names}
     for module in frozen.values():
         module.requires_grad_(False)
         keep_in_evaluation(module)
     return frozen
 
 
-def _submodule(model: nn.Module, name: str) -> nn.Module:
+def submodule(model: nn.Module, name: str, setting: str) -> nn.Module:
+    """The module of that name inside a model.
+
+    Args:
+        model: Where it is.
+        name: Its whole name: "model.audio_tower".
+        setting: What named it, for the error.
+
+    Raises:
+        ValueError: the model has none of that name.
+    """
     try:
         return model.get_submodule(name)
     except AttributeError as error:
         children = ", ".join(child for child, _ in model.named_children())
-        raise ValueError(f"freeze: the model has no module {name!r}; at the top it has {children}.") from error
+        raise ValueError(f"{setting}: the model has no module {name!r}; at the top it has {children}.") from error
 
 
 class AlwaysInEvaluation:

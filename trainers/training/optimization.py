@@ -4,9 +4,12 @@
 
 from dataclasses import dataclass, field
 
+from peft import PeftModel
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from .modules import submodule
 from .muon import build_muon
 
 
@@ -22,12 +25,16 @@ class OptimizationArguments:
 
     Args:
         muon: Train the matrices of transformer layers with Muon, see [`~muon.MuonWithAdamW`].
+        learning_rates: Peak learning rates of some modules, by name inside the model, where that of all others is
+            `learning_rate`: `{audio_tower: 1e-4}`, for pretrained weights beside new ones. Of a module within another
+            one its own holds.
 
     `lr_scheduler_type` may also be "exponential": a linear warm-up of `warmup_steps`, then an exponential decay that
     ends at `lr_scheduler_kwargs: {final_share: 0.01}` of the peak.
     """
 
     muon: bool = field(default=False, metadata={"help": "Muon for the layers' matrices, AdamW for the rest."})
+    learning_rates: dict[str, float] = field(default_factory=dict, metadata={"help": "Those of modules, by name."})
 
     def __post_init__(self):
         exponential = self.lr_scheduler_type == EXPONENTIAL
@@ -37,6 +44,9 @@ class OptimizationArguments:
         if exponential:
             self.lr_scheduler_type = EXPONENTIAL
             final_share(self.lr_scheduler_kwargs)
+        for name, rate in self.learning_rates.items():
+            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or rate < 0:
+                raise ValueError(f"learning_rates: {name} must have a rate of at least 0, got {rate!r}.")
 
 
 def final_share(settings: dict | None) -> float:
@@ -75,16 +85,60 @@ def exponential_share(step: int, warmup_steps: int, max_steps: int, share: float
     return share ** ((step - warmup_steps) / max(1, max_steps - warmup_steps))
 
 
+def set_learning_rates(optimizer: Optimizer, model: nn.Module, rates: dict[str, float]) -> None:
+    """Gives modules learning rates of their own: groups of parameters are split, their other settings stay.
+
+    Args:
+        optimizer: Of the model; no step was taken yet.
+        model: With the modules.
+        rates: Learning rates by the modules' names inside the model.
+
+    Raises:
+        ValueError: the model has no such module, or the optimizer trains nothing of it.
+    """
+    module_of: dict[nn.Parameter, str] = {}
+    for name in sorted(rates, key=lambda name: name.count(".")):
+        module_of |= dict.fromkeys(submodule(model, name, "learning_rates").parameters(), name)
+    groups = []
+    for group in optimizer.param_groups:
+        parts: dict[str | None, list] = {}
+        for parameter in group["params"]:
+            parts.setdefault(module_of.get(parameter), []).append(parameter)
+        groups += [
+            {**group, "params": part} | ({} if name is None else {"lr": rates[name]}) for name, part in parts.items()
+        ]
+    trained = {module_of.get(parameter) for group in groups for parameter in group["params"]}
+    if idle := [name for name in rates if name not in trained]:
+        raise ValueError(f"learning_rates: nothing of {', '.join(idle)} is trained; is it frozen?")
+    optimizer.param_groups[:] = groups
+
+
 class OptimizationMixin:
     """Goes before a trainer class whose arguments are [`OptimizationArguments`]."""
 
-    def create_optimizer(self, *args, **kwargs):
-        """The optimizer that `args.optim` names, or Muon."""
+    _sets_rates = False
+
+    def create_optimizer(self, model=None):
+        """The optimizer that `args.optim` names, or Muon; with the modules' own learning rates."""
+        if self.args.learning_rates and not self._sets_rates:
+            if self.optimizer is not None or self.is_deepspeed_enabled:
+                whose = "the optimizer that was given" if self.optimizer is not None else "DeepSpeed"
+                raise ValueError(f"learning_rates: {whose} has groups of its own: leave learning_rates out.")
+            self._sets_rates = True
+            return self._with_learning_rates(model)
         if self.args.muon and self.optimizer is None:
             if self.is_fsdp_enabled or self.is_deepspeed_enabled:
                 raise ValueError("muon needs whole matrices, and FSDP and DeepSpeed cut them up: leave muon out.")
             self.optimizer = build_muon(self.model, self.args)
-        return super().create_optimizer(*args, **kwargs)
+        return super().create_optimizer(model)
+
+    def _with_learning_rates(self, model: nn.Module | None) -> Optimizer:
+        optimizer = self.create_optimizer(model)
+        named = self.model if model is None else model
+        # Adapters put the model deeper.
+        named = named.get_base_model() if isinstance(named, PeftModel) else named
+        set_learning_rates(optimizer, named, self.args.learning_rates)
+        return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
         """The learning rate's course that `args.lr_scheduler_type` names."""

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from training_helpers import die_at, make_rows, same_tensors
 from transformers import Trainer
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
+from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRForConditionalGeneration, EntropyASRProcessor
 from entropy_asr.trainers.data.collation import FeatureCollator, TranscriptionCollator
 from entropy_asr.trainers.data.encoded_speech import EncodedSpeech, UnitInventory, encode_speech, encoded_or_loaded
 from entropy_asr.trainers.data.keywords import ContextConfig, draw_hints
@@ -63,7 +63,9 @@ def inventory_of(utterances):
             position += length
         ends.append(len(frames))
     arrays = {"rows": np.arange(len(ends)), "units": np.array(units)}
-    return UnitInventory(EncodedSpeech(np.array(frames, dtype=np.float16), np.array(ends), **arrays))
+    return UnitInventory(
+        EncodedSpeech(np.array(frames, dtype=np.float16), np.array(ends), **arrays), max_silence=12, max_unit=10
+    )
 
 
 def test_joined_phonemes_come_from_the_same_neighbourhood():
@@ -99,7 +101,7 @@ def test_a_pause_is_not_taken_for_a_phoneme():
 def test_expected_length_is_the_mean_of_what_is_joined(encoded):
     """Texts are batched by it."""
     *_, rows, speech = encoded
-    inventory = UnitInventory(speech)
+    inventory = UnitInventory(speech, max_silence=12, max_unit=10)
     phoneme_ids = next(row for row in rows["phoneme_ids"] if len(row) > 3)
     lengths = [len(inventory.frames(phoneme_ids, np.random.default_rng(seed))) for seed in range(200)]
     # Contexts decide what is drawn and are left out of the estimate.
@@ -153,6 +155,15 @@ def test_loss_is_the_one_on_audio(encoded):
         finally:
             model.model.audio_tower = tower
     torch.testing.assert_close(loss, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_batches_say_how_long_frames_of_another_rate_last():
+    # Whisper's frames are 20 ms long.
+    collator = EncodedCollator(EntropyASRFeatureExtractor(), features_per_frame=2)
+    rows = [{"frames": np.zeros((length, 3), dtype=np.float32)} for length in (50, 75)]
+    batch = collator.features(rows)
+    assert batch["durations"].tolist() == [1.0, 1.5]
+    assert batch["attention_mask"].sum(-1).tolist() == [100, 150]
 
 
 def test_encoding_is_kept(encoded, tmp_path):

@@ -132,3 +132,11 @@ def test_wrong_fields_are_refused(fields, message):
 def test_only_the_small_preset_is_trained_from_scratch():
     with pytest.raises(ValueError, match="'paper'.*only 'tiny'"):
         LanguageModelSection(preset="paper")
+
+
+def test_number_of_layers_may_be_chosen(tokenizer):
+    config = LanguageModelSection(num_layers=7).text_config(tokenizer)
+    assert (config.num_hidden_layers, len(config.layer_types)) == (7, 7)
+    assert (config.vocab_size, config.eos_token_id) == (len(tokenizer), tokenizer.eos_token_id)
+    with pytest.raises(ValueError, match="`num_layers` must be at least 1, not 0"):
+        LanguageModelSection(num_layers=0)
