@@ -17,7 +17,7 @@ CARD = """---
 
 # {name}
 
-Speech that espeak-ng synthesised from text, for tests and first training runs of
+Speech that {engine} synthesised from text, for tests and training runs of
 [entropy-asr](https://arxiv.org/abs/2604.08003): many voices, no recording of a person.
 
 | language | utterances | hours | different texts |
@@ -32,12 +32,22 @@ Fingerprint of texts, voices and seed: `{fingerprint}`: the same arguments give 
 | `text` | what was spoken |
 | `language` | code of the language |
 | `duration` | seconds |
-| `source` | "espeak-ng" |
+| `source` | "{engine}" |
 
-Voices, pitches and rates are drawn for each text. It is no substitute for recordings: there are no accents of people,
-rooms, noises or hesitations in it. espeak-ng is GPL-3; its output is not covered by that licence. The texts keep
-theirs.
+{voices} It is no substitute for recordings: there are no accents of people, rooms, noises or hesitations in it.
+{licence} The texts keep theirs.
 """
+# What speaks, as the record names it: how its speech varies, and what its licence asks of the output.
+ENGINES = {
+    "espeak-ng": (
+        "Voices, pitches and rates are drawn for each text.",
+        "espeak-ng is GPL-3; its output is not covered by that licence.",
+    ),
+    "kokoro": (
+        "Voices and rates are drawn for each text.",
+        "The weights of Kokoro-82M (hexgrad) are Apache-2.0, which asks nothing of the output.",
+    ),
+}
 
 
 def write_dataset_card(directory: Path) -> Path:
@@ -63,7 +73,12 @@ def write_dataset_card(directory: Path) -> Path:
         pretty_name=directory.resolve().name,
         size_categories=_size(len(rows)),
     )
+    engine = record.get("engine", "espeak-ng")  # the only one when records did not name it yet
+    voices, licence = ENGINES[engine]
     card = CARD.format(
+        engine=engine,
+        voices=voices,
+        licence=licence,
         header=header.to_yaml(),
         name=directory.resolve().name,
         table="\n".join(table),

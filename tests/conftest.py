@@ -34,6 +34,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run_slow", action="store_true", help="also run tests marked slow")
     parser.addoption("--data_dir", type=Path, help="folder of the real recordings that some tests use")
+    parser.addoption("--kokoro_dir", type=Path, help="folder of the weights of Kokoro-82M as ONNX, with its voices")
+    parser.addoption("--whisper_dir", type=Path, help="folder of Whisper's weights: what hears synthetic speech")
     parser.addoption("--transformers_tests", type=Path, help="`tests` folder of the transformers source distribution")
 
 
@@ -57,15 +59,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow: runs with --run_slow"))
 
 
+def _given_folder(request: pytest.FixtureRequest, option: str, what: str) -> Path:
+    folder = request.config.getoption(option)
+    if folder is None:
+        pytest.skip(f"needs {what}: give their folder with {option}")
+    if not folder.is_dir():
+        raise pytest.UsageError(f"{option} {folder} is not a folder")
+    return folder.resolve()
+
+
 @pytest.fixture(scope="session")
 def data_dir(request: pytest.FixtureRequest) -> Path:
     """Folder of real recordings, given with --data_dir; a test that needs it is skipped without."""
-    folder = request.config.getoption("--data_dir")
-    if folder is None:
-        pytest.skip("needs real recordings: give their folder with --data_dir")
-    if not folder.is_dir():
-        raise pytest.UsageError(f"--data_dir {folder} is not a folder")
-    return folder.resolve()
+    return _given_folder(request, "--data_dir", "real recordings")
+
+
+@pytest.fixture(scope="session")
+def kokoro_dir(request: pytest.FixtureRequest) -> Path:
+    """Folder of Kokoro's weights, given with --kokoro_dir; a test that needs it is skipped without."""
+    return _given_folder(request, "--kokoro_dir", "the weights of Kokoro")
+
+
+@pytest.fixture(scope="session")
+def whisper_dir(request: pytest.FixtureRequest) -> Path:
+    """Folder of Whisper's weights, given with --whisper_dir; a test that needs it is skipped without."""
+    return _given_folder(request, "--whisper_dir", "the weights of Whisper")
 
 
 @pytest.fixture(autouse=True)

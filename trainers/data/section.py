@@ -3,7 +3,7 @@
 """Section `data` of a stage: what it trains on and evaluates on."""
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import datasets
@@ -17,7 +17,9 @@ from ..runs.settings import SettingsError, checked, typed
 from .augmentation import AugmentationConfig, SpeechAugmenter
 from .data_source import DataSource
 from .sources import load_sources, within_durations
+from .speech_engines import check_engine, named_voices, speech_engine
 from .streamed_rows import is_stream
+from .synthetic_dataset import build_synthetic_dataset
 
 
 def default_cache_dir() -> str:
@@ -28,7 +30,7 @@ def default_cache_dir() -> str:
 @dataclass
 @typed
 class SynthesisSource:
-    """Speech that espeak-ng synthesises from text; see [`~synthetic_dataset.build_synthetic_dataset`].
+    """Speech that is synthesised from text; see [`~synthetic_dataset.build_synthetic_dataset`].
 
     Args:
         texts: Text files, one sentence a line, or "built-in:train" / "built-in:test" for the shipped sentences.
@@ -37,8 +39,14 @@ class SynthesisSource:
         max_units: Longest sentence in words, or characters where errors are counted in those; longer lines are cut.
         voices_per_text: Number of voices that speak each sentence.
         seed: Seed of the choice of sentences and voices.
-        name: What the `source` column says.
+        name: What the `source` column says. None: the engine's name.
         repeat: How often each row occurs in an epoch.
+        engine: What speaks: "espeak-ng" (extra g2p), or "kokoro" (extra kokoro), a neural one that sounds like people
+            and takes half of a core's time for a second of speech.
+        weights: Of Kokoro: a folder or an id on the Hub, such as "onnx-community/Kokoro-82M-v1.0-ONNX"; see
+            [`~kokoro`] for the files that are read.
+        voices: Names of the engine's voices to choose from. None: all of the language.
+        simplify: Write traditional Chinese characters as simplified ones, before anything else.
     """
 
     texts: str | list[str]
@@ -47,11 +55,17 @@ class SynthesisSource:
     max_units: int = 12
     voices_per_text: int = 1
     seed: int = 0
-    name: str = "espeak-ng"
+    name: str | None = None
     repeat: int = 1
+    engine: str = "espeak-ng"
+    weights: str | None = None
+    voices: list[str] | None = None
+    simplify: bool = False
 
     def __post_init__(self):
         self.language = language_code(self.language)
+        check_engine(self.engine, self.weights)
+        self.name = self.name or self.engine
 
 
 @dataclass
@@ -162,17 +176,21 @@ class DataSection:
         return datasets.concatenate_datasets(parts) if parts else None
 
     def _synthesize(self, source: SynthesisSource) -> datasets.Dataset:
-        from .synthetic_dataset import build_synthetic_dataset  # needs the extra g2p
-
         texts = choose_texts(source)
-        name = f"synthetic-{source.language}-{fingerprint([asdict(source), texts])[:16]}"
+        engine = speech_engine(source.engine, source.weights)
+        voices = named_voices(engine, source.language, source.voices)
+        # What the rows are called and how often they occur makes no other audio.
+        key = [source.engine, engine.key(voices), [voice.name for voice in voices], texts]
+        key += [source.language, source.seed, source.voices_per_text]
         rows = build_synthetic_dataset(
             texts,
             [source.language] * len(texts),
-            os.path.join(self.cache_dir, name),
+            os.path.join(self.cache_dir, f"synthetic-{source.language}-{fingerprint(key)[:16]}"),
             seed=source.seed,
             voices_per_text=source.voices_per_text,
+            voices=voices,
             num_proc=self.num_proc,
+            engine=engine,
         )
         rows = rows.remove_columns("source").add_column("source", [source.name] * len(rows))
         shared = rows.select_columns(["text", "language", "duration", "source", "samples"])
@@ -182,15 +200,16 @@ class DataSection:
 def choose_texts(source: SynthesisSource) -> list[str]:
     """Sentences of a synthetic source: its built-in ones, or pieces of its files' lines, drawn with its seed."""
     from .synthetic_sentences import synthetic_sentences
-    from .text import cut_text, read_lines
+    from .text import cut_text, read_lines, simplify_characters
 
     if isinstance(source.texts, str) and source.texts.startswith("built-in:"):
         split = source.texts.removeprefix("built-in:")
         return synthetic_sentences(source.language, source.num_texts, split, source.seed)
     files = [source.texts] if isinstance(source.texts, str) else source.texts
-    pieces = [
-        piece for line in read_lines(files) for piece in cut_text(line, source.language, source.max_units, source.seed)
-    ]
+    lines = read_lines(files)
+    if source.simplify:
+        lines = map(simplify_characters, lines)
+    pieces = [piece for line in lines for piece in cut_text(line, source.language, source.max_units, source.seed)]
     pieces = sorted(set(pieces))
     if len(pieces) < source.num_texts:
         raise SettingsError(f"{files}: {len(pieces)} different pieces of text, {source.num_texts} are asked for.")

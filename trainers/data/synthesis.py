@@ -17,8 +17,9 @@ import re
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import soxr
@@ -277,3 +278,42 @@ def synthesize_with_alignment(
 def synthesize(text: str, voice: Voice, sampling_rate: int = SAMPLING_RATE, seed: int = 0) -> np.ndarray:
     """float32 waveform of a text, of shape `(num_samples,)`; arguments and errors as `synthesize_with_alignment`."""
     return synthesize_with_alignment(text, voice, sampling_rate, seed).samples
+
+
+class EspeakEngine:
+    """espeak-ng as an engine of [`~speech_engines.SpeechEngine`]."""
+
+    name = "espeak-ng"
+    part_size = None
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """The speakers that the entries of all languages name."""
+        return default_voices()
+
+    all_voices = voices
+
+    def key(self, voices: tuple[Voice, ...]) -> dict[str, Any]:
+        """Nothing but texts, voices and seed decides the audio."""
+        return {}
+
+    def vary(self, voice: Voice, rng: np.random.Generator) -> Voice:
+        """The voice with a pitch and a rate of its own."""
+        return replace(
+            voice,
+            pitch=int(np.clip(voice.pitch + rng.integers(-15, 16), 0, 99)),
+            pitch_range=int(np.clip(voice.pitch_range + rng.integers(-10, 16), 0, 99)),
+            rate=int(np.clip(voice.rate * rng.uniform(0.8, 1.2), 80, 450)),
+        )
+
+    def prepare(self) -> None:
+        """Copies the library: forked workers end without their exit handlers and would leave their copies behind."""
+        library_copy()
+
+    def reading(self, text: str, voice: Voice) -> str:
+        """The text itself."""
+        return text
+
+    def speak(self, reading: str, voice: Voice, seed: int = 0) -> np.ndarray:
+        """As [`synthesize`]."""
+        return synthesize(reading, voice, seed=seed)

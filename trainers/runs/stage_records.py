@@ -104,7 +104,7 @@ def _data_names(data: dict[str, Any]) -> Iterator[str]:
         for source in data.get(kind, []):
             yield Path(source["path"]).stem
     for source in data.get("synthetic", []):
-        yield source.get("name", "espeak-ng")
+        yield source.get("name") or source.get("engine", "espeak-ng")
         texts = [source["texts"]] if isinstance(source["texts"], str) else source["texts"]
         yield from (Path(text).stem for text in texts if not text.startswith("built-in:"))
 

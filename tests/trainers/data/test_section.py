@@ -12,6 +12,7 @@ import torch
 from training_helpers import make_rows
 
 from entropy_asr.trainers.data.augmentation import AugmentationConfig
+from entropy_asr.trainers.data.kokoro import KokoroEngine
 from entropy_asr.trainers.data.section import DataSection, SynthesisSource, choose_texts
 from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.runs.records import finished, write_record
@@ -70,6 +71,46 @@ def test_synthetic_rows_are_added_to_recorded_ones(folder):
     assert len(spoken) == 4
     assert set(spoken["source"]) == {"spoken"} and set(spoken["language"]) == {"zh"}
     assert set(spoken["text"]) == set(choose_texts(SynthesisSource(**source)))
+
+
+def test_kokoro_speaks_beside_espeak_and_is_asked_once(folder, kokoro_weights, monkeypatch):
+    texts = {"texts": "built-in:train", "language": "en", "num_texts": 3}
+    source = {**texts, "engine": "kokoro", "weights": str(kokoro_weights)}
+    rows = section(folder, synthetic=[source, texts]).train_rows()
+    assert rows["source"][:] == ["kokoro"] * 3 + ["espeak-ng"] * 3
+    assert rows["text"][:3] == rows["text"][3:] == choose_texts(SynthesisSource(**source))
+    # Neither its name, nor how often it occurs, nor where the weights lie makes other audio.
+    kokoro_weights.rename(folder / "moved")
+    monkeypatch.setattr(KokoroEngine, "speak", lambda *arguments: pytest.fail("spoken again"))
+    source = {**source, "weights": str(folder / "moved"), "name": "mine", "repeat": 2}
+    again = section(folder, synthetic=[source]).train_rows()
+    assert again["samples"][:] == rows["samples"][:3] * 2 and set(again["source"]) == {"mine"}
+
+
+def test_voices_of_synthetic_speech_can_be_named(folder, kokoro_weights):
+    source = {"texts": "built-in:train", "language": "en", "num_texts": 3}
+    source |= {"engine": "kokoro", "weights": str(kokoro_weights)}
+    rows = [
+        section(folder, synthetic=[{**source, "voices": voices}]).train_rows()["samples"][:]
+        for voices in (["af_heart"], ["bf_emma"])
+    ]
+    loudest = [max(max(samples) for samples in one) for one in rows]
+    assert loudest[1] > 2 * loudest[0]
+    with pytest.raises(ValueError, match="no voice af_hart of language 'en'; its voices are af_heart, am_adam"):
+        section(folder, synthetic=[{**source, "voices": ["af_hart"]}]).train_rows()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"engine": "flite"}, "engine is one of espeak-ng, kokoro, not 'flite'"),
+        ({"engine": "kokoro"}, "engine kokoro needs `weights`"),
+        ({"weights": "a/b"}, "engine espeak-ng has no weights"),
+    ],
+)
+def test_engines_that_cannot_be_meant_are_told_before_anything_is_loaded(fields, message):
+    with pytest.raises(ValueError, match=message):
+        DataSection(synthetic=[{"texts": "built-in:train", "language": "en", "num_texts": 1, **fields}])
 
 
 def test_noise_rows_reach_the_augmenter(folder):
@@ -140,6 +181,14 @@ def test_texts_of_files_are_cut_drawn_by_seed_and_counted(tmp_path):
     assert choose_texts(source) == texts
     with pytest.raises(ValueError, match="100 are asked for"):
         choose_texts(SynthesisSource(texts=str(tmp_path / "a.txt"), language="en", num_texts=100))
+
+
+def test_traditional_characters_are_simplified_on_request(tmp_path):
+    pytest.importorskip("opencc")
+    (tmp_path / "a.txt").write_text("繁體中文\n", encoding="utf-8")
+    source = {"texts": str(tmp_path / "a.txt"), "language": "zh", "num_texts": 1}
+    assert choose_texts(SynthesisSource(**source)) == ["繁體中文"]
+    assert choose_texts(SynthesisSource(**source, simplify=True)) == ["繁体中文"]
 
 
 def test_test_sets_of_one_name_are_refused(folder):

@@ -24,12 +24,13 @@ def write_record(folder, name, age, data, **fields):
 def test_records_tell_stages_in_order_with_their_curves_and_all_data(tmp_path):
     history = [{"step": 5, "loss": 2.0}, {"step": 5, "eval_loss": 1.5, "eval_per": 0.5, "eval_runtime": 9.0}]
     synthetic = {"texts": ["d/novel.txt"], "language": "en", "num_texts": 3}
+    neural = {**synthetic, "engine": "kokoro", "weights": "w"}
     write_record(tmp_path, "b", 1, {"text": [{"path": "d/novel.txt"}]}, steps=1, seconds=2.0, history=[])
     write_record(
         tmp_path,
         "a",
         9,
-        {"train": [{"path": "d/speech"}], "synthetic": [synthetic]},
+        {"train": [{"path": "d/speech"}], "synthetic": [synthetic, neural, {**neural, "name": "mine"}]},
         steps=5,
         seconds=3.0,
         history=history,
@@ -37,7 +38,7 @@ def test_records_tell_stages_in_order_with_their_curves_and_all_data(tmp_path):
     write_record(tmp_path, "checkpoint", 0, {"eval": []}, results={})
     records = read_records(tmp_path)
     assert list(records) == ["a", "b"]
-    assert training_data(records) == ["espeak-ng", "novel", "speech"]
+    assert training_data(records) == ["espeak-ng", "kokoro", "mine", "novel", "speech"]
     summary = summarize_training(records)
     assert summary["a"] == {
         "steps": 5,
