@@ -22,6 +22,7 @@ from .configuration_entropy_asr import (
     EntropyASRConfig,
     EntropyASRCTCConfig,
     EntropyASREncoderConfig,
+    EntropyASRFireRedEncoderConfig,
     EntropyASRWhisperEncoderConfig,
 )
 from .encoder_cache_entropy_asr import EntropyASREncoderCache
@@ -33,6 +34,7 @@ from .languages_entropy_asr import register_language
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration, EntropyASRModel
 from .modeling_entropy_asr_ctc import EntropyASRForCTC
 from .modeling_entropy_asr_encoder import EntropyASREncoder
+from .modeling_entropy_asr_firered import EntropyASRFireRedEncoder
 from .modeling_entropy_asr_whisper import EntropyASRWhisperEncoder
 from .pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
 from .pipeline_registration_entropy_asr import register_pipeline
@@ -47,6 +49,7 @@ for auto_class in (AutoModel, AutoModelForSpeechSeq2Seq, AutoModelForMultimodalL
     auto_class.register(EntropyASRConfig, EntropyASRForConditionalGeneration, exist_ok=True)
 AutoModel.register(EntropyASREncoderConfig, EntropyASREncoder, exist_ok=True)
 AutoModel.register(EntropyASRWhisperEncoderConfig, EntropyASRWhisperEncoder, exist_ok=True)
+AutoModel.register(EntropyASRFireRedEncoderConfig, EntropyASRFireRedEncoder, exist_ok=True)
 AutoModelForCTC.register(EntropyASRCTCConfig, EntropyASRForCTC, exist_ok=True)
 for config_class in (EntropyASRConfig, EntropyASRCTCConfig):
     AutoFeatureExtractor.register(config_class, EntropyASRFeatureExtractor, exist_ok=True)
@@ -64,6 +67,7 @@ for saved_class in (
     EntropyASRCTCConfig,
     EntropyASREncoderConfig,
     EntropyASRWhisperEncoderConfig,
+    EntropyASRFireRedEncoderConfig,
     EntropyASRFeatureExtractor,
     EntropyASRWhisperFeatureExtractor,
     EntropyASRPhonemeTokenizer,
@@ -72,6 +76,7 @@ for saved_class in (
     saved_class.register_for_auto_class()
 EntropyASREncoder.register_for_auto_class("AutoModel")
 EntropyASRWhisperEncoder.register_for_auto_class("AutoModel")
+EntropyASRFireRedEncoder.register_for_auto_class("AutoModel")
 
 __all__ = [
     "AudioError",
@@ -83,6 +88,8 @@ __all__ = [
     "EntropyASREncoderConfig",
     "EntropyASRFeatureExtractor",
     "EntropyASRFeatureStream",
+    "EntropyASRFireRedEncoder",
+    "EntropyASRFireRedEncoderConfig",
     "EntropyASRForCTC",
     "EntropyASRForConditionalGeneration",
     "EntropyASRModel",

@@ -22,8 +22,10 @@ from .adapters_entropy_asr import adapter_base
 from .configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig
 from .encoder_rules_entropy_asr import encoder_rules, output_length
 from .feature_extraction_entropy_asr_whisper import EntropyASRWhisperFeatureExtractor
+from .firered_checkpoint_entropy_asr import is_firered, read_encoder, read_feature_extractor
 from .modeling_entropy_asr_base import EntropyASREncoderOutput, EntropyASRStreamingEncoder
 from .modeling_entropy_asr_encoder import EntropyASREncoder
+from .modeling_entropy_asr_firered import EntropyASRFireRedEncoder
 from .modeling_entropy_asr_whisper import EntropyASRWhisperEncoder
 
 
@@ -35,12 +37,31 @@ Weights = dict[str, torch.Tensor]
 ENCODER_CLASSES: dict[str, type[EntropyASRStreamingEncoder]] = {
     "entropy_asr_encoder": EntropyASREncoder,
     "entropy_asr_whisper_encoder": EntropyASRWhisperEncoder,
+    "entropy_asr_firered_encoder": EntropyASRFireRedEncoder,
 }
 # Encoders of transformers whose weights one of this project's takes: configuration and weights for it, from the
 # configuration, the weights and the number of layers to take.
 CONVERSIONS: dict[str, Callable[[PreTrainedConfig, Weights, int], tuple[PreTrainedConfig, Weights]]] = {
     "whisper": EntropyASRWhisperEncoder.part_of_whisper,
 }
+
+
+@dataclass(frozen=True)
+class PublishedLayout:
+    """Checkpoints that have no configuration of transformers, read as an encoder of this project; by folder or Hub id.
+
+    Args:
+        is_in: whether there is one.
+        read_encoder: configuration and weights of the encoder.
+        read_feature_extractor: its features.
+    """
+
+    is_in: Callable[[str], bool]
+    read_encoder: Callable[[str], tuple[PreTrainedConfig, Weights]]
+    read_feature_extractor: Callable[[str], SequenceFeatureExtractor]
+
+
+PUBLISHED_LAYOUTS = (PublishedLayout(is_firered, read_encoder, read_feature_extractor),)
 # This project's models with an encoder in them; each is entered where it is defined.
 SPEECH_MODELS: dict[str, type[PreTrainedModel]] = {}
 CTC_MODEL, FULL_MODEL = EntropyASRCTCConfig.model_type, EntropyASRConfig.model_type
@@ -100,14 +121,31 @@ def encode_audio(
     )
 
 
+def published_layout(path: str) -> PublishedLayout | None:
+    """How to read a folder or Hub repository that has no configuration of transformers; None where it is not known."""
+    return next((layout for layout in PUBLISHED_LAYOUTS if layout.is_in(path)), None)
+
+
 def load_speech_model(path: str, dtype: torch.dtype | str = "auto") -> PreTrainedModel:
     """Load a speech model by the class its configuration names, so that a model of ours keeps its head.
 
     Args:
-        path: folder or Hub id; also of adapters, which are merged.
+        path: folder or Hub id; also of adapters, which are merged, and of a [`PublishedLayout`], of which the encoder
+        is
+            loaded.
         dtype: of the weights; what they were saved with by default.
     """
-    config = AutoConfig.from_pretrained(adapter_base(path) or path)
+    layout = None
+    try:
+        config = AutoConfig.from_pretrained(adapter_base(path) or path)
+    except (OSError, ValueError):
+        layout = published_layout(path)
+        if layout is None:
+            raise
+    if layout is not None:
+        config, weights = layout.read_encoder(path)
+        saved = next(iter(weights.values())).dtype
+        return assemble(ENCODER_CLASSES[config.model_type], config, weights, as_dtype(dtype, saved))
     return SPEECH_MODELS.get(config.model_type, AutoModel).from_pretrained(path, dtype=dtype)
 
 
@@ -158,9 +196,20 @@ def streamable_extractor(
     return EntropyASRWhisperFeatureExtractor.from_whisper(extractor)
 
 
+def load_own_extractor(path: str) -> SequenceFeatureExtractor:
+    """Feature extractor of the model in a folder (or of a Hub id) as it stands."""
+    try:
+        return AutoFeatureExtractor.from_pretrained(path)
+    except OSError:
+        layout = published_layout(path)
+        if layout is None:
+            raise
+    return layout.read_feature_extractor(path)
+
+
 def load_feature_extractor(path: str) -> SequenceFeatureExtractor:
     """Feature extractor of the encoder that joining the model in a folder (or of a Hub id) gives."""
-    return streamable_extractor(AutoFeatureExtractor.from_pretrained(path))
+    return streamable_extractor(load_own_extractor(path))
 
 
 @dataclass
@@ -417,6 +466,7 @@ __all__ = [
     "join_ctc",
     "join_full",
     "load_feature_extractor",
+    "load_own_extractor",
     "load_speech_model",
     "streamable_extractor",
     "take_encoder",

@@ -81,8 +81,9 @@ class EntropyASREncoderConfig(PreTrainedConfig):
     left_chunks (`int`, *optional*, defaults to -1):
         Number of earlier chunks a frame sees when `chunk_size` is set; -1 sees all of them.
 
-    The defaults are the encoder of FireRedASR-AED-L (about 600M parameters) with three stated deviations: rotary
-    instead of relative positions, a causal depthwise convolution, and LayerNorm inside it instead of BatchNorm.
+    The defaults have the sizes of FireRedASR-AED-L's encoder, and the 600M parameters that the paper states. Stated
+    deviations from that ([`EntropyASRFireRedEncoderConfig`]): rotary instead of relative positions, a depthwise
+    convolution that is causal and half as wide, causal subsampling.
     """
 
     model_type = "entropy_asr_encoder"
@@ -169,6 +170,59 @@ class EntropyASRWhisperEncoderConfig(PreTrainedConfig):
         _check_chunks(self.chunk_size, self.left_chunks)
 
 
+@auto_docstring(custom_intro="Configuration of [`EntropyASRFireRedEncoder`]: FireRedASR's encoder, made to stream.")
+@strict
+class EntropyASRFireRedEncoderConfig(PreTrainedConfig):
+    r"""
+    num_mel_bins (`int`, *optional*, defaults to 80):
+        Filterbank channels of one input frame (10 ms).
+    conv_kernel_size (`int`, *optional*, defaults to 33):
+        Width in frames of the depthwise convolution of each Conformer block; odd, half of it looks ahead.
+    subsampling_channels (`int`, *optional*, defaults to 32):
+        Channels of the two strided convolutions that take 100 Hz features to 25 Hz frames.
+    chunk_size (`int`, *optional*, defaults to 0):
+        Chunk in encoder frames of 40 ms; a frame sees its whole chunk. 0 gives full context.
+    left_chunks (`int`, *optional*, defaults to -1):
+        Number of earlier chunks a frame attends to when `chunk_size` is set; -1 sees all of them.
+
+    The defaults are the encoder of FireRedASR-AED-L (709M parameters).
+    """
+
+    model_type = "entropy_asr_firered_encoder"
+    base_config_key = "audio_config"
+
+    num_mel_bins: int = 80
+    hidden_size: int = 1280
+    intermediate_size: int = 5120
+    num_hidden_layers: int = 16
+    num_attention_heads: int = 20
+    hidden_act: str = "silu"
+    conv_kernel_size: int = 33
+    subsampling_channels: int = 32
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.1
+    layer_norm_eps: float = 1e-5
+    initializer_range: float = 0.02
+    chunk_size: int = 0
+    left_chunks: int = -1
+
+    def validate_architecture(self):
+        """Part of `@strict` validation: refuses shapes and masks that cannot be built."""
+        if self.hidden_size % self.num_attention_heads != 0 or self.hidden_size % 2 != 0:
+            raise ValueError(
+                f"`hidden_size` ({self.hidden_size}) must be even and a multiple of `num_attention_heads` "
+                f"({self.num_attention_heads})."
+            )
+        if self.conv_kernel_size % 2 == 0:
+            raise ValueError(
+                f"`conv_kernel_size` ({self.conv_kernel_size}) must be odd: as many frames on both sides."
+            )
+        if self.num_mel_bins < 7:
+            raise ValueError(f"`num_mel_bins` ({self.num_mel_bins}) must be at least 7, what one frame is made of.")
+        _check_chunks(self.chunk_size, self.left_chunks)
+
+
 def _check_chunks(chunk_size: int, left_chunks: int) -> None:
     """Refuse masks that cannot be built."""
     if chunk_size < 0:
@@ -185,8 +239,8 @@ _AUDIO_SPEC = SubConfigSpec(config_class=AutoConfig, model_type="entropy_asr_enc
 class EntropyASRCTCConfig(PreTrainedConfig):
     r"""
     audio_config (`dict` or `PreTrainedConfig`, *optional*):
-        The speech encoder: an [`EntropyASREncoderConfig`], an [`EntropyASRWhisperEncoderConfig`] or the configuration
-        of any encoder transformers knows.
+        The speech encoder: an [`EntropyASREncoderConfig`], an [`EntropyASRWhisperEncoderConfig`], an
+        [`EntropyASRFireRedEncoderConfig`] or the configuration of any encoder transformers knows.
     audio_length_stages (`list[list[int]]`, *optional*):
         `[kernel, stride, padding]` of each strided stage of the encoder; derived for known encoders.
     vocab_size (`int`, *optional*, defaults to 279):
@@ -237,8 +291,8 @@ class EntropyASRCTCConfig(PreTrainedConfig):
 class EntropyASRConfig(PreTrainedConfig):
     r"""
     audio_config (`dict` or `PreTrainedConfig`, *optional*):
-        The speech encoder: an [`EntropyASREncoderConfig`], an [`EntropyASRWhisperEncoderConfig`] or the configuration
-        of any encoder transformers knows.
+        The speech encoder: an [`EntropyASREncoderConfig`], an [`EntropyASRWhisperEncoderConfig`], an
+        [`EntropyASRFireRedEncoderConfig`] or the configuration of any encoder transformers knows.
     text_config (`dict` or `PreTrainedConfig`, *optional*):
         The language model, Qwen3-1.7B by default.
     audio_length_stages (`list[list[int]]`, *optional*):
@@ -341,7 +395,7 @@ class EntropyASRConfig(PreTrainedConfig):
 
     @classmethod
     def paper(cls, **kwargs) -> "EntropyASRConfig":
-        """The paper's 2.3B system: FireRedASR-AED-L encoder (about 600M), adaptor of 4 frames, Qwen3-1.7B."""
+        """The paper's 2.3B system: an encoder of FireRedASR-AED-L's sizes (600M), adaptor of 4 frames, Qwen3-1.7B."""
         return cls(**kwargs)
 
     @classmethod
@@ -394,6 +448,7 @@ def _register() -> None:
     for config_class in (
         EntropyASREncoderConfig,
         EntropyASRWhisperEncoderConfig,
+        EntropyASRFireRedEncoderConfig,
         EntropyASRCTCConfig,
         EntropyASRConfig,
     ):
@@ -406,10 +461,17 @@ def _register() -> None:
         (modeling_auto.MODEL_FOR_CTC_MAPPING_NAMES, "entropy_asr_ctc", "EntropyASRForCTC"),
         (modeling_auto.MODEL_MAPPING_NAMES, "entropy_asr_encoder", "EntropyASREncoder"),
         (modeling_auto.MODEL_MAPPING_NAMES, "entropy_asr_whisper_encoder", "EntropyASRWhisperEncoder"),
+        (modeling_auto.MODEL_MAPPING_NAMES, "entropy_asr_firered_encoder", "EntropyASRFireRedEncoder"),
     ):
         table.setdefault(model_type, name)
 
 
 _register()
 
-__all__ = ["EntropyASRCTCConfig", "EntropyASRConfig", "EntropyASREncoderConfig", "EntropyASRWhisperEncoderConfig"]
+__all__ = [
+    "EntropyASRCTCConfig",
+    "EntropyASRConfig",
+    "EntropyASREncoderConfig",
+    "EntropyASRFireRedEncoderConfig",
+    "EntropyASRWhisperEncoderConfig",
+]

@@ -86,6 +86,8 @@ ENCODER_RULES = {
     "entropy_asr_encoder": EncoderRules(lambda audio_config: [(3, 2, 2), (3, 2, 2)], streams=True),
     # 50 frames a second: eight of them are the 160 ms of an audio token.
     "entropy_asr_whisper_encoder": EncoderRules(lambda audio_config: [(3, 2, 2)], streams=True, adaptor_stacking=8),
+    # A frame is made of seven features, six of them behind its first one: as many zeros follow the last.
+    "entropy_asr_firered_encoder": EncoderRules(lambda audio_config: [(3, 2, 6), (3, 2, 0)], streams=True),
     # transformers' own always sees 30 s, padding included.
     "whisper": EncoderRules(lambda audio_config: [(3, 2, 2)], takes_mask=False),
     "parakeet_encoder": EncoderRules(_fast_conformer_stages),

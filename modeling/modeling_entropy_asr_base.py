@@ -18,6 +18,7 @@ masks, chunks and what is remembered between chunks are the same for all.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -64,28 +65,6 @@ def create_chunk_mask(
         if left_chunks >= 0:
             visible = visible & (distance <= left_chunks)
     return ((visible & key_mask[:, None, :].bool()) | itself)[:, None]
-
-
-def eager_attention_forward(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    **kwargs: Unpack[TransformersKwargs],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Plain attention over `(batch, heads, time, head_dim)`; returns `(batch, time, heads, head_dim)` and weights.
-
-    `attention_mask` is boolean, see [`create_chunk_mask`]: True where attention is allowed.
-    """
-    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
-    if attention_mask is not None:
-        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
-    weights = nn.functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
-    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
 
 
 @auto_docstring(custom_intro="Output of a speech encoder.")
@@ -141,17 +120,25 @@ class EntropyASRStreamingEncoder(EntropyASREncoderPreTrainedModel):
         """Frames before the first layer `(batch_size, num_frames, hidden_size)`; arguments as of the forward pass."""
         raise TypeError(f"{type(self).__name__} does not say how features become frames.")
 
-    def add_positions(
-        self, hidden_states: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
-        """Frames with what is added to them for their absolute positions, and what attention gets of these.
+    def prepare_layers(
+        self,
+        hidden_states: torch.Tensor,
+        positions: torch.Tensor,
+        frame_mask: torch.Tensor,
+        attention_mask: torch.Tensor,
+        chunk_size: int,
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Frames for the first layer, and what every layer is given by name, beside the attention mask and the cache.
 
         Args:
             hidden_states (`torch.Tensor` of shape `(batch_size, num_frames, hidden_size)`): what `embed` gave.
-            positions (`torch.Tensor` of shape `(num_frames,)` or `(batch_size, num_frames)`): in frames.
+            positions (`torch.Tensor` of shape `(num_frames,)` or `(batch_size, num_frames)`): absolute, in frames.
             frame_mask (`torch.Tensor` of shape `(batch_size, num_frames)`): True for frames of real audio.
+            attention_mask (`torch.Tensor` of shape `(batch_size, 1, num_frames, num_keys)`): see
+                [`create_chunk_mask`].
+            chunk_size (`int`): frames in a chunk, 0 for full context.
         """
-        return hidden_states, None
+        return hidden_states, {}
 
     def finish(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """What follows the last layer, `(batch_size, num_frames, hidden_size)` as before."""
@@ -195,14 +182,14 @@ class EntropyASRStreamingEncoder(EntropyASREncoderPreTrainedModel):
             positions = cache.advance(batch_size, num_frames, hidden_states.device)
         cached_frames = None if left_chunks < 0 else left_chunks * chunk_size
         visible = self._attention_mask(positions, frame_mask, chunk_size, left_chunks, cache, cached_frames)
-        hidden_states, position_embeddings = self.add_positions(hidden_states, positions, frame_mask)
+        hidden_states, layer_inputs = self.prepare_layers(hidden_states, positions, frame_mask, visible, chunk_size)
         for layer in self.layers:
             hidden_states = layer(
                 hidden_states,
                 attention_mask=visible,
-                position_embeddings=position_embeddings,
                 cache=cache,
                 cached_frames=cached_frames,
+                **layer_inputs,
                 **kwargs,
             )
         return EntropyASREncoderOutput(last_hidden_state=self.finish(hidden_states), attention_mask=frame_mask)

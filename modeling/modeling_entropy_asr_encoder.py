@@ -13,25 +13,27 @@
 # limitations under the License.
 """Causal Conformer speech encoder with dynamic chunk masks, and its phoneme CTC model.
 
-Differences from FireRedASR's encoder: rotary positions, causal depthwise convolution, LayerNorm inside it (BatchNorm
-drifts when frozen and makes an utterance depend on its batch), causal subsampling. With them the output of a frame
-depends on its own chunk and on earlier frames only, so that chunked equals full under the same mask.
+Differences from FireRedASR's encoder (which is [`EntropyASRFireRedEncoder`]): rotary positions; a depthwise
+convolution that is causal and half as wide; causal subsampling; one norm before attention, not one each for queries,
+keys and values. As there, LayerNorm stands where Conformers have BatchNorm, which drifts when frozen and makes an
+utterance depend on its batch. The output of a frame depends on its own chunk and on earlier frames only, so that
+chunked equals full under the same mask, and streams wait for nothing behind a chunk.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, auto_docstring
 
 from .configuration_entropy_asr import EntropyASREncoderConfig
+from .encoder_attention_entropy_asr import EncoderAttention
 from .encoder_cache_entropy_asr import EntropyASREncoderCache
-from .modeling_entropy_asr_base import EntropyASRStreamingEncoder, eager_attention_forward
+from .modeling_entropy_asr_base import EntropyASRStreamingEncoder
 
 
 def rotate_half(x: torch.Tensor) -> torch.Tensor:
@@ -101,18 +103,11 @@ class EntropyASREncoderFeedForward(nn.Module):
         return self.down_proj(self.dropout(self.act(self.up_proj(hidden_states))))
 
 
-class EntropyASREncoderAttention(nn.Module):
-    """Multi-head self-attention with rotary positions; keys and values of earlier chunks come from the cache."""
+class EntropyASREncoderAttention(EncoderAttention):
+    """Multi-head self-attention with rotary positions."""
 
     def __init__(self, config: EntropyASREncoderConfig, layer_idx: int):
-        super().__init__()
-        self.config = config
-        self.layer_idx = layer_idx
-        self.head_dim = config.hidden_size // config.num_attention_heads
-        self.num_key_value_groups = 1
-        self.scaling = self.head_dim**-0.5
-        self.attention_dropout = config.attention_dropout
-        self.is_causal = False
+        super().__init__(config, layer_idx)
         self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.k_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
@@ -127,32 +122,15 @@ class EntropyASREncoderAttention(nn.Module):
         cached_frames: int | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        input_shape = hidden_states.shape[:-1]
-        split = (*input_shape, -1, self.head_dim)
-        query = self.q_proj(hidden_states).view(split).transpose(1, 2)  # (B, H, T, head_dim)
-        key = self.k_proj(hidden_states).view(split).transpose(1, 2)
-        value = self.v_proj(hidden_states).view(split).transpose(1, 2)
+        query = self.split_heads(self.q_proj(hidden_states))  # (B, H, T, head_dim)
+        key = self.split_heads(self.k_proj(hidden_states))
+        value = self.split_heads(self.v_proj(hidden_states))
         cos, sin = position_embeddings
         query = query * cos + rotate_half(query) * sin
         key = key * cos + rotate_half(key) * sin
-        if cache is not None:
-            key = cache.extend(f"layers.{self.layer_idx}.key", key, cached_frames, dim=2)
-            value = cache.extend(f"layers.{self.layer_idx}.value", value, cached_frames, dim=2)
-
-        attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
-        )
-        output, weights = attention(
-            self,
-            query,
-            key,
-            value,
-            attention_mask,
-            dropout=self.attention_dropout if self.training else 0.0,
-            scaling=self.scaling,
-            **kwargs,
-        )
-        return self.o_proj(output.reshape(*input_shape, -1)), weights
+        key, value = self.remember(key, value, cache, cached_frames)
+        output, weights = self.attend(query, key, value, attention_mask, **kwargs)
+        return self.o_proj(output), weights
 
 
 class EntropyASREncoderConvolution(nn.Module):
@@ -255,10 +233,15 @@ class EntropyASREncoder(EntropyASRStreamingEncoder):
     ) -> torch.Tensor:
         return self.subsampling(input_features, cache)
 
-    def add_positions(
-        self, hidden_states: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        return hidden_states, self.rotary_emb(positions, hidden_states.dtype)
+    def prepare_layers(
+        self,
+        hidden_states: torch.Tensor,
+        positions: torch.Tensor,
+        frame_mask: torch.Tensor,
+        attention_mask: torch.Tensor,
+        chunk_size: int,
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        return hidden_states, {"position_embeddings": self.rotary_emb(positions, hidden_states.dtype)}
 
 
 __all__ = ["EntropyASREncoder"]

@@ -19,7 +19,7 @@ keys and values. The two convolutions look 10 ms ahead of a chunk: streams wait 
 have the names that they have in Whisper; with a full mask and the same features, outputs are the same.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,14 +27,14 @@ from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.whisper.modeling_whisper import sinusoids
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, auto_docstring
 
 from .configuration_entropy_asr import EntropyASRWhisperEncoderConfig
+from .encoder_attention_entropy_asr import EncoderAttention
 from .encoder_cache_entropy_asr import EntropyASREncoderCache
-from .modeling_entropy_asr_base import EntropyASRStreamingEncoder, eager_attention_forward
+from .modeling_entropy_asr_base import EntropyASRStreamingEncoder
 
 
 class EntropyASRWhisperEncoderPositions(nn.Module):
@@ -64,18 +64,11 @@ class EntropyASRWhisperEncoderPositions(nn.Module):
         return nn.functional.embedding(positions.clamp(max=last), self.weight)
 
 
-class EntropyASRWhisperEncoderAttention(nn.Module):
-    """Multi-head self-attention; keys and values of earlier chunks come from the cache. Keys have no bias."""
+class EntropyASRWhisperEncoderAttention(EncoderAttention):
+    """Multi-head self-attention without positions. Keys have no bias."""
 
     def __init__(self, config: EntropyASRWhisperEncoderConfig, layer_idx: int):
-        super().__init__()
-        self.config = config
-        self.layer_idx = layer_idx
-        self.head_dim = config.hidden_size // config.num_attention_heads
-        self.num_key_value_groups = 1
-        self.scaling = self.head_dim**-0.5
-        self.attention_dropout = config.attention_dropout
-        self.is_causal = False
+        super().__init__(config, layer_idx)
         self.k_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
@@ -89,29 +82,12 @@ class EntropyASRWhisperEncoderAttention(nn.Module):
         cached_frames: int | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        input_shape = hidden_states.shape[:-1]
-        split = (*input_shape, -1, self.head_dim)
-        query = self.q_proj(hidden_states).view(split).transpose(1, 2)  # (B, H, T, head_dim)
-        key = self.k_proj(hidden_states).view(split).transpose(1, 2)
-        value = self.v_proj(hidden_states).view(split).transpose(1, 2)
-        if cache is not None:
-            key = cache.extend(f"layers.{self.layer_idx}.key", key, cached_frames, dim=2)
-            value = cache.extend(f"layers.{self.layer_idx}.value", value, cached_frames, dim=2)
-
-        attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
-        )
-        output, weights = attention(
-            self,
-            query,
-            key,
-            value,
-            attention_mask,
-            dropout=self.attention_dropout if self.training else 0.0,
-            scaling=self.scaling,
-            **kwargs,
-        )
-        return self.out_proj(output.reshape(*input_shape, -1)), weights
+        query = self.split_heads(self.q_proj(hidden_states))  # (B, H, T, head_dim)
+        key = self.split_heads(self.k_proj(hidden_states))
+        value = self.split_heads(self.v_proj(hidden_states))
+        key, value = self.remember(key, value, cache, cached_frames)
+        output, weights = self.attend(query, key, value, attention_mask, **kwargs)
+        return self.out_proj(output), weights
 
 
 class EntropyASRWhisperEncoderLayer(GradientCheckpointingLayer):
@@ -132,7 +108,6 @@ class EntropyASRWhisperEncoderLayer(GradientCheckpointingLayer):
         self,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        position_embeddings: None = None,
         cache: EntropyASREncoderCache | None = None,
         cached_frames: int | None = None,
         **kwargs: Unpack[TransformersKwargs],
@@ -247,10 +222,15 @@ class EntropyASRWhisperEncoder(EntropyASRStreamingEncoder):
             return nn.functional.pad(inputs, (1, 0))
         return cache.left_context(f"embedding.{name}", inputs, width=1, dim=2)
 
-    def add_positions(
-        self, hidden_states: torch.Tensor, positions: torch.Tensor, frame_mask: torch.Tensor
-    ) -> tuple[torch.Tensor, None]:
-        return self.dropout(hidden_states + self.embed_positions(positions, frame_mask)), None
+    def prepare_layers(
+        self,
+        hidden_states: torch.Tensor,
+        positions: torch.Tensor,
+        frame_mask: torch.Tensor,
+        attention_mask: torch.Tensor,
+        chunk_size: int,
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        return self.dropout(hidden_states + self.embed_positions(positions, frame_mask)), {}
 
     def finish(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.layer_norm(hidden_states)

@@ -20,7 +20,7 @@ from numbers import Real
 
 import numpy as np
 import torch
-from transformers import AutoFeatureExtractor, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
@@ -29,7 +29,7 @@ from transformers.utils import PROCESSOR_NAME, auto_docstring
 
 from .adapters_entropy_asr import adapter_base
 from .audio import AudioError, load_audio
-from .components_entropy_asr import streamable_extractor
+from .components_entropy_asr import load_own_extractor, streamable_extractor
 from .configuration_entropy_asr import EntropyASRConfig
 from .ctc_entropy_asr import ctc_collapse
 from .encoder_rules_entropy_asr import output_length
@@ -112,7 +112,7 @@ class EntropyASRProcessor(ProcessorMixin):
         Raises:
             ValueError: when a tokenizer does not fit the model.
         """
-        extractor = AutoFeatureExtractor.from_pretrained(encoder) if isinstance(encoder, str) else encoder
+        extractor = load_own_extractor(encoder) if isinstance(encoder, str) else encoder
         extractor = streamable_extractor(extractor, config.audio_config)
         tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
         phoneme_tokenizer = _fitting_phonemes(phoneme_tokenizer or EntropyASRPhonemeTokenizer(), config)

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoFeatureExtractor, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
-from entropy_asr.modeling.components_entropy_asr import encode_audio, encoder_half, load_speech_model
+from entropy_asr.modeling.components_entropy_asr import (
+    encode_audio,
+    encoder_half,
+    load_own_extractor,
+    load_speech_model,
+)
 from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_length_stages
 from entropy_asr.modeling.modeling_entropy_asr_ctc import EntropyASRPhonemeHead
 from entropy_asr.modeling.processing_entropy_asr import extract_features
@@ -115,7 +120,7 @@ def load_speech_encoder(path: str, device: str | None = None, name: str | None =
     model = load_speech_model(path, torch.float32).eval().to(device)
     full = model if isinstance(model, EntropyASRForConditionalGeneration) else None
     processor = EntropyASRProcessor.from_pretrained(path) if full else None
-    extractor = processor.feature_extractor if processor else AutoFeatureExtractor.from_pretrained(path)
+    extractor = processor.feature_extractor if processor else load_own_extractor(path)
     name = name or Path(path).resolve().name
     audio_tower = encoder_half(model)
     if not hasattr(model, "phoneme_head"):
