@@ -185,7 +185,7 @@ class EntropyASRFireRedEncoderConfig(PreTrainedConfig):
     left_chunks (`int`, *optional*, defaults to -1):
         Number of earlier chunks a frame attends to when `chunk_size` is set; -1 sees all of them.
 
-    The defaults are the encoder of FireRedASR-AED-L (709M parameters).
+    The defaults are the encoder of FireRedASR-AED-L (711M parameters).
     """
 
     model_type = "entropy_asr_firered_encoder"

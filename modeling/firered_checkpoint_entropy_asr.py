@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers.utils import cached_file
 
 from .configuration_entropy_asr import EntropyASRFireRedEncoderConfig
@@ -136,8 +137,9 @@ def _configuration(
     fields |= {field: len(weights[name]) for field, name in WIDTHS.items() if name in weights}
     try:
         return EntropyASRFireRedEncoderConfig(**fields)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file}: `args` describe no encoder that can be built: {error}") from error
+    except StrictDataclassError as error:
+        reason = str(error.__cause__ or error).strip()
+        raise ValueError(f"{file}: `args` describe no encoder that can be built: {reason}") from error
 
 
 def _check_weights(file: str, config: EntropyASRFireRedEncoderConfig, weights: dict[str, torch.Tensor]) -> None:

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config
 from entropy_asr.modeling import (
     EntropyASRConfig,
     EntropyASREncoderConfig,
+    EntropyASRFireRedEncoderConfig,
     EntropyASRForConditionalGeneration,
     EntropyASRWhisperEncoderConfig,
 )
@@ -74,6 +75,13 @@ def small_whisper_encoder_config(**kwargs) -> EntropyASRWhisperEncoderConfig:
     """Whisper's encoder of two layers."""
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     return EntropyASRWhisperEncoderConfig(**{**sizes, "max_position_embeddings": 1504, **kwargs})
+
+
+def small_firered_encoder_config(**kwargs) -> EntropyASRFireRedEncoderConfig:
+    """FireRedASR's encoder of two layers without dropout."""
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"conv_kernel_size": 7, "subsampling_channels": 4, "hidden_dropout": 0.0, "activation_dropout": 0.0}
+    return EntropyASRFireRedEncoderConfig(**{**sizes, **kwargs})
 
 
 def small_whisper(kind: str = "WhisperModel") -> transformers.PreTrainedModel:
