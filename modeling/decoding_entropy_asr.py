@@ -220,10 +220,13 @@ class TranscriptDecoder:
         """
         if config.max_new_tokens is not None:
             return torch.full_like(audio_tokens, config.max_new_tokens)
+        positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
         if guards.length_bound:
             bounds = MIN_NEW_TOKENS + NEW_TOKENS_PER_AUDIO_TOKEN * audio_tokens
+            if guards.length_factor != 1:  # there are positions for one such bound, not for any multiple
+                room = math.inf if positions is None else positions - prompt_tokens
+                bounds = torch.minimum(bounds * guards.length_factor, torch.as_tensor(room)).long()
             return bounds.clamp(min=config.min_new_tokens or 0)
-        positions = getattr(self.model.config.text_config, "max_position_embeddings", None)
         if positions is None:
             raise ValueError("Without the length bound, this language model needs `max_new_tokens`.")
         return positions - prompt_tokens

@@ -48,6 +48,7 @@ class GuardSettings:
         min_phoneme_probability: Of the most certain of these few phonemes; below, they are not speech.
         vad_threshold: Probability from which the voice activity detector takes what is left for speech.
         min_confidence: Confidence below which a transcript is flagged; None for what its language has (0.1).
+        length_factor: The length bound as a multiple of what the audio has room for; from 1 on.
     """
 
     no_speech: bool = True
@@ -58,6 +59,7 @@ class GuardSettings:
     min_phoneme_probability: float = 0.3
     vad_threshold: float = 0.8
     min_confidence: float | None = None
+    length_factor: float = 1.0
 
     def __post_init__(self):
         for name in ("min_blank_mass", "min_phoneme_probability", "min_confidence"):
@@ -66,6 +68,10 @@ class GuardSettings:
                 raise ValueError(f"`{name}` must be between 0 and 1, not {value}.")
         if not HYSTERESIS < self.vad_threshold < 1:
             raise ValueError(f"`vad_threshold` must be between {HYSTERESIS} and 1, not {self.vad_threshold}.")
+        if not 1 <= self.length_factor < math.inf:
+            raise ValueError(f"`length_factor` must be a number from 1 on, not {self.length_factor}.")
+        if self.length_factor != 1 and not self.length_bound:
+            raise ValueError("`length_factor` widens the length bound, and `length_bound` is off.")
         if not self.max_phonemes_per_second >= 0:
             raise ValueError(f"`max_phonemes_per_second` must not be negative: {self.max_phonemes_per_second}.")
 

@@ -180,10 +180,20 @@ def test_guards_are_switched_off_together_or_one_by_one():
 
 @pytest.mark.parametrize(
     "guards",
-    ["off", 1.5, {"speech": True}, {"min_blank_mass": 1.5}, {"max_phonemes_per_second": -1}, {"vad_threshold": 0.1}],
+    [
+        "off",
+        1.5,
+        {"speech": True},
+        {"min_blank_mass": 1.5},
+        {"max_phonemes_per_second": -1},
+        {"vad_threshold": 0.1},
+        {"length_factor": 0.5},
+        {"length_factor": float("inf")},
+        {"length_factor": 2, "length_bound": False},
+    ],
 )
 def test_wrong_guards_are_refused(guards):
-    with pytest.raises(ValueError, match=r"guards|min_blank_mass|max_phonemes_per_second|vad_threshold"):
+    with pytest.raises(ValueError, match=r"guards|min_blank_mass|max_phonemes_per_second|vad_threshold|length_factor"):
         GuardSettings.of(guards)
 
 
@@ -272,6 +282,18 @@ def test_loop_is_stopped_by_the_bound_flagged_and_left_as_it_is(model, processor
     assert unbounded["flags"] == ["length_limit"]  # the language model's own
     assert unbounded["text"].startswith(bounded["text"]) and len(unbounded["text"]) > 2 * len(bounded["text"])
     assert pipe(waveforms[0], generate_kwargs=ends, return_flags=True)["flags"] == []
+
+
+def test_length_factor_widens_the_bound_as_far_as_there_are_positions(model, processor, waveforms):
+    pipe = EntropyASRPipeline(model=model, processor=processor, device="cpu", guards={"no_speech": False})
+    endless = {"suppress_tokens": [processor.end_of_text_id]}
+
+    def length(**guards):
+        text = pipe(waveforms[0], generate_kwargs=endless, guards={"no_speech": False, **guards})["text"]
+        return len(processor.tokenizer(text, add_special_tokens=False).input_ids)
+
+    assert length(length_factor=3) == pytest.approx(3 * length(), rel=0.1)
+    assert length(length_factor=1000) == length(length_bound=False)
 
 
 def test_loops_of_a_batch_are_flagged_though_padding_is_an_end_too(model, processor, waveforms):

@@ -29,7 +29,8 @@ class Condition:
     """How a test set is transcribed.
 
     Args:
-        guards: Whether the guards against hallucination are on.
+        guards: Whether the guards against hallucination are on; off, text still ends at `error_rates.WITHOUT_GUARDS`'s
+            bound, far beyond speech.
         padded_silence: Seconds of digital silence before and after each utterance.
     """
 

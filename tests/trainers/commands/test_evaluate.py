@@ -9,6 +9,7 @@ from datasets import Audio, Dataset
 from fake_pipeline import write_wav
 
 from entropy_asr.trainers.commands import cli
+from entropy_asr.trainers.evaluation.error_rates import WITHOUT_GUARDS
 
 
 def make_dataset(folder, texts: dict[int, str], language: str) -> str:
@@ -102,7 +103,7 @@ def test_evaluate_measures_hallucination_with_guards_and_without_in_silence_and_
     # It hears the hundredths of a second, so silence around changes the number: a wrong number is no hallucination.
     assert spoken["conditions"]["0.5 s of silence around, guards on"]["wer"] > 0
     assert made["hallucination"]["nonspeech_rate"] == 1 and list(made["conditions"]) == ["guards off"]
-    assert [call.get("guards") for call in pipeline.calls] == [None, False, None, False, None, False]
+    assert [call.get("guards") for call in pipeline.calls] == [None, WITHOUT_GUARDS] * 3
     assert "guards off: hallucination 100.0 %" in capsys.readouterr().out
 
 

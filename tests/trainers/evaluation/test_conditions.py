@@ -7,7 +7,10 @@ import json
 import numpy as np
 import pytest
 from datasets import Dataset
+from small_models import build_model, build_tokenizer, small_config
 
+from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRProcessor
+from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 from entropy_asr.trainers.evaluation.conditions import (
     conditions_of,
     evaluate_under,
@@ -28,7 +31,7 @@ class Recognizer:
     def text(self, array, guards):
         is_silent = not np.any(array)
         words = [] if is_silent else ["turn left"]
-        if not guards and (is_silent or not np.any(array[:RATE])):
+        if guards is not True and (is_silent or not np.any(array[:RATE])):
             words.append("thanks for watching")
         return " ".join(words)
 
@@ -73,6 +76,23 @@ def test_each_condition_has_its_figures():
     assert result["conditions"]["1 s of silence around, guards off"]["wer"] == pytest.approx(1.5)
     assert score.audio_seconds == 4
     json.dumps(result)
+
+
+def test_a_model_that_knows_no_end_is_cut_without_guards_too(monkeypatch):
+    """It would write until its language model has no position left: 4096 of the smallest, for each utterance."""
+    config = small_config()
+    config.text_config.max_position_embeddings = 4096
+    tokenizer = build_tokenizer(["<|im_start|>", "<|im_end|>", "<|audio|>"])
+    processor = EntropyASRProcessor.from_components(EntropyASRFeatureExtractor(), tokenizer, config)
+    pipeline = EntropyASRPipeline(model=build_model(config), processor=processor, device="cpu")
+    steps, forward = [], pipeline.model.model.language_model.forward
+    monkeypatch.setattr(
+        pipeline.model.model.language_model, "forward", lambda *a, **k: steps.append(1) or forward(*a, **k)
+    )
+    endless = {"suppress_tokens": [processor.end_of_text_id]}
+    _, result = evaluate_under(pipeline, SILENCE.select([0]), conditions_of("off"), progress=False, **endless)
+    assert result["hallucination"]["nonspeech_rate"] == 1
+    assert 4 * 25 < len(steps) < 200  # a second of audio: far more than 25 tokens, the most that speech has
 
 
 def test_sets_without_speech_are_not_padded_and_count_text_on_nothing():
