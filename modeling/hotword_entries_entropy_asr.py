@@ -103,11 +103,16 @@ def identity(word: str) -> str:
     return " ".join(word.split())
 
 
+def spelling(word: str) -> str:
+    """What a word is written like: its identity in one case. Where the sound is another one ("US", "us"), so is it."""
+    return identity(word).casefold()
+
+
 def unique_pairs(pairs: Iterable[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
-    """The first of each word and pronunciation, as it was written."""
+    """The first of each word and pronunciation, as it was written; case makes no other word of the same sound."""
     found: dict[tuple, tuple[str, tuple[int, ...]]] = {}
     for word, codes in pairs:
-        found.setdefault((identity(word), codes), (word, codes))
+        found.setdefault((spelling(word), codes), (word, codes))
     return list(found.values())
 
 
@@ -171,6 +176,7 @@ __all__ = [
     "check_pairs",
     "identity",
     "phonemize_hotwords",
+    "spelling",
     "to_codes",
     "to_text",
     "unique_pairs",

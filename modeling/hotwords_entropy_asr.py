@@ -25,6 +25,7 @@ from .hotword_entries_entropy_asr import (
     check_pairs,
     identity,
     phonemize_hotwords,
+    spelling,
     to_codes,
     to_text,
     unique_pairs,
@@ -111,7 +112,8 @@ class HotwordIndex:
         Args:
             words: Words or phrases, in any mixture of the languages; repeated ones count once, and so do those that
                 differ in the form of Unicode alone (composed or decomposed accents, full width, zero-width
-                characters). They are shown as they were first written.
+                characters), or in case alone and sound the same ("Kaldi", "kaldi"; but "US", "us"). They are shown
+                as they were first written.
             phoneme_tokenizer: The model's (`processor.phoneme_tokenizer`).
             language: Which language reads the digits, as in [`EntropyASRPhonemeTokenizer.phonemize`].
             skip_unusable: Leave out, with a warning that names them, words that cannot be found by their sound.
@@ -147,7 +149,8 @@ class HotwordIndex:
         Args:
             add: Words as in `build`, which need `phoneme_tokenizer`, or a mapping to phonemes as to make an index.
                 A word that is there already is not added again.
-            remove: Words, with all their pronunciations; taken out first. One pass over all entries.
+            remove: Words, with all their pronunciations, in another case where they are not there in their own; taken
+                out first. One pass over all entries.
             phoneme_tokenizer, language: As in `build`.
 
         Raises:
@@ -169,15 +172,18 @@ class HotwordIndex:
 
     def _remove(self, words: list[str]) -> None:
         wanted = {identity(word): word for word in words}
-        found: list[tuple[Segment, int, str]] = []
+        spellings = {spelling(word) for word in words}
+        found: dict[str, list[tuple[Segment, int]]] = {}
         for segment in (self._base, self._recent) if wanted else ():
-            entries = enumerate(segment.entries.pairs())
-            keys = ((entry, identity(word)) for entry, (word, _) in entries if segment.live[entry])
-            found += [(segment, entry, key) for entry, key in keys if key in wanted]
-        missing = [word for key, word in wanted.items() if key not in {key for *_, key in found}]
-        if missing:
+            for entry, (word, _) in enumerate(segment.entries.pairs()):
+                if segment.live[entry] and spelling(word) in spellings:
+                    found.setdefault(identity(word), []).append((segment, entry))
+        # One that is not there in its own case may have been another's second spelling.
+        in_any_case = {spelling(key): entries for key, entries in found.items()}
+        chosen = {word: found.get(key, in_any_case.get(spelling(word), [])) for key, word in wanted.items()}
+        if missing := [word for word, entries in chosen.items() if not entries]:
             raise KeyError(f"not in the hotword index: {', '.join(sorted(missing)[:5])}")
-        for segment, entry, _ in found:
+        for segment, entry in sum(chosen.values(), []):
             segment.live[entry] = False
 
     def _add(self, pairs: list[tuple[str, tuple[int, ...]]]) -> None:
@@ -196,7 +202,7 @@ class HotwordIndex:
         text = to_text(codes)
         candidates = [*self._base.exact(text), *self._recent.exact(text)]
         same = [found.to_match().word for found in candidates if (found.start, found.end) == whole]
-        return identity(word) in map(identity, same)
+        return spelling(word) in map(spelling, same)
 
     def search(self, phonemes: Sequence[str], tolerance: float = 0.0) -> list[HotwordMatch]:
         """Hotwords in a phoneme hypothesis, in the order of their start.

@@ -150,6 +150,11 @@ class Language:
             raise ValueError(f"language {self.code}: `min_confidence` is 0 to 1, not {self.min_confidence}")
         if self.g2p is not None and not self.letters:
             raise ValueError(f"language {self.code}: `g2p` needs `letters`, which say what of a text it reads")
+        if self.g2p is not None and (not self.g2p.phonemes or isinstance(self.g2p.phonemes, str)):
+            raise ValueError(
+                f"language {self.code}: `g2p` needs `phonemes`, all symbols that it gives as a tuple, not "
+                f"{self.g2p.phonemes!r}: vocabularies are made of them"
+            )
         try:
             re.compile(f"[{self.letters or 'a'}]")
         except re.error as error:

@@ -241,6 +241,16 @@ def test_forms_of_unicode_are_one_word_shown_as_typed(phoneme_tokenizer):
     assert index.words() == [decomposed, "Kal\u200bdi", "kfc"]
 
 
+def test_spellings_in_another_case_are_one_word_where_they_sound_the_same(phoneme_tokenizer):
+    index = HotwordIndex.build(["Kaldi", "kaldi", "KALDI toolkit", "Kaldi Toolkit", "US", "us"], phoneme_tokenizer)
+    assert index.words() == ["Kaldi", "KALDI toolkit", "US", "us"]
+    assert index.find_hints(phoneme_tokenizer.phonemize("here is Kaldi again")) == ["Kaldi"]
+    index.update(["kaldi"], phoneme_tokenizer=phoneme_tokenizer)
+    assert index.words() == ["Kaldi", "KALDI toolkit", "US", "us"]
+    index.update(remove=["us", "kaldi"])  # the second spelling of what was shown as "Kaldi"
+    assert index.words() == ["KALDI toolkit", "US"]
+
+
 def test_a_sound_that_the_vocabulary_lacks_is_named(tmp_path):
     path = tmp_path / "phonemes.json"
     path.write_text(json.dumps({"<pad>": 0, "<unk>": 1, "k": 2, "æ": 3}), encoding="utf-8")

@@ -95,6 +95,16 @@ class TokiPonaPhonemes(GraphemeToPhoneme):
         return [(word, [self.sounds.get(letter, "aː") for letter in word]) for word in found]
 
 
+class Mute(GraphemeToPhoneme):
+    """Its author forgot to say which phonemes there are, or wrote them in one string."""
+
+    def __init__(self, phonemes=()):
+        self.phonemes = phonemes
+
+    def words(self, text):
+        return [(word, list(word)) for word in text.split()]
+
+
 TOKI_PONA = Language(
     "tok",
     "Toki Pona",
@@ -206,6 +216,8 @@ def test_a_language_without_phonemes_is_prompted_and_scored_but_has_none(process
         (lambda: Language("xx", "X", unit="syllable"), "'word' or 'character', not 'syllable'"),
         (lambda: Language("xx", "X", min_confidence=2), "`min_confidence` is 0 to 1, not 2"),
         (lambda: Language("xx", "X", g2p=TokiPonaPhonemes()), "`g2p` needs `letters`"),
+        (lambda: Language("xx", "X", letters="x", g2p=Mute()), "xx: `g2p` needs `phonemes`, .* not ()"),
+        (lambda: Language("xx", "X", letters="x", g2p=Mute("ab")), "xx: `g2p` needs `phonemes`, .* not 'ab'"),
         (lambda: Language("xx", "X", letters="z-a"), "'z-a' is no character class"),
     ],
 )

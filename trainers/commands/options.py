@@ -131,6 +131,14 @@ def positive(text: str) -> int:
     return number
 
 
+def whole(text: str) -> int:
+    """A whole number from 0 on, as `type` of an option."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative: {number}")
+    return number
+
+
 def seconds(text: str) -> float:
     """A number of seconds from 0 on, as an argument."""
     try:

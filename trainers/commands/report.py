@@ -9,7 +9,7 @@ from typing import Any
 
 from .checks import CommandError, check_dataset, check_model, check_output_folder, find_device, need_extra
 from .models import quiet_libraries
-from .options import add_command, add_device, add_language, positive
+from .options import add_command, add_device, add_language, positive, whole
 
 
 def add_parser(commands: Any) -> None:
@@ -51,10 +51,10 @@ def add_parser(commands: Any) -> None:
         help="of single frames (default: none)",
     )
     parser.add_argument("--aligner", metavar="M", help="for them: checkpoint that times phonemes, none of the models")
+    parser.add_argument("--num_seeds", type=positive, metavar="N", help="their splits; default: 3")
     parser.add_argument(
-        "--num_seeds", type=positive, default=3, metavar="N", help="their splits; default: %(default)s"
+        "--ledger_rows", type=whole, default=50, metavar="N", help="0: no ledger; default: %(default)s"
     )
-    parser.add_argument("--ledger_rows", type=int, default=50, metavar="N", help="0: no ledger; default: %(default)s")
     parser.add_argument("--batch_size", type=positive, default=8, help="default: %(default)s")
     add_device(parser)
 

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 # Of them, those that the data allow are computed: words that are too rare give no frame_csai.
 FIGURES = ["frame_nse", "frame_pai", "frame_csai"]
+# Splits of rows where none were asked for.
+NUM_SEEDS = 3
 
 
 @dataclass
@@ -54,9 +56,13 @@ def check_aligner(
     """The checkpoint that times phonemes; None where no probes are asked for or all data sets bring their own times.
 
     Raises:
-        ValueError: one is needed and missing, or it is one of the models that are compared.
+        ValueError: one is needed and missing, given and not needed, or one of the models that are compared.
     """
-    if not options.frame_probes or all("alignment" in rows.column_names for rows in loaded.values()):
+    if not options.frame_probes:
+        return None
+    if all("alignment" in rows.column_names for rows in loaded.values()):
+        if options.aligner is not None:
+            raise ValueError("`aligner` has nothing to time: all data sets have a column `alignment`. Leave it out.")
         return None
     if options.aligner is None:
         raise ValueError("Probes of frames need times of phonemes: give `aligner`, or data with a column `alignment`.")
@@ -130,5 +136,5 @@ def measure_frame_probes(
                 words=word_spans(utterance.times.words, words, *size),
                 speaker=utterance.speaker,
             )
-    figures = metric.compute(probes=options.frame_probes, num_seeds=options.num_seeds)
+    figures = metric.compute(probes=options.frame_probes, num_seeds=options.num_seeds or NUM_SEEDS)
     return {"data": facts, **figures}

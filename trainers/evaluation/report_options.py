@@ -25,7 +25,7 @@ class ReportOptions:
         frame_probes: Probe families, "linear" and "mlp", of the frame-level companions; none by default.
         aligner: Checkpoint whose phoneme head times phonemes for these probes; none of those that are compared. Not
             needed where the data set has a column `alignment`.
-        num_seeds: Random splits of the probes' rows.
+        num_seeds: Random splits of the probes' rows; None: 3.
         batch_size: Utterances encoded together.
         device: A GPU if there is one by default.
     """
@@ -40,6 +40,13 @@ class ReportOptions:
     ledger_rows: int = 50
     frame_probes: list[str] = field(default_factory=list)
     aligner: str | None = None
-    num_seeds: int = 3
+    num_seeds: int | None = None
     batch_size: int = 8
     device: str | None = None
+
+    def __post_init__(self):
+        if self.ledger_rows < 0:
+            raise ValueError(f"`ledger_rows` is a number of utterances, 0 for no ledger, not {self.ledger_rows}.")
+        for name in ("aligner", "num_seeds"):
+            if getattr(self, name) is not None and not self.frame_probes:
+                raise ValueError(f"`{name}` is for probes of frames: give `frame_probes` too, or leave it out.")

@@ -23,6 +23,14 @@ def test_languages_go_by_any_name(capsys, name, code):
     assert "klingon" in capsys.readouterr().err
 
 
+def test_a_number_of_ledger_rows_is_not_negative(capsys):
+    parse = cli.build_parser().parse_args
+    assert parse(["report", "--dataset", "d", "--ledger_rows", "0"]).ledger_rows == 0
+    with pytest.raises(SystemExit):
+        parse(["report", "--dataset", "d", "--ledger_rows", "-5"])
+    assert "--ledger_rows: must not be negative: -5" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["0", "-3"])
 def test_counts_are_at_least_one(capsys, text):
     with pytest.raises(SystemExit):

@@ -42,6 +42,8 @@ def test_times_of_the_data_set_are_taken(components, tmp_path):
     assert found["data"]["num_speakers"] == 5
     assert found["details"]["frame_pai"]["num_classes"] == 3
     assert math.isfinite(found["frame_nse"] + found["frame_pai"])
+    with pytest.raises(ValueError, match="`aligner` has nothing to time: all data sets have a column `alignment`"):
+        write_report(["m"], [data], tmp_path / "other", ReportOptions(**QUICK, aligner="a"))
     assert "Frame-level companions" in (tmp_path / "out" / "report.md").read_text()
 
 

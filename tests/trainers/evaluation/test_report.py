@@ -133,10 +133,20 @@ def test_command_line_draws_a_line_a_recipe_and_names_what_is_wrong(components, 
         (rows, "--trajectory", "a", full, "--trajectory", "a", encoder): "same name",
         (str(tmp_path / "nowhere"), "--model", full): "nowhere",
         (rows, "--model", full, "--pca_size", "99"): "99",
+        (rows, "--model", full, "--aligner", encoder): "`aligner` is for probes of frames",
+        (rows, "--model", full, "--num_seeds", "2"): "`num_seeds` is for probes of frames",
     }
     for arguments, words in wrong.items():
         assert cli.main([*command, *arguments]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_options_that_nothing_would_heed_are_refused():
+    with pytest.raises(ValueError, match="`ledger_rows` is a number of utterances, 0 for no ledger, not -5"):
+        ReportOptions(ledger_rows=-5)
+    with pytest.raises(ValueError, match="`aligner` is for probes of frames: give `frame_probes`"):
+        ReportOptions(aligner="m")
+    assert ReportOptions(aligner="m", num_seeds=2, frame_probes=["linear"]).num_seeds == 2
 
 
 def test_models_of_one_name_are_named_by_their_folders():

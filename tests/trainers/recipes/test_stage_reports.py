@@ -40,7 +40,7 @@ def calls(monkeypatch, tmp_path) -> list:
 
 def run(tmp_path, **report) -> None:
     path = tmp_path / "recipe.yaml"
-    section = {"datasets": ["{data}"], "num_seeds": 1, **report}
+    section = {"datasets": ["{data}"], "frame_probes": ["linear"], "num_seeds": 1, **report}
     content = {"output_dir": "x", "variables": {"data": "my-data"}, "report": section, "stages": STAGES}
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     run_recipe(path, str(tmp_path))
