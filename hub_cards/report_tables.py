@@ -8,6 +8,7 @@ from typing import Any
 
 # Of a language model without audio.
 BROKEN = "broken prior"
+UNHEARD = "text not in the sound"
 LEDGER = (
     "Ledger: of H(Y), the nats a token that text alone leaves to the language model, the encoder removes what its "
     "phonemes tell (CTC, and the choice among what sounds the same), the language model that reads it the rest. A "
@@ -61,13 +62,36 @@ def _with_chance(figures: dict[str, Any], name: str) -> str:
 
 def _ledger_words(ledger: dict[str, Any] | None) -> str:
     """Shares of H(Y) in percent, in one cell."""
-    if not ledger or "nats_per_token_left" not in ledger:
+    if not ledger:
         return "-"
+    if "nats_per_token_left" not in ledger:
+        return f"impossible: {_no_path(ledger)}"
     if ledger["is_prior_broken"]:
         return BROKEN
     whole = ledger["nats_per_token_left"]["prior"]
     shares = {name: f"{100 * value / whole:.0f} %" for name, value in ledger["allocation"].items()}
-    return f"encoder {shares['encoder']}, LLM {shares['llm']}, left {shares['left']}"
+    mark = f"{UNHEARD}: " if ledger["allocation"]["encoder"] < 0 else ""
+    return f"{mark}encoder {shares['encoder']}, LLM {shares['llm']}, left {shares['left']}"
+
+
+def _no_path(ledger: dict[str, Any]) -> str:
+    """Of an utterance whose audio is shorter than its text CTC has no surprisal."""
+    return f"{ledger['num_impossible']} utterances with fewer frames than phonemes"
+
+
+def _ledger_remarks(models: dict[str, Any]) -> list[str]:
+    """Utterances of each model that are left out, or whose text was not heard; nothing where there are none."""
+    remarks = []
+    for name, figures in models.items():
+        ledger = figures.get("ledger", {})
+        if ledger.get("num_impossible"):
+            remarks.append(f"- `{name}`: left out, {_no_path(ledger)}.")
+        if ledger.get("num_unheard"):
+            remarks.append(
+                f"- `{name}`: {UNHEARD}, {ledger['num_unheard']} of {ledger['num_utterances']} utterances. What the "
+                "encoder heard leaves more of it than text alone: a negative share of the encoder is no allocation."
+            )
+    return [*remarks, ""] if remarks else []
 
 
 def _equal_frames(models: dict[str, Any]) -> list[str]:
@@ -133,7 +157,8 @@ def _ledgers(models: dict[str, Any]) -> list[str]:
             cells = [f"{left[key]:.2f}" for key in ("uniform", "prior", "encoder", "full")]
             rows.append([name, *cells, f"{ledger['num_utterances']}, {ledger['num_tokens']}"])
     header = ["model", "nothing known", "text alone", "phonemes", "full model", "utterances, tokens"]
-    return ["Nats a token left:", "", *markdown_table(header, rows), "", LEDGER, ""] if rows else []
+    table = ["Nats a token left:", "", *markdown_table(header, rows), "", LEDGER, ""] if rows else []
+    return [*table, *_ledger_remarks(models)]
 
 
 def _cka(cka: dict[str, Any]) -> list[str]:

@@ -14,7 +14,9 @@ is -ln p in nats, of every token of the transcript and of its end, given the tok
 - full, H(Y|Z): the language model with the audio.
 
 The encoder takes away prior - encoder, the language model that reads it encoder - full, and full is left: the three
-add up to the prior.
+add up to the prior. Of a text that is not in the sound the encoder leaves more than the prior: its share is negative
+and no allocation, and the ledger is marked (`is_text_unheard`). Where the audio has fewer frames than the text's
+phonemes need, CTC has no path at all (`is_impossible`): such ledgers are counted and left out of a summary.
 """
 
 import math
@@ -66,8 +68,20 @@ class UtteranceLedger:
         """Whether the language model alone guesses the transcript worse than one that knows nothing."""
         return is_prior_broken(self.totals())
 
+    @property
+    def is_impossible(self) -> bool:
+        """Whether no path of the phoneme head writes the text, or what a model says of it is no number."""
+        return not all(map(math.isfinite, self.totals().values()))
+
+    @property
+    def is_text_unheard(self) -> bool:
+        """Whether the text is not in the sound; see [`is_text_unheard`]."""
+        return is_text_unheard(self.totals())
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"totals": self.totals(), "is_prior_broken": self.is_prior_broken}
+        """Everything, ready for JSON, which has no infinity: None stands for what is impossible."""
+        marks = {name: getattr(self, name) for name in ("is_prior_broken", "is_text_unheard", "is_impossible")}
+        return _finite(asdict(self) | {"totals": self.totals(), **marks})
 
 
 def is_prior_broken(left: dict[str, float]) -> bool:
@@ -79,6 +93,23 @@ def is_prior_broken(left: dict[str, float]) -> bool:
     return left["prior"] > left["uniform"]
 
 
+def is_text_unheard(left: dict[str, float]) -> bool:
+    """Whether the encoder leaves more of a text than the language model without any audio, or has no path to it.
+
+    What it heard speaks against the text then: it is another than what was said, or the encoder fails on it.
+    """
+    return not left["encoder"] <= left["prior"]
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def share_out(left: dict[str, float]) -> dict[str, float]:
     """How H(Y) is shared out, in the unit of `left`; the parts add up to `prior`.
 
@@ -86,7 +117,8 @@ def share_out(left: dict[str, float]) -> dict[str, float]:
         left: What `prior`, `encoder` and `full` leave.
 
     Returns:
-        `encoder`: removed by the encoder, as phonemes; `llm`: removed by the language model that reads its output
+        `encoder`: removed by the encoder, as phonemes (negative where the text is not in the sound, see
+        [`is_text_unheard`]); `llm`: removed by the language model that reads its output
         (negative where it understands less than the phoneme head); `left`: removed by nobody.
     """
     return {"encoder": left["prior"] - left["encoder"], "llm": left["encoder"] - left["full"], "left": left["full"]}
@@ -287,12 +319,19 @@ def summarize_ledgers(ledgers: list[UtteranceLedger]) -> dict[str, Any]:
     """Mean nats a token left by each, over utterances in which the encoder has a path, and how H(Y) is shared out.
 
     Returns:
-        Counts; `nats_per_token_left`; `is_prior_broken`; `allocation`, see [`share_out`], which is missing where the
-        prior is broken: then there is no H(Y) to share out.
+        Counts: of utterances, of `num_impossible` ones that are left out, of `num_unheard` ones whose text is not in
+        the sound, which are not; `nats_per_token_left`; `is_prior_broken` and `is_text_unheard` of all together;
+        `allocation`, see [`share_out`], which is missing where the prior is broken: then there is no H(Y) to share
+        out. Without any utterance that has a path, counts alone.
     """
-    usable = [ledger for ledger in ledgers if math.isfinite(sum(ledger.encoder))]
+    usable = [ledger for ledger in ledgers if not ledger.is_impossible]
     tokens = sum(len(ledger.tokens) for ledger in usable)
-    counts = {"num_utterances": len(usable), "num_impossible": len(ledgers) - len(usable), "num_tokens": tokens}
+    counts = {
+        "num_utterances": len(usable),
+        "num_impossible": len(ledgers) - len(usable),
+        "num_unheard": sum(ledger.is_text_unheard for ledger in usable),
+        "num_tokens": tokens,
+    }
     if not usable:
         return counts
     totals = [ledger.totals() for ledger in usable]
@@ -304,5 +343,6 @@ def summarize_ledgers(ledgers: list[UtteranceLedger]) -> dict[str, Any]:
         "nats_per_token_left": left,
         "spelling_nats_per_token": sum(sum(ledger.spelling) for ledger in usable) / tokens,
         "is_prior_broken": broken,
+        "is_text_unheard": is_text_unheard(left),
         **({} if broken else {"allocation": share_out(left)}),
     }

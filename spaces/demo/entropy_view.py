@@ -50,7 +50,11 @@ def _summary(explanation: Explanation) -> str:
     totals = {name: explanation.ledger.totals()[name] for name in TOTALS}
     finite = [total for total in totals.values() if math.isfinite(total)]
     scale, broken = max([*finite, 1e-9]), explanation.ledger.is_prior_broken
-    rows = "".join(_total_row(name, total, scale, broken) for name, total in totals.items())
+    marks = {
+        "prior": "a broken prior: it guesses worse than one that knows nothing" if broken else "",
+        "encoder": "the text is not in the sound: it says less than text alone" if _is_unheard(explanation) else "",
+    }
+    rows = "".join(_total_row(name, total, scale, marks.get(name, "")) for name, total in totals.items())
     whose = "The model writes" if explanation.is_recognized else "You say it is"
     written = written_languages(explanation.text, explanation.language)
     flags = flags_html(explanation.flags, explanation.language, written)
@@ -100,11 +104,17 @@ def _whose_figures(explanation: Explanation) -> str:
     return f'<p class="whose">{words}</p>'
 
 
-def _total_row(name: str, total: float, scale: float, prior_is_broken: bool) -> str:
+def _is_unheard(explanation: Explanation) -> bool:
+    """Whether the encoder's bar is longer than that of text alone, which would else look like an allocation."""
+    return explanation.ledger.is_text_unheard and not explanation.ledger.is_impossible
+
+
+def _total_row(name: str, total: float, scale: float, mark: str) -> str:
+    """`mark`: what is wrong with this sum, if anything."""
     label, meaning = TOTALS[name]
     names = f"bar {name}"
-    if name == "prior" and prior_is_broken:
-        meaning, names = "a broken prior: it guesses worse than one that knows nothing", f"{names} broken"
+    if mark:
+        meaning, names = mark, f"{names} broken" if name == "prior" else names
     width = 100 * min(1.0, total / scale)
     shown = f"{total:.1f} nats" if math.isfinite(total) else "impossible: too few frames"
     return (

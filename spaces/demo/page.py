@@ -115,7 +115,6 @@ class Handlers:
     def explain(self, audio: str | None, language: str = "auto", transcript: str = "") -> tuple[str, dict[str, Any]]:
         """Where the entropy goes: the picture, and its figures (nats)."""
         explanation = self.recognizer.explain(audio, language, transcript)
-        ledger = explanation.ledger.to_dict()
         figures = {
             "text": explanation.text,
             "is_recognized": explanation.is_recognized,
@@ -124,8 +123,7 @@ class Handlers:
             "seconds_per_frame": explanation.seconds_per_frame,
             "frame_entropies": [round(float(value), 4) for value in explanation.frame_entropies],
             "phonemes": explanation.phonemes,
-            # JSON has no infinity.
-            "ledger": json.loads(json.dumps(ledger).replace("Infinity", "null")),
+            "ledger": explanation.ledger.to_dict(),
         }
         return explanation_html(explanation), figures
 

@@ -13,3 +13,18 @@ def test_tables_say_that_a_prior_worse_than_uniform_is_broken_and_fit_on_a_phone
     text = "\n".join(summary_table(result))
     assert "| tiny | 0.432 | 1.25 (0.38) | - | broken prior |" in text
     assert max(line.count("|") for line in [*text.splitlines(), *detail_tables(result)]) <= 7
+
+
+def test_tables_mark_texts_that_are_not_in_the_sound_and_count_those_without_a_path():
+    left = {**FIGURES["ledger"]["nats_per_token_left"], "encoder": 7.15}
+    shares = {"encoder": -0.65, "llm": 6.05, "left": 1.1}
+    unheard = {**FIGURES["ledger"], "nats_per_token_left": left, "allocation": shares}
+    unheard |= {"num_unheard": 9, "num_impossible": 2}
+    result = {**RESULT, "models": {"tiny": {**FIGURES, "ledger": unheard}, "tinier": FIGURES}}
+    assert "text not in the sound: encoder -10 %, LLM 93 %, left 17 % |" in "\n".join(summary_table(result))
+    details = "\n".join(detail_tables(result))
+    assert "`tiny`: left out, 2 utterances with fewer frames than phonemes" in details
+    assert "`tiny`: text not in the sound, 9 of 10 utterances" in details and "`tinier`:" not in details
+    none = {"num_utterances": 0, "num_impossible": 3, "num_unheard": 0, "num_tokens": 0}
+    result = {**RESULT, "models": {"tiny": {**FIGURES, "ledger": none}}}
+    assert "| impossible: 3 utterances with fewer frames than phonemes |" in "\n".join(summary_table(result))

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The ledger shares the uncertainty of a transcript out: its parts are what the model says, and add up."""
 
+import json
 import math
 from pathlib import Path
 
@@ -152,3 +153,19 @@ def test_summary_leaves_out_what_no_path_spells(full, sounds):
     assert (summary["num_utterances"], summary["num_impossible"]) == (1, 1)
     assert summary["nats_per_token_left"]["full"] == pytest.approx(sum(good.full) / len(good.full))
     assert "nats_per_token_left" not in ledger.summarize_ledgers([bad])
+    # JSON has no infinity.
+    assert json.loads(json.dumps(bad.to_dict(), allow_nan=False))["totals"]["encoder"] is None
+    assert bad.to_dict()["is_impossible"] and not good.to_dict()["is_impossible"]
+    json.dumps([summary, good.to_dict()], allow_nan=False)
+
+
+def test_a_text_that_is_not_in_the_sound_is_marked(full, sounds):
+    said = ledger.utterance_ledger(*full, sounds["english"], SAID["english"][1], "en")
+    other = ledger.utterance_ledger(*full, sounds["english"], "we are going there on monday", "en")
+    assert other.is_text_unheard and other.to_dict()["is_text_unheard"] and not other.is_impossible
+    assert not said.is_text_unheard and not said.to_dict()["is_text_unheard"]
+    most = ledger.summarize_ledgers([said, said, other])
+    assert (most["num_utterances"], most["num_unheard"], most["is_text_unheard"]) == (3, 1, False)
+    alone = ledger.summarize_ledgers([other])
+    assert alone["is_text_unheard"] and alone["allocation"]["encoder"] < 0
+    assert sum(alone["allocation"].values()) == pytest.approx(alone["nats_per_token_left"]["prior"])

@@ -273,6 +273,14 @@ def test_a_broken_prior_is_said_and_drawn_as_one():
     assert not whole.ledger.is_prior_broken and "broken" not in explanation_html(whole)
 
 
+def test_a_text_that_is_not_in_the_sound_is_said_to_be_none():
+    left = {"prior": [7.0, 7.0], "full": [0.5, 0.5]}
+    heard, unheard = (explanation({**left, "encoder": [nats] * 2}, 0.9) for nats in (6.0, 8.0))
+    assert "not in the sound" in explanation_html(unheard) and "not in the sound" not in explanation_html(heard)
+    impossible = explanation_html(explanation({**left, "encoder": [float("inf")] * 2}, 0.9))
+    assert "impossible: too few frames" in impossible and "not in the sound" not in impossible
+
+
 def test_text_of_the_audio_is_less_surprising_than_another(recognizer, recording):
     """What the picture is for: words that were said cost the encoder less than words that were not."""
     said = recognizer.explain(recording, "en", "one two three four five six seven").ledger.totals()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from entropy_asr.hub_cards.report_tables import pca_size
+from entropy_asr.hub_cards.report_tables import UNHEARD, pca_size
 
 
 METRICS = {"nse": "NSE (0 to 1)", "pai": "PAI (bits)", "csai": "CSAI (bits)"}
@@ -190,6 +190,9 @@ def _ledger(figure, models: dict[str, Any], recipes: dict[str, list[str]]) -> No
             axis.annotate(text, (x, left["full"]), (0, 3), textcoords="offset points", ha="center", fontsize=8)
         else:
             _stack(axis, x, ledger["allocation"])
+            if ledger["allocation"]["encoder"] < 0:
+                place = x, sum(ledger["allocation"].values())
+                axis.annotate(UNHEARD, place, (0, 3), textcoords="offset points", ha="center", fontsize=8)
     axis.set_xticks(range(len(found)), [_ledger_label(name, ledger) for name, ledger in found.items()], fontsize=8)
     axis.set_ylabel("nats a token of the transcript")
     axis.set_ylim(0, 1.12 * max(ledger["nats_per_token_left"]["uniform"] for ledger in found.values()))

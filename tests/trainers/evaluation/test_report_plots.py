@@ -105,6 +105,13 @@ def test_a_ledger_is_drawn_as_parts_of_the_prior_and_a_broken_prior_is_said_to_b
     assert "broken prior:\n1.50 worse\nthan uniform" in texts_of(axis)
 
 
+def test_a_ledger_of_a_text_that_is_not_in_the_sound_is_marked():
+    counts = {"num_utterances": 10, "num_tokens": 99, "is_prior_broken": False}
+    left = {"uniform": 8.0, "prior": 6.0, "encoder": 7.0, "full": 2.0}
+    unheard = {**counts, "nats_per_token_left": left, "allocation": {"encoder": -1.0, "llm": 5.0, "left": 2.0}}
+    assert "text not in the sound" in texts_of(drawn("ledger", report_of(a=model(0.7, 1.4, ledger=unheard))).axes[0])
+
+
 def test_a_report_is_drawn_anew_from_its_figures_as_pictures_and_vectors(tmp_path):
     report = report_of(a=model(0.7, 1.4), b=model(0.6, 1.2))
     draw_plots(report, tmp_path)
