@@ -121,7 +121,7 @@ def _pieces(text: str) -> Iterator[tuple[int, int, str, str | None]]:
     for match in _PIECE.finditer(text):
         written, spoken = match.group(), match.group()
         if match.lastgroup == "number":
-            spoken = read_number(written, text[: match.start()][-2:], text[match.end() :][:4])
+            spoken = read_number(written, text[: match.start()][-24:], text[match.end() :][:24])
         elif match.lastgroup == "pinyin":
             spoken = None if _syllable(written) != (_UNKNOWN,) else ""
         yield match.start(), match.end(), written, spoken

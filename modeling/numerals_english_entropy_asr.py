@@ -45,6 +45,12 @@ _PARTED = re.compile(r"\d+(?:[-/:\u2013]\d+)+")  # dates, telephone numbers, sco
 _TELEPHONE = re.compile(r"(?:\d{1,3}-)*\d{3}-\d{4}")  # digit by digit
 # Digits of a telephone number or a code, which are no quantity: nine and more without commas that are not round.
 _CODE = re.compile(r"(?!\d*0000$)\d{9,}|\d{3}\.\d{3}\.\d{4}")
+_FRACTION_OF = re.compile(rf"(?P<sign>{_SIGN})?(?P<currency>[$£€¥₩₹])(?P<fraction>\d+/\d+)")
+# What `spoken_text` writes for "3²", "x³" and "m²".
+_POWER = re.compile(r"(?P<base>[\d.,]*\d|[A-Za-z])(?P<exponent>(?:\^\d)+)")
+_AREA = re.compile(r"(?P<number>\d[\d.,]*)?(?P<unit>km|cm|mm|m|ft)\^(?P<exponent>[23])")
+_LENGTHS = {"km": "kilometers", "cm": "centimeters", "mm": "millimeters", "m": "meters", "ft": "feet"}
+_POWERS = {"2": ("squared", "square"), "3": ("cubed", "cubic")}
 _TEMPERATURE = re.compile(rf"(?P<degrees>{_SIGN}?\d+(?:\.\d+)?)°(?P<scale>[CF])")
 # A word between its punctuation; signs and symbols of numbers belong to it.
 _WORD = re.compile(r"(?P<before>[^\w$£€¥₩₹\u2212.-]*)(?P<word>.*?)(?P<after>[^\w$£€¥₩₹%°¢+]*)")
@@ -57,7 +63,7 @@ def read_numbers(words: list[str]) -> list[str]:
         >>> read_numbers(["$3.50,", "or", "$5", "million", "in", "1905:", "1/2"])
         ['3 dollars and 50 cents,', 'or', '5', 'million dollars', 'in', '19 oh 5:', 'one half']
     """
-    spoken = list(words)
+    spoken, dialled = list(words), _telephone_words(words)
     for index, written in enumerate(words):
         if not re.search(r"\d", written):
             continue
@@ -71,8 +77,10 @@ def read_numbers(words: list[str]) -> list[str]:
             spoken[index + 1] = re.sub(r"^\w+", lambda found, unit=unit: f"{found.group()} {unit}", following)
         elif amount:
             reading = _read_amount(amount)
-        elif _is_area_code(word, words[index + 1 : index + 2]):
-            reading = " ".join(word)
+        elif index in dialled or _is_area_code(word, words[index + 1 : index + 2]):
+            reading = " ".join(word.replace("+", ""))
+            reading = f"plus {reading}" if "+" in written else reading
+            before, after = before.replace("+", ""), after.replace("+", "")
         else:
             reading = _read_word(word, after_number=index > 0 and words[index - 1].isdecimal())
         spoken[index] = before + reading + after
@@ -83,6 +91,34 @@ def _is_area_code(word: str, following: list[str]) -> bool:
     """Whether three digits go before the rest of a telephone number: "(650) 555-1234"."""
     is_before = bool(following) and _TELEPHONE.fullmatch(following[0].rstrip(",.;:!?)"))
     return bool(is_before) and re.fullmatch(r"\d{3}", word) is not None
+
+
+def _telephone_words(words: list[str]) -> set[int]:
+    """Places of numbers in a row that are the parts of one telephone or card number: "+44 20 7946 0958".
+
+    Not those of one number with blanks for its thousands ("1 000 000"), nor years.
+    """
+    found: set[int] = set()
+    run: list[int] = []
+    for index, word in enumerate([*words, ""]):
+        if re.fullmatch(r"\d{2,5}" if run else r"[(+]*\d{1,5}\)?", word.rstrip(",.;:!?")):
+            run.append(index)
+            if word[-1].isdigit() or word[-1] == ")":
+                continue
+        parts = [re.sub(r"\D", "", words[place]) for place in run]
+        if _is_dialled(parts):
+            found.update(run)
+        run = []
+    return found
+
+
+def _is_dialled(parts: list[str]) -> bool:
+    if len(parts) < 3 or not 9 <= sum(map(len, parts)) <= 19:
+        return False
+    if parts[0][0] == "0":
+        return True
+    is_list_of_years = all(_YEAR.fullmatch(part) for part in parts)
+    return len(parts[-1]) == 4 and sum(len(part) > 2 for part in parts) > 1 and not is_list_of_years
 
 
 def _amount_and_unit(amount: re.Match) -> tuple[str, str]:
@@ -115,6 +151,10 @@ def _read_word(word: str, after_number: bool) -> str:
         return f"{found['degrees']} degrees {'Celsius' if found['scale'] == 'C' else 'Fahrenheit'}"
     if (found := _FRACTION.fullmatch(word)) and _is_fraction(found):
         return _read_fraction(found, after_number)
+    if (found := _FRACTION_OF.fullmatch(word)) and (part := _FRACTION.fullmatch(found["fraction"])):
+        return _read_fraction_of(found, part)
+    if "^" in word:
+        return _read_power(word)
     if _CODE.fullmatch(word):
         return " ".join(word.replace(".", ""))
     if found := _YEAR.fullmatch(word):
@@ -147,6 +187,25 @@ def _read_fraction(found: re.Match, after_number: bool) -> str:
     else:
         reading = f"{numerator} {'halves' if part == 'half' else part + 's'}"
     return ("and " if after_number else "minus " if found["sign"] else "") + reading
+
+
+def _read_fraction_of(found: re.Match, part: re.Match) -> str:
+    """ "$1/2" is half a dollar, "-$3/4" minus 3 quarters of a dollar."""
+    unit = _CURRENCIES[found["currency"]][0]
+    reading = _read_fraction(part, False) if _is_fraction(part) else found["fraction"].replace("/", " over ")
+    reading = f"half a {unit}" if reading == "one half" else f"{reading} of a {unit}"
+    return f"minus {reading}" if found["sign"] else reading
+
+
+def _read_power(word: str) -> str:
+    """A word with an exponent; one that is a footnote's mark is not said."""
+    if found := _AREA.fullmatch(word):
+        number = f"{found['number']} " if found["number"] else ""
+        return f"{number}{_POWERS[found['exponent']][1]} {_LENGTHS[found['unit']]}"
+    if not (found := _POWER.fullmatch(word)):
+        return re.sub(r"(?:\^\d)+", "", word)
+    exponent = found["exponent"].replace("^", "")
+    return f"{found['base']} {_POWERS[exponent][0] if exponent in _POWERS else f'to the power of {exponent}'}"
 
 
 def _read_year(century: str, year: str, is_decade: bool) -> str:

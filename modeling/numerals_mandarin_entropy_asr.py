@@ -19,13 +19,21 @@ _OPERATORS = {"+": "加", "×": "乘", "÷": "除以", ":": "比", ".": "点", "
 NUMBER = (
     rf"[-\u2212]?[$¥€£₩₹](?:{_NUMBER})(?:\.[0-9]+)?[百千万亿萬億]+"
     rf"|(?:(?<![0-9A-Za-z)])[-+\u2212])?[$¥€£₩₹]?(?:{_NUMBER})(?:\.[0-9]+)?(?:[%‰]|°[CF]?)?"
-    r"(?:[-/:.\u2013~×÷+](?:[0-9]+(?:\.[0-9]+)?%?))*"
+    r"(?:[-/:.\u2013~×÷+](?:[0-9]+(?:\.[0-9]+)?%?))*(?:\^[0-9])*"
+    r"|\^[23]"  # of a unit: "25m²"
 )
 _SIGNED = re.compile(
     rf"(?P<sign>[-+\u2212])?(?P<currency>[$¥€£₩₹])?(?P<whole>{_NUMBER})(?:\.(?P<decimals>[0-9]+))?"
     r"(?P<unit>[%‰]|°[CF]?|[百千万亿萬億]+)?"
 )
-_FRACTION = re.compile(r"(?P<sign>[-\u2212])?(?P<numerator>[0-9]+)/(?P<denominator>[0-9]+)")
+_FRACTION = re.compile(r"(?P<sign>[-\u2212])?(?P<currency>[$¥€£₩₹])?(?P<numerator>[0-9]+)/(?P<denominator>[0-9]+)")
+_POWER = re.compile(r"(?P<base>.*?)(?P<exponent>(?:\^[0-9])+)")
+# Numbers in a row with blanks between them, of which one telephone or card number is made.
+_PARTS_BEFORE, _PARTS_AFTER = re.compile(r"(?:\+?[0-9]{1,5} )*$"), re.compile(r"(?: [0-9]{2,5}(?![0-9]))*")
+# Numbers that are dialled, of banks, networks, emergencies; and what is said before one.
+_HOTLINE = re.compile("955[0-9]{2,3}|96[0-9]{3,4}|100(?:10|86)|12[0-9]{3}|1[12][0-9]|911")
+_WELL_KNOWN = re.compile("955[0-9]{2}|100(?:10|86)|123(?:06|15)")
+_DIALLED = re.compile("(?:拨打?|打|致电|呼叫|热线|电话|客服|号码|短信|发送到?|联系)[是为了通:：\\s]*$")
 _DATE = re.compile(r"(?P<year>[0-9]{4})[-/.](?P<month>1[0-2]|0?[1-9])[-/.](?P<day>3[01]|[12][0-9]|0?[1-9])")
 _TIME = re.compile(r"(?P<hour>[01]?[0-9]|2[0-4]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?")
 _RANGE = re.compile(r"(?P<first>[-\u2212]?[$¥€£₩₹]?[0-9]+(?:\.[0-9]+)?%?)[-\u2013~](?P<last>[0-9]+(?:\.[0-9]+)?%?)")
@@ -80,19 +88,45 @@ def read_number(written: str, before: str = "", after: str = "") -> str:
         ('百分之三点五', '两', '二分之一', '负五')
         >>> read_number("1998", after="年"), read_number("$5"), read_number("10:05")
         ('一九九八', '五美元', '十点零五分')
+        >>> read_number("95588"), read_number("8000", before="138 0013 "), read_number("3^2")
+        ('九五五八八', '八零零零', '三的平方')
     """
+    if _is_dialled(written, before, after):
+        return ("加" if written.startswith("+") else "") + _one_by_one(written.lstrip("+"))
+    if found := _POWER.fullmatch(written):
+        return _read_power(found["base"], found["exponent"].replace("^", ""))
     if found := _DATE.fullmatch(written):
         return f"{_one_by_one(found['year'])}年{_integer(found['month'])}月{_integer(found['day'])}日"
     if found := _TIME.fullmatch(written):
         return _read_time(found)
     if (found := _FRACTION.fullmatch(written)) and int(found["denominator"]):
-        sign = "负" if found["sign"] else ""
-        return f"{sign}{_read_whole(found['denominator'])}分之{_read_whole(found['numerator'])}"
+        sign, unit = "负" if found["sign"] else "", _CURRENCIES.get(found["currency"], "")
+        return f"{sign}{_read_whole(found['denominator'])}分之{_read_whole(found['numerator'])}{unit}"
     if (found := _RANGE.fullmatch(written)) and _is_range(found["first"], found["last"]):
         return _read_range(found["first"], found["last"], after)
     if found := _SIGNED.fullmatch(written):
         return _read_signed(found, before, after)
     return _read_parts(written)
+
+
+def _is_dialled(written: str, before: str, after: str) -> bool:
+    """Whether digits are read one by one: a hotline ("拨打95588"), or part of a telephone number with blanks."""
+    if not re.fullmatch(r"\+?[0-9]+", written):
+        return False
+    if _HOTLINE.fullmatch(written) and not _counts(None, after):
+        return _WELL_KNOWN.fullmatch(written) is not None or _DIALLED.search(before) is not None
+    parts = f"{_PARTS_BEFORE.search(before).group()}{written}{_PARTS_AFTER.match(after).group()}".split()
+    sizes = [len(part.lstrip("+")) for part in parts]
+    if len(parts) < 3 or not 9 <= sum(sizes) <= 19:
+        return False
+    # Not "1 000 000".
+    return parts[0][0] == "0" or (sizes[-1] == 4 and sum(size > 2 for size in sizes) > 1)
+
+
+def _read_power(base: str, exponent: str) -> str:
+    """ "3²" is 三的平方; of a unit ("m²") 平方."""
+    name = {"2": "平方", "3": "立方"}.get(exponent, f"{_integer(exponent)}次方")
+    return f"{read_number(base)}的{name}" if base else name
 
 
 def _read_time(found: re.Match) -> str:

@@ -12,14 +12,21 @@ from .languages_entropy_asr import Language, readers
 
 
 # Punctuation makes pauses; these symbols are said by their names ("five percent"), all others are silent.
-_SYMBOLS = "$%&+@\u00a2\u00a3\u00a5\u00b0\u00b1\u00d7\u00f7\u20a9\u20ac\u20b9\u2212"
+_SYMBOLS = "$%&+@^\u00a2\u00a3\u00a5\u00b0\u00b1\u00d7\u00f7\u20a9\u20ac\u20b9\u2212"
 _PUNCTUATION = "!\"'(),./:;?\\-\u00a1\u00ab\u00b7\u00bb\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u3003\u3008-\u301f~"
 # How apostrophes are typed beside ' and ’; an acute accent would become a blank in NFKC.
 _APOSTROPHES = "`\u00b4\u02bb\u02bc\u2032"
-_REWRITTEN = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | {"\u2010": "-", "\u2011": "-"})
+_REWRITTEN = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | {"\u2010": "-", "\u2011": "-", "^": " "})
+# NFKC alone would make "3²" a 32: an exponent is written "^2", which nothing else is.
+_EXPONENTS = {
+    character: f"^{digit}"
+    for digit, character in enumerate("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+}
+_EXPONENTS |= {"\u33a1": "m^2", "\u33a0": "cm^2", "\u33a2": "km^2", "\u33a5": "m^3"}
+_EXPONENT = re.compile(f"[{''.join(_EXPONENTS)}]")
 _VULGAR_FRACTION = re.compile("[\u00bc-\u00be\u2150-\u215e\u2189]")
 # Digits that touch the letters of a language that reads them ("2个", "$5亿"), where no other number goes before.
-_DIGITS = r"(?:(?<![A-Za-z0-9.,])[-\u2212]?[$\u00a5\u20ac\u00a3]?[0-9][0-9.,/:%\u00b0]*)"
+_DIGITS = r"(?:(?<![A-Za-z0-9.,])[-\u2212]?[$\u00a5\u20ac\u00a3]?[0-9][0-9.,/:%\u00b0^]*)"
 # What follows the name of a script in the name of a character.
 _SCRIPT_END = re.compile(
     r" (?:CAPITAL|SMALL|LETTERS?|SYLLABLE|SYLLABICS|VOWEL|CONSONANT|SIGN|MARK|DIGIT|NUMBER|NUMERAL|CHARACTER|POINT|"
@@ -79,10 +86,12 @@ def spoken_text(text: str) -> str:
 
     Composed and decomposed letters, full-width letters and digits and ligatures become the same characters (NFKC);
     zero-width characters and soft hyphens are left out; pictures, mark-up and symbols without a name in speech become
-    blanks. Characters of scripts that cannot be read stay as they are, see [`unreadable_characters`].
+    blanks; an exponent is written behind a "^". Characters of scripts that cannot be read stay as they are, see
+    [`unreadable_characters`].
     """
     # Not `text.translate`: what is no string is a TypeError, as everywhere.
     text = _VULGAR_FRACTION.sub(_written_out, str.translate(text, _REWRITTEN))
+    text = _EXPONENT.sub(lambda found: _EXPONENTS[found.group()], text)
     return unicodedata.normalize("NFKC", text).translate(_Scripts.known().spoken)
 
 

@@ -16,8 +16,8 @@ from numbers import Integral, Real
 
 from rapidfuzz.distance import Indel, Levenshtein
 
-from .sounds import heard_share, likeness, number_of_sounds
-from .spoken import spoken_units, without_fillers
+from .sounds import can_read_chinese, heard_share, likeness, number_of_sounds
+from .spoken import spoken_units, without_fillers, without_unsaid_currency
 from .units import Units, is_character, join_spelled, split_units, without_remarks
 
 
@@ -123,7 +123,7 @@ def detect(reference: str, hypothesis: str, thresholds: Thresholds | None = None
         said, written = split_units(""), raw_written
     else:
         said, written = spoken_units(reference, hypothesis)
-    written = join_spelled(written, said)
+    written = without_unsaid_currency(join_spelled(written, said), said)
     signs = {"loop": find_loop(said, written, limits)}
     said, written = without_fillers(said), without_fillers(written)
     found.paper = is_long_and_unrelated(said, written, limits)
@@ -131,12 +131,33 @@ def detect(reference: str, hypothesis: str, thresholds: Thresholds | None = None
         found.unsupported = 1.0
         signs["empty_reference"] = raw_written.span(0, len(raw_written.texts))
     else:
-        stretches = list(disagreeing_stretches(said, written))
-        found.unsupported, signs["unsupported"] = find_unsupported(said, written, stretches, limits)
-        signs["burst"] = find_burst(said, written, limits)
+        found.unsupported, own = _unsupported_signs(said, written, limits)
+        if any(own.values()) and _may_be_words(raw_said, raw_written):
+            # A numeral may be the spelling of words that sound like it: 意义, 一亿.
+            share, others = _unsupported_signs(without_fillers(raw_said), without_fillers(raw_written), limits)
+            if not any(others.values()):
+                found.unsupported, own = share, others
+        signs |= own
     found.spans = {reason: span for reason, span in signs.items() if span is not None}
     found.reasons = sorted(found.spans)
     return found
+
+
+def _unsupported_signs(
+    said: Units, written: Units, limits: Thresholds
+) -> tuple[float, dict[str, tuple[int, int] | None]]:
+    """Share of what nothing supports, and the places of the signs U and B."""
+    stretches = list(disagreeing_stretches(said, written))
+    share, place = find_unsupported(said, written, stretches, limits)
+    return share, {"unsupported": place, "burst": find_burst(said, written, limits)}
+
+
+def _may_be_words(said: Units, written: Units) -> bool:
+    """Whether numbers, if there are any, are written in Chinese characters on both sides."""
+    return all(
+        any(map(is_character, units.texts)) and not any(map(str.isdigit, "".join(units.texts)))
+        for units in (said, written)
+    )
 
 
 def disagreeing_stretches(said: Units, written: Units) -> Iterator[Stretch]:
@@ -184,7 +205,9 @@ def find_unsupported(
     Letters are unsupported that are in no supported stretch and in no longest common subsequence: one of letters in
     order, not in a row, which depends on no word alignment.
     """
-    doubtful = [stretch for stretch in stretches if not is_supported(stretch, limits)]
+    doubtful = [
+        stretch for stretch in stretches if not is_supported(stretch, limits) or _replaces_all(stretch, said, limits)
+    ]
     positions = {index for stretch in doubtful for index in range(stretch.first, stretch.end)}
     owners = [index for index, text in enumerate(written.texts) for _ in text]
     edits = Indel.editops("".join(said.texts), "".join(written.texts))
@@ -194,6 +217,21 @@ def find_unsupported(
         longest = max(_runs_of(sorted(inserted)), key=len)
         return share, written.span(owners[longest[0]], owners[longest[-1]] + 1)
     return share, find_replaced(said, written, stretches, limits)
+
+
+def _replaces_all(stretch: Stretch, said: Units, limits: Thresholds) -> bool:
+    """Whether two characters stand in place of all that was said, two or more, and sound like none of it.
+
+    In a sentence they are one word for another; here nothing of the reference is left.
+    """
+    return (
+        len(stretch.written) == 2
+        and stretch.said == said.texts
+        and len(said.texts) >= 2
+        and all(map(is_character, (*stretch.written, *stretch.said)))
+        and can_read_chinese()
+        and likeness(stretch.written, stretch.said) < limits.replaced
+    )
 
 
 def find_replaced(said: Units, written: Units, stretches: list[Stretch], limits: Thresholds) -> tuple[int, int] | None:

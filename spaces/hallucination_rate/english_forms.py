@@ -46,6 +46,7 @@ _WORDS = {
     "miles an hour": "miles per hour", "kilometers an hour": "kilometers per hour", "photo": "photograph",
 }  # fmt: skip
 _WORD = re.compile(rf"(?<![\w'])(?:{'|'.join(sorted(map(re.escape, _WORDS), key=len, reverse=True))})(?![\w'])")
+_LENGTHS = {"m": "meters", "ft": "feet"} | {unit: _SHORT_UNITS[unit] for unit in ("km", "cm", "mm")}
 _SYMBOLS = {"%": " percent ", "$": " dollar ", "£": " pound ", "€": " euro ", "¢": " cent "}
 _AMERICAN = {
     "grey": "gray", "tyre": "tire", "kerb": "curb", "cheque": "check", "programme": "program", "plough": "plow",
@@ -79,6 +80,7 @@ def before_normalizer(text: str) -> str:
     text = re.sub(r"(?<![\w-])-(?=[$£€]?\d)", "minus ", text)
     text = re.sub(r"\b([ap])\.?\s?m\b\.?", r"\1m", text)
     text = re.sub(r"\bhalf a (million|billion|trillion)\b", r"0.5 \1", text)
+    text = re.sub(r"\bhalf an? (?=[a-z])", "1/2 ", text)
     text = re.sub(r"\ba (hundred|thousand|million|billion|trillion)\b", r"one \1", text)
     text = _write_times(text)
     text = re.sub(r"(?<![\d.])0\d+", lambda match: " ".join(match[0]), text)  # else a number loses its zeros
@@ -86,6 +88,7 @@ def before_normalizer(text: str) -> str:
     text = re.sub(r"(?<=[a-z]{2})\.(?=[a-z]{2})", " dot ", text)
     text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text).replace("&", " and ")
     text = _write_fractions(text)
+    text = re.sub(r"(?<=\d)\s*(km|cm|mm|m|ft) (squared|cubed)\b", _area, text)
     text = re.sub(rf"(?<=\d)\s*({_SHORT_UNIT})(?![a-z])", lambda match: f" {_SHORT_UNITS[match[1]]}", text)
     text = re.sub(rf"\b(\w+) ({'quid|bucks'})\b", lambda match: f"{match[1]} {_SHORT_UNITS[match[2]]}", text)
     return _WORD.sub(lambda match: _WORDS[match[0]], text)
@@ -101,6 +104,10 @@ def after_normalizer(text: str) -> str:
     text = re.sub(r"(?<=\d)\.0+(?!\d)|(?<=\.\d)0+(?!\d)", "", text)
     text = re.sub(r"(?<=\d)\.(?=\d)", " ", text)
     return re.sub(r"[%$£€¢]", lambda match: _SYMBOLS[match[0]], text)
+
+
+def _area(match: re.Match) -> str:
+    return f" {'square' if match[2] == 'squared' else 'cubic'} {_LENGTHS[match[1]]}"
 
 
 def american_spelling(word: str) -> str:
@@ -151,4 +158,6 @@ def _write_fractions(text: str) -> str:
         text,
     )
     text = re.sub(r"\band (\d/\d+)", r"\1", text)
+    text = re.sub(r"([$£€])(\d+/\d+)", lambda match: f"{match[2]}{_SYMBOLS[match[1]].rstrip()}", text)
+    text = re.sub(r"(\d/\d+) of an? (?=[a-z])", r"\1 ", text)
     return re.sub(r"(\d+)/(\d+)", r"\1 \2", text)

@@ -18,6 +18,8 @@ FILLERS = frozenset(
         *"嗯呃啊哦噢喔哎唉诶欸唔呀嘛呢吧啦",
     ]
 )
+# As [`text_normalization.write_as_spoken`] writes them.
+CURRENCIES = frozenset(["dollar", "pound", "euro", "cent", "元"])
 
 
 def spoken_units(reference: str, hypothesis: str) -> tuple[Units, Units]:
@@ -30,6 +32,23 @@ def without_fillers(units: Units) -> Units:
     """Units that are words; all of them where there are none else."""
     kept = [index for index, text in enumerate(units.texts) if text not in FILLERS]
     return units.select(kept) if kept else units
+
+
+def without_unsaid_currency(written: Units, said: Units) -> Units:
+    """Units of a hypothesis without the currencies behind its numbers, where the reference names none.
+
+    An amount is often said without: "nineteen ninety nine" is "$19.99".
+    """
+    if CURRENCIES & {*said.texts}:
+        return written
+    texts = written.texts
+    unsaid: set[int] = set()
+    for index in range(1, len(texts)):
+        if texts[index - 1].isdigit() and texts[index] in CURRENCIES:
+            unsaid.add(index)
+        elif texts[index - 1].isdigit() and texts[index : index + 2] == ("美", "元"):
+            unsaid |= {index, index + 1}
+    return written.select([index for index in range(len(texts)) if index not in unsaid]) if unsaid else written
 
 
 @lru_cache(maxsize=1 << 12)  # a reference is compared with the output of several models or settings

@@ -22,6 +22,13 @@ from .english_forms import after_normalizer, american_spelling, before_normalize
 from .units import CHARACTERS, fold_text, has_ideographs, to_simplified
 
 
+# Signs that are a unit and its power in one.
+_AREAS = {"\u33a0": "cm\u00b2", "\u33a1": "m\u00b2", "\u33a2": "km\u00b2", "\u33a5": "m\u00b3"}
+_AREA_SIGN = re.compile(f"[{''.join(_AREAS)}]")
+# Powers of numbers, of variables and of units.
+_POWER = re.compile(r"(\d|\)|(?<![A-Za-z])(?:[A-Za-z]|[kcm]m|ft))([\u00b2\u00b3])")
+
+
 def write_as_spoken(text: str, with_chinese: bool = False) -> str:
     """Text in which everything that is said alike is written alike, digits one by one.
 
@@ -40,8 +47,9 @@ def write_as_spoken(text: str, with_chinese: bool = False) -> str:
     True
     ```
     """
-    text = fold_text(_write_out_fractions(text)).lower()
-    if with_chinese or has_ideographs(text):
+    with_chinese = with_chinese or has_ideographs(text)
+    text = fold_text(_write_out_powers(_write_out_fractions(text), with_chinese)).lower()
+    if with_chinese:
         text = write_chinese_numbers(to_simplified(text))
     # Chinese characters, also those beside letters, are no matter of the English rules.
     parts = re.split(f"([{CHARACTERS}]+)", text)
@@ -63,6 +71,13 @@ def _write_out_fractions(text: str) -> str:
         else character
         for character in text
     )
+
+
+def _write_out_powers(text: str, with_chinese: bool) -> str:
+    """`3²` -> `3 squared` or `3平方`, before the forms of Unicode make `32` of it; marks of footnotes stay."""
+    text = _AREA_SIGN.sub(lambda match: _AREAS[match[0]], text)
+    names = ("平方", "立方") if with_chinese else (" squared ", " cubed ")
+    return _POWER.sub(lambda match: match[1] + names[match[2] == "\u00b3"], text)
 
 
 @cache

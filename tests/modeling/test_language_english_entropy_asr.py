@@ -65,6 +65,17 @@ def tokenizer() -> EntropyASRPhonemeTokenizer:
         ("2½", "two and a half"),
         ("3\u201110", "three to ten"),
         ("007", "zero zero seven"),
+        ("call 555 123 4567", "call five five five one two three four five six seven"),
+        ("+44 20 7946 0958", "plus four four two zero seven nine four six zero nine five eight"),
+        ("(650) 555 1234, ok", "six five zero five five five one two three four ok"),
+        ("1 000 000", "one zero zero zero zero zero zero"),  # no telephone number: each by itself
+        ("in 1990 1995 2001", "in nineteen ninety nineteen ninety five two thousand one"),
+        ("-$1/2", "minus half a dollar"),
+        ("$3/4", "three quarters of a dollar"),
+        ("3²", "three squared"),
+        ("x³ + 10⁴", "x cubed + ten to the power of four"),
+        ("25 m² or 25m²", "twenty five square meters or twenty five square meters"),
+        ("a word² here", "a word here"),  # a footnote's mark
     ],
 )
 def test_numbers_are_read_as_people_say_them(tokenizer: EntropyASRPhonemeTokenizer, written: str, said: str) -> None:

@@ -385,6 +385,39 @@ def test_wrong_numbers_remarks_and_misheard_words_are_errors(reference, hypothes
     assert detect(reference, hypothesis).reasons == []
 
 
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [
+        ("nineteen ninety nine", "$19.99"),
+        ("it is five fifty", "it is £5.50"),
+        ("一共三十五", "一共35美元"),
+        ("意义", "一亿"),
+        ("一亿", "意义"),
+        ("这有什么意义", "这有什么一亿"),
+        ("我的电话是一三八零零一三八零零零", "我的电话是138 0013 8000"),
+    ],
+)
+def test_numbers_read_in_two_ways_are_no_hallucinations(reference, hypothesis):
+    if "意义" in reference + hypothesis:
+        pytest.importorskip("pypinyin")
+    assert detect(reference, hypothesis).reasons == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [
+        ("打开", "谢谢"),  # nothing of what was said is left
+        ("你好", "再见"),
+        ("五", "五亿"),
+        ("three", "3000000"),
+        ("it costs nineteen", "it costs 19 dollars dollars dollars dollars"),
+    ],
+)
+def test_other_words_and_numbers_are_still_flagged(reference, hypothesis):
+    pytest.importorskip("pypinyin")
+    assert detect(reference, hypothesis).reasons
+
+
 def test_remarks_alone_say_that_nobody_speaks():
     found = detect("<noise> [music]", "thank you")
     assert found.nonspeech and found.reasons == ["empty_reference"]

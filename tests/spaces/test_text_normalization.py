@@ -43,6 +43,13 @@ SAME = [
     ("i am going to go", "I'm gonna go"),
     ("colour centre travelled organised defence grey", "color center traveled organized defense gray"),
     ("anna at example dot org", "anna@example.org"),
+    ("five five five one two three four five six seven", "555 123 4567"),
+    ("three squared is nine", "3² is 9"),
+    ("ten cubed", "10³"),
+    ("twenty five square meters", "25 m²"),
+    ("minus half a dollar", "-$1/2"),
+    ("three quarters of a dollar", "$3/4"),
+    ("half an hour", "1/2 hour"),
 ]
 SAME_CHINESE = [
     ("二十五块钱", "25元"),
@@ -65,6 +72,12 @@ SAME_CHINESE = [
     ("二十公斤", "20kg"),
     ("幺三八零零", "13800"),
     ("國家發展", "国家发展"),
+    ("一三八零零一三八零零零", "138 0013 8000"),
+    ("九五五八八", "95588"),
+    ("幺零零八六", "10086"),
+    ("三的平方是九", "3²是9"),
+    ("二十五平方米", "25㎡"),
+    ("负二分之一美元", "-$1/2"),
 ]
 
 
@@ -82,7 +95,17 @@ def test_chinese_is_written_in_one_way(spoken, written):
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("fifteen", "fifty"), ("3:30", "3:15"), ("$5", "£5"), ("1998", "1989"), ("二十", "十二"), ("三点半", "三点")],
+    [
+        *[
+            ("fifteen", "fifty"),
+            ("3:30", "3:15"),
+            ("$5", "£5"),
+            ("1998", "1989"),
+            ("二十", "十二"),
+            ("三点半", "三点"),
+        ],
+        *[("3²", "3³"), ("word²", "word squared")],
+    ],
 )
 def test_what_is_said_otherwise_stays_different(one, other):
     assert write_as_spoken(one) != write_as_spoken(other)
