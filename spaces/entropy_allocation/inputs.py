@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .moments import LARGEST
 from .phoneme_bags import count_phonemes, phonemes_of_texts
 
 
@@ -226,6 +227,10 @@ def vectors(value, name: str, count: int, first: int) -> list[np.ndarray]:
             raise ValueError(
                 f"`{name}` of utterance {number} must be a vector of finite numbers, got shape {vector.shape}."
             )
+        if np.abs(vector).max() > LARGEST:
+            raise ValueError(
+                f"`{name}` of utterance {number} has numbers beyond {LARGEST:.0e}: scale all of them down."
+            )
         if found and len(vector) != len(found[0]):
             raise ValueError(f"`{name}` of utterance {number} has {len(vector)} numbers, others {len(found[0])}.")
         found.append(vector)
@@ -257,5 +262,7 @@ def _pooled_layers(layers, number: int) -> dict[str, np.ndarray]:
             raise ValueError(
                 f"Layer {name} of utterance {number} must be (T, D) finite numbers, got shape {layer.shape}."
             )
+        if np.abs(layer).max() > LARGEST:
+            raise ValueError(f"Layer {name} of utterance {number} has numbers beyond {LARGEST:.0e}: scale it down.")
         found[str(name)] = layer.mean(0) if layer.ndim == 2 else layer
     return found

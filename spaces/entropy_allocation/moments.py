@@ -28,6 +28,10 @@ FRAMES_PER_DIMENSION = 16
 # Variance below this share of the squared mean is the rounding of float64, and the input constant.
 CONSTANT_VARIANCE = 1e-28
 
+# Frames beyond this are refused: CKA needs the eighth power of their size. Those of float32 or less, whose third power
+# is taken in float32, are refused from the second on.
+LARGEST, LARGEST_SINGLE = 1e30, 1e12
+
 
 class FrameMoments:
     """Moments of frames of one encoder, or of several encoders on the same audio (parts).
@@ -62,7 +66,7 @@ class FrameMoments:
                 must be left out.
 
         Raises:
-            ValueError: shapes that do not fit each other or earlier frames, NaN or infinite values.
+            ValueError: shapes that do not fit each other or earlier frames, NaN or infinite values, or huge ones.
         """
         self.check(*parts)
         parts = [part.detach() for part in parts]
@@ -103,10 +107,18 @@ class FrameMoments:
         if earlier not in (None, found):
             raise ValueError(f"Frames of width {found} were added to frames of width {earlier}.")
         for index, part in enumerate(parts):
-            # A finite sum has finite terms, and is far cheaper than looking at each; one of huge values may overflow.
-            if not torch.isfinite(part.sum()) and not torch.isfinite(part).all():
+            if not part.numel():
+                continue
+            largest = max(-float(part.min()), float(part.max()))  # NaN where there is one
+            if not math.isfinite(largest):
                 raise ValueError(
                     f"The frames of encoder {index}, of shape {shapes[index]}, hold NaN or infinite values."
+                )
+            limit = LARGEST if part.dtype == torch.float64 else LARGEST_SINGLE
+            if largest > limit:
+                raise ValueError(
+                    f"The frames of encoder {index}, of shape {shapes[index]}, hold values of up to {largest:.1e}, "
+                    f"and products have no room beyond {limit:.0e}: scale all frames down, which changes no figure."
                 )
         return found
 

@@ -82,13 +82,18 @@ def test_what_is_no_embedder_is_refused(saved, tmp_path):
         embed_texts(3, TEXTS)
     with pytest.raises(ValueError, match="does not say in 1_Pooling"):
         embed_texts(saved("pooling_mode_max_tokens"), TEXTS)
+    with pytest.raises(ValueError) as refused:
+        embed_texts("no/such", TEXTS)
+    said = str(refused.value)
+    assert said.startswith("The embedder 'no/such' cannot be loaded (") and said.endswith("'all-minilm-l6-v2'.")
+    assert "\n" not in said and said.count(". ") == 0, "one sentence"
     with pytest.raises(ValueError, match="(?s)'Qwen/Qwen3-Embedding-0.6B' cannot be loaded.*all-minilm-l6-v2"):
         embed_texts("Qwen/Qwen3-Embedding-0.6B", TEXTS)
 
 
 def test_the_packaged_embedder_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(PACKAGED, "all-minilm-l6-v2", "no_such_package")
-    with pytest.raises(ImportError, match="pip install no-such-package"):
+    with pytest.raises(ImportError, match="pip install no-such-package, which is entropy-asr's extra `embedder`"):
         load_embedder("all-minilm-l6-v2")
 
 

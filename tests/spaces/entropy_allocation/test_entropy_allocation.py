@@ -221,6 +221,12 @@ def test_bad_input_is_named(metric, folder):
         ({"predictions": frames, "references": torch.zeros(100)}, "integer labels, got 100 torch.float32"),
         ({"predictions": [frames, frames], "references": [labels]}, "1 entries for 2 utterances"),
         ({"predictions": [frames, torch.full((3, 4), math.nan)]}, "Utterance 1.*NaN"),
+        (
+            {"predictions": [frames, torch.full((9, 4), 1e200, dtype=torch.float64)]},
+            "Utterance 1: .*up to 1.0e.200, .*scale all",
+        ),
+        ({"predictions": [frames, torch.randn(9, 4) * 1e30]}, "Utterance 1: .*beyond 1e.12: scale all frames down"),
+        ({"predictions": frames, "phonemes": [[1]], "semantics": [[1e200]]}, "utterance 0 has numbers beyond 1e.30"),
         ({"predictions": [frames, torch.randn(3, 5)]}, "Utterance 1.*width"),
         ({"predictions": frames, "references": labels, "probes": ["cubic"]}, "linear, mlp.*cubic"),
         ({"predictions": frames, "references": labels}, "one label"),
