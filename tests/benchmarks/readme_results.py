@@ -33,8 +33,34 @@ def results_table() -> str:
         kind, _ = rate(score)
         found = [report["results"].get(name) for report in reports]
         cells = ["–" if score is None else rate(score)[1] for score in found]
-        lines.append(f"| {titles[name]['title']} | {kind} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(f"| {title(name, titles)} | {kind} | {' | '.join(cells)} |")
+    return "\n".join([*lines, *hallucination_lines(reports[0]["results"], titles)])
+
+
+def title(name: str, titles: dict[str, dict[str, str]]) -> str:
+    """What people call a test set; its own name for those that an evaluation makes itself."""
+    return titles.get(name, {}).get("title", name)
+
+
+def hallucination_lines(results: dict[str, Any], titles: dict[str, dict[str, str]]) -> list[str]:
+    """A table of our hallucination rates, a column a condition; nothing where none were measured."""
+    rates = {name: hallucination_rates(score) for name, score in results.items()}
+    conditions = list(dict.fromkeys(condition for found in rates.values() for condition in found))
+    if not conditions:
+        return []
+    lines = ["", f"| transcripts with text that nobody said, % | {' | '.join(conditions)} |"]
+    lines.append(f"| --- {'| ---: ' * len(conditions)}|")
+    for name, found in rates.items():
+        cells = [f"{100 * found[condition]:.1f}" if condition in found else "–" for condition in conditions]
+        lines.append(f"| {title(name, titles)} | {' | '.join(cells)} |")
+    return lines
+
+
+def hallucination_rates(score: dict[str, Any]) -> dict[str, float]:
+    """Hallucination rate of a test set under each condition; of earlier results none."""
+    found = {f"guards {'on' if score.get('guards', True) else 'off'}": score.get("hallucination")}
+    found |= {name: condition["hallucination"] for name, condition in score.get("conditions", {}).items()}
+    return {name: figures["hallucination_rate"] for name, figures in found.items() if figures is not None}
 
 
 def rate(score: dict[str, Any]) -> tuple[str, str]:

@@ -39,7 +39,13 @@ def sources() -> set[str]:
     for score in scores:
         rates = (100 * score[name] for name in ("wer", "cer", "nonempty_share") if score[name] is not None)
         written |= {f"{rate:.{decimals}f}" for rate in rates for decimals in (0, 1, 2)}
+        written |= {f"{100 * rate:.1f}" for rate in readme_script()["hallucination_rates"](score).values()}
     return written
+
+
+def readme_script() -> dict:
+    """What writes README's table."""
+    return runpy.run_path(str(README.parent / "tests" / "benchmarks" / "readme_results.py"))
 
 
 def test_readme_figures_have_sources():
@@ -48,10 +54,32 @@ def test_readme_figures_have_sources():
 
 
 def test_readme_has_the_table_that_the_results_give():
-    script = runpy.run_path(str(README.parent / "tests" / "benchmarks" / "readme_results.py"))
+    script = readme_script()
     readme = README.read_text(encoding="utf-8")
     assert script["results_table"]() in readme, "run tests/benchmarks/readme_results.py"
     assert script["with_table"](readme) == readme
+
+
+def test_readmes_table_has_what_an_evaluation_under_conditions_adds(tmp_path):
+    """A set of made sounds, which no list of data sources knows, and hallucination rates of all sets."""
+    script = readme_script()
+    measured = {"wer": None, "cer": None, "nonempty_share": 0.5}
+    results = {
+        "fsdd_digits": {**measured, "wer": 0.25, "guards": True, "hallucination": {"hallucination_rate": 0.034}},
+        "made sounds without speech": {
+            **measured,
+            "hallucination": {"hallucination_rate": 0.5},
+            "conditions": {"guards off": {"hallucination": {"hallucination_rate": 1.0}}},
+        },
+    }
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"name": "ours", "parameters": 9e6, "results": results}), encoding="utf-8")
+    script["results_table"].__globals__["OURS"] = path
+    lines = script["results_table"]().splitlines()
+    assert "| made sounds without speech | text where nobody speaks | 50.0 |" in lines[3]
+    assert lines[4:6] == ["", "| transcripts with text that nobody said, % | guards on | guards off |"]
+    assert lines[7].endswith(" | 3.4 | – |") and lines[8] == "| made sounds without speech | 50.0 | 100.0 |"
+    assert all("nobody said" not in line for line in readme_script()["results_table"]().splitlines())
 
 
 def test_measurements_say_where_they_come_from():
