@@ -310,8 +310,8 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
 
         Args:
             encoder: an `EntropyASRForCTC` or any transformers speech model, or where to load one from. Of a CTC model
-                and of a full model of ours a trained phoneme head is taken too; Whisper's encoder becomes an
-                [`EntropyASRWhisperEncoder`].
+                and of a full model of ours a trained phoneme head is taken too; Whisper's encoder, and FireRedASR's as
+                it is published, become [`EntropyASRWhisperEncoder`] and [`EntropyASRFireRedEncoder`].
             language_model: a causal language model, or where to load one from.
             tokenizer: the language model's, or where to load it from; by default from where that was loaded. It gets
                 the special tokens of the prompt that it lacks. Not needed where `audio_token_id` is given.
@@ -319,7 +319,7 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
             vocab_size: size to which embeddings are filled up where they are fewer; the tokenizer's by default.
             eos_token_id: token that ends a transcription; by default the tokenizer's end of a turn, and where the
                 language model does not know that, or without a tokenizer, what ends its own answers.
-            num_layers: take the first so many layers of an encoder of this project or of Whisper's; all by default.
+            num_layers: take the first so many layers of an encoder that is or becomes of this project; all by default.
             dtype: of the joined model; by default the language model's, or what that was saved with.
             **config_kwargs: further fields of [`EntropyASRConfig`].
 

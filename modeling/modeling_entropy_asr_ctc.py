@@ -84,10 +84,11 @@ class EntropyASRForCTC(EntropyASREncoderPreTrainedModel):
 
         Args:
             encoder: any transformers speech model (its encoder half is taken; Whisper's becomes an
-                [`EntropyASRWhisperEncoder`]), or the folder or Hub id of one.
+                [`EntropyASRWhisperEncoder`]), or the folder or Hub id of one, or of what FireRedASR publishes, whose
+                encoder becomes an [`EntropyASRFireRedEncoder`].
             vocab_size: phoneme vocabulary, blank included; the head's that the encoder brings, or else the built-in
                 one's by default.
-            num_layers: take the first so many layers of an encoder of this project or of Whisper's; all by default.
+            num_layers: take the first so many layers of an encoder that is or becomes of this project; all by default.
             dtype: of the weights; by default what the encoder has, or was saved with.
             **config_kwargs: further fields of [`EntropyASRCTCConfig`].
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+from collections.abc import Sequence
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,8 @@ EXTRAS = {
 
 # A folder with one of these is a model, or adapters, which name the model that they belong to.
 CHECKPOINT_FILES = ("config.json", "adapter_config.json")
+# Encoders alone may also be as FireRedASR publishes its own.
+ENCODER_FILES = (*CHECKPOINT_FILES, "cmvn.ark")
 
 
 def package_folder(package: str) -> Path:
@@ -85,13 +88,19 @@ def checkpoints_below(folder: Path) -> str:
     return f" (in it are: {', '.join(str(folder / name) for name in sorted(below))})" if below else ""
 
 
-def check_model(model: str | None, option: str = "--model") -> None:
-    """Refuse a checkpoint that is not on disk and cannot be on the Hub."""
+def check_model(model: str | None, option: str = "--model", files: Sequence[str] = CHECKPOINT_FILES) -> None:
+    """Refuse a checkpoint that is not on disk and cannot be on the Hub.
+
+    Args:
+        model: Folder or Hub id.
+        option: How it was given.
+        files: A folder has one of these.
+    """
     if model is None:
         return
     path = Path(model)
     if path.is_dir():
-        if not any((path / name).is_file() for name in CHECKPOINT_FILES):
+        if not any((path / name).is_file() for name in files):
             where = checkpoints_below(path)
             raise CommandError(f"{option} {model}: the folder holds no config.json: it is no checkpoint{where}")
     elif path.exists():

@@ -7,7 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .checks import CommandError, check_dataset, check_model, check_output_folder, find_device, need_extra
+from .checks import (
+    ENCODER_FILES,
+    CommandError,
+    check_dataset,
+    check_model,
+    check_output_folder,
+    find_device,
+    need_extra,
+)
 from .models import quiet_libraries
 from .options import add_command, add_device, add_language, positive, whole
 
@@ -64,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     need_extra("report", "report")
     models = read_models(args.model, args.trajectory)
     for model in models if isinstance(models, list) else sum(models.values(), []):
-        check_model(model)
+        check_model(model, files=ENCODER_FILES)
     for path in args.dataset:
         check_dataset(path)
     check_output_folder(args.output_dir, "--output_dir")

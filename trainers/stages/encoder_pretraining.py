@@ -284,8 +284,8 @@ class EncoderModelSection:
 
     Args:
         preset: "paper" or "tiny": an encoder of that size, at random weights. None: `path` says which.
-        path: A CTC model of this project to go on with, or a speech encoder of transformers (folder or Hub id) that
-            gets a phoneme head; Whisper's is made to stream.
+        path: A CTC model of this project to go on with, or a speech encoder (folder or Hub id) that gets a phoneme
+            head: of transformers, or FireRedASR's as it is published. Whisper's and FireRedASR's are made to stream.
         num_layers: Take the first so many layers of the encoder in `path`, all by default.
     """
 
