@@ -74,7 +74,7 @@ import json, threading, time
 from websockets.sync.client import connect
 from entropy_asr.spaces.server.server import make_server
 from entropy_asr.spaces.server.settings import ServerSettings
-server = make_server(app.build_app(ServerSettings()), "127.0.0.1", 0)
+server = make_server(app.load_app(ServerSettings()), "127.0.0.1", 0)
 thread = threading.Thread(target=server.run, daemon=True)
 thread.start()
 while thread.is_alive() and not server.started:
@@ -141,7 +141,7 @@ def _publish(
         folder = Path(scratch) / "repository"
         stage(folder)
         check(script, folder)
-        print(describe(folder))
+        print(list_sizes(folder))
         print("loads in a Python without this package")
         if not is_dry_run:
             print(upload(folder, repo_id, kind, private, message))
@@ -277,7 +277,7 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def describe(folder: Path) -> str:
+def list_sizes(folder: Path) -> str:
     """Name and size in bytes of each file, and their sum."""
     files = list_files(folder)
     sizes = [path.stat().st_size for path in files]

@@ -46,21 +46,21 @@ class HotwordMatch:
 
 
 class Candidate(NamedTuple):
-    """A match before it is known whether it is kept: `entry` of `segment`."""
+    """A match before it is known whether it is kept: `entry` of `part`."""
 
     start: int
     end: int
-    segment: "Segment"
+    part: "IndexPart"
     entry: int
     distance: float = 0.0
 
     def codes(self) -> np.ndarray:
         """Phoneme codes of the word, not of what was heard."""
-        first, last = self.segment.entries.code_offsets[self.entry : self.entry + 2].tolist()
-        return self.segment.entries.codes[first:last]
+        first, last = self.part.entries.code_offsets[self.entry : self.entry + 2].tolist()
+        return self.part.entries.codes[first:last]
 
     def word(self) -> str:
-        return self.segment.entries.word(self.entry)
+        return self.part.entries.word(self.entry)
 
     def is_alike(self, other: "Candidate") -> bool:
         """Whether the other is at the same place and of the same sound."""
@@ -70,7 +70,7 @@ class Candidate(NamedTuple):
         return HotwordMatch(self.word(), self.start, self.end, round(self.distance, 3))
 
 
-class Segment:
+class IndexPart:
     """Entries that share an automaton; `live` is False for those that were removed since."""
 
     def __init__(self, entries: Entries, automaton: Any = None):
@@ -232,7 +232,7 @@ def overlap(one: Candidate, other: Candidate) -> bool:
 __all__ = [
     "Candidate",
     "HotwordMatch",
-    "Segment",
+    "IndexPart",
     "at_word_boundaries",
     "choose_inexact",
     "choose_without_context",

@@ -33,7 +33,7 @@ from .hotword_entries_entropy_asr import (
 from .hotword_matches_entropy_asr import (
     Candidate,
     HotwordMatch,
-    Segment,
+    IndexPart,
     at_word_boundaries,
     choose_inexact,
     choose_without_context,
@@ -91,8 +91,8 @@ class HotwordIndex:
         # All that the built-in vocabulary can hear, so that a tolerant search knows the sound of what no word has.
         self._phonemes = ["", *default_phonemes()]
         self._codes = _number(self._phonemes)
-        self._base = Segment(Entries.pack(unique_pairs(self._encoded(check_pairs(pronunciations)))))
-        self._recent = Segment(Entries.pack([]))
+        self._base = IndexPart(Entries.pack(unique_pairs(self._encoded(check_pairs(pronunciations)))))
+        self._recent = IndexPart(Entries.pack([]))
         self._common: CommonWords | None = None
         if common_words:
             coded = zip(self._encoded(("", word) for word in common_words), common_words.values(), strict=True)
@@ -173,18 +173,18 @@ class HotwordIndex:
     def _remove(self, words: list[str]) -> None:
         wanted = {identity(word): word for word in words}
         spellings = {spelling(word) for word in words}
-        found: dict[str, list[tuple[Segment, int]]] = {}
-        for segment in (self._base, self._recent) if wanted else ():
-            for entry, (word, _) in enumerate(segment.entries.pairs()):
-                if segment.live[entry] and spelling(word) in spellings:
-                    found.setdefault(identity(word), []).append((segment, entry))
+        found: dict[str, list[tuple[IndexPart, int]]] = {}
+        for part in (self._base, self._recent) if wanted else ():
+            for entry, (word, _) in enumerate(part.entries.pairs()):
+                if part.live[entry] and spelling(word) in spellings:
+                    found.setdefault(identity(word), []).append((part, entry))
         # One that is not there in its own case may have been another's second spelling.
         in_any_case = {spelling(key): entries for key, entries in found.items()}
         chosen = {word: found.get(key, in_any_case.get(spelling(word), [])) for key, word in wanted.items()}
         if missing := [word for word, entries in chosen.items() if not entries]:
             raise KeyError(f"not in the hotword index: {', '.join(sorted(missing)[:5])}")
-        for segment, entry in sum(chosen.values(), []):
-            segment.live[entry] = False
+        for part, entry in sum(chosen.values(), []):
+            part.live[entry] = False
 
     def _add(self, pairs: list[tuple[str, tuple[int, ...]]]) -> None:
         fresh = [pair for pair in unique_pairs(pairs) if not self._holds(*pair)]
@@ -193,9 +193,9 @@ class HotwordIndex:
         recent = [(word, tuple(codes)) for word, codes in self._recent.live_pairs()] + fresh
         if len(recent) > max(_MAX_RECENT, len(self._base.entries) // _MAX_RECENT_SHARE):
             recent = [*((word, tuple(codes)) for word, codes in self._base.live_pairs()), *recent]
-            self._base = Segment(Entries.pack(recent))
+            self._base = IndexPart(Entries.pack(recent))
             recent = []
-        self._recent = Segment(Entries.pack(recent))
+        self._recent = IndexPart(Entries.pack(recent))
 
     def _holds(self, word: str, codes: Sequence[int]) -> bool:
         whole = (0, len(codes))
@@ -247,9 +247,9 @@ class HotwordIndex:
     def _inexact(self, text: str, tolerance: float) -> list[Candidate]:
         return [
             candidate
-            for segment in (self._base, self._recent)
-            if len(segment.entries)
-            for candidate in segment.tolerant(to_codes(text), self._phonemes, tolerance, self._common is not None)
+            for part in (self._base, self._recent)
+            if len(part.entries)
+            for candidate in part.tolerant(to_codes(text), self._phonemes, tolerance, self._common is not None)
         ]
 
     def find_hints(
@@ -281,7 +281,7 @@ class HotwordIndex:
         if path.suffix != ".npz":
             raise ValueError(f"{path}: a hotword index is saved with the ending .npz")
         if len(self._recent.entries) or not self._base.live.all():
-            self._base, self._recent = Segment(Entries.pack(self._live_pairs())), Segment(Entries.pack([]))
+            self._base, self._recent = IndexPart(Entries.pack(self._live_pairs())), IndexPart(Entries.pack([]))
         common = Entries.pack(("", to_codes(text)) for text in (self._common.costs if self._common else ()))
         header = {"format": _FORMAT, "daachorse": _daachorse_version(), "phonemes": self._phonemes}
         arrays = {
@@ -326,7 +326,7 @@ class HotwordIndex:
             raise ValueError(f"{path}: not a hotword index: {error}") from error
         index._phonemes = header["phonemes"]
         index._codes = _number(index._phonemes)
-        index._base = Segment(entries, automaton)
+        index._base = IndexPart(entries, automaton)
         index._common = CommonWords(common, index._phonemes) if common else None
         _warn_of_earlier_release(path, header)
         return index

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .audio import AudioError, audio_blocks, audio_duration, load_audio, load_or_blocks
-from .recognition_entropy_asr import Utterance
+from .recognition_entropy_asr import BatchedUtterance
 from .results_entropy_asr import SegmentResult, WantedOutputs, failure, merge_segments
 from .url_entropy_asr import fetched
 from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
@@ -98,7 +98,7 @@ class Segment:
     item: Item
     start: float
     end: float
-    utterance: Utterance
+    utterance: BatchedUtterance
 
 
 def batch_segments(segments: Iterable[Segment], batch_size: int | None = None) -> Iterator[list[Segment]]:
@@ -139,7 +139,7 @@ class LongFormTranscriber:
 
     def __init__(
         self,
-        recognize: Callable[[list[Utterance], bool], list[dict[str, Any]]],
+        recognize: Callable[[list[BatchedUtterance], bool], list[dict[str, Any]]],
         wanted: WantedOutputs,
         chunk_length_s: float = SEGMENT_SECONDS,
         sampling_rate: int = SAMPLING_RATE,
@@ -215,7 +215,7 @@ class LongFormTranscriber:
                     seconds = len(samples) / self.sampling_rate
                     place = f"{name} from {start:.1f} s" if start else name
                     item.num_open += 1
-                    yield Segment(item, start, end, Utterance(prefix + place, samples, seconds))
+                    yield Segment(item, start, end, BatchedUtterance(prefix + place, samples, seconds))
             except AudioError as error:
                 item.error = f"{prefix}{error}"
             item.is_read = True

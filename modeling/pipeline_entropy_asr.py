@@ -48,7 +48,7 @@ from .long_form_entropy_asr import SEGMENT_SECONDS, LongFormTranscriber, item_na
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration
 from .pipeline_parts_entropy_asr import complete_processor
 from .processing_entropy_asr import EntropyASRProcessor
-from .recognition_entropy_asr import BatchRecognizer, Utterance
+from .recognition_entropy_asr import BatchedUtterance, BatchRecognizer
 from .results_entropy_asr import WantedOutputs, make_result
 
 
@@ -216,7 +216,7 @@ class EntropyASRPipeline(Pipeline):
         return {"array": loaded.waveform, "sampling_rate": self.processor.sampling_rate, "path": loaded.name}
 
     def _recognize(
-        self, utterances: list[Utterance], are_pieces: bool, params: tuple[dict[str, Any], ...]
+        self, utterances: list[BatchedUtterance], are_pieces: bool, params: tuple[dict[str, Any], ...]
     ) -> list[dict[str, Any]]:
         """Results of a batch."""
         preprocess_params, forward_params, postprocess_params = params
@@ -299,7 +299,7 @@ class EntropyASRPipeline(Pipeline):
         }
         return _given(language=language), _given(**shared, **request), _given(**shared, **wanted)
 
-    def preprocess(self, input_: Any) -> Utterance:
+    def preprocess(self, input_: Any) -> BatchedUtterance:
         """Load one item: its samples `(num_samples,)` at the model's rate, and what messages call it.
 
         Raises:
@@ -307,9 +307,9 @@ class EntropyASRPipeline(Pipeline):
         """
         rate = self.processor.sampling_rate
         waveform = load_audio(input_, target_sampling_rate=rate)
-        return Utterance(item_name(input_), waveform, len(waveform) / rate)
+        return BatchedUtterance(item_name(input_), waveform, len(waveform) / rate)
 
-    def collate(self, utterances: list[Utterance], language: str | None = None) -> dict[str, Any]:
+    def collate(self, utterances: list[BatchedUtterance], language: str | None = None) -> dict[str, Any]:
         """One batch of the model's inputs: the processor pads features on the right and prompts on the left."""
         waveforms = [utterance.waveform for utterance in utterances]
         inputs = dict(self.processor.apply_transcription_request(waveforms, language=language))
@@ -320,7 +320,7 @@ class EntropyASRPipeline(Pipeline):
         utterances = self._recognizer(model_inputs["utterances"], model_inputs["inputs"], DecodingRequest(**request))
         return {"utterances": utterances}
 
-    def postprocess(self, model_outputs: Utterance, **wanted) -> dict[str, Any]:
+    def postprocess(self, model_outputs: BatchedUtterance, **wanted) -> dict[str, Any]:
         """Result of one utterance: its text without surrounding white space, in which nothing is repaired."""
         return make_result(model_outputs, self.decoder, WantedOutputs(**wanted))
 

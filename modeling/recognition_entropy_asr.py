@@ -17,7 +17,7 @@ from .modeling_entropy_asr import EntropyASRSpeechOutput
 
 
 @dataclass
-class Utterance:
+class BatchedUtterance:
     """One utterance on its way through a batch.
 
     Args:
@@ -51,8 +51,8 @@ class BatchRecognizer:
         self.model, self.processor = decoder.model, decoder.processor
 
     def __call__(
-        self, utterances: list[Utterance], inputs: dict[str, torch.Tensor], request: DecodingRequest
-    ) -> list[Utterance]:
+        self, utterances: list[BatchedUtterance], inputs: dict[str, torch.Tensor], request: DecodingRequest
+    ) -> list[BatchedUtterance]:
         """Recognise a batch.
 
         Args:
@@ -74,8 +74,8 @@ class BatchRecognizer:
         return utterances
 
     def _accepted(
-        self, utterances: list[Utterance], inputs: dict[str, torch.Tensor], settings: GenerationSettings
-    ) -> tuple[list[Utterance], dict[str, torch.Tensor]]:
+        self, utterances: list[BatchedUtterance], inputs: dict[str, torch.Tensor], settings: GenerationSettings
+    ) -> tuple[list[BatchedUtterance], dict[str, torch.Tensor]]:
         """Utterances whose lengths the model takes, and their inputs; the others get their errors."""
         self._check_lengths(utterances, inputs, settings)
         kept = [number for number, utterance in enumerate(utterances) if utterance.error is None]
@@ -84,7 +84,7 @@ class BatchRecognizer:
         return [utterances[number] for number in kept], inputs
 
     def _check_lengths(
-        self, utterances: list[Utterance], inputs: dict[str, torch.Tensor], settings: GenerationSettings
+        self, utterances: list[BatchedUtterance], inputs: dict[str, torch.Tensor], settings: GenerationSettings
     ) -> None:
         audio_tokens = (inputs["input_ids"] == self.processor.audio_token_id).sum(-1)  # (B,)
         text_tokens = inputs["attention_mask"].sum(-1) - audio_tokens
@@ -94,7 +94,9 @@ class BatchRecognizer:
             reason = self.decoder.length_error(utterance.seconds, num_audio, num_text, max_new_tokens)
             utterance.error = None if reason is None else f"{utterance.name}: {reason}"
 
-    def _describe(self, utterances: list[Utterance], speech: EntropyASRSpeechOutput, request: DecodingRequest) -> None:
+    def _describe(
+        self, utterances: list[BatchedUtterance], speech: EntropyASRSpeechOutput, request: DecodingRequest
+    ) -> None:
         """Phoneme log-probabilities of each utterance, and whether there is speech in it."""
         log_probs = speech.phoneme_logits.float().log_softmax(-1).cpu()
         frame_mask = speech.frame_mask.bool().cpu()
@@ -105,7 +107,7 @@ class BatchRecognizer:
 
     def _with_hints(
         self,
-        utterances: list[Utterance],
+        utterances: list[BatchedUtterance],
         inputs: dict[str, torch.Tensor],
         speech: EntropyASRSpeechOutput,
         request: DecodingRequest,
@@ -126,7 +128,7 @@ class BatchRecognizer:
 
     def _generate(
         self,
-        utterances: list[Utterance],
+        utterances: list[BatchedUtterance],
         inputs: dict[str, torch.Tensor],
         speech: EntropyASRSpeechOutput,
         settings: GenerationSettings,
@@ -163,4 +165,4 @@ class BatchRecognizer:
         }
 
 
-__all__ = ["BatchRecognizer", "Utterance"]
+__all__ = ["BatchRecognizer", "BatchedUtterance"]

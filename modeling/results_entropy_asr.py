@@ -13,7 +13,7 @@ from .alignment_entropy_asr import align_text_phonemes, align_words
 from .decoding_entropy_asr import DEFAULT_GUARDS, TranscriptDecoder
 from .guards_entropy_asr import NO_SPEECH, GuardSettings
 from .languages_entropy_asr import is_unspaced
-from .recognition_entropy_asr import Utterance
+from .recognition_entropy_asr import BatchedUtterance
 
 
 # Beside the letters of languages without blanks: kana, East Asian punctuation, full-width forms.
@@ -56,7 +56,7 @@ class WantedOutputs:
         return result
 
 
-def make_result(utterance: Utterance, decoder: TranscriptDecoder, wanted: WantedOutputs) -> dict[str, Any]:
+def make_result(utterance: BatchedUtterance, decoder: TranscriptDecoder, wanted: WantedOutputs) -> dict[str, Any]:
     """Result of one utterance, or `{"text": "", "error": str}`.
 
     Args:
@@ -86,7 +86,9 @@ def failure(error: str) -> dict[str, Any]:
     return {"text": "", "error": error}
 
 
-def timed_chunks(utterance: Utterance, decoder: TranscriptDecoder, wanted: WantedOutputs) -> list[dict[str, Any]]:
+def timed_chunks(
+    utterance: BatchedUtterance, decoder: TranscriptDecoder, wanted: WantedOutputs
+) -> list[dict[str, Any]]:
     """Words or phonemes with their times in seconds, `{"text": str, "timestamp": (start, end)}` each."""
     processor, text, seconds = decoder.processor, utterance.transcript.text, utterance.seconds
     is_word = wanted.return_timestamps == "word"

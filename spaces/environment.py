@@ -5,10 +5,13 @@
 import os
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 
 PREFIX = "ENTROPY_ASR_"
+# The small checkpoint that lies in the demo's folder, and goes wherever a Space that runs a model goes.
+BUNDLED_CHECKPOINT = Path(__file__).resolve().parent / "demo" / "checkpoint"
 WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 Settings = TypeVar("Settings")

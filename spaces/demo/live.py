@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .recognizer import DemoError, Recognizer, language_code
+from .recognizer import DemoError, Recognizer, chosen_language
 
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class LiveSessions:
             if len(batch.streams) >= most:
                 raise DemoError(f"All {most} live places are taken at the moment: try again in a minute.")
             try:
-                stream = batch.join(language_code(language), index, sampling_rate=rate)
+                stream = batch.join(chosen_language(language), index, sampling_rate=rate)
             except ValueError as error:
                 raise DemoError(f"This stream cannot begin: {error}") from error
             key = key or uuid.uuid4().hex

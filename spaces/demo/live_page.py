@@ -60,7 +60,7 @@ class LiveHandlers:
         if request.get("leave"):
             self.sessions.leave(key)
             return {"html": "", "num_samples": 0}
-        return self._hear(key, _field(request, "number", int), read_pcm(_field(request, "audio", str)), request)
+        return self._hear(key, _field(request, "number", int), decode_pcm(_field(request, "audio", str)), request)
 
     def _hear(self, key: str, number: int, samples: np.ndarray, request: dict) -> dict[str, Any]:
         if number < 0:
@@ -115,7 +115,7 @@ def _field(request: dict, name: str, kind: type) -> Any:
     return value
 
 
-def read_pcm(text: str) -> np.ndarray:
+def decode_pcm(text: str) -> np.ndarray:
     """Samples `(num_samples,)` of base64 text with 16-bit PCM, little endian.
 
     Raises:

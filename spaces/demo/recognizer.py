@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from entropy_asr.modeling.languages_entropy_asr import is_other_script, written_languages
-from entropy_asr.modeling.languages_entropy_asr import language_code as known_language
+from entropy_asr.modeling.languages_entropy_asr import is_other_script, language_code, written_languages
 
 from .settings import DemoSettings
 
@@ -136,7 +135,7 @@ class Recognizer:
         """
         duration = self._check_audio(path, self.settings.max_seconds)
         words = self.read_hotwords(hotwords, hotword_file)
-        asked = language_code(language)
+        asked = chosen_language(language)
         options = {"language": asked, "return_timestamps": "word", "return_confidence": True, "return_hotwords": True}
         pipeline = self.pipeline
         with self.lock, demo_errors(path):
@@ -167,7 +166,7 @@ class Recognizer:
         self._check_audio(path, self.settings.max_explained_seconds)
         if len(transcript) > MAX_TRANSCRIPT_CHARACTERS:
             raise DemoError(f"The transcript is longer than {MAX_TRANSCRIPT_CHARACTERS} characters.")
-        chosen, pipeline = language_code(language), self.pipeline
+        chosen, pipeline = chosen_language(language), self.pipeline
         with self.lock, demo_errors(path):
             from entropy_asr.modeling import load_audio
             from entropy_asr.modeling.ctc_entropy_asr import greedy_spans
@@ -289,14 +288,14 @@ def demo_errors(path: str | None) -> Iterator[None]:
         raise DemoError(message) from error
 
 
-def language_code(name: str) -> str | None:
+def chosen_language(name: str) -> str | None:
     """What the model calls a language; None where it decides.
 
     Raises:
         DemoError: an unknown name.
     """
     try:
-        return known_language(name, optional=True)
+        return language_code(name, optional=True)
     except ValueError as error:
         raise DemoError(f"The {error}") from error
 

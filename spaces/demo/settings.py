@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..environment import read_settings
-
-
-BUNDLED_CHECKPOINT = Path(__file__).resolve().parent / "checkpoint"
+from ..environment import BUNDLED_CHECKPOINT, read_settings
 
 
 @dataclass(frozen=True)

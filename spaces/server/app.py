@@ -10,7 +10,7 @@ from entropy_asr.spaces.server import server
 from entropy_asr.spaces.server.settings import ServerSettings
 
 
-def build_app(settings: ServerSettings) -> Starlette:
+def load_app(settings: ServerSettings) -> Starlette:
     """The server as an ASGI application, its model loaded."""
     pipeline = load_pipeline(settings.model, device=settings.device, dtype=settings.dtype)
     return server.build_app(server.make_batch(pipeline, settings))
@@ -18,7 +18,7 @@ def build_app(settings: ServerSettings) -> Starlette:
 
 def main(settings: ServerSettings) -> None:
     """Serve until interrupted."""
-    server.serve(build_app(settings), settings.host, settings.port)
+    server.serve(load_app(settings), settings.host, settings.port)
 
 
 if __name__ == "__main__":

@@ -272,7 +272,7 @@ async def _read(socket: WebSocket, message: dict[str, Any], session: Session, en
 async def _write(socket: WebSocket, session: Session) -> None:
     """Send updates until all are sent."""
     while (update := await session.updates.get()) is not None:
-        await socket.send_json(describe(update))
+        await socket.send_json(update_message(update))
     await socket.send_json({"type": "done", "seconds": round(session.seconds, 3)})
 
 
@@ -281,7 +281,7 @@ async def _watch(session: Session) -> None:
     raise session.failure
 
 
-def describe(update: StreamingUpdate) -> dict[str, Any]:
+def update_message(update: StreamingUpdate) -> dict[str, Any]:
     """An update as it is sent."""
     confidence = {} if update.confidence is None else {"confidence": round(update.confidence, 4)}
     return {

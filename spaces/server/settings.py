@@ -3,12 +3,8 @@
 """What the server runs, and its limits."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from ..environment import PREFIX
-
-
-BUNDLED_CHECKPOINT = Path(__file__).resolve().parents[1] / "demo" / "checkpoint"
+from ..environment import BUNDLED_CHECKPOINT, PREFIX
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,9 @@ from entropy_asr.spaces.demo.recognizer import (  # noqa: E402
     written_languages,
 )
 from entropy_asr.spaces.demo.report_view import read_report  # noqa: E402
-from entropy_asr.spaces.demo.settings import BUNDLED_CHECKPOINT, DemoSettings  # noqa: E402
+from entropy_asr.spaces.demo.settings import DemoSettings  # noqa: E402
 from entropy_asr.spaces.demo.transcript_view import flags_html, live_html, transcript_html  # noqa: E402
+from entropy_asr.spaces.environment import BUNDLED_CHECKPOINT  # noqa: E402
 from entropy_asr.trainers.data.synthesis import Voice, synthesize  # noqa: E402
 
 

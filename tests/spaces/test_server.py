@@ -89,7 +89,7 @@ def sound(seed: int, seconds: float = 1.7) -> np.ndarray:
 
 def expected(pipe, samples: np.ndarray, **request) -> list[dict]:
     stream = StreamingTranscriber(pipe, **request, **SETTINGS)
-    return [server.describe(update) for update in stream.push(samples) + stream.finish()]
+    return [server.update_message(update) for update in stream.push(samples) + stream.finish()]
 
 
 async def talk(running: RunningServer, samples: np.ndarray, portion: int = 1600, pause: float = 0.0, **request):

@@ -40,7 +40,7 @@ AUDIO_SUFFIXES = (
 
 
 @dataclass(frozen=True)
-class Recording:
+class AudioInput:
     """One recording to transcribe.
 
     Args:
@@ -65,7 +65,7 @@ class Recording:
         return self.name if stat.S_ISREG(os.stat(self.name).st_mode) else Path(self.name).read_bytes()
 
 
-def find_recordings(files: Sequence[str], fail: Callable[[str, str], None]) -> list[Recording]:
+def find_recordings(files: Sequence[str], fail: Callable[[str, str], None]) -> list[AudioInput]:
     """The recordings that files, folders, addresses and `-` name, in this order; those of a folder sorted.
 
     Args:
@@ -75,10 +75,10 @@ def find_recordings(files: Sequence[str], fail: Callable[[str, str], None]) -> l
     recordings = []
     for file in files:
         if file == STANDARD_INPUT:
-            recordings.append(Recording(file, ("stdin",)))
+            recordings.append(AudioInput(file, ("stdin",)))
         elif ADDRESS.match(file):
             name = PurePath(unquote(urlparse(file).path)).name or urlparse(file).netloc
-            recordings.append(Recording(file, (PurePath(name).stem, name)))
+            recordings.append(AudioInput(file, (PurePath(name).stem, name)))
         elif os.path.isdir(file):
             found = _in_folder(file)
             recordings += found
@@ -87,7 +87,7 @@ def find_recordings(files: Sequence[str], fail: Callable[[str, str], None]) -> l
         elif reason := _unreadable(file):
             fail(file, reason)
         else:
-            recordings.append(Recording(file, (Path(file).stem, Path(file).name)))
+            recordings.append(AudioInput(file, (Path(file).stem, Path(file).name)))
     return recordings
 
 
@@ -100,7 +100,7 @@ def _unreadable(file: str) -> str | None:
     return None if os.access(file, os.R_OK) else "cannot be opened: Permission denied"
 
 
-def _in_folder(folder: str) -> list[Recording]:
+def _in_folder(folder: str) -> list[AudioInput]:
     top = os.path.basename(os.path.abspath(folder))
     found = []
     for place, folders, names in os.walk(folder):
@@ -109,11 +109,11 @@ def _in_folder(folder: str) -> list[Recording]:
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES:
                 path = os.path.join(place, name)
                 inside = os.path.relpath(path, folder)
-                found.append(Recording(path, (os.path.splitext(inside)[0], inside, os.path.join(top, inside))))
+                found.append(AudioInput(path, (os.path.splitext(inside)[0], inside, os.path.join(top, inside))))
     return sorted(found, key=lambda recording: recording.name)
 
 
-def name_outputs(recordings: Sequence[Recording]) -> dict[str, str]:
+def name_outputs(recordings: Sequence[AudioInput]) -> dict[str, str]:
     """What the output of each recording is called, by its name, so that none is written over another.
 
     Raises:

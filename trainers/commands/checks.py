@@ -7,7 +7,6 @@ import os
 import re
 import socket
 from collections.abc import Sequence
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,11 +29,6 @@ EXTRAS = {
 CHECKPOINT_FILES = ("config.json", "adapter_config.json")
 # Encoders alone may also be as FireRedASR publishes its own.
 ENCODER_FILES = (*CHECKPOINT_FILES, "cmvn.ark")
-
-
-def package_folder(package: str) -> Path:
-    """Where a package's files lie; the package is not imported."""
-    return Path(str(resources.files(package)))
 
 
 def missing_modules(extra: str) -> list[str]:

@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ..runs.console import describe, run_command, say
+from ..runs.console import error_text, run_command, say
 from ..runs.errors import CommandError, StageFailed
 from . import card, demo, evaluate, hotwords, publish, recipe, report, serve, stream, train, transcribe
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say("error", str(error))  # with the last lines of what the stage wrote
             return 1
         except (CommandError, ImportError, *args.input_errors) as error:  # a package is missing, or does not fit
-            say("error", describe(error))
+            say("error", error_text(error))
             return 2
 
     return run_command(command, lambda: GO_ON if args.is_training else "")

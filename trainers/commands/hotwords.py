@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runs.console import describe
+from ..runs.console import error_text
 from .checks import CommandError, check_output_file, need_extra
 from .options import add_command, add_language
 
@@ -77,7 +77,7 @@ def read_hotwords(values: list[str]) -> "list[str] | HotwordIndex":
             return HotwordIndex.load(path)
         words = [word for line in path.read_text(encoding="utf-8-sig").splitlines() if (word := line.strip())]
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"hotwords {path}: cannot be read: {describe(error)}") from error
+        raise ValueError(f"hotwords {path}: cannot be read: {error_text(error)}") from error
     if not words:
         raise ValueError(f"hotwords {path}: the file holds no words")
     return words

@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .checks import CommandError, find_device, package_folder
+from entropy_asr.hub_cards.imported_modules import package_folder
+
+from .checks import CommandError, find_device
 
 
 def bundled_checkpoint() -> Path:
@@ -16,7 +18,7 @@ def bundled_checkpoint() -> Path:
     Raises:
         CommandError: there is none.
     """
-    folder = package_folder("entropy_asr.spaces") / "demo" / "checkpoint"
+    folder = package_folder("spaces") / "demo" / "checkpoint"
     if not (folder / "config.json").is_file():
         raise CommandError("no checkpoint is bundled with this installation: name one with --model")
     return folder

@@ -5,7 +5,9 @@
 import argparse
 from pathlib import Path
 
-from .checks import CommandError, check_output_folder, package_folder
+from entropy_asr.hub_cards.imported_modules import package_folder
+
+from .checks import CommandError, check_output_folder
 
 
 def resolve_recipe(name: str) -> Path:
@@ -17,7 +19,7 @@ def resolve_recipe(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    folder = package_folder("entropy_asr.trainers") / "recipes"
+    folder = package_folder("trainers") / "recipes"
     shipped = folder / f"{name.removesuffix('.yaml')}.yaml"
     if path.name == name and shipped.is_file():
         return shipped

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runs.console import describe, say, to_json
-from .audio_inputs import STANDARD_INPUT, Recording, find_recordings, name_outputs
+from ..runs.console import error_text, say, to_json
+from .audio_inputs import STANDARD_INPUT, AudioInput, find_recordings, name_outputs
 from .checks import check_model, check_output_folder, missing_modules, need_extra
 from .hotwords import read_usable_hotwords
 from .models import generate_kwargs, load_model
@@ -168,7 +168,7 @@ class TranscribeCommand:
             print(to_json(results, sys.stdout, indent=2))
         return 1 if self.failures else 0
 
-    def _write(self, recording: Recording, result: dict[str, Any]) -> None:
+    def _write(self, recording: AudioInput, result: dict[str, Any]) -> None:
         args = self.args
         if args.output_dir is None:
             text = self._format(recording, result, sys.stdout)
@@ -180,9 +180,9 @@ class TranscribeCommand:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text.rstrip("\n") + "\n", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            self._fail(f"{recording.name}: its output cannot be written: {describe(error)}", recording.name)
+            self._fail(f"{recording.name}: its output cannot be written: {error_text(error)}", recording.name)
 
-    def _format(self, recording: Recording, result: dict[str, Any], stream: Any) -> str:
+    def _format(self, recording: AudioInput, result: dict[str, Any], stream: Any) -> str:
         if self.args.format == "json":
             return to_json(result, stream, indent=2)
         if self.args.format == "text":
@@ -196,7 +196,7 @@ class TranscribeCommand:
         duration = (audio_duration(recording.name) if is_read_again else None) or last
         return FORMATS[self.args.format](make_cues(result["chunks"], duration))
 
-    def _transcribe(self, pipeline: Pipeline) -> Iterator[tuple[Recording, dict[str, Any]]]:
+    def _transcribe(self, pipeline: Pipeline) -> Iterator[tuple[AudioInput, dict[str, Any]]]:
         """Yield each recording with `{"file", "text", ...}`, in order; those that fail are reported and left out."""
         results = pipeline(self._sources(), progress=True, **self.options)
         for recording, result in zip(self.recordings, results, strict=True):
@@ -213,9 +213,9 @@ class TranscribeCommand:
             try:
                 yield recording.source()
             except OSError as error:
-                yield AudioError(describe(error))
+                yield AudioError(error_text(error))
 
-    def _fail_reading(self, recording: Recording, message: str) -> None:
+    def _fail_reading(self, recording: AudioInput, message: str) -> None:
         is_named = recording.name != STANDARD_INPUT and recording.name in message
         self._fail(message if is_named else f"{recording.name}: {message}", recording.name)
 

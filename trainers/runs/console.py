@@ -68,7 +68,7 @@ def say(kind: str, message: str) -> None:
     print(f"entropy-asr: {kind}: {message}", file=sys.stderr, flush=True)
 
 
-def describe(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """What an error says, in one line; of the system's errors without their numbers."""
     if isinstance(error, OSError) and error.strerror and error.errno is not None:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
@@ -111,7 +111,7 @@ def run_command(command: Callable[[], int], interrupted: Callable[[], str]) -> i
         return BROKEN_PIPE
     except OSError as error:  # a full disk, no permission, a port in use: not a fault of the program
         place = "standard output: " if _drop_unwritten() else ""
-        say("error", place + describe(error))
+        say("error", place + error_text(error))
         return FAILED
     finally:
         if previous is not None:

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from entropy_asr.trainers.runs.console import LAUNCHED, describe, run_command, to_json
+from entropy_asr.trainers.runs.console import LAUNCHED, error_text, run_command, to_json
 
 
 START = """
@@ -175,7 +175,7 @@ def test_interruption_is_one_line_and_cleans_up():
 def test_what_the_system_refuses_is_one_line(capsys, tmp_path):
     assert run_command((tmp_path / "gone").read_bytes, str) == 2
     assert capsys.readouterr().err == f"entropy-asr: error: {tmp_path / 'gone'}: No such file or directory\n"
-    assert describe(OSError("cannot\nbe  read")) == "cannot be read"
+    assert error_text(OSError("cannot\nbe  read")) == "cannot be read"
 
 
 def test_a_fault_of_the_program_shows_its_traceback():
