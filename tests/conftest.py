@@ -39,6 +39,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--transformers_tests", type=Path, help="`tests` folder of the transformers source distribution")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite runs in two processes, all tests of a file in one of them, unless `-n` says otherwise.
+
+    Part of it runs in this process: a second one takes seconds to start. So does all of it without pytest-xdist.
+    """
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    options = config.option
+    if is_worker or not is_whole or not config.pluginmanager.hasplugin("xdist") or os.cpu_count() == 1:
+        return
+    if options.numprocesses is None and not options.usepdb and not options.collectonly:
+        options.numprocesses, options.dist = 2, "loadfile"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # tests/modeling/test_common.py builds its test classes from that folder's files, when it is imported.
     folder = config.getoption("--transformers_tests")
