@@ -28,13 +28,11 @@ SAME_CLASS_COST = 0.5
 EDIT_COST = 1.0
 
 
-def without_tone(phoneme: str) -> str:
-    """`ong1` -> `ong`, `ve4` -> `üe` (not to be taken for a consonant); phonemes without a tone as they are."""
-    return _sounds(readers()).toneless.get(phoneme, phoneme)
-
-
 class _Sounds(NamedTuple):
-    """What the languages with phonemes say of them."""
+    """What the languages with phonemes say of them.
+
+    `toneless`: `ong1` -> `ong`, `ve4` -> `üe` (not to be taken for a consonant); of phonemes with a tone alone.
+    """
 
     toneless: dict[str, str]
     vowels: frozenset[str]
@@ -87,11 +85,6 @@ def cost_matrix(rows: Sequence[str], columns: Sequence[str] | None = None) -> np
     columns = rows if columns is None else columns
     costs = [[substitution_cost(row, column) for column in columns] for row in rows]
     return np.array(costs, dtype=np.float32).reshape(len(rows), len(columns))
-
-
-def phonetic_distance(phonemes: Sequence[str], others: Sequence[str]) -> float:
-    """Weighted edit distance of two phoneme sequences, in full edits; symmetric, zero for equal sequences."""
-    return float(_edit_table(cost_matrix(phonemes, others))[-1, -1])
 
 
 def best_window(pattern: Sequence[str], text: Sequence[str]) -> tuple[float, int, int]:

@@ -181,7 +181,7 @@ class _Trie:
         self.parents, self.ends = np.array(parents), np.array(ends, np.int64)
         self.sounds, self.costs = np.array(sounds), costs
         self.word_costs = np.array(list(words.values()), np.float32)
-        self._heard: dict[int, np.ndarray] = {}
+        self._costs_by_code: dict[int, np.ndarray] = {}
 
     def cheapest(self, codes: np.ndarray, whole: Sequence[bool], if_unknown: Sequence[float]) -> list[float]:
         """Cost of the cheapest reading up to each place of a hypothesis."""
@@ -192,7 +192,7 @@ class _Trie:
         going[0] = 0.0
         going = np.minimum(going, going.take(parents) + np.float32(_MISSING))
         for place, code in enumerate(codes.tolist(), start=1):
-            going = np.minimum(going.take(parents) + self._cost_of_hearing(code), going + np.float32(_INSERTED))
+            going = np.minimum(going.take(parents) + self._substitution_costs(code), going + np.float32(_INSERTED))
             going[0] = _NEVER
             word_ends = np.minimum(going.take(ends), going.take(ends_without_last) + np.float32(_MISSING))
             begun = costs[-1] + _UNKNOWN_WORD if whole[place - 1] else _NEVER
@@ -205,30 +205,30 @@ class _Trie:
             going = np.minimum(going, going.take(parents) + np.float32(_MISSING))
         return costs
 
-    def _cost_of_hearing(self, code: int) -> np.ndarray:
+    def _substitution_costs(self, code: int) -> np.ndarray:
         """`(nodes,)`: that the phoneme was heard where each node's was said; of the few that occur they are kept."""
-        if code not in self._heard:
-            self._heard[code] = self.costs[self.sounds, code]
-        return self._heard[code]
+        if code not in self._costs_by_code:
+            self._costs_by_code[code] = self.costs[self.sounds, code]
+        return self._costs_by_code[code]
 
 
 def align_word(
-    pattern: np.ndarray, heard: np.ndarray, reading: Reading, first: int, costs: np.ndarray
+    pattern: np.ndarray, hypothesis: np.ndarray, reading: Reading, first: int, costs: np.ndarray
 ) -> tuple[float, int, int]:
     """Cheapest reading of the whole with a word in a part of it, misheard or not: `(cost, start, end)`.
 
     Args:
         pattern: Codes of the word.
-        heard: Codes of the part of the hypothesis that begins at `first`.
+        hypothesis: Codes of the part of the whole hypothesis that begins at `first`.
         reading: Of the whole.
         first: Place of the part.
         costs: `CommonWords.mishearing`.
     """
-    hearing = costs[np.ix_(pattern, heard)].tolist()
-    row = [(reading.before[first + place], first + place) for place in range(len(heard) + 1)]
-    for place in range(len(heard)):
+    substitutions = costs[np.ix_(pattern, hypothesis)].tolist()
+    row = [(reading.before[first + place], first + place) for place in range(len(hypothesis) + 1)]
+    for place in range(len(hypothesis)):
         row[place + 1] = min(row[place + 1], (row[place][0] + _INSERTED, row[place][1]))
-    for sounds in hearing:
+    for sounds in substitutions:
         last, row = row, [(row[0][0] + _MISSING, row[0][1])]
         for place, cost in enumerate(sounds):
             row.append(

@@ -63,7 +63,6 @@ TESTED_BY = {
     "trainers/stages/test_encoder_pretraining.py": ["data/phoneme_labels"],
     "trainers/stages/test_encoded_sft.py": ["data/encoded_speech"],
     "trainers/evaluation/test_report.py": ["evaluation/allocation", "evaluation/report_options"],
-    "trainers/evaluation/test_report_plots.py": ["evaluation/report_text"],
     "trainers/recipes/test_recipe.py": ["recipes/places"],
     "trainers/recipes/test_schedule.py": ["runs/locks", "runs/records"],
     "trainers/stages/test_resume.py": ["runs/clock", "training/stage_run"],

@@ -6,10 +6,39 @@ The trainer of each stage of `stages.STAGES` and the trainer's arguments can be 
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import former_paths
 
+
+if TYPE_CHECKING:  # for editors and type checkers, which do not run what is below
+    from .stages.alignment import AlignmentConfig, AlignmentTrainer
+    from .stages.attention_pretraining import AttentionPretrainingConfig, AttentionPretrainingTrainer
+    from .stages.context_sft import ContextSFTConfig, ContextSFTTrainer
+    from .stages.encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
+    from .stages.grpo import ASRGRPOConfig, ASRGRPOTrainer
+    from .stages.iterative_async_sft import IterativeAsyncSFTConfig, IterativeAsyncSFTTrainer
+    from .stages.joint_sft import JointSFTConfig, JointSFTTrainer
+    from .stages.phoneme_head import PhonemeHeadConfig, PhonemeHeadTrainer
+
+__all__ = [
+    "ASRGRPOConfig",
+    "ASRGRPOTrainer",
+    "AlignmentConfig",
+    "AlignmentTrainer",
+    "AttentionPretrainingConfig",
+    "AttentionPretrainingTrainer",
+    "ContextSFTConfig",
+    "ContextSFTTrainer",
+    "EncoderPretrainingConfig",
+    "EncoderPretrainingTrainer",
+    "IterativeAsyncSFTConfig",
+    "IterativeAsyncSFTTrainer",
+    "JointSFTConfig",
+    "JointSFTTrainer",
+    "PhonemeHeadConfig",
+    "PhonemeHeadTrainer",
+]
 
 former_paths.install()
 

@@ -56,7 +56,7 @@ def speak(recordings: list[np.ndarray], seed: int, seconds: float) -> np.ndarray
 async def talk(address: str, samples: np.ndarray, delay: float) -> dict[str, Any]:
     """Lags of a client's texts, its largest delay in sending, seconds heard by the server, partial updates."""
     await asyncio.sleep(delay)
-    told: dict[str, Any] = {"lags": [], "held_up": 0.0, "partial": 0}
+    measured: dict[str, Any] = {"lags": [], "held_up": 0.0, "partial": 0}
     async with websockets.connect(address, max_size=None) as client:
         start = time.monotonic()
 
@@ -65,7 +65,7 @@ async def talk(address: str, samples: np.ndarray, delay: float) -> dict[str, Any
                 due = start + (index + PORTION) / 16000
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 await client.send(samples[index : index + PORTION].tobytes())
-                told["held_up"] = max(told["held_up"], time.monotonic() - due)
+                measured["held_up"] = max(measured["held_up"], time.monotonic() - due)
             await client.send(json.dumps({"type": "finish"}))
 
         sending = asyncio.create_task(send())
@@ -75,10 +75,10 @@ async def talk(address: str, samples: np.ndarray, delay: float) -> dict[str, Any
                 raise SystemExit(f"the server refuses: {update['message']}")
             if update["type"] == "final":
                 known = min(update["end"] + KNOWN_AFTER, len(samples) / 16000)
-                told["lags"].append(time.monotonic() - start - known)
-            told["partial"] += update["type"] == "partial"
+                measured["lags"].append(time.monotonic() - start - known)
+            measured["partial"] += update["type"] == "partial"
         await sending
-    return told | {"heard": update.get("seconds", 0.0)}
+    return measured | {"heard": update.get("seconds", 0.0)}
 
 
 async def measure(
@@ -89,20 +89,20 @@ async def measure(
     expected = sum(len(detect_speech(load_audio(samples))) for samples in said)
     address, used = f"ws://127.0.0.1:{port}/v1/stream", sum(process.cpu_times()[:2])
     start = time.monotonic()
-    told = await asyncio.gather(*(talk(address, samples, 0.64 * i / count) for i, samples in enumerate(said)))
+    clients = await asyncio.gather(*(talk(address, samples, 0.64 * i / count) for i, samples in enumerate(said)))
     cores = (sum(process.cpu_times()[:2]) - used) / (time.monotonic() - start)
-    lags = np.concatenate([client["lags"] for client in told])
+    lags = np.concatenate([client["lags"] for client in clients])
     median, high, most = np.percentile(lags, [50, 95, 100]).tolist() if len(lags) else [0.0] * 3
     return {
         "streams": count,
         "texts": len(lags),
         "texts_lost": expected - len(lags),
-        "audio_lost_s": sum(map(len, said)) / 16000 - sum(client["heard"] for client in told),
+        "audio_lost_s": sum(map(len, said)) / 16000 - sum(client["heard"] for client in clients),
         "lag_median_s": median,
         "lag_p95_s": high,
         "lag_max_s": most,
-        "held_up_s": max(client["held_up"] for client in told),
-        "partial_updates": sum(client["partial"] for client in told),
+        "held_up_s": max(client["held_up"] for client in clients),
+        "partial_updates": sum(client["partial"] for client in clients),
         "server_cores": cores,
         "server_mib": process.memory_info().rss / 2**20,
         "load": os.getloadavg()[0],

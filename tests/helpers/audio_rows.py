@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Rows of tones, and data sets of them on disk."""
+"""Tones and noise, rows of them, and data sets on disk."""
 
 import io
 import json
@@ -12,6 +12,12 @@ from datasets import Audio, Dataset
 
 def tone(seconds, rate=16000, frequency=440):
     return (0.3 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def make_noise(seconds: float, sampling_rate: int = 16000, seed: int = 0) -> np.ndarray:
+    """White noise `(num_samples,)`, the same for a seed."""
+    samples = np.random.default_rng(seed).normal(scale=0.1, size=round(seconds * sampling_rate))
+    return samples.clip(-1, 1).astype(np.float32)
 
 
 def encode(waveform, rate=16000, container="OGG", subtype="OPUS"):

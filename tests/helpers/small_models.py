@@ -84,23 +84,33 @@ def small_firered_encoder_config(**kwargs) -> EntropyASRFireRedEncoderConfig:
     return EntropyASRFireRedEncoderConfig(**{**sizes, **kwargs})
 
 
-def small_whisper(kind: str = "WhisperModel") -> transformers.PreTrainedModel:
-    """transformers' Whisper with an encoder of two layers; weights large enough for outputs that differ."""
-    torch.manual_seed(0)
+def small_whisper_config(**kwargs) -> transformers.WhisperConfig:
+    """transformers' Whisper with two encoder layers and one decoder layer."""
     tokens = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 0)
-    config = transformers.WhisperConfig(
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=1,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-        vocab_size=60,
-        init_std=0.1,
-        **tokens,
-    )
-    return getattr(transformers, kind)(config).eval()
+    settings = {
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 48,
+        "decoder_ffn_dim": 48,
+        "vocab_size": 60,
+    }
+    return transformers.WhisperConfig(**{**settings, **tokens, **kwargs})
+
+
+def small_whisper(kind: str = "WhisperModel") -> transformers.PreTrainedModel:
+    """transformers' Whisper of that class; weights large enough for outputs that differ."""
+    torch.manual_seed(0)
+    return getattr(transformers, kind)(small_whisper_config(init_std=0.1)).eval()
+
+
+def small_parakeet_config(**kwargs) -> transformers.ParakeetEncoderConfig:
+    """transformers' encoder of Parakeet, of two layers."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    convolutions = {"num_mel_bins": 80, "subsampling_conv_channels": 8, "conv_kernel_size": 5}
+    return transformers.ParakeetEncoderConfig(**{**sizes, **convolutions, **kwargs})
 
 
 def small_config(audio_config=None, **kwargs) -> EntropyASRConfig:

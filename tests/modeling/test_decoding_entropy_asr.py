@@ -2,13 +2,12 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What is asked of the model in recordings and streams alike: settings, bounds, audio that is too long."""
 
-import numpy as np
 import pytest
 import soundfile
 import torch
-from small_models import build_model, small_config, small_encoder_config, small_text_config
+from audio_rows import make_noise
+from small_models import build_model, small_config, small_encoder_config, small_text_config, small_whisper_config
 from transformers import (
-    WhisperConfig,
     WhisperFeatureExtractor,
 )
 
@@ -20,11 +19,6 @@ from entropy_asr.modeling.guards_entropy_asr import GuardSettings
 @pytest.fixture(scope="module")
 def pipe(model, processor) -> EntropyASRPipeline:
     return EntropyASRPipeline(model=model, processor=processor, device="cpu")
-
-
-def make_noise(seconds: float, sampling_rate: int = 16000, seed: int = 0) -> np.ndarray:
-    samples = np.random.default_rng(seed).normal(scale=0.1, size=round(seconds * sampling_rate))
-    return samples.clip(-1, 1).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +103,7 @@ def test_audio_beyond_the_encoder_is_refused(processor):
 
 def test_audio_that_the_features_would_cut_is_refused(tokenizer):
     """Whisper's features are of 30 s, always."""
-    sizes = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
-    whisper = WhisperConfig(**sizes, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=16)
-    config = small_config(whisper)
+    config = small_config(small_whisper_config())
     config.text_config = small_text_config()
     config.text_config.max_position_embeddings = 4096
     processor = EntropyASRProcessor.from_components(WhisperFeatureExtractor(), tokenizer, config)

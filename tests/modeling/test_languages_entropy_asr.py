@@ -196,13 +196,13 @@ def test_languages_that_nobody_registered_are_cleaned_scored_and_named(tmp_path)
 
 
 def test_a_language_without_phonemes_is_prompted_and_scored_but_has_none(processor, phoneme_tokenizer):
-    register_language(Language("cy", "Welsh"))
+    register_language(Language("qtx", "Toyish"))
     try:
-        assert "Welsh" in processor.prompt("cy")
-        with pytest.raises(ValueError, match="Welsh .cy. has no phonemes"):
-            phoneme_tokenizer.phonemize("bore da", "cy")
+        assert "Toyish" in processor.prompt("qtx")
+        with pytest.raises(ValueError, match="Toyish .qtx. has no phonemes"):
+            phoneme_tokenizer.phonemize("bore da", "qtx")
     finally:
-        del LANGUAGES["cy"]
+        del LANGUAGES["qtx"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from small_models import build_model, build_tokenizer, small_config, small_text_config
+from small_models import (
+    build_model,
+    build_tokenizer,
+    small_config,
+    small_parakeet_config,
+    small_text_config,
+    small_whisper_config,
+)
 
 from entropy_asr.modeling import AudioError, EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
 from entropy_asr.modeling.components_entropy_asr import streamable_extractor
@@ -37,27 +44,12 @@ def parakeet_ctc() -> transformers.ParakeetForCTC:
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 ENCODERS = {
     "parakeet": Encoder(
-        transformers.ParakeetEncoderConfig(
-            **SIZES, num_mel_bins=80, subsampling_conv_channels=8, conv_kernel_size=5, dropout=0.0, layerdrop=0.0
-        ),
+        small_parakeet_config(dropout=0.0, layerdrop=0.0),
         lambda: transformers.ParakeetFeatureExtractor(feature_size=80),
         parakeet_ctc,
     ),
     "whisper": Encoder(
-        transformers.WhisperConfig(
-            d_model=32,
-            encoder_layers=1,
-            decoder_layers=1,
-            encoder_attention_heads=4,
-            decoder_attention_heads=4,
-            encoder_ffn_dim=48,
-            decoder_ffn_dim=48,
-            vocab_size=60,
-            pad_token_id=0,
-            bos_token_id=0,
-            eos_token_id=0,
-            decoder_start_token_id=0,
-        ),
+        small_whisper_config(encoder_layers=1),
         lambda: transformers.WhisperFeatureExtractor(feature_size=80),
         lambda: transformers.WhisperForConditionalGeneration(ENCODERS["whisper"].config),
     ),

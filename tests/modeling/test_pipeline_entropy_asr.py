@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from audio_rows import make_noise
 from datasets import Audio, Dataset
 from transformers import (
     GenerationConfig,
@@ -40,11 +41,6 @@ TASK = "automatic-speech-recognition"
 
 def texts_of(outputs) -> list[str]:
     return [output["text"] for output in outputs]
-
-
-def make_noise(seconds: float, sampling_rate: int = 16000, seed: int = 0) -> np.ndarray:
-    samples = np.random.default_rng(seed).normal(scale=0.1, size=round(seconds * sampling_rate))
-    return samples.clip(-1, 1).astype(np.float32)
 
 
 # How it is found

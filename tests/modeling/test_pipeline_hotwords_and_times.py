@@ -4,15 +4,13 @@
 
 import pytest
 import torch
-from small_models import build_model, small_config
+from small_models import build_model, small_config, small_parakeet_config, small_whisper_config
 from transformers import (
-    ParakeetEncoderConfig,
     ParakeetFeatureExtractor,
     SeamlessM4TFeatureExtractor,
     Wav2Vec2BertConfig,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
-    WhisperConfig,
     WhisperFeatureExtractor,
 )
 
@@ -188,16 +186,11 @@ def test_times_do_not_depend_on_the_batch(pipe, waveforms):
 
 
 def parakeet():
-    config = ParakeetEncoderConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, subsampling_conv_channels=8
-    )
-    return config, ParakeetFeatureExtractor()
+    return small_parakeet_config(), ParakeetFeatureExtractor()
 
 
 def whisper():
-    sizes = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
-    decoder = {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16}
-    return WhisperConfig(**sizes, **decoder), WhisperFeatureExtractor()
+    return small_whisper_config(), WhisperFeatureExtractor()
 
 
 def wav2vec2():

@@ -4,16 +4,15 @@
 
 import json
 
-import numpy as np
 import pytest
-from small_models import build_tokenizer
+from audio_rows import make_noise
+from small_models import build_tokenizer, small_whisper_config
 from transformers import (
     AutomaticSpeechRecognitionPipeline,
     Wav2Vec2Config,
     Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
-    WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
     pipeline,
@@ -29,11 +28,6 @@ TASK = "automatic-speech-recognition"
 
 def texts_of(outputs) -> list[str]:
     return [output["text"] for output in outputs]
-
-
-def make_noise(seconds: float, sampling_rate: int = 16000, seed: int = 0) -> np.ndarray:
-    samples = np.random.default_rng(seed).normal(scale=0.1, size=round(seconds * sampling_rate))
-    return samples.clip(-1, 1).astype(np.float32)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"trust_remote_code": True}, {"pipeline_class": EntropyASRPipeline}])
@@ -59,19 +53,7 @@ def test_other_models_keep_the_stock_pipeline(tmp_path):
 
 
 def test_other_models_say_which_part_they_lack(tmp_path):
-    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
-    whisper = WhisperForConditionalGeneration(
-        WhisperConfig(
-            vocab_size=300,
-            encoder_attention_heads=2,
-            decoder_attention_heads=2,
-            pad_token_id=0,
-            bos_token_id=0,
-            eos_token_id=0,
-            decoder_start_token_id=1,
-            **sizes,
-        )
-    )
+    whisper = WhisperForConditionalGeneration(small_whisper_config(vocab_size=300, decoder_start_token_id=1))
     with pytest.raises(ValueError, match="No tokenizer.*`whisper`.*`tokenizer=`"):
         pipeline(TASK, model=whisper, device="cpu")
     made = pipeline(

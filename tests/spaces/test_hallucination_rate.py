@@ -13,6 +13,7 @@ import jiwer
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unicode_forms import FORMS
 
 import entropy_asr.spaces
 from entropy_asr.spaces.hallucination_rate import sounds, spoken, units
@@ -33,25 +34,6 @@ PHRASES = st.lists(st.sampled_from(["okay", "thank", "you", "bye", "谢", "观"]
 @pytest.fixture(scope="module")
 def metric():
     return evaluate.load(str(FOLDER))
-
-
-# The same text typed in two ways.
-FORMS = [
-    (
-        unicodedata.normalize("NFD", "a café sold crème brûlée and a résumé"),
-        "a café sold crème brûlée and a résumé",
-    ),
-    (unicodedata.normalize("NFD", "Nguyễn Łódź Ångström"), "Nguyễn Łódź Ångström"),
-    (unicodedata.normalize("NFD", "한국어 がぎ"), "한국어 がぎ"),
-    ("ＡＢＣ １２３ ok", "ABC 123 ok"),
-    ("ze\u200bro soft\u00adhyphen \ufeffone\u200e two\u2060", "zero softhyphen one two"),
-    ("new\u00a0york\u202fcity\u3000now", "new york city now"),
-    ("don’t stop, donʼt, don‘t, don´t, don`t go", "don't stop, don't, don't, don't, don't go"),
-    ("ﬁve ﬂat oﬃces", "five flat offices"),
-    ("go for it ❤️ now", "go for it ❤ now"),
-    ("wait…what ①", "wait...what 1"),
-    ("カタカナ と ﾊﾞｽ", "カタカナ と バス"),
-]
 
 
 @pytest.mark.parametrize(("typed", "same"), FORMS)

@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Rows, models of a few thousand parameters and settings that the tests of the stages share."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.clock import WallClock
 from entropy_asr.trainers.stages.lm_pretraining import prompt_texts, train_tokenizer
 from entropy_asr.trainers.stages.sft import join_components
+from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
 
 TEXTS = {
@@ -28,6 +31,33 @@ TEXTS = {
     "zh": ("红狗", "我们去学校", "三"),
     "none": ("",),
 }
+# Stages that train on speech, all of which [`stage_section`] and [`trained_history`] know.
+SPEECH_STAGES = (
+    "encoder",
+    "alignment",
+    "iterative_async_sft",
+    "joint_sft",
+    "context_sft",
+    "grpo",
+    "phoneme_head",
+    "attention_pretraining",
+)
+# A stage of one's own, as CONTRIBUTING.md has it.
+TOY_STAGE = """
+from entropy_asr.trainers.stages.joint_sft import JointSFTConfig, JointSFTTrainer
+from entropy_asr.trainers.stages.sft import sft_stage
+
+
+class ToyTrainer(JointSFTTrainer):
+    pass
+
+
+class ToyConfig(JointSFTConfig):
+    pass
+
+
+STAGE = sft_stage(ToyTrainer, ToyConfig)
+"""
 FEATURES = Features(
     {
         "samples": List(Value("int16")),
@@ -159,6 +189,17 @@ def stage_section(stage: str, folder: Path, **training) -> dict:
         # Four batches an epoch: six steps and the checkpoints at 2 and 4 lie in, and at the end of, an epoch.
         "training": {"max_batch_duration": 3.2, "num_buckets": 3, "learning_rate": 1e-2, **steps, **training},
     }
+
+
+def trained_history(stage: str, section: dict, components: Path, output_dir: Path) -> list[dict]:
+    """What each step of one of [`SPEECH_STAGES`] logs, once it has run; its encoders are there before it starts."""
+    if stage == "iterative_async_sft":
+        store = EncoderSnapshots(output_dir.parent / f"{output_dir.name}-store")
+        store.publish(1, "final", lambda folder: shutil.copytree(components / "encoder", folder, dirs_exist_ok=True))
+        section["training"]["snapshot_dir"] = str(store.folder)
+    run_section(stage, section, output_dir, 7)
+    record = json.loads((output_dir / "stage.json").read_text())
+    return [entry for entry in record["history"] if "loss" in entry]
 
 
 def same_tensors(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:

@@ -225,20 +225,6 @@ def score_transcripts(
     return RecognitionScore(by_language)
 
 
-def word_error_rate(references: Sequence[str], hypotheses: Sequence[str], language: str = "en") -> float | None:
-    """Corpus-level WER as a fraction, after normalisation; `None` if the references hold no words."""
-    if _unit_of(language) != "word":
-        raise ValueError(f"Language {language!r} is not scored in words")
-    return score_transcripts(references, hypotheses, language).wer
-
-
-def character_error_rate(references: Sequence[str], hypotheses: Sequence[str], language: str = "zh") -> float | None:
-    """Corpus-level CER as a fraction, after normalisation; `None` if the references hold no characters."""
-    if _unit_of(language) != "character":
-        raise ValueError(f"Language {language!r} is not scored in characters")
-    return score_transcripts(references, hypotheses, language).cer
-
-
 def evaluate_recognition(
     pipeline: Callable[..., list[dict[str, str]]],
     dataset: Dataset,

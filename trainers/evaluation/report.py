@@ -8,7 +8,6 @@ figure 4), and the ledger of H(Y) (its appendix C). All checkpoints are measured
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -59,8 +58,8 @@ def write_report(
     Raises:
         ValueError: models or data sets of one name, an aligner that is compared itself, or no utterance with text.
     """
-    from .report_plots import draw_plots, require_matplotlib
-    from .report_text import report_markdown
+    from .report_plots import require_matplotlib
+    from .report_text import save_report
 
     options = options or ReportOptions()
     require_matplotlib()
@@ -80,9 +79,7 @@ def write_report(
     output_dir.mkdir(parents=True, exist_ok=True)
     for name, rows in loaded.items():
         report["datasets"][name] = measure_dataset(rows, encoders, options, aligner)
-        (output_dir / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        (output_dir / "report.md").write_text(report_markdown(report), "utf-8")
-        draw_plots(report, output_dir)
+        save_report(report, output_dir)
     return report
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from entropy_asr.hub_cards.report_tables import detail_tables, report_head, summary_table
 
-from .report_plots import draw_plots, plot_files, require_matplotlib
+from .report_plots import draw_plots, plot_files
 
 
 def report_markdown(report: dict[str, Any]) -> str:
@@ -21,14 +21,12 @@ def report_markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def redraw_report(folder: Path) -> None:
-    """Write `report.md` and the plots anew from `report.json`, without measuring.
+def save_report(report: dict[str, Any], folder: Path) -> None:
+    """Write `report.json`, `report.md` and the plots into a folder that is there.
 
     Raises:
-        FileNotFoundError: the folder has no `report.json`.
         ImportError: matplotlib is not installed.
     """
-    require_matplotlib()
-    report = json.loads((folder / "report.json").read_text("utf-8"))
+    (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
     (folder / "report.md").write_text(report_markdown(report), "utf-8")
     draw_plots(report, folder)

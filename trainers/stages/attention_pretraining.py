@@ -272,7 +272,7 @@ class AttentionModelSection(EncoderModelSection):
 
 @dataclass
 class CharacterDataSection(DataSection):
-    """Section `data` of this stage: as of the others, but without streams."""
+    """Section `data` of stages that write characters: as of the others, but without streams."""
 
     no_streams: ClassVar[dict[str, str]] = {
         **DataSection.no_streams,

@@ -7,9 +7,7 @@ phonemes, and the full model's phoneme head is trained at the end, or not at all
 the folder `characters`.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from datasets import Dataset, Features, List, Value
@@ -18,10 +16,9 @@ from transformers import PreTrainedTokenizerFast
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import CTCCollator
 from ..data.columns_beside_audio import add_columns
-from ..data.section import DataSection
 from ..training.stage_run import StageRun, TrainingStage
 from ..training.training_record import write_training_record
-from .attention_pretraining import character_tokenizer, save_part
+from .attention_pretraining import CharacterDataSection, character_tokenizer, save_part
 from .encoder_pretraining import (
     EncoderModelSection,
     EncoderPretrainingConfig,
@@ -71,16 +68,6 @@ def add_character_ids(rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Data
     return add_columns(rows, Dataset.from_dict({"phoneme_ids": ids}, Features({"phoneme_ids": List(Value("int64"))})))
 
 
-@dataclass
-class CharacterRowsSection(DataSection):
-    """Section `data` of this stage: as of the others, but without streams."""
-
-    no_streams: ClassVar[dict[str, str]] = {
-        **DataSection.no_streams,
-        "train": "the characters to write are those of all rows",
-    }
-
-
 def build(run: StageRun) -> CharacterEncoderTrainer:
     """The trainer of this stage."""
     settings, data = run.settings, run.settings.data
@@ -112,7 +99,7 @@ def save(trainer: CharacterEncoderTrainer, run: StageRun) -> None:
 
 STAGE = TrainingStage(
     {
-        "data": CharacterRowsSection,
+        "data": CharacterDataSection,
         "augmentation": AugmentationConfig,
         "model": EncoderModelSection,
         "training": EncoderPretrainingConfig,

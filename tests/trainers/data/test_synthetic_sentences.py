@@ -24,6 +24,6 @@ def test_sentences(language: str) -> None:
 
 
 def test_a_language_without_sentences_is_refused_by_name(monkeypatch) -> None:
-    monkeypatch.setitem(LANGUAGES, "cy", Language("cy", "Welsh"))
-    with pytest.raises(ValueError, match="no built-in sentences of Welsh, only of English, Mandarin"):
-        synthetic_sentences("Welsh", 3)
+    monkeypatch.setitem(LANGUAGES, "qtx", Language("qtx", "Toyish"))
+    with pytest.raises(ValueError, match="no built-in sentences of Toyish, only of English, Mandarin"):
+        synthetic_sentences("Toyish", 3)

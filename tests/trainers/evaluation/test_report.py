@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from small_models import small_parakeet_config, small_whisper_config
 from training_helpers import make_rows
 
 from entropy_asr.trainers.commands import cli
@@ -26,14 +27,7 @@ QUICK = {"split": "train"}
 def save_other_encoders(folder) -> list[str]:
     """Parakeet, Whisper and wav2vec2-BERT at random weights, with their feature extractors."""
     torch.manual_seed(0)
-    parakeet = transformers.ParakeetEncoderConfig(
-        **SIZES, num_mel_bins=80, subsampling_conv_channels=8, conv_kernel_size=5
-    )
-    whisper = transformers.WhisperConfig(
-        d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4,
-        encoder_ffn_dim=48, decoder_ffn_dim=48, vocab_size=60, pad_token_id=0, bos_token_id=0, eos_token_id=0,
-        decoder_start_token_id=0,
-    )  # fmt: skip
+    parakeet, whisper = small_parakeet_config(), small_whisper_config(encoder_layers=1)
     bert = transformers.Wav2Vec2BertConfig(
         **SIZES, output_hidden_size=32, feature_projection_input_dim=160, apply_spec_augment=False, vocab_size=20
     )

@@ -13,7 +13,6 @@ from PIL import Image
 from entropy_asr.trainers.commands.models import bundled_checkpoint
 from entropy_asr.trainers.evaluation import report_plots
 from entropy_asr.trainers.evaluation.report_plots import draw_plots, measured_metrics, plot_files
-from entropy_asr.trainers.evaluation.report_text import redraw_report
 
 
 figures = pytest.importorskip("matplotlib.figure")
@@ -132,10 +131,3 @@ def test_plots_of_the_bundled_checkpoint_are_those_of_its_report():
     assert expected == {path.name for path in folder.glob("*.png")}
     text, card = (folder / "report.md").read_text("utf-8"), (folder.parent / "README.md").read_text("utf-8")
     assert all(f"({file})" in text and f"(report/{file})" in card for file in expected)
-
-
-def test_a_report_is_written_anew_without_measuring(tmp_path):
-    (tmp_path / "report.json").write_text(json.dumps(report_of(a=model(0.7, 1.4))), encoding="utf-8")
-    redraw_report(tmp_path)
-    assert "| a | 0.700 | 1.40 (0.40) | - | - |" in (tmp_path / "report.md").read_text("utf-8")
-    assert (tmp_path / "my_data-trajectory.svg").is_file()

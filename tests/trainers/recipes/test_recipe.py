@@ -39,6 +39,15 @@ FEW_STEPS = {
     "stages.checkpoint.generation.max_new_tokens": 4,
     "stages.checkpoint.data.synthetic_eval": "[{texts: built-in:test, language: en, num_texts: 3}]",
 }
+LATER_STEPS = {
+    "context_steps": 2,
+    "grpo_steps": 2,
+    "head_steps": 2,
+    "stages.ia_sft.training.final_steps": 1,
+    "stages.context_sft.training.eval_strategy": "'no'",
+    "stages.grpo.training.eval_strategy": "'no'",
+    "stages.grpo.training.max_completion_length": 4,
+}
 
 
 def as_overrides(values: dict) -> list[str]:
@@ -46,7 +55,7 @@ def as_overrides(values: dict) -> list[str]:
 
 
 def write(path: Path, content: dict) -> Path:
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return path
 
 
@@ -242,21 +251,32 @@ def test_train_without_output_dir_is_refused(tmp_path, components):
 # All stages
 
 
+def assert_trained(folder: Path) -> dict:
+    """The record of a stage whose losses are finite; the checkpoint is none that trains."""
+    record = json.loads((folder / "stage.json").read_text())
+    losses = [entry["train_loss"] for entry in record.get("history", []) if "train_loss" in entry]
+    assert bool(losses) == (folder.name != "checkpoint")
+    assert all(math.isfinite(loss) for loss in losses)
+    return record
+
+
+def assert_transcribes(folder: Path) -> dict:
+    """Results of the checkpoint, which was measured and can be loaded."""
+    report = json.loads((folder / "results.json").read_text())
+    assert report["results"]["espeak-ng en"]["utterances"] == 3
+    assert isinstance(load_pipeline(folder)(np.zeros(8000, np.float32))["text"], str)
+    return report
+
+
 def test_synthetic_recipe_runs_all_stages(small_tiny, tmp_path):
     """Few steps: files, finite losses, a checkpoint that loads; then nothing to do the second time."""
     run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), as_overrides(FEW_STEPS))
     stages = load_recipe(SHIPPED / "synthetic.yaml")["stages"]
     for name in stages:
-        record = json.loads((tmp_path / name / "stage.json").read_text())
-        assert record["seed"] == 17
-        losses = [entry["train_loss"] for entry in record.get("history", []) if "train_loss" in entry]
-        assert all(math.isfinite(loss) for loss in losses)
-        assert bool(losses) == (name != "checkpoint")
+        assert assert_trained(tmp_path / name)["seed"] == 17
         assert (tmp_path / name / "model.safetensors").is_file()
-    report = json.loads((tmp_path / "checkpoint" / "results.json").read_text())
-    assert report["results"]["espeak-ng en"]["utterances"] == 3
+    report = assert_transcribes(tmp_path / "checkpoint")
     assert 0 < report["wall_seconds"] <= json.loads((tmp_path / "clock.json").read_text())["seconds"]
-    assert isinstance(load_pipeline(tmp_path / "checkpoint")(np.zeros(8000, np.float32))["text"], str)
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), as_overrides(FEW_STEPS))
@@ -265,6 +285,26 @@ def test_synthetic_recipe_runs_all_stages(small_tiny, tmp_path):
         run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), as_overrides({**FEW_STEPS, "encoder_steps": 3}))
     with pytest.raises(ValueError, match=r"finished with other settings \(seed\)"):
         run_recipe(SHIPPED / "synthetic.yaml", str(tmp_path), as_overrides({**FEW_STEPS, "seed": 18}))
+
+
+def without_processes(path: Path, folder: Path) -> Path:
+    """A copy of a recipe that runs all stages in this process, one after the other."""
+    content = read_yaml(path)
+    for section in content["stages"].values():
+        for name in ("background", "after", "launch"):
+            section.pop(name, None)
+    return write(folder / path.name, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"), [("conventional-synthetic", FEW_STEPS), ("synthetic-full", FEW_STEPS | LATER_STEPS)]
+)
+def test_recipes_of_the_conventional_pipeline_and_of_later_stages_run(small_tiny, name, steps, tmp_path):
+    path = without_processes(SHIPPED / f"{name}.yaml", tmp_path)
+    run_recipe(path, str(tmp_path), as_overrides(steps))
+    for stage in load_recipe(path)["stages"]:
+        assert_trained(tmp_path / stage)
+    assert_transcribes(tmp_path / "checkpoint")
 
 
 @pytest.mark.slow

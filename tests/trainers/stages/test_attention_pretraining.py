@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from small_models import small_whisper_config
 from stage_trainers import attention_trainer
 from training_helpers import GradientRecorder, make_rows, relative_difference, stage_section, trainer_arguments
-from transformers import AutoModelForCausalLM, AutoTokenizer, WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, WhisperFeatureExtractor, WhisperModel
 
 from entropy_asr.modeling import EntropyASREncoder, EntropyASRFeatureExtractor
 from entropy_asr.trainers.data.speech_dataset import SpeechDataset
@@ -164,17 +165,7 @@ def test_encoder_of_a_model_of_ours_can_be_trained(components, name):
 
 
 def test_encoder_of_transformers_can_be_trained(rows, tmp_path):
-    config = WhisperConfig(
-        d_model=32,
-        encoder_layers=1,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=48,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=48,
-        max_source_positions=50,
-        num_mel_bins=20,
-    )
+    config = small_whisper_config(encoder_layers=1, max_source_positions=50, num_mel_bins=20)
     WhisperModel(config).save_pretrained(tmp_path / "whisper")
     WhisperFeatureExtractor(feature_size=20, chunk_length=1).save_pretrained(tmp_path / "whisper")
     tokenizer = character_tokenizer(rows["text"][:])

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from small_models import small_whisper
+from small_models import small_parakeet_config, small_whisper
 from training_helpers import GradientRecorder, make_rows, relative_difference, small_encoder, trainer_arguments
 from transformers import (
     AutoTokenizer,
     ParakeetEncoder,
-    ParakeetEncoderConfig,
     ParakeetFeatureExtractor,
     WhisperFeatureExtractor,
 )
@@ -179,16 +178,7 @@ def test_cmvn_of_the_rows_gives_features_of_zero_mean_and_unit_variance(rows):
 
 
 def test_another_speech_encoder_gets_a_phoneme_head_and_keeps_its_feature_extractor(tmp_path, rows, tokenizer):
-    config = ParakeetEncoderConfig(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        num_mel_bins=80,
-        subsampling_conv_channels=8,
-        conv_kernel_size=5,
-    )
-    ParakeetEncoder(config).save_pretrained(tmp_path / "parakeet")
+    ParakeetEncoder(small_parakeet_config()).save_pretrained(tmp_path / "parakeet")
     ParakeetFeatureExtractor(feature_size=80).save_pretrained(tmp_path / "parakeet")
     section = EncoderModelSection(path=str(tmp_path / "parakeet"))
     model, extractor = section.build(len(tokenizer)), section.build_feature_extractor(rows)

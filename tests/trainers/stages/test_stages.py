@@ -2,38 +2,22 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Where stages are named: one line makes a new one known to recipes, to the command line and to Python."""
 
+import ast
 import json
 import sys
-import textwrap
+from pathlib import Path
 
 import pytest
-from training_helpers import stage_section
+from training_helpers import TOY_STAGE, stage_section
 
 import entropy_asr.trainers
 from entropy_asr.trainers.recipes.recipe import run_recipe, run_stage
-from entropy_asr.trainers.stages import STAGES, StageEntry, find_stage
-
-
-TOY = """
-from entropy_asr.trainers.stages.joint_sft import JointSFTConfig, JointSFTTrainer
-from entropy_asr.trainers.stages.sft import sft_stage
-
-
-class ToyConfig(JointSFTConfig):
-    pass
-
-
-class ToyTrainer(JointSFTTrainer):
-    pass
-
-
-STAGE = sft_stage(ToyTrainer, ToyConfig)
-"""
+from entropy_asr.trainers.stages import STAGES, StageEntry, find_stage, public_names
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    (tmp_path / "toy_stage_of_a_test.py").write_text(textwrap.dedent(TOY))
+    (tmp_path / "toy_stage_of_a_test.py").write_text(TOY_STAGE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(STAGES, "toy", StageEntry("toy_stage_of_a_test", "Toy"))
     yield
@@ -71,3 +55,14 @@ def test_trainers_and_their_arguments_can_be_imported_by_name():
     assert all(getattr(entropy_asr.trainers, name).__name__ == name for name in names)
     with pytest.raises(AttributeError, match="NoTrainer"):
         entropy_asr.trainers.NoTrainer  # noqa: B018
+
+
+def test_star_imports_and_editors_see_every_trainer_that_is_offered():
+    imported: dict = {}
+    exec("from entropy_asr.trainers import *", imported)
+    assert set(public_names()) <= set(imported)
+    tree = ast.parse(Path(entropy_asr.trainers.__file__).read_text(encoding="utf-8"))
+    seen = {
+        alias.name: node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert {name: f".{seen[name].removeprefix('stages.')}" for name in public_names()} == public_names()

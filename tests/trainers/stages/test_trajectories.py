@@ -7,28 +7,14 @@ shows here. After a change that is meant to: `python tests/trainers/stages/test_
 """
 
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
-from training_helpers import save_components, stage_section
-
-from entropy_asr.trainers.recipes.recipe import run_section
-from entropy_asr.trainers.training.snapshots import EncoderSnapshots
+from training_helpers import SPEECH_STAGES, save_components, stage_section, trained_history
 
 
 FILE = Path(__file__).with_name("trajectories.json")
-STAGES = (
-    "encoder",
-    "alignment",
-    "iterative_async_sft",
-    "joint_sft",
-    "context_sft",
-    "grpo",
-    "phoneme_head",
-    "attention_pretraining",
-)
 NUM_STEPS = 20
 
 
@@ -43,16 +29,11 @@ def trajectory(stage: str, components: Path, output_dir: Path) -> list[list[floa
             "chunk_sizes": [0, 4, 8],
             "left_chunks": [1, -1],
         }
-    if stage == "iterative_async_sft":
-        store = EncoderSnapshots(output_dir.parent / f"{output_dir.name}-store")
-        store.publish(1, "final", lambda folder: shutil.copytree(components / "encoder", folder, dirs_exist_ok=True))
-        section["training"]["snapshot_dir"] = str(store.folder)
-    run_section(stage, section, output_dir, 7)
-    history = json.loads((output_dir / "stage.json").read_text())["history"]
-    return [[entry["loss"], entry["grad_norm"]] for entry in history if "loss" in entry]
+    history = trained_history(stage, section, components, output_dir)
+    return [[entry["loss"], entry["grad_norm"]] for entry in history]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SPEECH_STAGES)
 def test_first_steps_are_as_they_were(stage, components, tmp_path):
     expected = json.loads(FILE.read_text())[stage]
     measured = trajectory(stage, components, tmp_path)
@@ -66,7 +47,7 @@ def write_trajectories() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_components(folder)
-        measured = {stage: trajectory(stage, folder, folder / f"run-{stage}") for stage in STAGES}
+        measured = {stage: trajectory(stage, folder, folder / f"run-{stage}") for stage in SPEECH_STAGES}
     # One line a step: a change shows where it begins.
     stages = [f'"{stage}": [\n' + ",\n".join(map(json.dumps, steps)) + "\n]" for stage, steps in measured.items()]
     FILE.write_text("{\n" + ",\n".join(stages) + "\n}\n")

@@ -7,27 +7,16 @@ import shutil
 
 import pytest
 import torch
-from training_helpers import small_encoder, stage_section
+from training_helpers import SPEECH_STAGES, small_encoder, stage_section, trained_history
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from entropy_asr.trainers import JointSFTConfig, PhonemeHeadConfig
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.training.chunks import DrawnChunks
-from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
 
 CHUNKS = {"chunk_sizes": [2], "left_chunks": [0]}
-STAGES = (
-    "encoder",
-    "alignment",
-    "iterative_async_sft",
-    "joint_sft",
-    "context_sft",
-    "grpo",
-    "phoneme_head",
-    "attention_pretraining",
-)
 
 
 @pytest.fixture(scope="module")
@@ -43,25 +32,20 @@ def chunked_components(components, tmp_path_factory):
     return folder
 
 
-def history(stage, components, output_dir, **training) -> list[dict]:
+def losses(stage, components, output_dir, **training) -> list[dict]:
     section = stage_section(stage, components, max_steps=2, save_strategy="no", learning_rate=1e-3, **training)
     if stage == "attention_pretraining" and components.parent.name.startswith("chunked"):
         section["model"]["encoder"] |= {"chunk_size": 2, "left_chunks": 0}
-    if stage == "iterative_async_sft":
-        store = EncoderSnapshots(output_dir.parent / f"{output_dir.name}-store")
-        store.publish(1, "final", lambda folder: shutil.copytree(components / "encoder", folder, dirs_exist_ok=True))
-        section["training"]["snapshot_dir"] = str(store.folder)
-    run_section(stage, section, output_dir, 7)
-    record = json.loads((output_dir / "stage.json").read_text())
+    history = trained_history(stage, section, components, output_dir)
     names = ("loss", "grad_norm", "reward", "kl")
-    return [{name: entry[name] for name in names if name in entry} for entry in record["history"] if "loss" in entry]
+    return [{name: entry[name] for name in names if name in entry} for entry in history]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SPEECH_STAGES)
 def test_drawn_chunks_are_heard_as_an_encoder_of_such_chunks_hears(stage, components, chunked_components, tmp_path):
-    drawn = history(stage, components, tmp_path / "drawn", **CHUNKS)
-    assert drawn == history(stage, chunked_components, tmp_path / "own")
-    assert drawn != history(stage, components, tmp_path / "full")
+    drawn = losses(stage, components, tmp_path / "drawn", **CHUNKS)
+    assert drawn == losses(stage, chunked_components, tmp_path / "own")
+    assert drawn != losses(stage, components, tmp_path / "full")
 
 
 def test_outside_of_a_batch_an_encoder_hears_as_it_did(components):

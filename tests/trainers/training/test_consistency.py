@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from small_models import small_parakeet_config
 from training_helpers import AUGMENTATION, GradientRecorder, make_rows, small_encoder, trainer_arguments
-from transformers import ParakeetEncoderConfig
 
 from entropy_asr.modeling import (
     EntropyASRCTCConfig,
@@ -284,10 +284,7 @@ def test_drawn_chunk_reaches_the_encoder(rows, tmp_path):
 
 
 def test_chunks_are_refused_for_an_encoder_without_chunk_masks(rows, tmp_path):
-    audio_config = ParakeetEncoderConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, num_mel_bins=80
-    )
-    model = EntropyASRForCTC(EntropyASRCTCConfig(audio_config=audio_config.to_dict(), vocab_size=10))
+    model = EntropyASRForCTC(EntropyASRCTCConfig(audio_config=small_parakeet_config().to_dict(), vocab_size=10))
     arguments = trainer_arguments(EncoderPretrainingConfig, tmp_path, chunk_sizes=[16])
     with pytest.raises(ValueError, match="not `parakeet_encoder`"):
         EncoderPretrainingTrainer(model, arguments, CTCCollator(EntropyASRFeatureExtractor()), train_dataset=rows)
