@@ -103,7 +103,7 @@ def test_audio_beyond_the_encoder_is_refused(processor):
 
 def test_audio_that_the_features_would_cut_is_refused(tokenizer):
     """Whisper's features are of 30 s, always."""
-    config = small_config(small_whisper_config())
+    config = small_config(small_whisper_config(d_model=16, encoder_layers=1))
     config.text_config = small_text_config()
     config.text_config.max_position_embeddings = 4096
     processor = EntropyASRProcessor.from_components(WhisperFeatureExtractor(), tokenizer, config)
