@@ -120,10 +120,14 @@ def _load_file(file: str) -> dict[str, Any]:
             # Mapped, so that of gigabytes only the encoder's are read.
             checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ValueError(f"{file} holds more than tensors and arguments, and is not loaded: {reason}") from error
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        if found is None:
+            raise ValueError(f"{file} cannot be read: `torch.save` has not written it.") from error
+        raise ValueError(
+            f"{file} is not loaded, since it could run code: beside tensors it holds {found[1]}."
+        ) from error
     except (RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read: {error or type(error).__name__}") from error
+        raise ValueError(f"{file} cannot be read: it is damaged, or its end is missing.") from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{file} holds a {type(checkpoint).__name__}, not a dictionary as FireRedASR publishes it.")
     return checkpoint
