@@ -79,8 +79,13 @@ def test_the_layout_of_the_hub_is_read_too(engine, tmp_path):
 
 
 def test_british_voices_read_as_in_britain(engine):
-    assert engine.reading("her car", voice("af_heart")) == "her car"
-    assert engine.reading("her car", voice("bf_emma")) == "he ca"
+    assert engine.reading("her car", voice("af_heart")) == "her car."
+    assert engine.reading("her car", voice("bf_emma")) == "he ca."
+
+
+def test_sentences_end_as_the_text_does_or_with_a_full_stop(engine):
+    readings = [engine.reading(text, voice("af_heart")) for text in ("hello", "hello.", "hello, ")]
+    assert readings == ["hello.", "hello.", "hello,"]
 
 
 @pytest.mark.parametrize("text", ["", "...", "!?"])
