@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from transformers import AutoConfig
 
 from ..runs.locks import locked
 from ..runs.records import finished
@@ -35,6 +36,8 @@ class Recipe:
         seed: Seed of the stages that have none of their own.
         variables: Values that `{name}` stands for in `stages` and `report`.
         without_data: Recipe that runs in this one's place where its variable `data_dir` is no folder.
+        without_encoder: Recipe that runs in this one's place where its variable `encoder`, a public one, is neither
+            a folder nor can be had from the Hub.
         shared: Anything: a place for YAML anchors.
         report: Section of [`~stage_reports.ReportPlan`].
         no_ia_sft, no_hot_swap, no_joint_sft: The paper's ablations, see [`~ablations`].
@@ -46,6 +49,7 @@ class Recipe:
     seed: int = 0
     variables: dict[str, Any] = field(default_factory=dict)
     without_data: str | None = None
+    without_encoder: str | None = None
     shared: Any = None
     report: dict | None = None
     no_ia_sft: bool = False
@@ -169,8 +173,8 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
     """
     places = Places(Path(path))
     recipe = load_recipe(Path(path), output_dir, overrides, places)
-    if recipe.get("without_data") and not Path(recipe["variables"].get("data_dir", "")).is_dir():
-        run_without_data(Path(path), recipe, output_dir, overrides or [])
+    if other := other_recipe(Path(path), recipe, overrides or []):
+        run_recipe(other, output_dir, overrides)
         return
     with places.named():
         plans = check_recipe(recipe)
@@ -214,17 +218,44 @@ def check_recipe(recipe: dict[str, Any]) -> list[PlannedStage]:
     return plans
 
 
-def run_without_data(path: Path, recipe: dict[str, Any], output_dir: str | None, overrides: list[str]) -> None:
-    """Run the recipe that this one names for machines without its data.
+def other_recipe(path: Path, recipe: dict[str, Any], overrides: list[str]) -> Path | None:
+    """The recipe that this one names for machines without its data or its public encoder, where that is one.
+
+    Args:
+        path: The recipe.
+        recipe: What it holds, overrides among it.
+        overrides: `--key value` pairs.
 
     Raises:
-        FileNotFoundError: the missing folder was asked for by an override.
+        FileNotFoundError: an override asked for what is missing.
     """
-    data_dir, other = recipe["variables"]["data_dir"], recipe["without_data"]
-    if any(key == ["data_dir"] for key, _ in parse_overrides(overrides)):
-        raise FileNotFoundError(f"--data_dir: there is no folder {data_dir}")
-    logger.warning(f"There is no folder {data_dir}: {other} runs instead of {path.name}. Give the data as --data_dir.")
-    run_recipe(path.with_name(other), output_dir, overrides)
+    variables = recipe.get("variables", {})
+    missing = {
+        "data_dir": recipe.get("without_data") and not Path(variables.get("data_dir", "")).is_dir(),
+        "encoder": recipe.get("without_encoder") and not can_be_had(variables["encoder"]),
+    }
+    name = next((name for name, is_missing in missing.items() if is_missing), None)
+    if name is None:
+        return None
+    what = f"there is no folder {variables[name]}"
+    if name == "encoder":
+        what += ", nor can it be had from the Hub now"
+    if any(key == [name] for key, _ in parse_overrides(overrides)):
+        raise FileNotFoundError(f"--{name}: {what}")
+    other = recipe["without_data" if name == "data_dir" else "without_encoder"]
+    logger.warning(f"{what[0].upper()}{what[1:]}: {other} runs instead of {path.name}. Give it as --{name}.")
+    return path.with_name(other)
+
+
+def can_be_had(model: str) -> bool:
+    """Whether a model is a folder, or the Hub (or its cache) gives its configuration."""
+    if Path(model).is_dir():
+        return True
+    try:
+        AutoConfig.from_pretrained(model)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def run_stage(stage: str, config_path: Path, overrides: list[str] | None = None) -> None:

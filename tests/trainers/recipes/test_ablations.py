@@ -14,7 +14,7 @@ from entropy_asr.trainers.runs.settings import SettingsError
 
 
 SHIPPED = Path(recipe.__file__).parent
-FULL = ("paper", "small-gpu", "synthetic-full", "tiny")
+FULL = ("paper", "small-gpu", "synthetic-full", "scratch", "tiny")
 SWITCHES = (["--no_ia_sft"], ["--no_hot_swap"], ["--no_joint_sft"], ["--units", "character"])
 
 
@@ -71,9 +71,10 @@ def test_without_joint_sft_later_stages_go_on_from_ia_sft_when_pretraining_has_e
 
 
 def test_characters_take_the_place_of_phonemes_in_pretraining():
-    changed = stages("tiny", "--units", "character")
-    assert [changed[name]["stage"] for name in ("encoder_words", "encoder")] == ["character_encoder"] * 2
-    assert changed["sft_text"]["data"]["text"] == []
+    for name, first in (("scratch", "encoder_words"), ("tiny", "encoder_head")):
+        changed = stages(name, "--units", "character")
+        assert [changed[stage]["stage"] for stage in (first, "encoder")] == ["character_encoder"] * 2
+        assert changed["sft_text"]["data"]["text"] == []
     assert stages("tiny", "--units", "phoneme") == stages("tiny")
 
 

@@ -329,3 +329,20 @@ def test_a_recipe_without_its_data_runs_the_one_named_for_that(monkeypatch, tmp_
     assert "other.yaml" in caplog.text
     with pytest.raises(FileNotFoundError, match="elsewhere"):
         run_recipe(recipe, overrides=["--data_dir", "elsewhere"])
+
+
+def test_a_recipe_without_its_public_encoder_runs_the_one_named_for_that(components, monkeypatch, tmp_path, caplog):
+    (tmp_path / "other.yaml").write_text("output_dir: runs/other\nvariables: {encoder: none}\nstages: {}\n")
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "output_dir: runs/mine\nwithout_encoder: other.yaml\nvariables: {encoder: no-such/encoder}\n"
+        "stages: {encoder: {data: {train: [{path: nowhere}]}, model: {path: '{encoder}'}, training: {}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    run_recipe(recipe)
+    assert "no-such/encoder" in caplog.text and "other.yaml runs instead of mine.yaml" in caplog.text
+    with pytest.raises(FileNotFoundError, match="--encoder: there is no folder other/encoder, nor can it be had from"):
+        run_recipe(recipe, overrides=["--encoder", "other/encoder"])
+    # Where it is there, the recipe itself runs: its data is what is missing then.
+    with pytest.raises(FileNotFoundError, match="^nowhere: neither"):
+        run_recipe(recipe, overrides=["--encoder", str(components / "encoder")])
