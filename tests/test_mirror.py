@@ -13,14 +13,10 @@ import pytest
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 TESTED_BY = {
-    # Readers of containers, by the files that they read.
-    "modeling/test_audio.py": ["audio_files", "file_parts", "flac", "mpeg", "url"],
-    "modeling/test_audio_ffmpeg_and_urls.py": ["ffmpeg"],
-    "modeling/test_audio_lengths.py": ["containers"],
-    "modeling/test_adapters.py": ["adapters"],
-    "modeling/test_processing_entropy_asr.py": ["prompts"],
+    # Readers of files, by files that are read.
+    "modeling/test_audio.py": ["audio_files", "file_parts"],
     # Parts of one pipeline, and of one stream.
-    "modeling/test_pipeline_entropy_asr.py": ["recognition"],
+    "modeling/test_pipeline_entropy_asr.py": ["modeling/recognition"],
     "modeling/test_streaming_entropy_asr.py": ["streaming_model", "streaming_state"],
     "modeling/test_modeling_entropy_asr_encoder.py": [
         "encoder_cache",
@@ -28,16 +24,8 @@ TESTED_BY = {
         "modeling_entropy_asr_ctc",
     ],
     "modeling/test_modeling_entropy_asr_other_encoders.py": ["components", "encoder_rules"],
-    "modeling/test_languages_entropy_asr.py": ["language_entry"],
-    "modeling/test_hotwords_entropy_asr.py": [
-        "hotwords_tolerant",
-        "hotword_entries",
-        "hotword_matches",
-        "common_english",
-        "common_mandarin",
-    ],
-    "modeling/test_language_english_entropy_asr.py": ["numerals_english"],
-    "modeling/test_language_mandarin_entropy_asr.py": ["numerals_mandarin", "tones_mandarin"],
+    # Lists of words, by what they are for.
+    "modeling/test_word_boundaries_entropy_asr.py": ["common_english", "common_mandarin"],
     # Spaces: each by its page or its metric.
     "spaces/test_demo.py": ["demo/"],
     "spaces/entropy_allocation/test_entropy_allocation.py": [
@@ -59,20 +47,13 @@ TESTED_BY = {
     "trainers/commands/test_checks.py": ["commands/demo", "commands/report"],
     "trainers/commands/test_stream_session.py": ["commands/stream"],
     "trainers/commands/test_cli.py": ["runs/errors"],
-    # Labels and stored frames, by the stages that train on them.
-    "trainers/stages/test_encoder_pretraining.py": ["data/phoneme_labels"],
-    "trainers/stages/test_encoded_sft.py": ["data/encoded_speech"],
     "trainers/evaluation/test_report.py": ["evaluation/allocation", "evaluation/report_options"],
     "trainers/recipes/test_recipe.py": ["recipes/places"],
-    "trainers/recipes/test_schedule.py": ["runs/locks", "runs/records"],
-    "trainers/stages/test_resume.py": ["runs/clock", "training/stage_run"],
-    # What stages that differ in what is frozen share.
-    "trainers/stages/test_sft.py": ["stages/alignment", "stages/joint_sft", "training/modules"],
-    "trainers/stages/test_grpo.py": ["training/label_positions", "training/shared_speech"],
+    "trainers/recipes/test_schedule.py": ["runs/records"],
+    # Swaps are seen in the stage that swaps.
     "trainers/stages/test_iterative_async_sft.py": ["training/encoder_swaps"],
     "trainers/recipes/test_recipe_table.py": ["stages/evaluation"],
     "hub_cards/test_trained_card.py": ["training/training_record"],
-    # Import paths that are kept.
 }
 SOURCES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -104,6 +85,13 @@ def test_a_source_file_has_its_test_file(source):
         test = stated(source)
         assert test, f"{source} has no {own_tests(source)[0].relative_to(ROOT)}, and TESTED_BY states no other"
         assert (TESTS / test).is_file(), f"TESTED_BY: there is no {test}"
+
+
+def test_nothing_is_stated_that_has_its_own_test():
+    own = [source for source in SOURCES if any(path.is_file() for path in own_tests(source))]
+    places = [part for parts in TESTED_BY.values() for part in parts if not part.endswith("/")]
+    names = [f"/{source.removesuffix('.py').removesuffix('_entropy_asr')}" for source in own]
+    assert not [part for part in places if any(name.endswith(f"/{part}") for name in names)]
 
 
 def test_what_is_stated_is_there():

@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Prompts, labels, decoding, audio of all kinds, and what the processor refuses."""
 
-import copy
 import io
 import math
 import pickle
@@ -21,7 +20,6 @@ from entropy_asr.modeling import (
     EntropyASRProcessor,
 )
 from entropy_asr.modeling.languages_entropy_asr import default_phonemes
-from entropy_asr.modeling.prompts_entropy_asr import encode_texts
 
 
 PROMPT = (
@@ -59,63 +57,12 @@ def test_placeholders_are_those_that_the_model_counts(processor, model, waveform
     assert len(embeddings) == (inputs["input_ids"] == processor.audio_token_id).sum()
 
 
-def test_language_and_hotwords_are_written_into_the_prompt(processor, waveforms):
-    requests = processor.apply_transcription_request(
-        waveforms[:3], language=["en", None, "zh"], hotwords=[["Kaldi", "espeak"], [], ["你好"]]
-    )
-    assert prompts_of(processor, requests) == [
-        PROMPT.format(language=" English", hints="\nContextual hints: Kaldi, espeak."),
-        PROMPT.format(language="", hints=""),
-        PROMPT.format(language=" Chinese", hints="\nContextual hints: 你好."),
-    ]
-    shared = processor.apply_transcription_request(waveforms[:2], language="en-US", hotwords=["cat"], tokenize=False)
-    assert shared == [PROMPT.format(language=" English", hints="\nContextual hints: cat.")] * 2
-
-
-@pytest.mark.parametrize(
-    ("request_kwargs", "message"),
-    [
-        ({"language": "fr"}, "language 'fr' is not understood: it may be English"),
-        ({"language": ["en"]}, "`language` has 1 entries for 2"),
-        ({"hotwords": [["a"]]}, "`hotwords` has 1 entries for 2"),
-        ({"hotwords": "Kaldi"}, "a list of words, not the one string 'Kaldi'"),
-    ],
-)
-def test_requests_that_cannot_be_honoured_are_refused(processor, waveforms, request_kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        processor.apply_transcription_request(waveforms[:2], **request_kwargs)
-
-
 def test_chat_messages_with_audio_give_the_same_inputs(processor, waveforms):
     messages = [{"role": "user", "content": [{"type": "audio", "audio": waveforms[0]}]}]
     inputs = processor.apply_chat_template(messages, tokenize=True, return_dict=True, add_generation_prompt=True)
     expected = processor(waveforms[0])
     assert torch.equal(inputs["input_ids"], expected["input_ids"])
     assert torch.equal(inputs["input_features"], expected["input_features"])
-
-
-@pytest.mark.parametrize(
-    "text", ["one <|im_end|> two", "he said <|audio|> aloud", "<|im_start|>assistant\n<|endoftext|>"]
-)
-def test_special_tokens_in_a_transcript_are_spelt(processor, text):
-    ids, labels = processor.encode_example(98, text)
-    target = [label for label in labels if label != -100]
-    structure = {processor.tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("im_start", "im_end", "audio")}
-    assert structure & set(target) == {target[-1]} == {processor.end_of_text_id}
-    assert target.count(processor.end_of_text_id) == 1
-    assert processor.tokenizer.decode(target[:-1]) == text
-    assert ids.count(processor.audio_token_id) == processor.num_audio_tokens(98)
-
-
-def test_added_tokens_in_brackets_are_spelt_and_added_words_are_words(processor):
-    tokenizer = copy.deepcopy(processor.tokenizer)
-    tokenizer.add_tokens(["<think>", "Kaldi"])
-    think, word = tokenizer.convert_tokens_to_ids(["<think>", "Kaldi"])
-    texts = ["<think> of Kaldi <think><|im_end|>", "plain words"]
-    spelt, plain = encode_texts(tokenizer, texts)
-    assert think not in spelt and spelt.count(word) == 1 and tokenizer.decode(spelt) == texts[0]
-    assert plain == tokenizer(texts[1], add_special_tokens=False).input_ids
-    assert encode_texts(tokenizer, []) == []
 
 
 def test_labels_cover_the_transcription_and_its_end_only(processor):
@@ -221,19 +168,6 @@ def test_prompts_are_padded_on_the_left_whatever_the_tokenizer_says(processor, w
     tokenizer = build_tokenizer(["<|im_start|>", "<|im_end|>", "<|audio|>"], padding_side="right")
     careless = EntropyASRProcessor.from_components(EntropyASRFeatureExtractor(), tokenizer, small_config())
     assert torch.equal(careless(waveforms[:2])["attention_mask"], processor(waveforms[:2])["attention_mask"])
-
-
-def test_another_placeholder_is_used_throughout(waveforms):
-    tokenizer = build_tokenizer(["<|im_start|>", "<|im_end|>", "<sound>"])
-    processor = EntropyASRProcessor(
-        EntropyASRFeatureExtractor(),
-        tokenizer,
-        EntropyASRPhonemeTokenizer(),
-        audio_token="<sound>",
-        audio_token_stages=small_config().audio_token_stages,
-    )
-    assert (processor(waveforms[0])["input_ids"] == processor.audio_token_id).sum() == 7
-    assert processor.encode_example(98, "hello")[0].count(processor.audio_token_id) == 7
 
 
 def test_from_components_adds_the_prompts_tokens(waveforms):

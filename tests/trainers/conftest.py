@@ -16,3 +16,33 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("components")
     save_components(folder)
     return folder
+
+
+@pytest.fixture
+def small_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preset `tiny` with the sizes of the other tests' models."""
+    from training_helpers import small_encoder, small_text_config
+
+    from entropy_asr.modeling import EntropyASRConfig
+
+    def tiny(cls, vocab_size=400):
+        audio_config, text_config = small_encoder().config.audio_config, small_text_config(vocab_size)
+        return cls(audio_config=audio_config.to_dict(), text_config=text_config.to_dict(), audio_token_id=3)
+
+    monkeypatch.setattr(EntropyASRConfig, "tiny", classmethod(tiny))
+
+
+@pytest.fixture(scope="module")
+def encoded(components: Path) -> tuple:
+    """Model, processor, rows and their encoded speech, without augmentation."""
+    from training_helpers import make_rows
+
+    from entropy_asr.trainers.data.collation import FeatureCollator
+    from entropy_asr.trainers.data.encoded_speech import encode_speech
+    from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
+    from entropy_asr.trainers.stages.sft import SFTModelSection
+
+    model, processor = SFTModelSection(path=str(components / "full")).build()
+    rows = add_phoneme_ids(make_rows(), processor.phoneme_tokenizer)
+    speech = encode_speech(model, rows, FeatureCollator(processor.feature_extractor), 1, 0, max_batch_duration=3.0)
+    return model, processor, rows, speech

@@ -8,6 +8,7 @@ import torch
 from training_helpers import make_rows, small_encoder, trainer_arguments
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
+from entropy_asr.trainers.data.collation import TranscriptionCollator
 from entropy_asr.trainers.stages.attention_pretraining import (
     AttentionModelSection,
     AttentionPretrainingConfig,
@@ -46,6 +47,23 @@ def publish(store: EncoderSnapshots, step: int, kind: str = "drift", seed: int |
         EntropyASRPhonemeTokenizer().save_pretrained(folder)
 
     return store.publish(step, kind, save, **details)
+
+
+def sft_trainer(
+    trainer_class, config_class, components, output_dir, rows, augmenter=None, callbacks=None, lora=None, **kwargs
+):
+    """A trainer of one of the supervised stages, on the full model."""
+    model, processor = SFTModelSection(path=str(components / "full")).build()
+    return trainer_class(
+        model,
+        trainer_arguments(config_class, output_dir, **kwargs),
+        processing_class=processor,
+        data_collator=TranscriptionCollator(processor.feature_extractor, augmenter),
+        train_dataset=rows,
+        eval_dataset=rows,
+        callbacks=callbacks,
+        peft_config=lora,
+    )
 
 
 def swap_trainer(components, folder, rows=None, callbacks=None, **kwargs) -> IterativeAsyncSFTTrainer:

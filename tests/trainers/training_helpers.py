@@ -19,6 +19,7 @@ from entropy_asr.modeling import (
     EntropyASRForCTC,
     EntropyASRPhonemeTokenizer,
 )
+from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.clock import WallClock
 from entropy_asr.trainers.stages.lm_pretraining import prompt_texts, train_tokenizer
@@ -200,6 +201,23 @@ def trained_history(stage: str, section: dict, components: Path, output_dir: Pat
     run_section(stage, section, output_dir, 7)
     record = json.loads((output_dir / "stage.json").read_text())
     return [entry for entry in record["history"] if "loss" in entry]
+
+
+def snapshot(model) -> dict[str, torch.Tensor]:
+    """Copies of all tensors of a model."""
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def changed_modules(model, before: dict[str, torch.Tensor]) -> set[str]:
+    """Modules, as `freeze` names them, with a tensor that is no longer bit-equal."""
+    after = model.state_dict()
+    names = {name for name in before if not torch.equal(before[name], after[name])}
+    return {".".join(name.split(".")[: 2 if name.startswith("model.") else 1]) for name in names}
+
+
+def small_augmenter() -> SpeechAugmenter:
+    """All of [`AUGMENTATION`], with two rows of noise."""
+    return SpeechAugmenter(AugmentationConfig(**AUGMENTATION), make_rows("none none", seed=1))
 
 
 def same_tensors(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:

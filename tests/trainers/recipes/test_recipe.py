@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from training_helpers import small_encoder, small_text_config, stage_section
+from training_helpers import stage_section
 
-from entropy_asr.modeling import EntropyASRConfig, load_pipeline
+from entropy_asr.modeling import load_pipeline
 from entropy_asr.trainers.recipes import recipe
 from entropy_asr.trainers.recipes.recipe import (
     check_recipe,
@@ -57,17 +57,6 @@ def as_overrides(values: dict) -> list[str]:
 def write(path: Path, content: dict) -> Path:
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def small_tiny(monkeypatch):
-    """The preset `tiny` with the sizes of the other tests' models."""
-
-    def tiny(cls, vocab_size=400):
-        audio_config, text_config = small_encoder().config.audio_config, small_text_config(vocab_size)
-        return cls(audio_config=audio_config.to_dict(), text_config=text_config.to_dict(), audio_token_id=3)
-
-    monkeypatch.setattr(EntropyASRConfig, "tiny", classmethod(tiny))
 
 
 @pytest.fixture

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_helpers import die_at, make_rows, same_tensors
+from training_helpers import die_at, same_tensors
 from transformers import Trainer
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRForConditionalGeneration, EntropyASRProcessor
-from entropy_asr.trainers.data.collation import FeatureCollator, TranscriptionCollator
-from entropy_asr.trainers.data.encoded_speech import EncodedSpeech, UnitInventory, encode_speech, encoded_or_loaded
+from entropy_asr.trainers.data.collation import TranscriptionCollator
 from entropy_asr.trainers.data.keywords import ContextConfig, draw_hints
-from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
 from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.settings import SettingsError
@@ -26,112 +24,6 @@ from entropy_asr.trainers.stages.encoded_sft import (
     encoded_rows,
     with_keywords,
 )
-from entropy_asr.trainers.stages.sft import SFTModelSection
-
-
-@pytest.fixture(scope="module")
-def encoded(components):
-    """Model, processor, rows and their encoded speech, without augmentation."""
-    model, processor = SFTModelSection(path=str(components / "full")).build()
-    rows = add_phoneme_ids(make_rows(), processor.phoneme_tokenizer)
-    speech = encode_speech(model, rows, FeatureCollator(processor.feature_extractor), 1, 0, max_batch_duration=3.0)
-    return model, processor, rows, speech
-
-
-def test_recordings_are_encoded_in_the_chunks_that_are_drawn(encoded):
-    model, processor, rows, whole = encoded
-    collator = FeatureCollator(processor.feature_extractor, chunk_sizes=[2], left_chunks=[0])
-    drawn = encode_speech(model, rows, collator, 1, 0, max_batch_duration=3.0)
-    config = model.config.audio_config
-    config.chunk_size, config.left_chunks = 2, 0
-    try:
-        own = encode_speech(model, rows, FeatureCollator(processor.feature_extractor), 1, 0, max_batch_duration=3.0)
-    finally:
-        config.chunk_size, config.left_chunks = 0, -1
-    assert np.array_equal(drawn.frames, own.frames)
-    assert not np.array_equal(drawn.frames, whole.frames)
-
-
-def inventory_of(utterances):
-    """Inventory of utterances [(phoneme, number of frames), ...]; a frame holds (utterance, position, phoneme)."""
-    frames, ends, units = [], [], []
-    for number, utterance in enumerate(utterances):
-        position = 0
-        for phoneme, length in utterance:
-            units.append((number, phoneme, position, position + length))
-            frames += [(number, position + offset, phoneme) for offset in range(length)]
-            position += length
-        ends.append(len(frames))
-    arrays = {"rows": np.arange(len(ends)), "units": np.array(units)}
-    return UnitInventory(
-        EncodedSpeech(np.array(frames, dtype=np.float16), np.array(ends), **arrays), max_silence=12, max_unit=10
-    )
-
-
-def test_joined_phonemes_come_from_the_same_neighbourhood():
-    inventory = inventory_of(
-        [
-            [(0, 2), (5, 1), (6, 2), (7, 1), (0, 1)],
-            [(0, 1), (8, 1), (6, 3), (7, 2), (0, 1)],
-            [(0, 1), (5, 2), (9, 1), (0, 0)],
-        ]
-    )
-    for seed in range(20):
-        frames = inventory.frames([5, 6, 7], np.random.default_rng(seed))
-        spoken = [tuple(frame) for frame in frames.astype(int).tolist() if frame[2] != 0]
-        # 5 before 6 and 6 between 5 and 7 were said in utterance 0 only; 7 between 6 and the end in both.
-        assert spoken[:3] == [(0, 2, 5), (0, 3, 6), (0, 4, 6)]
-        assert spoken[3:] in ([(0, 5, 7)], [(1, 5, 7), (1, 6, 7)])
-    nowhere = inventory.frames([7, 9], np.random.default_rng(0)).astype(int)
-    assert [phoneme for phoneme in nowhere[:, 2] if phoneme] in ([7, 9], [7, 7, 9])
-    assert inventory.has([5, 9]) and not inventory.has([5, 4])
-    with pytest.raises(ValueError, match="Phoneme 4"):
-        inventory.frames([5, 4], np.random.default_rng(0))
-
-
-def test_a_pause_is_not_taken_for_a_phoneme():
-    inventory = inventory_of([[(0, 2), (5, 30), (6, 11), (0, 1)], [(0, 1), (5, 2), (7, 3), (0, 40)]])
-    for seed in range(20):
-        phonemes = inventory.frames([5, 6], np.random.default_rng(seed)).astype(int)[:, 2].tolist()
-        # 5 was said in two frames; no shorter 6 was recorded.
-        assert phonemes.count(5) == 2 and phonemes.count(6) == 11
-    assert inventory.expected_length([5, 6]) == inventory.expected_length([]) + 13
-
-
-def test_expected_length_is_the_mean_of_what_is_joined(encoded):
-    """Texts are batched by it."""
-    *_, rows, speech = encoded
-    inventory = UnitInventory(speech, max_silence=12, max_unit=10)
-    phoneme_ids = next(row for row in rows["phoneme_ids"] if len(row) > 3)
-    lengths = [len(inventory.frames(phoneme_ids, np.random.default_rng(seed))) for seed in range(200)]
-    # Contexts decide what is drawn and are left out of the estimate.
-    assert inventory.expected_length(phoneme_ids) == pytest.approx(np.mean(lengths), rel=0.35)
-    alike = inventory_of([[(0, 4), (5, 1), (6, 2), (0, 4)], [(0, 4), (5, 3), (6, 2), (0, 0)]])
-    lengths = [len(alike.frames([5, 6], np.random.default_rng(seed))) for seed in range(2000)]
-    assert alike.expected_length([5, 6]) == pytest.approx(np.mean(lengths), rel=0.03)
-
-
-def test_stored_frames_are_the_encoders(encoded):
-    model, processor, rows, speech = encoded
-    assert sorted(speech.rows) == list(range(len(rows)))
-    for recording, row in enumerate(speech.rows):
-        features = processor.feature_extractor(
-            SpeechDataset(rows)[int(row)]["samples"], sampling_rate=16000, return_tensors="pt"
-        )["input_features"]
-        with torch.no_grad():
-            expected = model.model.audio_tower(features).last_hidden_state[0]
-        torch.testing.assert_close(
-            torch.from_numpy(speech.recording(recording)).float(), expected, atol=2e-3, rtol=2e-3
-        )
-
-
-def test_units_cover_each_recording_in_order(encoded):
-    *_, rows, speech = encoded
-    for recording, row in enumerate(speech.rows.tolist()):
-        units = speech.units[speech.units[:, 0] == recording]
-        assert units[0, 2] == 0 and units[-1, 3] == speech.lengths[recording]
-        assert (units[1:, 2] == units[:-1, 3]).all()
-        assert [phoneme for phoneme in units[:, 1].tolist() if phoneme] == rows[row]["phoneme_ids"]
 
 
 def test_loss_is_the_one_on_audio(encoded):
@@ -164,14 +56,6 @@ def test_batches_say_how_long_frames_of_another_rate_last():
     batch = collator.features(rows)
     assert batch["durations"].tolist() == [1.0, 1.5]
     assert batch["attention_mask"].sum(-1).tolist() == [100, 150]
-
-
-def test_encoding_is_kept(encoded, tmp_path):
-    *_, speech = encoded
-    kept = encoded_or_loaded(tmp_path / "encoded", lambda: speech)
-    again = encoded_or_loaded(tmp_path / "encoded", lambda: pytest.fail("encoded twice"))
-    for one in (kept, again):
-        assert np.array_equal(one.frames, speech.frames) and np.array_equal(one.units, speech.units)
 
 
 def test_context_puts_hints_into_prompts_of_recordings_and_texts(encoded, tmp_path):

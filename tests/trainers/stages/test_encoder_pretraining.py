@@ -2,8 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Stage 1: the CTC loss and its gradient, labels, the phoneme error rate, where the model and features come from."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -25,8 +23,7 @@ from entropy_asr.modeling import (
 from entropy_asr.modeling.ctc_entropy_asr import ctc_collapse
 from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTrainer
 from entropy_asr.trainers.data.collation import CTCCollator
-from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids, measure_cmvn
-from entropy_asr.trainers.data.row_checks import row_problem
+from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
 from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.evaluation.frames import load_speech_encoder
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderModelSection
@@ -100,27 +97,6 @@ def test_batch_without_any_label_has_a_finite_loss(rows, tmp_path):
     assert all(tensor.isfinite().all() for tensor in gradient.values())
 
 
-def test_labels_are_phonemes_and_none_for_rows_without_speech(rows, tokenizer):
-    for row in rows.select_columns(["text", "language", "phoneme_ids"]):
-        language = None if row["language"] == "none" else row["language"]
-        assert row["phoneme_ids"] == tokenizer.convert_tokens_to_ids(tokenizer.phonemize(row["text"], language))
-        assert bool(row["phoneme_ids"]) == (row["language"] != "none")
-    in_two_processes = add_phoneme_ids(rows.remove_columns("phoneme_ids"), tokenizer, num_proc=2)
-    assert in_two_processes["phoneme_ids"][:] == rows["phoneme_ids"][:]
-
-
-def test_text_without_phonemes_is_refused_by_row_and_script(rows, tokenizer, caplog):
-    rows = rows.remove_columns("phoneme_ids").select([0, 1])
-    rows = rows.map(lambda _, number: {"text": ["hello", "в Москве"][number]}, with_indices=True)
-    named = "1 of 2 rows cannot be used: row 1: 'в' (Cyrillic), 'Москве' (Cyrillic) cannot be read"
-    with pytest.raises(ValueError, match=re.escape(named)):
-        add_phoneme_ids(rows, tokenizer)
-    assert add_phoneme_ids(rows, tokenizer, bad_rows="skip")["text"][:] == ["hello"] and named in caplog.text
-    streamed = list(add_phoneme_ids(rows.to_iterable_dataset(), tokenizer))
-    assert streamed[0]["phoneme_ids"] and row_problem(streamed[0]) is None
-    assert streamed[1]["phoneme_ids"] is None and "(Cyrillic) cannot be read" in row_problem(streamed[1])
-
-
 def test_evaluation_reports_the_phoneme_error_rate_of_greedy_decoding(rows, tmp_path):
     """On batches of mixed lengths, where padding must not add phonemes."""
     trainer, _ = train(rows, tmp_path, per_device_eval_batch_size=3, learning_rate=1e-2, num_train_epochs=4)
@@ -164,17 +140,6 @@ def test_a_checkpoint_hears_and_spells(rows, tmp_path):
 def test_label_smoothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="label_smoothing_factor"):
         trainer_arguments(EncoderPretrainingConfig, tmp_path, label_smoothing_factor=0.1)
-
-
-def test_cmvn_of_the_rows_gives_features_of_zero_mean_and_unit_variance(rows):
-    extractor = measure_cmvn(EntropyASRFeatureExtractor(), rows)
-    features = [
-        extractor(SpeechDataset(rows)[index]["samples"], sampling_rate=16000, return_tensors="pt")["input_features"][0]
-        for index in range(len(rows))
-    ]
-    frames = torch.cat(features)
-    torch.testing.assert_close(frames.mean(0), torch.zeros(80), atol=1e-3, rtol=0)
-    torch.testing.assert_close(frames.std(0), torch.ones(80), atol=1e-2, rtol=0)
 
 
 def test_another_speech_encoder_gets_a_phoneme_head_and_keeps_its_feature_extractor(tmp_path, rows, tokenizer):

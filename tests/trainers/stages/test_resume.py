@@ -16,14 +16,11 @@ from training_helpers import (
     run_and_kill,
     same_tensors,
     section_stage,
-    small_encoder,
-    small_text_config,
     stage_section,
     stop_at,
 )
 from transformers import Trainer
 
-from entropy_asr.modeling import EntropyASRConfig
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.clock import WallClock
 from entropy_asr.trainers.training import stage_run
@@ -43,13 +40,7 @@ STAGES = (
 LORA = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ".*language_model.*(q|v)_proj"}
 
 
-@pytest.fixture(autouse=True)
-def _small_language_model(monkeypatch):
-    def tiny(cls, vocab_size=400):
-        audio_config, text_config = small_encoder().config.audio_config, small_text_config(vocab_size)
-        return cls(audio_config=audio_config.to_dict(), text_config=text_config.to_dict(), audio_token_id=3)
-
-    monkeypatch.setattr(EntropyASRConfig, "tiny", classmethod(tiny))
+pytestmark = pytest.mark.usefixtures("small_tiny")
 
 
 @pytest.fixture(scope="module")
@@ -143,36 +134,3 @@ def test_half_written_checkpoint_is_left_out(components, uninterrupted, tmp_path
     run_section("encoder", section, tmp_path, 7)
     assert "checkpoint-4 is incomplete" in caplog.text
     assert same_tensors(load_file(tmp_path / "model.safetensors"), expected)
-
-
-def test_finished_stage_is_skipped_and_other_settings_refused(components, tmp_path, monkeypatch):
-    section = stage_section("encoder", components, max_steps=1)
-    run_section("encoder", section, tmp_path, 7)
-    monkeypatch.setattr(stage_run, "run_trainer", lambda *arguments: pytest.fail("trained again"))
-    before = (tmp_path / "stage.json").read_bytes()
-    run_section("encoder", section, tmp_path, 7)
-    assert (tmp_path / "stage.json").read_bytes() == before
-    other = {**section, "training": {**section["training"], "learning_rate": 3e-4}}
-    with pytest.raises(ValueError, match=r"finished with other settings \(training\)"):
-        run_section("encoder", other, tmp_path, 7)
-    with pytest.raises(ValueError, match=r"finished with other settings \(seed\)"):
-        run_section("encoder", section, tmp_path, 8)
-
-
-def test_wall_clock_adds_up_over_runs(tmp_path):
-    (tmp_path / "clock.json").write_text('{"seconds": 100.0}')
-    clock = WallClock(tmp_path / "clock.json")
-    assert 100 <= clock.seconds < 160
-    clock.write()
-    assert WallClock(tmp_path / "clock.json").seconds >= 100
-    assert [path.name for path in tmp_path.iterdir()] == ["clock.json"]
-
-
-def test_recorded_time_includes_runs_that_were_killed(components, tmp_path, monkeypatch):
-    section = stage_section("encoder", components)
-    run_and_kill("encoder", section, tmp_path, monkeypatch, step=3)
-    clock = tmp_path / "clock.json"
-    assert json.loads(clock.read_text())["seconds"] > 0
-    clock.write_text('{"seconds": 5000}')
-    run_section("encoder", section, tmp_path, 7)
-    assert json.loads((tmp_path / "stage.json").read_text())["seconds"] > 5000

@@ -9,18 +9,19 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
+from stage_trainers import sft_trainer
 from training_helpers import (
-    AUGMENTATION,
     GradientRecorder,
+    changed_modules,
     make_rows,
     relative_difference,
     same_tensors,
     small_encoder,
+    snapshot,
     stage_section,
     trainer_arguments,
 )
 from transformers import AutoProcessor
-from trl.kernels import ChunkedLogProbFunction
 
 from entropy_asr.modeling import (
     EntropyASRFeatureExtractor,
@@ -30,7 +31,6 @@ from entropy_asr.modeling import (
 )
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 from entropy_asr.trainers import AlignmentConfig, AlignmentTrainer, JointSFTConfig, JointSFTTrainer
-from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
 from entropy_asr.trainers.data.collation import TranscriptionCollator
 from entropy_asr.trainers.evaluation.error_rates import evaluate_recognition
 from entropy_asr.trainers.recipes.recipe import run_section
@@ -48,37 +48,6 @@ def rows() -> Dataset:
 
 def load(components) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
     return SFTModelSection(path=str(components / "full")).build()
-
-
-def build(
-    trainer_class, config_class, components, output_dir, rows, augmenter=None, callbacks=None, lora=None, **kwargs
-):
-    model, processor = load(components)
-    return trainer_class(
-        model,
-        trainer_arguments(config_class, output_dir, **kwargs),
-        processing_class=processor,
-        data_collator=TranscriptionCollator(processor.feature_extractor, augmenter),
-        train_dataset=rows,
-        eval_dataset=rows,
-        callbacks=callbacks,
-        peft_config=lora,
-    )
-
-
-def augmenter() -> SpeechAugmenter:
-    return SpeechAugmenter(AugmentationConfig(**AUGMENTATION), make_rows("none none", seed=1))
-
-
-def snapshot(model) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def changed_modules(model, before: dict[str, torch.Tensor]) -> set[str]:
-    """Modules, as `freeze` names them, with a tensor that is no longer bit-equal."""
-    after = model.state_dict()
-    names = {name for name in before if not torch.equal(before[name], after[name])}
-    return {".".join(name.split(".")[: 2 if name.startswith("model.") else 1]) for name in names}
 
 
 # What a stage starts from
@@ -120,50 +89,13 @@ def test_an_encoder_that_does_not_fit_is_refused(components, tmp_path):
             SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / folder)).build()
 
 
-# What is trained
-
-
-def test_alignment_changes_only_the_adaptor(components, tmp_path, rows):
-    seen = []
-    trainer = build(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, augmenter(), max_steps=3)
-    model, before = trainer.model, snapshot(trainer.model)
-    hook = model.model.audio_tower.register_forward_hook(lambda module, *_: seen.append(module.training))
-    trainer.train()
-    hook.remove()
-    assert changed_modules(model, before) == {"model.adaptor"}
-    optimized = {id(tensor) for group in trainer.optimizer.param_groups for tensor in group["params"]}
-    assert optimized == {id(tensor) for tensor in model.model.adaptor.parameters()}
-    assert seen == [False] * 3
-    frozen = (model.model.audio_tower, model.model.language_model, model.phoneme_head)
-    assert not any(module.training for part in frozen for module in part.modules())
-
-
-def test_joint_sft_changes_encoder_adaptor_and_language_model(components, tmp_path, rows):
-    trainer = build(JointSFTTrainer, JointSFTConfig, components, tmp_path, rows, augmenter(), max_steps=2)
-    before = snapshot(trainer.model)
-    trainer.train()
-    # The head of the language model is tied to its embeddings.
-    expected = {"model.audio_tower", "model.adaptor", "model.language_model", "lm_head"}
-    assert changed_modules(trainer.model, before) == expected
-    assert trainer.model.model.audio_tower.training
-
-
-def test_joint_sft_under_a_frozen_encoder(components, tmp_path, rows):
-    freeze = ["model.audio_tower", "phoneme_head"]
-    trainer = build(JointSFTTrainer, JointSFTConfig, components, tmp_path, rows, max_steps=2, freeze=freeze)
-    before = snapshot(trainer.model)
-    trainer.train()
-    assert changed_modules(trainer.model, before) == {"model.adaptor", "model.language_model", "lm_head"}
-    assert not trainer.model.model.audio_tower.training
-
-
 # Loss
 
 
 def gradient(components, output_dir, rows, **kwargs):
     recorder = GradientRecorder()
     settings = {"num_train_epochs": 1, "max_grad_norm": 0.0, "learning_rate": 0.0, "freeze": ["model.audio_tower"]}
-    trainer = build(
+    trainer = sft_trainer(
         JointSFTTrainer, JointSFTConfig, components, output_dir, rows, callbacks=[recorder], **settings, **kwargs
     )
     trainer.train()
@@ -180,7 +112,7 @@ def test_gradient_accumulation_gives_the_gradient_of_one_batch(components, tmp_p
 
 def test_loss_of_the_trainer_is_the_loss_of_the_model(components, tmp_path, rows):
     """TRL computes it in chunks, without the logits."""
-    trainer = build(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, max_batch_size=8)
+    trainer = sft_trainer(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, max_batch_size=8)
     [batch] = list(trainer.get_train_dataloader())
     inputs = trainer._prepare_inputs(batch)
     trainer.model.eval()
@@ -190,51 +122,12 @@ def test_loss_of_the_trainer_is_the_loss_of_the_model(components, tmp_path, rows
     torch.testing.assert_close(loss, own, rtol=1e-6, atol=0)
 
 
-def scored(trainer, inputs, monkeypatch) -> tuple[int, torch.Tensor, dict, dict]:
-    """Positions that the output layer was computed for; loss, gradients and TRL's metrics of one batch."""
-    counts, apply = [], ChunkedLogProbFunction.apply
-    with monkeypatch.context() as patch:
-        patch.setattr(ChunkedLogProbFunction, "apply", lambda x, *rest: counts.append(len(x)) or apply(x, *rest))
-        loss = trainer.compute_loss(trainer.model.eval(), dict(inputs))
-    loss.backward()
-    gradients = {name: p.grad for name, p in trainer.model.named_parameters() if p.grad is not None}
-    return counts[0], loss, gradients, {key: values[0] for key, values in trainer._metrics["eval"].items()}
-
-
-@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
-def test_nothing_but_labels_is_scored(components, tmp_path, rows, monkeypatch, lora):
-    """TRL scores all positions where there is no Triton; losses, gradients and metrics must not tell."""
-    config = None if lora is None else LoraConfig(**lora)
-    arguments = (JointSFTTrainer, JointSFTConfig, components, tmp_path, rows)
-    trainer = build(*arguments, max_batch_size=8, lora=config)
-    inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
-    next_labels = inputs["labels"][:, 1:]
-    positions, *results = scored(trainer, inputs, monkeypatch)
-    assert positions == int((next_labels != -100).sum())
-    monkeypatch.setattr("entropy_asr.trainers.stages.sft.LabelPositions", lambda *modules: None)
-    positions, *expected = scored(build(*arguments, max_batch_size=8, lora=config), inputs, monkeypatch)
-    assert positions == next_labels.numel()
-    assert any(gradient.abs().max() > 1e-4 for gradient in results[1].values())
-    torch.testing.assert_close(results[:2], expected[:2], rtol=1e-4, atol=1e-6)
-    assert results[2] == pytest.approx(expected[2], rel=1e-5)
-
-
-def test_a_batch_without_labels_is_a_differentiable_zero(components, tmp_path, rows):
-    """Other processes wait for this one's gradients."""
-    trainer = build(JointSFTTrainer, JointSFTConfig, components, tmp_path, rows, max_batch_size=8)
-    inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
-    loss = trainer.compute_loss(trainer.model.train(), {**inputs, "labels": torch.full_like(inputs["labels"], -100)})
-    loss.backward()
-    assert loss == 0
-    assert all(p.grad is not None and not p.grad.any() for p in trainer.model.model.adaptor.parameters())
-
-
 # Evaluation
 
 
 def test_evaluation_equals_transcribing_with_the_pipeline(components, tmp_path, rows):
     """After some training, so that transcripts differ from row to row; in steps, and in batches of three."""
-    trainer = build(
+    trainer = sft_trainer(
         JointSFTTrainer,
         JointSFTConfig,
         components,
@@ -283,7 +176,7 @@ def test_arguments_that_cannot_be_honoured_are_refused(argument, tmp_path):
 
 def test_lora_trains_only_adapters_and_keeps_the_frozen_encoder_in_evaluation_mode(components, tmp_path, rows):
     freeze = ["model.audio_tower", "phoneme_head"]
-    trainer = build(
+    trainer = sft_trainer(
         JointSFTTrainer,
         JointSFTConfig,
         components,
@@ -303,7 +196,7 @@ def test_lora_trains_only_adapters_and_keeps_the_frozen_encoder_in_evaluation_mo
 
 def test_adapters_inside_a_frozen_module_are_refused(components, tmp_path, rows):
     with pytest.raises(ValueError, match=r"'model.language_model' is frozen, but adapters"):
-        build(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, lora=LoraConfig(**LORA))
+        sft_trainer(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, lora=LoraConfig(**LORA))
 
 
 def test_stage_with_lora_saves_a_plain_model_with_the_adapters_merged(components, tmp_path):

@@ -2,34 +2,23 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Files whose headers state no length, or a wrong one, and files that were put together, are read to their end."""
 
-import io
 import struct
 
 import numpy as np
 import pytest
-import soundfile
+from files_read_back import NOISE, RATE, check_read_whole, check_refused, encode, with_flac_total
 
 from entropy_asr.modeling.audio import (
     AudioError,
     audio_blocks,
     audio_duration,
     load_audio,
-    load_or_blocks,
     measure_duration,
 )
 
 
-RATE = 16000
-NOISE = (np.random.default_rng(0).standard_normal(2 * RATE) * 3000).astype(np.int16)
 LOSSY = {"format": "OGG", "subtype": "VORBIS"}, {"format": "OGG", "subtype": "OPUS"}
 LOSSLESS = [{"format": name} for name in ("WAV", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC")]
-
-
-def encode(samples: np.ndarray = NOISE, sampling_rate: int = RATE, **kwargs) -> bytes:
-    buffer = io.BytesIO()
-    kwargs = {"subtype": "PCM_16", **kwargs} if kwargs.get("format") not in ("OGG", "MP3") else kwargs
-    soundfile.write(buffer, samples, sampling_rate, **kwargs)
-    return buffer.getvalue()
 
 
 def with_field(data: bytes, after: bytes, offset: int, code: str, value: int) -> bytes:
@@ -52,34 +41,6 @@ SIZE_FIELDS = {
 
 def with_size(name: str, value: int, samples: np.ndarray = NOISE) -> bytes:
     return with_field(encode(samples, format=name), *SIZE_FIELDS[name][:3], value)
-
-
-def with_flac_total(data: bytes, total: int) -> bytes:
-    """STREAMINFO as an encoder that writes to a pipe leaves it where the total is 0: it is not known."""
-    changed = bytearray(data)
-    packed = int.from_bytes(data[18:26])
-    changed[18:26] = (packed >> 36 << 36 | total).to_bytes(8)
-    return bytes(changed)
-
-
-def check_read_whole(data: bytes, expected: np.ndarray, duration_known: bool = True) -> None:
-    """All ways of reading `data` agree that it holds `expected`."""
-    audio = load_audio(data)
-    assert audio.shape == expected.shape
-    np.testing.assert_array_equal(audio, expected)
-    np.testing.assert_array_equal(np.concatenate(list(audio_blocks(data, block_seconds=0.3))), audio)
-    seconds = len(expected) / RATE
-    assert audio_duration(data) == (pytest.approx(seconds) if duration_known else None)
-    assert measure_duration(data) == pytest.approx(seconds)
-    np.testing.assert_array_equal(load_or_blocks(data, seconds + 0.01), audio)
-    np.testing.assert_array_equal(np.concatenate(list(load_or_blocks(data, seconds - 0.01))), audio)
-
-
-def check_refused(data: bytes, reason: str) -> None:
-    for read in (load_audio, lambda source: list(audio_blocks(source)), measure_duration):
-        with pytest.raises(AudioError, match=rf"audio of {len(data)} bytes: .*{reason}"):
-            read(data)
-    assert audio_duration(data) is None
 
 
 @pytest.fixture(scope="module")
@@ -114,17 +75,6 @@ def test_header_that_states_no_length_loses_nothing(name, value, pcm):
 def test_aiff_header_with_wrong_frames(pcm):
     for frames in (0, len(NOISE) // 2):
         check_read_whole(with_field(encode(format="AIFF"), b"COMM", 10, ">I", frames), pcm)
-
-
-def test_flac_that_states_no_length_or_too_little(pcm):
-    data = encode(format="FLAC")
-    check_read_whole(data, pcm)
-    for total in (0, len(NOISE) // 2, 1):
-        check_read_whole(with_flac_total(data, total), pcm, duration_known=False)
-    check_refused(with_flac_total(data, 2 * len(NOISE)), "truncated or damaged .32000 of 64000 samples")
-    check_refused(with_flac_total(data, 0)[:-3000], "damaged")
-    # As files are written whose frames differ in size.
-    assert audio_duration(encode(np.zeros(12345, np.int16), 44100, format="FLAC")) == 12345 / 44100
 
 
 @pytest.mark.parametrize("file_format", [*LOSSLESS, *LOSSY, {"format": "MP3"}], ids=lambda f: "-".join(f.values()))
@@ -175,20 +125,10 @@ def test_mp3_behind_a_wav_is_no_noise():
     np.testing.assert_array_equal(load_audio(wav + mp3), np.concatenate([load_audio(wav), load_audio(mp3)]))
 
 
-def test_flac_file_behind_one_that_states_no_length(pcm):
-    data = encode(format="FLAC")
-    for first, second in ((with_flac_total(data, 0), data), (data, with_flac_total(data, 0))):
-        check_read_whole(first + second, np.tile(pcm, 2), duration_known=False)
-
-
 @pytest.mark.parametrize("file_format", LOSSLESS[:-1], ids=lambda f: f["format"])
 def test_truncated_file_put_behind_a_whole_one_is_refused(file_format):
     data = encode(**file_format)
     check_refused(data + data[:-1000], "truncated")
-
-
-def id3_tag(size: int) -> bytes:
-    return b"ID3\4\0\0" + bytes([0, 0, size >> 7, size & 127]) + bytes(size)
 
 
 def riff_chunk(name: bytes, content: bytes) -> bytes:
@@ -227,15 +167,6 @@ def test_what_is_no_sound_behind_a_wav_is_left_out(tail, pcm):
 )
 def test_tags_and_padding_behind_other_formats_are_left_out(file_format, tail, pcm):
     check_read_whole(encode(**file_format) + tail, pcm)
-
-
-def test_tags_behind_a_flac_that_states_no_length(pcm):
-    data = with_flac_total(encode(format="FLAC"), 0)
-    footer = b"APETAGEX" + struct.pack("<IIII", 2000, 1032, 0, 0x80000000) + bytes(8)
-    header = b"APETAGEX" + struct.pack("<IIII", 2000, 1032, 0, 0xA0000000) + bytes(8)
-    id3v1 = b"TAG" + bytes(125)
-    for tail in (id3v1, header + bytes(1000) + footer, header + bytes(1000) + footer + id3v1):
-        check_read_whole(id3_tag(100) + data + tail, pcm, duration_known=False)
 
 
 def test_wav_with_a_second_chunk_of_samples_is_refused():

@@ -1,0 +1,38 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""A stage is run once: one that is finished is left as it is, and its time is that of all its runs."""
+
+import json
+
+import pytest
+from training_helpers import (
+    run_and_kill,
+    stage_section,
+)
+
+from entropy_asr.trainers.recipes.recipe import run_section
+from entropy_asr.trainers.training import stage_run
+
+
+def test_finished_stage_is_skipped_and_other_settings_refused(components, tmp_path, monkeypatch):
+    section = stage_section("encoder", components, max_steps=1)
+    run_section("encoder", section, tmp_path, 7)
+    monkeypatch.setattr(stage_run, "run_trainer", lambda *arguments: pytest.fail("trained again"))
+    before = (tmp_path / "stage.json").read_bytes()
+    run_section("encoder", section, tmp_path, 7)
+    assert (tmp_path / "stage.json").read_bytes() == before
+    other = {**section, "training": {**section["training"], "learning_rate": 3e-4}}
+    with pytest.raises(ValueError, match=r"finished with other settings \(training\)"):
+        run_section("encoder", other, tmp_path, 7)
+    with pytest.raises(ValueError, match=r"finished with other settings \(seed\)"):
+        run_section("encoder", section, tmp_path, 8)
+
+
+def test_recorded_time_includes_runs_that_were_killed(components, tmp_path, monkeypatch):
+    section = stage_section("encoder", components)
+    run_and_kill("encoder", section, tmp_path, monkeypatch, step=3)
+    clock = tmp_path / "clock.json"
+    assert json.loads(clock.read_text())["seconds"] > 0
+    clock.write_text('{"seconds": 5000}')
+    run_section("encoder", section, tmp_path, 7)
+    assert json.loads((tmp_path / "stage.json").read_text())["seconds"] > 5000
