@@ -27,7 +27,8 @@ TESTED_BY = {
     # Lists of words, by what they are for.
     "modeling/test_word_boundaries_entropy_asr.py": ["common_english", "common_mandarin"],
     # Spaces: each by its page or its metric.
-    "spaces/test_demo.py": ["demo/"],
+    "spaces/demo/test_page.py": ["demo/app", "demo/events"],
+    "spaces/test_demo_browser.py": ["demo/recorder"],
     "spaces/entropy_allocation/test_entropy_allocation.py": [
         "entropy_allocation/collection",
         "entropy_allocation/inputs",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from prompt_texts import PROMPT, prompts_of
 from small_models import build_tokenizer, small_config
 from transformers import AutoFeatureExtractor, AutoProcessor, AutoTokenizer
 
@@ -20,24 +21,6 @@ from entropy_asr.modeling import (
     EntropyASRProcessor,
 )
 from entropy_asr.modeling.languages_entropy_asr import default_phonemes
-
-
-PROMPT = (
-    "<|im_start|>system\nYou are a multilingual speech recognition model.<|im_end|>\n"
-    "<|im_start|>user\nTranscribe the speech into{language} text.\n<|audio|>{hints}<|im_end|>\n"
-    "<|im_start|>assistant\n"
-)
-
-
-def prompts_of(processor, inputs) -> list[str]:
-    """Prompts of a batch, with one placeholder for a run of them."""
-    texts = []
-    for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True):
-        text = processor.tokenizer.decode(ids[mask.bool()])
-        head, *placeholders, tail = text.split("<|audio|>")
-        assert not any(placeholders)
-        texts.append(f"{head}<|audio|>{tail}")
-    return texts
 
 
 def test_audio_alone_gets_the_default_prompt_and_its_number_of_placeholders(processor, waveforms):

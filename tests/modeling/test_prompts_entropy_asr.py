@@ -5,6 +5,7 @@
 import copy
 
 import pytest
+from prompt_texts import PROMPT, prompts_of
 from small_models import build_tokenizer, small_config
 
 from entropy_asr.modeling import (
@@ -13,24 +14,6 @@ from entropy_asr.modeling import (
     EntropyASRProcessor,
 )
 from entropy_asr.modeling.prompts_entropy_asr import encode_texts
-
-
-PROMPT = (
-    "<|im_start|>system\nYou are a multilingual speech recognition model.<|im_end|>\n"
-    "<|im_start|>user\nTranscribe the speech into{language} text.\n<|audio|>{hints}<|im_end|>\n"
-    "<|im_start|>assistant\n"
-)
-
-
-def prompts_of(processor, inputs) -> list[str]:
-    """Prompts of a batch, with one placeholder for a run of them."""
-    texts = []
-    for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True):
-        text = processor.tokenizer.decode(ids[mask.bool()])
-        head, *placeholders, tail = text.split("<|audio|>")
-        assert not any(placeholders)
-        texts.append(f"{head}<|audio|>{tail}")
-    return texts
 
 
 def test_language_and_hotwords_are_written_into_the_prompt(processor, waveforms):
