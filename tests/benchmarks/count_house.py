@@ -7,12 +7,14 @@
 ROOT is any checkout (`git worktree add /tmp/old COMMIT`), by default this one. Circles are groups of modules that
 import each other, by all imports, those inside functions too; back edges run from a folder to one above it (modeling,
 then hub_cards and spaces, then trainers' rooms; a trainers without rooms counts as one). Files, classes and functions
-are counted with their blank lines, comments and docstrings.
+are counted with their blank lines, comments and docstrings. What a Space uploads is counted in the same way, all that
+its `app.py` imports at any time; lines of code are those that are neither blank nor comment nor docstring.
 """
 
 import ast
 import statistics
 import sys
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import resolve_name
@@ -35,9 +37,9 @@ def read(root: Path) -> dict[str, tuple[Path, ast.Module]]:
     return modules
 
 
-def imports(modules: dict[str, tuple[Path, ast.Module]]) -> dict[str, set[str]]:
-    """What each module imports of the others, without packages, which import what they offer."""
-    packages = {name for name, (path, _) in modules.items() if path.name == "__init__.py"}
+def imports(modules: dict[str, tuple[Path, ast.Module]], with_packages: bool = False) -> dict[str, set[str]]:
+    """What each module imports of the others; without packages, which import what they offer, unless these count."""
+    packages = set() if with_packages else {name for name, (path, _) in modules.items() if path.name == "__init__.py"}
     graph = {}
     for name, (path, tree) in modules.items():
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -60,19 +62,48 @@ def executed(tree: ast.AST) -> Iterator[ast.AST]:
             yield from executed(node)
 
 
+def reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    """Modules that one imports, and those that they import."""
+    seen: set[str] = set()
+    waiting = list(graph[start])
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += graph[name]
+    return seen
+
+
+def uploaded(root: Path, modules: dict[str, tuple[Path, ast.Module]], space: str) -> str:
+    """Lines that a Space uploads, of them lines of code, by top folder."""
+    entry = f"entropy_asr.spaces.{space}.app"
+    if entry not in modules:
+        return "-"
+    needed = {entry, *reached(imports(modules, with_packages=True), entry)}
+    needed |= {name.rpartition(".")[0] for name in needed} & set(modules)
+    lines: Counter[str] = Counter()
+    for path, _ in (modules[name] for name in needed):
+        for place in ("in all", path.parts[0]):
+            lines[place] += len((root / path).read_text(encoding="utf-8").splitlines())
+            lines[f"{place}, code"] += code_lines(root / path)
+    return ", ".join(f"{place} {count}" for place, count in sorted(lines.items()))
+
+
+def code_lines(path: Path) -> int:
+    """Lines that are neither blank nor comment nor docstring."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    documentation = {line for node in strings for line in range(node.lineno, node.end_lineno + 1)}
+    kinds = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    with path.open("rb") as file:
+        tokens = [token for token in tokenize.tokenize(file.readline) if token.type not in kinds and token.start[0]]
+    code = {line for token in tokens for line in range(token.start[0], token.end[0] + 1)}
+    return len(code - documentation)
+
+
 def circles(graph: dict[str, set[str]]) -> list[set[str]]:
     """Groups of modules that reach each other."""
-
-    def reached(start: str) -> set[str]:
-        seen, waiting = set(), list(graph[start])
-        while waiting:
-            name = waiting.pop()
-            if name not in seen:
-                seen.add(name)
-                waiting += graph[name]
-        return seen
-
-    reach = {name: reached(name) for name in graph}
+    reach = {name: reached(graph, name) for name in graph}
     groups = {frozenset(other for other in graph if other in reach[n] and n in reach[other]) for n in graph}
     return [set(group) for group in groups if group]
 
@@ -119,6 +150,7 @@ def report(root: Path) -> list[tuple[str, str]]:
         (f"classes over {LONG_CLASS} lines", listed(classes)),
         ("functions", str(len(functions))),
         ("lines of a function: median / p90 / max", percentiles(lengths)),
+        *((f"lines that the Space {name} uploads", uploaded(root, modules, name)) for name in ("demo", "server")),
         (f"over {MANY_PARAMETERS} parameters", f"{len(many)} {' '.join(sorted({n.name for _, n in many}))}".strip()),
     ]
 

@@ -157,11 +157,7 @@ def test_the_bundled_checkpoint_reads_with_its_own_vocabulary() -> None:
 def test_loads_as_remote_code_from_a_subfolder(tokenizer: EntropyASRPhonemeTokenizer, tmp_path: Path) -> None:
     """A processor keeps the tokenizer in a subfolder of a model repository, with its code beside it."""
     folder = tmp_path / "repository" / "phoneme_tokenizer"
-    EntropyASRPhonemeTokenizer.register_for_auto_class()
-    try:
-        tokenizer.save_pretrained(folder)
-    finally:
-        EntropyASRPhonemeTokenizer._auto_class = None
+    tokenizer.save_pretrained(folder)
     script = (
         "import sys; sys.modules['entropy_asr'] = None\n"
         "from transformers import AutoTokenizer\n"
