@@ -14,11 +14,14 @@ its `app.py` imports at any time; lines of code are those that are neither blank
 import ast
 import statistics
 import sys
-import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import resolve_name
 from pathlib import Path
+
+
+sys.path.append(str(Path(__file__).parents[1] / "helpers"))
+from code_lines import code_lines
 
 
 ROOMS = ("runs", "data", "evaluation", "training", "stages", "recipes", "commands")
@@ -81,24 +84,12 @@ def uploaded(root: Path, modules: dict[str, tuple[Path, ast.Module]], space: str
         return "-"
     needed = {entry, *reached(imports(modules, with_packages=True), entry)}
     needed |= {name.rpartition(".")[0] for name in needed} & set(modules)
-    lines: Counter[str] = Counter()
+    lines, code = Counter(), Counter()
     for path, _ in (modules[name] for name in needed):
         for place in ("in all", path.parts[0]):
             lines[place] += len((root / path).read_text(encoding="utf-8").splitlines())
-            lines[f"{place}, code"] += code_lines(root / path)
-    return ", ".join(f"{place} {count}" for place, count in sorted(lines.items()))
-
-
-def code_lines(path: Path) -> int:
-    """Lines that are neither blank nor comment nor docstring."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    strings = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
-    documentation = {line for node in strings for line in range(node.lineno, node.end_lineno + 1)}
-    kinds = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
-    with path.open("rb") as file:
-        tokens = [token for token in tokenize.tokenize(file.readline) if token.type not in kinds and token.start[0]]
-    code = {line for token in tokens for line in range(token.start[0], token.end[0] + 1)}
-    return len(code - documentation)
+            code[place] += code_lines(root / path)
+    return ", ".join(f"{place} {count} ({code[place]} of code)" for place, count in sorted(lines.items()))
 
 
 def circles(graph: dict[str, set[str]]) -> list[set[str]]:

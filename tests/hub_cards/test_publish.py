@@ -12,13 +12,13 @@ import ast
 import re
 import shutil
 import sys
-import tokenize
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from unittest.mock import create_autospec
 
 import pytest
+from code_lines import code_lines
 from huggingface_hub import HfApi
 
 import entropy_asr.spaces
@@ -154,18 +154,6 @@ def test_a_space_asks_for_what_its_modules_import(space):
     assert not missing
 
 
-def statements(path: Path) -> int:
-    """Lines of code: neither blank, nor comments, nor docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    strings = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
-    documentation = {line for node in strings for line in range(node.lineno, node.end_lineno + 1)}
-    kinds = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
-    with path.open("rb") as file:
-        tokens = [token for token in tokenize.tokenize(file.readline) if token.type not in kinds and token.start[0]]
-    code = {line for token in tokens for line in range(token.start[0], token.end[0] + 1)}
-    return len(code - documentation)
-
-
 @pytest.mark.parametrize("space", ["demo", "server"])
 def test_a_space_takes_along_what_it_imports_and_no_training(tmp_path, space):
     publish.stage_space(space, tmp_path / "space")
@@ -174,7 +162,7 @@ def test_a_space_takes_along_what_it_imports_and_no_training(tmp_path, space):
     assert {path for path in files if package not in path.parents} == {top / "app.py"}
     assert {path.name for path in package.iterdir()} == {"modeling", "spaces"}
     assert not (package / "spaces" / "hallucination_rate").exists()
-    assert sum(map(statements, files)) < 11_000
+    assert sum(map(code_lines, files)) < 11_000
 
 
 def test_examples_of_the_card_load_the_repository(tmp_path):

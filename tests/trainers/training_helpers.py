@@ -20,6 +20,7 @@ from entropy_asr.modeling import (
     EntropyASRPhonemeTokenizer,
 )
 from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
+from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.clock import WallClock
 from entropy_asr.trainers.stages.lm_pretraining import prompt_texts, train_tokenizer
@@ -96,6 +97,11 @@ def make_rows(languages: str = "en zh none en zh en zh en none en zh en", seed: 
             }
         )
     return Dataset.from_list(rows, features=FEATURES)
+
+
+def labelled_rows() -> Dataset:
+    """Eight rows of mixed lengths with their phonemes, two of them without speech."""
+    return add_phoneme_ids(make_rows("en zh none en zh en none en"), EntropyASRPhonemeTokenizer())
 
 
 def small_encoder(dropout: float = 0.1) -> EntropyASRForCTC:

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 from datasets import Dataset
-from training_helpers import make_rows
+from training_helpers import labelled_rows
 
 from entropy_asr.modeling import (
     EntropyASRFeatureExtractor,
@@ -24,9 +24,8 @@ def tokenizer() -> EntropyASRPhonemeTokenizer:
 
 
 @pytest.fixture(scope="module")
-def rows(tokenizer) -> Dataset:
-    """Eight rows of mixed lengths, two of them without speech."""
-    return add_phoneme_ids(make_rows("en zh none en zh en none en"), tokenizer)
+def rows() -> Dataset:
+    return labelled_rows()
 
 
 def test_labels_are_phonemes_and_none_for_rows_without_speech(rows, tokenizer):

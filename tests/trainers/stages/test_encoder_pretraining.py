@@ -7,7 +7,13 @@ import pytest
 import torch
 from datasets import Dataset
 from small_models import small_parakeet_config, small_whisper
-from training_helpers import GradientRecorder, make_rows, relative_difference, small_encoder, trainer_arguments
+from training_helpers import (
+    GradientRecorder,
+    labelled_rows,
+    relative_difference,
+    small_encoder,
+    trainer_arguments,
+)
 from transformers import (
     AutoTokenizer,
     ParakeetEncoder,
@@ -23,7 +29,6 @@ from entropy_asr.modeling import (
 from entropy_asr.modeling.ctc_entropy_asr import ctc_collapse
 from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTrainer
 from entropy_asr.trainers.data.collation import CTCCollator
-from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
 from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.evaluation.frames import load_speech_encoder
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderModelSection
@@ -35,9 +40,8 @@ def tokenizer() -> EntropyASRPhonemeTokenizer:
 
 
 @pytest.fixture(scope="module")
-def rows(tokenizer) -> Dataset:
-    """Eight rows of mixed lengths, two of them without speech."""
-    return add_phoneme_ids(make_rows("en zh none en zh en none en"), tokenizer)
+def rows() -> Dataset:
+    return labelled_rows()
 
 
 def train(rows, output_dir, model=None, **kwargs):

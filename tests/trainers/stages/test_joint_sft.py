@@ -5,12 +5,7 @@
 import pytest
 from datasets import Dataset
 from stage_trainers import sft_trainer
-from training_helpers import (
-    changed_modules,
-    make_rows,
-    small_augmenter,
-    snapshot,
-)
+from training_helpers import changed_modules, make_rows, small_augmenter, snapshot
 
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
 
