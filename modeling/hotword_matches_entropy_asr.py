@@ -3,8 +3,8 @@
 """Which of the hotwords found in a phoneme hypothesis were said: at the boundaries of words, the longest, the nearest.
 
 Where common words are known (`word_boundaries_entropy_asr.py`), a hotword counts if it explains the phonemes no worse
-than they do. So "cat" is not in "cattle", nor "Anna" in "an apple". A hotword that sounds like a common word, or like
-a phrase of common words, counts wherever that is at its place: whoever lists it wants it.
+than they do. So "cat" is not in "cattle", "Anna" in "an apple", nor "New York" in "New Yorker". A hotword that sounds
+like a common word, or like a phrase of common words, counts wherever that is at its place: whoever lists it wants it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ import numpy as np
 
 from .hotword_entries_entropy_asr import Entries, to_codes
 from .hotwords_tolerant_entropy_asr import TolerantMatcher, import_daachorse
-from .word_boundaries_entropy_asr import CommonWords, Reading, align_word
+from .word_boundaries_entropy_asr import CommonWords, Reading, align_word, inside_unknown, is_derived
 
 
 # What a hotword costs in a reading, in nats: that of a word of rank 2,400. Chosen on sentences that no reported figure
@@ -25,7 +25,10 @@ _HOTWORD_COST = 10.0
 # Beyond that many hotwords, one of them is near to what was heard by chance in proportion to their number.
 _MANY_HOTWORDS = 3000
 # Two inexact matches of different sound about as cheap at one place: neither is given.
-_CLEAR_NATS = 0.5
+_CLEAR_NATS = 1.0
+# Hotwords of so few phonemes are in many words that are not common ("Ann" in "anniversary"): one in whose place such a
+# word costs hardly more is no match.
+_SHORT, _CLEARLY_WORD = 2, 0.7
 # Sums of the same costs in another order.
 _ROUNDING = 1e-4
 # Shorter words have to match exactly where nothing is known of their surroundings, and where something is: of their
@@ -120,6 +123,10 @@ def at_word_boundaries(
 
 
 def _is_word(one: Candidate, reading: Reading, common: CommonWords, text: str, phonemes: Sequence[str]) -> bool:
+    if is_derived(reading, phonemes, one.end):
+        return False
+    if one.end - one.start <= _SHORT and inside_unknown(reading, phonemes, one.start, one.end) < _CLEARLY_WORD:
+        return False
     excess = reading.excess(one.start, one.end)
     cost = _HOTWORD_COST if excess + _HOTWORD_COST <= _ROUNDING else _cost_as_common(one, common, text, phonemes)
     return excess + cost <= _ROUNDING
@@ -166,6 +173,8 @@ def choose_inexact(
     ranked: list[tuple[float, Candidate]] = []
     for candidate in found:
         cost, placed = _place(candidate, common, codes, reading)
+        if is_derived(reading, phonemes, placed.end):
+            continue
         own_cost = inexact_cost
         if not candidate.distance:
             own_cost = min(_HOTWORD_COST, _cost_as_common(candidate, common, text, phonemes))

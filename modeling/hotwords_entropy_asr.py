@@ -218,7 +218,7 @@ class HotwordIndex:
                 of fewer than four (of five without common words, or among 100,000 hotwords) always matches exactly.
                 Common words may be misheard as well then, and of matches that overlap the best is given; where two
                 different words are about as near, none. Among 3,000 rare words this keeps the precision of hints at
-                .95 up to 20 % wrong phonemes, in English at 0.3, in Mandarin at 0.2
+                .95 up to 10 % wrong phonemes and at .94 with 20 %, in English at 0.3, in Mandarin at 0.2
                 (`tests/benchmarks/benchmark_hotword_boundaries.py`). The first search at a tolerance builds its
                 tables (seconds for a million words), and each takes tens of milliseconds.
 

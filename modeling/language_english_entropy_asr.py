@@ -69,6 +69,7 @@ class EnglishPhonemes(GraphemeToPhoneme):
     common_words = COMMON_WORDS
     joined_words = JOINED_WORDS
     contexts = ("bob {} ox", "bob {} cab")
+    derivations = ("ɚ", "ɚ z", "ɪ ŋ", "ɪ ŋ z", "n ə s")  # -er, -ing, -ness
     endings = ("z", "s", "ᵻ z", "ɹ")  # 's, and the r of "layer of"
 
     def phonemize(self, texts: Sequence[str]) -> list[list[str]]:

@@ -41,6 +41,8 @@ class GraphemeToPhoneme(ABC):
         joined_words: Pairs of common words that are said as one, with an underscore in between.
         contexts: Texts with a `{}` for a common word, which then sounds as it does among others ("to": t ə, t ʊ).
         endings: What any word may end in further or lend to the next, as phonemes separated by blanks.
+        derivations: Endings that make another word of one ("New Yorker"), as phonemes separated by blanks; none with
+            which words begin.
         takes_digits: Whether digits that touch its letters are read by it in a text of another language ("2个").
     """
 
@@ -54,6 +56,7 @@ class GraphemeToPhoneme(ABC):
     joined_words: str = ""
     contexts: tuple[str, ...] = ()
     endings: tuple[str, ...] = ()
+    derivations: tuple[str, ...] = ()
     takes_digits = False
 
     @abstractmethod

@@ -14,7 +14,7 @@ one dynamic programme over a trie of them (milliseconds).
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,10 @@ _WEAK_WORDS, _ENDING_RANK = 800, 60
 _RIGHT, _INSERTED, _MISSING = 0.1, 6.5, 3.5
 _OTHER, _OTHER_BY_SOUND, _OTHER_AT_MOST = 3.0, 3.0, 6.5
 _NEVER = 1e6
+# An ending that would cost more by itself belongs to the word before it.
+_FRAGMENT = 3.0
+# How far an unknown word may reach beyond a hotword in it.
+_LONGEST_UNKNOWN = 12
 _FIRST_CHARACTER = 0x100
 # Of the latest languages, vocabularies and words.
 _PRONOUNCED: dict[tuple, dict[tuple[str, ...], float]] = {}
@@ -239,7 +243,40 @@ def align_word(
                 )
             )
     ends = [(cost + reading.after[first + place], start, first + place) for place, (cost, start) in enumerate(row)]
-    return min(end for end in ends if end[1] < end[2])
+    # Where leaving it out altogether is cheapest everywhere, it was not heard.
+    return min((end for end in ends if end[1] < end[2]), default=(math.inf, first, first + len(heard)))
+
+
+def is_derived(reading: Reading, phonemes: Sequence[str], end: int) -> bool:
+    """Whether a word that ends at a place goes on as another one: "New York" in "New Yorker".
+
+    An ending does that which is no common word by itself, nor the beginning of one.
+    """
+    return any(
+        tuple(phonemes[end : end + len(ending)]) == ending
+        and reading.after[end] - reading.after[end + len(ending)] > _FRAGMENT
+        for ending in _derivations(readers())
+    )
+
+
+@lru_cache(maxsize=16)
+def _derivations(languages: tuple[Language, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(ending.split()) for language in languages for ending in language.g2p.derivations)
+
+
+def inside_unknown(reading: Reading, phonemes: Sequence[str], start: int, end: int) -> float:
+    """By how much the whole gets dearer, at least, if some phonemes are part of a longer word that is not common."""
+    whole, if_unknown = _whole_syllables(phonemes), _costs_if_unknown(phonemes)
+    sums = [0.0, *accumulate(if_unknown)]
+    firsts = [place for place in range(max(0, start - _LONGEST_UNKNOWN), start + 1) if whole[place]]
+    lasts = [place for place in range(end, min(len(phonemes), end + _LONGEST_UNKNOWN) + 1) if whole[place]]
+    costs = [
+        reading.before[first] + _UNKNOWN_WORD + sums[last] - sums[first] + reading.after[last]
+        for first in firsts
+        for last in lasts
+        if last - first > max(end - start, 3)
+    ]
+    return min(costs, default=_NEVER) - reading.before[-1]
 
 
 def rank_cost(rank: int) -> float:
@@ -329,5 +366,7 @@ __all__ = [
     "Reading",
     "align_word",
     "common_pronunciations",
+    "inside_unknown",
+    "is_derived",
     "rank_cost",
 ]

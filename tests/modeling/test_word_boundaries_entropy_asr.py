@@ -112,6 +112,33 @@ def test_any_hotword_is_found_where_it_is_said(phoneme_tokenizer, hotword, text)
     assert index.find_hints(heard, tolerance=0.2) == [hotword]
 
 
+@pytest.mark.parametrize(
+    ("hotword", "text", "longer"),
+    [
+        (
+            "New York",
+            "we are in New York today",
+            ["a New Yorker came", "the New Yorker magazine", "the New Yorkers know"],
+        ),
+        ("Ann", "ask Ann about it", ["it was their anniversary", "the anniversary"]),
+    ],
+)
+def test_a_hotword_is_not_the_beginning_of_a_longer_word(phoneme_tokenizer, hotword, text, longer):
+    index = HotwordIndex.build([hotword], phoneme_tokenizer)
+    for tolerance in (0.0, 0.3):
+        assert index.find_hints(phoneme_tokenizer.phonemize(text), tolerance) == [hotword]
+        for other in longer:
+            assert index.find_hints(phoneme_tokenizer.phonemize(other), tolerance) == [], other
+    assert index.find_hints(phoneme_tokenizer.phonemize(f"{hotword} or Boston")) == [hotword]
+
+
+def test_a_short_hotword_in_a_common_word_is_none_with_a_tolerance(phoneme_tokenizer):
+    """Leaving it out is cheaper there than any way of having heard it."""
+    index = HotwordIndex.build(["fie"], phoneme_tokenizer)
+    for text in ("they were satisfied", "gratified"):
+        assert index.find_hints(phoneme_tokenizer.phonemize(text), tolerance=0.3) == []
+
+
 def test_longer_one_of_two_hotwords_wins_where_both_are_words(phoneme_tokenizer):
     index = HotwordIndex.build(["York", "New York", "New York Times", "Times Square"], phoneme_tokenizer)
     phonemize = phoneme_tokenizer.phonemize

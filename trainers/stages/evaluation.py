@@ -87,7 +87,8 @@ class EvaluationSection:
         num_proc: Number of processes that synthesise.
         batch_size: Utterances transcribed at once.
         guards: Hallucination is measured with the guards "on", "off" or "both"; error rates are with guards unless
-            they are off.
+            they are off. Off, text still ends at four times what speech of that length has room for, unless
+            `generation` says otherwise.
         padded_silence: Seconds of silence around each utterance with which hallucination is measured too; 0: never.
         non_speech: Number of made sounds without speech, a test set more; 0: none.
     """
