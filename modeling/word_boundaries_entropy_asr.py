@@ -244,7 +244,7 @@ def align_word(
             )
     ends = [(cost + reading.after[first + place], start, first + place) for place, (cost, start) in enumerate(row)]
     # Where leaving it out altogether is cheapest everywhere, it was not heard.
-    return min((end for end in ends if end[1] < end[2]), default=(math.inf, first, first + len(heard)))
+    return min((end for end in ends if end[1] < end[2]), default=(math.inf, first, first + len(hypothesis)))
 
 
 def is_derived(reading: Reading, phonemes: Sequence[str], end: int) -> bool:
