@@ -18,11 +18,6 @@ TESTED_BY = {
     # Parts of one pipeline, and of one stream.
     "modeling/test_pipeline_entropy_asr.py": ["modeling/recognition"],
     "modeling/test_streaming_entropy_asr.py": ["streaming_model", "streaming_state"],
-    "modeling/test_modeling_entropy_asr_encoder.py": [
-        "encoder_cache",
-        "modeling_entropy_asr_base",
-        "modeling_entropy_asr_ctc",
-    ],
     "modeling/test_modeling_entropy_asr_other_encoders.py": ["components", "encoder_rules"],
     # Lists of words, by what they are for.
     "modeling/test_word_boundaries_entropy_asr.py": ["common_english", "common_mandarin"],

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config
 
 from entropy_asr.modeling import (
     EntropyASRConfig,
+    EntropyASREncoder,
     EntropyASREncoderConfig,
     EntropyASRFireRedEncoderConfig,
     EntropyASRForConditionalGeneration,
@@ -69,6 +70,19 @@ def small_encoder_config(**kwargs) -> EntropyASREncoderConfig:
         "initializer_range": 0.3,
     }
     return EntropyASREncoderConfig(**{**settings, **kwargs})
+
+
+def build_encoder() -> EntropyASREncoder:
+    """The encoder at random weights, in evaluation mode."""
+    torch.manual_seed(0)
+    return EntropyASREncoder(small_encoder_config()).eval()
+
+
+def padded_batch(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random features of these lengths, noise where they are padded, and their mask."""
+    features = torch.randn(len(lengths), max(lengths), 80)
+    mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
+    return features, mask.long()
 
 
 def small_whisper_encoder_config(**kwargs) -> EntropyASRWhisperEncoderConfig:
