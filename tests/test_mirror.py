@@ -18,7 +18,7 @@ TESTED_BY = {
     # Parts of one pipeline, and of one stream.
     "modeling/test_pipeline_entropy_asr.py": ["modeling/recognition"],
     "modeling/test_streaming_entropy_asr.py": ["streaming_model", "streaming_state"],
-    "modeling/test_modeling_entropy_asr_other_encoders.py": ["components", "encoder_rules"],
+    "modeling/test_modeling_entropy_asr_other_encoders.py": ["components"],
     # Lists of words, by what they are for.
     "modeling/test_word_boundaries_entropy_asr.py": ["common_english", "common_mandarin"],
     # Spaces: each by its page or its metric.
@@ -45,7 +45,6 @@ TESTED_BY = {
     "trainers/commands/test_cli.py": ["runs/errors"],
     "trainers/evaluation/test_report.py": ["evaluation/allocation", "evaluation/report_options"],
     "trainers/recipes/test_recipe.py": ["recipes/places"],
-    "trainers/recipes/test_schedule.py": ["runs/records"],
     # Swaps are seen in the stage that swaps.
     "trainers/stages/test_iterative_async_sft.py": ["training/encoder_swaps"],
     "trainers/recipes/test_recipe_table.py": ["stages/evaluation"],
