@@ -126,18 +126,18 @@ def published_layout(path: str) -> PublishedLayout | None:
     return next((layout for layout in PUBLISHED_LAYOUTS if layout.is_in(path)), None)
 
 
-def load_speech_model(path: str, dtype: torch.dtype | str = "auto") -> PreTrainedModel:
+def load_speech_model(path: str, dtype: torch.dtype | str = "auto", **hub_kwargs) -> PreTrainedModel:
     """Load a speech model by the class its configuration names, so that a model of ours keeps its head.
 
     Args:
         path: folder or Hub id; also of adapters, which are merged, and of a [`PublishedLayout`], of which the encoder
-        is
-            loaded.
+            is loaded.
         dtype: of the weights; what they were saved with by default.
+        **hub_kwargs: `revision`, `token` and the like, of transformers.
     """
     layout = None
     try:
-        config = AutoConfig.from_pretrained(adapter_base(path) or path)
+        config = AutoConfig.from_pretrained(adapter_base(path) or path, **hub_kwargs)
     except (OSError, ValueError):
         layout = published_layout(path)
         if layout is None:
@@ -146,7 +146,7 @@ def load_speech_model(path: str, dtype: torch.dtype | str = "auto") -> PreTraine
         config, weights = layout.read_encoder(path)
         saved = next(iter(weights.values())).dtype
         return assemble(ENCODER_CLASSES[config.model_type], config, weights, as_dtype(dtype, saved))
-    return SPEECH_MODELS.get(config.model_type, AutoModel).from_pretrained(path, dtype=dtype)
+    return SPEECH_MODELS.get(config.model_type, AutoModel).from_pretrained(path, dtype=dtype, **hub_kwargs)
 
 
 def encoder_half(model: PreTrainedModel) -> PreTrainedModel:

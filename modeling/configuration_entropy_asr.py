@@ -313,6 +313,12 @@ class EntropyASRConfig(PreTrainedConfig):
         on it (hotwords, times, confidence) is refused. Checkpoints without this field are taken to be trained.
     audio_token_id (`int`, *optional*, defaults to 151669):
         Placeholder that stands for one audio token in `input_ids`.
+    public_parts (`dict`, *optional*):
+        Public models that the model was joined from, `"encoder"` and `"language_model"`: of each the `path` (Hub id or
+        folder) and, where they are known, its `revision`, the `num_layers` taken, the `sha256` of its weights.
+    thin_adapters (`int`, *optional*):
+        Of a thin checkpoint, which lacks the weights that these parts give: how many adapters it holds. None: all
+        weights are there.
     auto_map (`dict`, *optional*):
         Classes in the code that is saved with a checkpoint.
     """
@@ -351,6 +357,8 @@ class EntropyASRConfig(PreTrainedConfig):
     phoneme_blank_token_id: int = 0
     phoneme_head_trained: bool = True
     audio_token_id: int = 151669
+    public_parts: dict | None = None
+    thin_adapters: int | None = None
     initializer_range: float = 0.02
     tie_word_embeddings: bool = True
     auto_map: dict | None = None

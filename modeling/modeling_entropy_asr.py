@@ -13,7 +13,6 @@
 # limitations under the License.
 """The full model: speech encoder, adaptor and language model, with the phoneme CTC head beside them."""
 
-import os
 from dataclasses import dataclass
 
 import torch
@@ -27,11 +26,11 @@ from transformers.modeling_outputs import (
     ModelOutput,
 )
 from transformers.modeling_utils import PreTrainedModel
-from transformers.processing_utils import ProcessorMixin, Unpack
+from transformers.processing_utils import Unpack
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
 
-from .adapters_entropy_asr import find_adapters, merge_adapters
+from .checkpoints_entropy_asr import CheckpointMixin
 from .components_entropy_asr import (
     SPEECH_MODELS,
     as_dtype,
@@ -49,6 +48,7 @@ from .modeling_entropy_asr_base import EntropyASREncoderPreTrainedModel
 from .modeling_entropy_asr_ctc import EntropyASRPhonemeHead
 from .processing_entropy_asr import AUDIO_TOKEN, TURN_END, EntropyASRProcessor
 from .streaming_cache_entropy_asr import CACHE
+from .thin_checkpoints_entropy_asr import public_part
 
 
 class EntropyASRAdaptor(nn.Module):
@@ -241,12 +241,9 @@ class EntropyASRSpeechOutput(ModelOutput):
 
 
 @auto_docstring(custom_intro="Speech recognition by encoder, adaptor and language model (arXiv 2604.08003).")
-class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGenerationMixin):
+class EntropyASRForConditionalGeneration(CheckpointMixin, EntropyASRPreTrainedModel, TranscriptGenerationMixin):
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}
-    # Processor that is saved beside the model. Trainers set it to theirs: adapters merged after training
-    # (`trainer.model.merge_and_unload().save_pretrained(folder)`) leave no other place for it.
-    processor: ProcessorMixin | None = None
 
     def __init__(self, config: EntropyASRConfig):
         super().__init__(config)
@@ -254,41 +251,6 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.phoneme_head = EntropyASRPhonemeHead(config.audio_config.hidden_size, config.phoneme_vocab_size)
         self.post_init()
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, output_loading_info: bool = False, **kwargs):
-        """As in transformers; a phoneme head whose weights the checkpoint lacks is known to be untrained.
-
-        A folder of adapters (PEFT) gives the model that they were trained on with the adapters merged into it. To go
-        on training them: `PeftModel.from_pretrained(model, folder, is_trainable=True)` with that model.
-
-        Raises:
-            OSError: no such model, or not the one that adapters were trained on.
-            ImportError: adapters without peft.
-        """
-        base, adapters, kwargs = find_adapters(pretrained_model_name_or_path, kwargs)
-        try:
-            load = super().from_pretrained if adapters is None or base == adapters else cls.from_pretrained
-            model, info = load(base, *model_args, output_loading_info=True, **kwargs)
-        except OSError as error:
-            if adapters is None or os.path.isdir(base):
-                raise
-            raise OSError(
-                f"{adapters} holds adapters for the model {base}, which is not there: bring it back, or write where "
-                f"it is now into adapter_config.json as `base_model_name_or_path` ({error})"
-            ) from error
-        if any(name.startswith("phoneme_head.") for name in info["missing_keys"]):
-            model.config.phoneme_head_trained = False
-        if adapters is not None:
-            model = merge_adapters(model, adapters)
-        return (model, info) if output_loading_info else model
-
-    def save_pretrained(self, save_directory, is_main_process: bool = True, **kwargs):
-        """As in transformers, with the processor where the model knows one: what is saved can be loaded and used."""
-        super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
-        if self.processor is not None and is_main_process:
-            names = ("push_to_hub", "repo_id", "token", "revision", "private", "commit_message")
-            self.processor.save_pretrained(save_directory, **{n: kwargs[n] for n in names if n in kwargs})
 
     @classmethod
     def from_components(
@@ -336,10 +298,7 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
             audio_token_id = found
             vocab_size = len(tokenizer) if vocab_size is None else vocab_size
             end = tokenizer.convert_tokens_to_ids(TURN_END)
-        if isinstance(language_model, str):
-            language_model = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype or "auto")
-        dtype = as_dtype(dtype, language_model.dtype)
-        encoder = load_speech_model(encoder, dtype) if isinstance(encoder, str) else encoder
+        encoder, language_model, dtype, parts = _loaded_parts(encoder, language_model, num_layers, dtype)
         all_ends, begun_as = transcript_ends(language_model, end)
         model = join_full(
             cls,
@@ -351,6 +310,7 @@ class EntropyASRForConditionalGeneration(EntropyASRPreTrainedModel, TranscriptGe
             copy_weights=not are_loaded_here,
             config_kwargs=config_kwargs,
         )
+        model.config.public_parts = parts or None
         pad = getattr(tokenizer, "pad_token_id", None)
         model.generation_config.update(
             eos_token_id=all_ends if eos_token_id is None else eos_token_id,
@@ -492,6 +452,24 @@ def _prompt_tokenizer(
         raise ValueError("`tokenizer` missing: pass the language model's, or `audio_token_id`.")
     tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
     return EntropyASRProcessor.prepare_tokenizer(tokenizer)
+
+
+def _loaded_parts(
+    encoder: str | PreTrainedModel, language_model: str | PreTrainedModel, num_layers: int | None, dtype
+) -> tuple[PreTrainedModel, PreTrainedModel, torch.dtype, dict]:
+    """Both parts of a joined model, its dtype, and its `public_parts`: those that are loaded here."""
+    parts = {}
+    if isinstance(language_model, str):
+        path = language_model
+        language_model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto")
+        parts["language_model"] = public_part(language_model, path)
+    dtype = as_dtype(dtype, language_model.dtype)
+    if isinstance(encoder, str):
+        path, encoder = encoder, load_speech_model(encoder, dtype)
+        # One of this project's was trained here: it is no public part.
+        if encoder.config.model_type not in SPEECH_MODELS:
+            parts["encoder"] = public_part(encoder, path, num_layers)
+    return encoder, language_model, dtype, parts
 
 
 SPEECH_MODELS[EntropyASRConfig.model_type] = EntropyASRForConditionalGeneration

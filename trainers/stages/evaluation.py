@@ -35,11 +35,14 @@ class ExportSection:
         dtype: Type of the saved weights: "bfloat16", "float16" or "float32".
         name: What the checkpoint is called in its card.
         card: Write the card. Its data sources must be known to `hub_cards/data_sources.yaml`.
+        thin: Save what was trained and the ids of the public models that the rest is, see
+            [`~thin_checkpoints_entropy_asr`]. Of folders as parts, the stages before must have been saved thin too.
     """
 
     dtype: str = "bfloat16"
     name: str = "entropy-asr"
     card: bool = False
+    thin: bool = False
 
     def __post_init__(self):
         if self.dtype not in ("bfloat16", "float16", "float32"):
@@ -155,7 +158,7 @@ def evaluate(run: StageRun) -> dict[str, Any]:
     model = EntropyASRForConditionalGeneration.from_pretrained(
         settings.model.path, dtype=getattr(torch, settings.export.dtype)
     )
-    model.save_pretrained(output_dir)
+    model.save_pretrained(output_dir, thin=settings.export.thin)
     EntropyASRProcessor.from_pretrained(settings.model.path).save_pretrained(output_dir)
     pipeline = load_pipeline(str(output_dir))
     generation = {name: value for name, value in asdict(settings.generation).items() if value is not None}

@@ -43,6 +43,7 @@ from ..training.recognition import RecognitionEvaluationMixin
 from ..training.rewards import REWARDS
 from ..training.shared_speech import SharedSpeech, SpokenPrompts, copied_model, silence_dropout
 from ..training.stage_run import StageRun, TrainingStage
+from ..training.thin_saving import ThinArguments, ThinSavingMixin
 from .context_sft import ContextCollator, keyword_recall, with_context_columns
 from .sft import SFTModelSection, save_sft
 
@@ -68,8 +69,9 @@ UNUSED_ARGUMENTS = {
 
 
 @dataclass
-class ASRGRPOConfig(StageArguments, GRPOConfig):
-    """Arguments of [`ASRGRPOTrainer`]: those of TRL's `GRPOConfig` and [`~base.StageArguments`], and:
+class ASRGRPOConfig(ThinArguments, StageArguments, GRPOConfig):
+    """Arguments of [`ASRGRPOTrainer`]: those of TRL's `GRPOConfig`, [`~base.StageArguments`] and
+    [`~thin_saving.ThinArguments`], and:
 
     Args:
         temperature: Sampling temperature of the first step.
@@ -155,7 +157,7 @@ class _GRPOTrainer(GRPOTrainer):
         super().__init__(model, args=args, **kwargs)
 
 
-class ASRGRPOTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, _GRPOTrainer):
+class ASRGRPOTrainer(RecognitionEvaluationMixin, ThinSavingMixin, SpeechTrainerMixin, _GRPOTrainer):
     """Reinforces hypotheses of [`EntropyASRForConditionalGeneration`] that are better than others of their group.
 
     Args:

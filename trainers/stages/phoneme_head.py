@@ -18,6 +18,7 @@ from ..data.collation import CTCCollator
 from ..data.section import DataSection
 from ..runs.settings import typed
 from ..training.stage_run import StageRun, TrainingStage
+from ..training.thin_saving import ThinArguments, check_savable
 from ..training.training_record import write_training_record
 from .encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer, check_settings, phoneme_rows
 
@@ -26,8 +27,11 @@ HEAD = "phoneme_head."
 
 
 @dataclass
-class PhonemeHeadConfig(EncoderPretrainingConfig):
-    """Arguments of [`PhonemeHeadTrainer`]; the encoder is frozen, so there is none to publish."""
+class PhonemeHeadConfig(ThinArguments, EncoderPretrainingConfig):
+    """Arguments of [`PhonemeHeadTrainer`]; the encoder is frozen, so there is none to publish.
+
+    `save_thin` is for what the stage saves, the full model: the trainer itself saves the CTC model that it trains.
+    """
 
     freeze: list[str] = field(
         default_factory=lambda: ["audio_tower"], metadata={"help": "Modules that are not trained."}
@@ -97,11 +101,14 @@ class PhonemeHeadModelSection:
 def build(run: StageRun) -> PhonemeHeadTrainer:
     """The trainer of this stage."""
     settings = run.settings
+    model = settings.model.build()
+    if settings.training.save_thin:
+        check_savable(model)
     processor = EntropyASRProcessor.from_pretrained(settings.model.path)
     with settings.training.main_process_first(desc="data"):
         rows, eval_rows, augmenter = phoneme_rows(settings, processor.phoneme_tokenizer)
     return PhonemeHeadTrainer(
-        phoneme_model(settings.model.build()),
+        phoneme_model(model),
         settings.training,
         CTCCollator(processor.feature_extractor, augmenter),
         train_dataset=rows,
@@ -118,7 +125,7 @@ def save(trainer: PhonemeHeadTrainer, run: StageRun) -> None:
         head = {name.removeprefix(HEAD): tensor for name, tensor in trained.items() if name.startswith(HEAD)}
         model.phoneme_head.load_state_dict(head)
         model.config.phoneme_head_trained = True
-        model.save_pretrained(run.output_dir)
+        model.save_pretrained(run.output_dir, thin=trainer.args.save_thin)
         EntropyASRProcessor.from_pretrained(path).save_pretrained(run.output_dir)
         write_training_record(trainer, run.output_dir, base=path)
 

@@ -34,6 +34,7 @@ from ..training.sharding import shares_weights, whole_state
 from ..training.shared_prompts import sees_everything, share_prompts
 from ..training.snapshots import first_snapshot
 from ..training.stage_run import StageRun, TrainingStage
+from ..training.thin_saving import ThinArguments, ThinSavingMixin, below_adapters, save_with_adapters
 from ..training.training_record import write_training_record
 
 
@@ -62,8 +63,9 @@ UNUSED_ARGUMENTS = {
 
 
 @dataclass
-class ASRSFTConfig(SpeechArguments, SFTConfig):
-    """Arguments of the supervised stages: those of TRL's `SFTConfig` and [`~base.SpeechArguments`], and:
+class ASRSFTConfig(ThinArguments, SpeechArguments, SFTConfig):
+    """Arguments of the supervised stages: those of TRL's `SFTConfig`, [`~base.SpeechArguments`] and
+    [`~thin_saving.ThinArguments`], and:
 
     Args:
         language_prompt_probability: Share of training examples whose prompt names the language, so that a request for
@@ -97,7 +99,7 @@ class ASRSFTConfig(SpeechArguments, SFTConfig):
             raise ValueError(f"language_prompt_probability is a share, got {self.language_prompt_probability}.")
 
 
-class ASRSFTTrainer(RecognitionEvaluationMixin, SpeechTrainerMixin, SFTTrainer):
+class ASRSFTTrainer(RecognitionEvaluationMixin, ThinSavingMixin, SpeechTrainerMixin, SFTTrainer):
     """Next-token training of [`EntropyASRForConditionalGeneration`] on speech; evaluation reports `wer` and `cer`.
 
     Args:
@@ -308,9 +310,12 @@ def save_sft(trainer: Trainer, run: StageRun) -> None:
 
 
 def save_trained(trainer: Trainer, processor: EntropyASRProcessor, output_dir: Path) -> None:
-    """Save what a trainer of the full model has trained, as a plain model with its processor."""
+    """Save what a trainer of the full model has trained, as a plain model with its processor; thin by `save_thin`."""
     trained = trainer.accelerator.unwrap_model(trainer.model)
-    if isinstance(trained, PeftModel):
+    adapted = trained if isinstance(trained, PeftModel) and trainer.args.save_thin else None
+    if adapted is not None:
+        trained = below_adapters(adapted)
+    elif isinstance(trained, PeftModel):
         # The next stage starts from a plain model; adapters stay in the checkpoints.
         trained = trained.merge_and_unload()
     # Training has no use for the cache and switches it off; generation without it is several times slower.
@@ -319,6 +324,9 @@ def save_trained(trainer: Trainer, processor: EntropyASRProcessor, output_dir: P
     # Under FSDP2 no process has whole tensors, and all must take part in putting them together.
     weights = whole_state(trained) if trainer.is_fsdp_enabled else None
     if trainer.is_world_process_zero():
-        trained.save_pretrained(output_dir, state_dict=weights)
+        if adapted is not None:
+            save_with_adapters(adapted, output_dir)
+        else:
+            trained.save_pretrained(output_dir, state_dict=weights)
         processor.save_pretrained(output_dir)
         write_training_record(trainer, output_dir)
