@@ -27,6 +27,7 @@ from .thin_checkpoints_entropy_asr import (
     read_parts,
     read_stored,
     restored_weights,
+    tuned_alone,
     with_adapters,
     without_folders,
     write_adapters,
@@ -165,11 +166,11 @@ class CheckpointMixin:
         check_public_parts(self.config)
         weights = self.state_dict() if weights is None else weights
         self.config.dtype = self.dtype
-        before = list(self.merged_adapters)
-        parts, all_adapters = read_parts(self.config), before
+        parts, all_adapters = read_parts(self.config), list(self.merged_adapters)
         if adapters is not None:
             weights = with_adapters(self.config, weights, [adapters]).state_dict()
-            all_adapters = [*before, adapters]
+            all_adapters.append(adapters)
+        all_adapters = [tuned_alone(files) for files in all_adapters]
         changed = changed_weights(self.config, weights, parts, all_adapters)
         for number, files in enumerate(all_adapters):
             write_adapters(Path(folder, adapter_folder(number)), files)

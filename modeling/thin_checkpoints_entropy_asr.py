@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
@@ -172,6 +172,21 @@ def read_adapters(path: str | os.PathLike, **hub_kwargs) -> AdapterFiles:
     return {**files, ADAPTER_CONFIG: json.dumps(settings, indent=1).encode()}
 
 
+def tuned_alone(adapters: AdapterFiles) -> AdapterFiles:
+    """Adapters without the modules that were trained whole beside them: a thin folder has these already."""
+    settings = json.loads(adapters[ADAPTER_CONFIG])
+    modules = settings.get("modules_to_save") or []
+    if not modules:
+        return adapters
+    tensors = {
+        name: tensor
+        for name, tensor in safetensors.torch.load(adapters[ADAPTER_WEIGHTS]).items()
+        if not any(f".{module}." in f".{name}" for module in modules)
+    }
+    settings = json.dumps({**settings, "modules_to_save": None}, indent=1).encode()
+    return {ADAPTER_CONFIG: settings, ADAPTER_WEIGHTS: safetensors.torch.save(tensors, {"format": "pt"})}
+
+
 def write_adapters(folder: str | os.PathLike, adapters: AdapterFiles) -> None:
     """Write the files of adapters into a folder, made where it is not there."""
     os.makedirs(folder, exist_ok=True)
@@ -293,7 +308,7 @@ def read_stored(path: str | os.PathLike, num_adapters: int, **hub_kwargs) -> tup
     place = hub_kwargs.pop("subfolder", "")
     folders = [os.path.join(place, adapter_folder(number)) for number in range(num_adapters)]
     adapters = [read_adapters(path, subfolder=folder, **hub_kwargs) for folder in folders]
-    return load_file(cached_file(path, THIN_WEIGHTS, subfolder=place, **hub_kwargs)), adapters
+    return safetensors.torch.load_file(cached_file(path, THIN_WEIGHTS, subfolder=place, **hub_kwargs)), adapters
 
 
 __all__ = [
@@ -306,6 +321,7 @@ __all__ = [
     "read_parts",
     "read_stored",
     "restored_weights",
+    "tuned_alone",
     "with_adapters",
     "without_folders",
     "write_adapters",

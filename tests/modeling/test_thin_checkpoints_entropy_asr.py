@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoModelForSpeechSeq2Seq, Qwen3ForCausalLM,
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel, load_pipeline
 from entropy_asr.modeling.components_entropy_asr import load_speech_model
-from entropy_asr.modeling.thin_checkpoints_entropy_asr import THIN_WEIGHTS, read_adapters
+from entropy_asr.modeling.thin_checkpoints_entropy_asr import ADAPTER_WEIGHTS, THIN_WEIGHTS, read_adapters
 
 
 TASK = "automatic-speech-recognition"
@@ -164,6 +164,8 @@ def test_adapters_of_several_stages_stay_adapters(parts, tmp_path):
     for name in ("second", "third"):
         assert not [name for name in load_file(tmp_path / name / THIN_WEIGHTS) if "layers" in name]
         assert sorted(path.name for path in (tmp_path / name).glob("adapters-*")) == ["adapters-1", "adapters-2"]
+        # What was trained whole beside adapters is there once.
+        assert not [key for key in load_file(tmp_path / name / "adapters-2" / ADAPTER_WEIGHTS) if "adaptor" in key]
     assert str(tmp_path) not in (tmp_path / "third" / "adapters-1" / "adapter_config.json").read_text()
 
 

@@ -34,8 +34,10 @@ class Recipe:
         stages: Sections of each stage, by its name.
         output_dir: Where everything goes, one folder a stage.
         seed: Seed of the stages that have none of their own.
-        variables: Values that `{name}` stands for in `stages` and `report`.
-        without_data: Recipe that runs in this one's place where its variable `data_dir` is no folder.
+        variables: Values that `{name}` stands for in `stages`, in `report`, and in other variables that are lists or
+            mappings.
+        without_data: Recipe that runs in this one's place where its variable `data_dir`, which its stages use, is no
+            folder.
         without_encoder: Recipe that runs in this one's place where its variable `encoder`, a public one, is neither
             a folder nor can be had from the Hub.
         shared: Anything: a place for YAML anchors.
@@ -154,6 +156,11 @@ def load_recipe(
         if not (output_dir or recipe.get("output_dir")):
             raise SettingsError("`output_dir` missing.")
         recipe["output_dir"] = str(output_dir or recipe["output_dir"])
+        for name, value in variables.items():
+            if isinstance(value, (list, dict)):
+                variables[name] = substitute(
+                    value, {**variables, "output_dir": recipe["output_dir"]}, ("variables", name)
+                )
         for name in {"stages", "report"} & set(recipe):
             recipe[name] = substitute(recipe[name], {**variables, "output_dir": recipe["output_dir"]}, (name,))
         ablate(recipe)
@@ -189,6 +196,12 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
     ).run()
     if reports:
         reports.at_the_end()
+
+
+def lacks_data(recipe: dict[str, Any]) -> bool:
+    """Whether stages of a loaded recipe read from its variable `data_dir`, and that is no folder."""
+    folder = str(recipe["variables"].get("data_dir", ""))
+    return not Path(folder).is_dir() and folder in yaml.safe_dump(recipe["stages"], width=float("inf"))
 
 
 def plan_reports(recipe: dict[str, Any], plans: list[PlannedStage]) -> "StageReports | None":
@@ -231,7 +244,7 @@ def other_recipe(path: Path, recipe: dict[str, Any], overrides: list[str]) -> Pa
     """
     variables = recipe.get("variables", {})
     missing = {
-        "data_dir": recipe.get("without_data") and not Path(variables.get("data_dir", "")).is_dir(),
+        "data_dir": recipe.get("without_data") and lacks_data(recipe),
         "encoder": recipe.get("without_encoder") and not can_be_had(variables["encoder"]),
     }
     name = next((name for name, is_missing in missing.items() if is_missing), None)

@@ -335,3 +335,22 @@ def test_a_recipe_without_its_public_encoder_runs_the_one_named_for_that(compone
     # Where it is there, the recipe itself runs: its data is what is missing then.
     with pytest.raises(FileNotFoundError, match="^nowhere: neither"):
         run_recipe(recipe, overrides=["--encoder", str(components / "encoder")])
+
+
+def test_a_recipe_with_the_users_own_data_needs_no_folder_of_its_own(monkeypatch, tmp_path, caplog):
+    """Also where its data are a variable, in which another one stands."""
+    (tmp_path / "other.yaml").write_text("output_dir: runs/other\nstages: {}\n")
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "output_dir: runs/mine\nwithout_data: other.yaml\n"
+        "variables: {data_dir: nowhere, train: [{path: '{data_dir}/speech'}]}\n"
+        "stages: {encoder: {data: {train: '{train}'}, model: {preset: tiny}, training: {}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe(recipe)["stages"]["encoder"]["data"]["train"] == [{"path": "nowhere/speech"}]
+    run_recipe(recipe)
+    assert "other.yaml" in caplog.text
+    caplog.clear()
+    with pytest.raises(Exception, match="my_own_folder"):
+        run_recipe(recipe, overrides=["--train", "[{path: my_own_folder}]"])
+    assert "other.yaml" not in caplog.text
