@@ -6,6 +6,7 @@ What is uploaded is put together in a folder first, and loaded from there by a P
 installed. `--dry_run` stops there and shows it.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from .imported_modules import modules_needed, package_folder
 from .model_card import is_recipes_checkpoint, model_card
@@ -163,12 +166,13 @@ def stage_model(source: Path, folder: Path, repo_id: str | None = None) -> None:
     if not (source / "README.md").is_file():
         raise ValueError(f"{source} has no card (README.md): write one with `entropy-asr card {source}`")
     check_card(source / "README.md", "model")
+    check_parts(source)
     try:
         model = EntropyASRForConditionalGeneration.from_pretrained(source, dtype="auto")
         processor = EntropyASRProcessor.from_pretrained(source)
     except OSError as error:
         raise ValueError(f"cannot load {source}: {error}") from error
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, thin=is_thin(source))
     processor.save_pretrained(folder)
     for name in MODEL_FILES:
         if (source / name).is_file():
@@ -176,6 +180,28 @@ def stage_model(source: Path, folder: Path, repo_id: str | None = None) -> None:
     if (source / "report").is_dir():
         shutil.copytree(source / "report", folder / "report")
     address_card(folder, repo_id, source)
+
+
+def is_thin(folder: Path) -> bool:
+    """Whether a folder lacks the weights of the public models that its model was joined from."""
+    from entropy_asr.modeling.thin_checkpoints_entropy_asr import THIN_WEIGHTS
+
+    return (folder / THIN_WEIGHTS).is_file()
+
+
+def check_parts(folder: Path) -> None:
+    """Refuse a thin checkpoint whose parts nobody else has.
+
+    Raises:
+        ValueError: naming the folder of this machine that it needs.
+    """
+    parts = json.loads((folder / "config.json").read_text("utf-8")).get("public_parts") if is_thin(folder) else None
+    for kind, part in (parts or {}).items():
+        if os.path.isabs(part["path"]):
+            raise ValueError(
+                f"{folder} is thin, and its {kind.replace('_', ' ')} is {part['path']}, a folder of this machine: "
+                f"write its Hub id into config.json as `path` of `public_parts.{kind}`, or save the model whole."
+            )
 
 
 def address_card(folder: Path, repo_id: str | None, source: Path | None = None) -> None:
@@ -258,6 +284,8 @@ def check(script: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as home:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         environment |= {"HF_HOME": home, "HF_MODULES_CACHE": f"{home}/modules", "HF_HUB_OFFLINE": "1"}
+        if is_thin(folder):  # the public models are where they were loaded from
+            environment["HF_HUB_CACHE"] = HF_HUB_CACHE
         finished = subprocess.run(
             [sys.executable, "-c", script + LEAVE, str(folder)],
             cwd=home,

@@ -84,9 +84,9 @@ def trained_card(
     if not adapters:
         usage = full_card.usage_section({"name": name, "languages": languages}, directory, address)
     return CARD.format(
-        header=_header(training, licence, languages, name),
+        header=_header(training, licence, languages, name, public_parts(directory)),
         name=name,
-        kind=_kind(training, languages, adapters),
+        kind=_kind(training, languages, adapters, public_parts(directory)),
         usage=usage,
         results=_results(report, directory),
         training=_training(training),
@@ -127,12 +127,12 @@ def _languages_of(report: dict[str, Any]) -> set[str]:
     return {code for score in scores for code in score.get("by_language", {}) if code != NON_SPEECH}
 
 
-def _header(training: dict[str, Any], licence: str | None, languages: list[str], name: str) -> str:
-    base = training.get("base_model") or ""
+def _header(training: dict[str, Any], licence: str | None, languages: list[str], name: str, public: list[str]) -> str:
+    bases = [base for base in public or [training.get("base_model") or ""] if HUB_ID.fullmatch(base)]
     return ModelCardData(
         language=languages or None,
         license=licence or training.get("license") or UNKNOWN_LICENCE,
-        base_model=base if HUB_ID.fullmatch(base) else None,
+        base_model=bases if len(bases) > 1 else next(iter(bases), None),
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
         tags=training.get("tags") or ["entropy-asr"],
@@ -140,10 +140,20 @@ def _header(training: dict[str, Any], licence: str | None, languages: list[str],
     ).to_yaml()
 
 
-def _kind(training: dict[str, Any], languages: list[str], adapters: bool) -> str:
+def public_parts(directory: Path) -> list[str]:
+    """Ids or folders of the public models that a thin checkpoint needs; none where a folder has all weights."""
+    config = _read(directory / "config.json")
+    parts = config.get("public_parts") if config.get("thin_adapters") is not None else None
+    return [part["path"] for part in (parts or {}).values()]
+
+
+def _kind(training: dict[str, Any], languages: list[str], adapters: bool, public: list[str]) -> str:
     named = " and ".join(map(language_name, languages))
     task = f"Speech recognition of {named}" if named else "Speech recognition"
     parts = "an encoder hears phonemes, an adaptor hands what it heard to a\nlanguage model, which writes the text"
+    if public:
+        named = " and ".join(public)
+        return f"{task}: {parts}.\n\nHere are the weights that were trained; {named} is loaded with them.\n"
     if not adapters:
         return f"{task}: {parts}.\n"
     base = training.get("base_model") or "the model that `adapter_config.json` names"

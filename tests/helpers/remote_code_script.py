@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Run by test_remote_code.py in a Python that cannot import the package: loads checkpoints by their own code.
 
-Arguments: folder of the full model, folder of the CTC model, folder to save to. Prints what it found as JSON.
+Arguments: folders of the full model, of the CTC model, to save to, of a thin model. Prints what it found as JSON.
 """
 
 import json
@@ -36,7 +36,7 @@ def tokens(model, processor, waveforms) -> list[list[int]]:
     return model.generate(**inputs, max_new_tokens=8, do_sample=False)[:, inputs["input_ids"].shape[1] :].tolist()
 
 
-def main(full: str, ctc: str, again: str) -> dict:
+def main(full: str, ctc: str, again: str, thin: str) -> dict:
     waveforms = list(np.load(Path(full) / "waveforms.npz").values())
     processor = load("AutoProcessor", full)
     classes = ("AutoModel", "AutoModelForSpeechSeq2Seq", "AutoModelForMultimodalLM")
@@ -55,6 +55,9 @@ def main(full: str, ctc: str, again: str) -> dict:
         },
         "phoneme": processor.phoneme_tokenizer.convert_ids_to_tokens(5),
         "ctc_logits": ctc_model(**features).logits[0, :3, :5].tolist(),
+    }
+    result["thin"] = {
+        name: float(tensor.float().sum()) for name, tensor in load("AutoModel", thin).state_dict().items()
     }
     transcribe = pipeline("automatic-speech-recognition", full, trust_remote_code=True)
     result["texts"] = [text["text"] for text in transcribe([*waveforms], batch_size=2)]

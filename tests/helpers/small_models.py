@@ -2,6 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Builders of models of a few thousand parameters that several tests share."""
 
+from pathlib import Path
+
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -125,6 +127,19 @@ def small_parakeet_config(**kwargs) -> transformers.ParakeetEncoderConfig:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
     convolutions = {"num_mel_bins": 80, "subsampling_conv_channels": 8, "conv_kernel_size": 5}
     return transformers.ParakeetEncoderConfig(**{**sizes, **convolutions, **kwargs})
+
+
+def save_public_parts(folder: Path) -> tuple[str, str]:
+    """Folders of a Whisper and of a language model in bfloat16, whose tokenizer lacks the prompt's tokens."""
+    small_whisper("WhisperForConditionalGeneration").save_pretrained(folder / "whisper")
+    transformers.WhisperFeatureExtractor().save_pretrained(folder / "whisper")
+    tokenizer = build_tokenizer([])
+    torch.manual_seed(0)
+    language_model = transformers.Qwen3ForCausalLM(small_text_config(vocab_size=len(tokenizer))).to(torch.bfloat16)
+    language_model.generation_config.eos_token_id = tokenizer.eos_token_id
+    for part in (language_model, tokenizer):
+        part.save_pretrained(folder / "language_model")
+    return str(folder / "whisper"), str(folder / "language_model")
 
 
 def small_config(audio_config=None, **kwargs) -> EntropyASRConfig:

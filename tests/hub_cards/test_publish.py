@@ -20,10 +20,12 @@ from unittest.mock import create_autospec
 import pytest
 from code_lines import code_lines
 from huggingface_hub import HfApi
+from small_models import save_public_parts
 
 import entropy_asr.spaces
 from entropy_asr.hub_cards import publish
 from entropy_asr.hub_cards.imported_modules import modules_needed, package_folder
+from entropy_asr.modeling import EntropyASRForConditionalGeneration
 from entropy_asr.trainers.commands import cli
 
 
@@ -61,6 +63,14 @@ def hub(monkeypatch) -> FakeHub:
 
 def printed_files(text: str) -> set[str]:
     return set(re.findall(r"^ *[\d,]+  (\S+)$", text, flags=re.MULTILINE))
+
+
+def test_a_thin_checkpoint_with_parts_that_nobody_else_has_is_refused(tmp_path):
+    model = EntropyASRForConditionalGeneration.from_components(*save_public_parts(tmp_path))
+    model.save_pretrained(tmp_path / "thin", thin=True)
+    shutil.copy(CHECKPOINT / "README.md", tmp_path / "thin")
+    with pytest.raises(ValueError, match=f"encoder is {tmp_path / 'whisper'}, a folder of this machine"):
+        publish.stage_model(tmp_path / "thin", tmp_path / "staged")
 
 
 @pytest.mark.slow

@@ -89,6 +89,16 @@ def test_cards_of_adapters_say_on_what_they_stand(model):
     assert "Adapters (PEFT)" not in card.text and "`JointSFTTrainer`, 500 steps" in card.text
 
 
+def test_cards_of_thin_checkpoints_name_what_is_loaded_with_them(model):
+    config = json.loads((model / "config.json").read_text())
+    ids = ["openai/whisper-base", "Qwen/Qwen3-0.6B"]
+    parts = dict(zip(("encoder", "language_model"), ({"path": path} for path in ids), strict=True))
+    (model / "config.json").write_text(json.dumps({**config, "public_parts": parts, "thin_adapters": 1}))
+    card = card_of(model)
+    assert card.data.base_model == ids
+    assert "openai/whisper-base and Qwen/Qwen3-0.6B is loaded with them" in card.text
+
+
 def test_code_is_promised_where_it_is(model):
     assert "trust_remote_code=True)" not in card_of(model).text
     assert "import entropy_asr.modeling" in card_of(model).text

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from small_models import small_encoder_config
+from small_models import save_public_parts, small_encoder_config
 from transformers import pipeline
 
 from entropy_asr.modeling import (
     EntropyASRCTCConfig,
     EntropyASREncoder,
     EntropyASRFeatureExtractor,
+    EntropyASRForConditionalGeneration,
     EntropyASRForCTC,
     EntropyASRPhonemeTokenizer,
     pipeline_entropy_asr,
@@ -34,6 +35,7 @@ CODE = {
     "audio.py",
     "audio_files_entropy_asr.py",
     "channels_entropy_asr.py",
+    "checkpoints_entropy_asr.py",
     "components_entropy_asr.py",
     "configuration_entropy_asr.py",
     "containers_entropy_asr.py",
@@ -82,6 +84,7 @@ CODE = {
     "streaming_entropy_asr.py",
     "streaming_model_entropy_asr.py",
     "streaming_state_entropy_asr.py",
+    "thin_checkpoints_entropy_asr.py",
     "tokenization_entropy_asr_phoneme.py",
     "tones_mandarin_entropy_asr.py",
     "torchaudio_entropy_asr.py",
@@ -91,9 +94,10 @@ CODE = {
 
 
 class Checkpoints(NamedTuple):
-    """Folders of a full model with its processor and of a CTC model with its extractor and tokenizer."""
+    """Folders of a full model and of a thin one with their processors, of a CTC model with extractor and tokenizer."""
 
     full: Path
+    thin: Path
     ctc: Path
     ctc_model: EntropyASRForCTC
 
@@ -108,7 +112,10 @@ def saved(model, processor, waveforms, tmp_path_factory) -> Checkpoints:
     ctc_model = EntropyASRForCTC(EntropyASRCTCConfig(audio_config=small_encoder_config().to_dict())).eval()
     for part in (ctc_model, EntropyASRFeatureExtractor(), EntropyASRPhonemeTokenizer()):
         part.save_pretrained(folder / "ctc")
-    return Checkpoints(folder / "full.model-1", folder / "ctc", ctc_model)
+    torch.manual_seed(0)
+    parts = save_public_parts(folder / "parts")
+    EntropyASRForConditionalGeneration.from_components(*parts).save_pretrained(folder / "thin", thin=True)
+    return Checkpoints(folder / "full.model-1", folder / "thin", folder / "ctc", ctc_model)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +125,7 @@ def remote(saved, tmp_path_factory) -> dict:
     script = Path(__file__).parents[1] / "helpers" / "remote_code_script.py"
     environment = {**os.environ, "HF_MODULES_CACHE": str(folder / "modules"), "HF_HOME": str(folder / "home")}
     finished = subprocess.run(
-        [sys.executable, str(script), str(saved.full), str(saved.ctc), str(folder / "again")],
+        [sys.executable, str(script), str(saved.full), str(saved.ctc), str(folder / "again"), str(saved.thin)],
         capture_output=True,
         text=True,
         env=environment,
@@ -136,8 +143,14 @@ def expected_tokens(model, processor, waveforms) -> list[list[int]]:
     return model.generate(**inputs, max_new_tokens=8, do_sample=False)[:, inputs["input_ids"].shape[1] :].tolist()
 
 
+def test_a_thin_folder_loads_by_its_own_code(saved, remote):
+    model = transformers.AutoModel.from_pretrained(saved.thin)
+    sums = {name: float(tensor.float().sum()) for name, tensor in model.state_dict().items()}
+    assert remote["thin"] == sums and not (saved.thin / "model.safetensors").exists()
+
+
 def test_saved_folders_carry_all_code(saved, remote):
-    for folder in (saved.full, saved.ctc, remote["again"]):
+    for folder in (saved.full, saved.thin, saved.ctc, remote["again"]):
         assert {path.name for path in folder.glob("*.py")} == CODE
     auto_map = json.loads((saved.full / "config.json").read_text())["auto_map"]
     assert set(auto_map) == {"AutoConfig", "AutoModel", "AutoModelForSpeechSeq2Seq", "AutoModelForMultimodalLM"}

@@ -11,8 +11,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
-from small_models import build_tokenizer, small_text_config, small_whisper
-from transformers import AutoModel, AutoModelForSpeechSeq2Seq, Qwen3ForCausalLM, WhisperFeatureExtractor, pipeline
+from small_models import save_public_parts
+from transformers import AutoModel, AutoModelForSpeechSeq2Seq, Qwen3ForCausalLM, pipeline
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel, load_pipeline
 from entropy_asr.modeling.components_entropy_asr import load_speech_model
@@ -26,17 +26,7 @@ EMBEDDINGS = "model.language_model.embed_tokens.weight"
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory) -> tuple[str, str]:
-    """Folders of a Whisper and of a language model in bfloat16, whose tokenizer lacks the prompt's tokens."""
-    folder = tmp_path_factory.mktemp("parts")
-    small_whisper("WhisperForConditionalGeneration").save_pretrained(folder / "whisper")
-    WhisperFeatureExtractor().save_pretrained(folder / "whisper")
-    tokenizer = build_tokenizer([])
-    torch.manual_seed(0)
-    language_model = Qwen3ForCausalLM(small_text_config(vocab_size=len(tokenizer))).to(torch.bfloat16)
-    language_model.generation_config.eos_token_id = tokenizer.eos_token_id
-    language_model.save_pretrained(folder / "language_model")
-    tokenizer.save_pretrained(folder / "language_model")
-    return str(folder / "whisper"), str(folder / "language_model")
+    return save_public_parts(tmp_path_factory.mktemp("parts"))
 
 
 @torch.no_grad()
