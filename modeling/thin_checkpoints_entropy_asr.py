@@ -31,6 +31,7 @@ from .components_entropy_asr import (
     assemble,
     encoder_half,
     load_speech_model,
+    published_layout,
     take_encoder,
     take_language_model,
     with_prefix,
@@ -92,7 +93,8 @@ def check_public_parts(config: PreTrainedConfig) -> None:
         )
     for kind, entry in config.public_parts.items():
         try:
-            PreTrainedConfig.get_config_dict(entry["path"], revision=entry.get("revision"))
+            if published_layout(entry["path"]) is None:
+                PreTrainedConfig.get_config_dict(entry["path"], revision=entry.get("revision"))
         except OSError as error:
             raise OSError(_absent(config, kind, error)) from error
 
