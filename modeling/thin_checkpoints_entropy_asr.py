@@ -238,17 +238,19 @@ def changed_weights(
     public = {name: weight for part in parts.values() for name, weight in part.weights.items()}
     if missing := sorted(public.keys() - weights.keys()):
         raise ValueError(f"weights of the model are missing, such as {missing[0]}: it cannot be saved thin like this.")
-    known = {name: _filled_up(weight.to(config.dtype), weights[name].shape) for name, weight in public.items()}
+    merged = None
     if adapters:
+        known = {name: _known(weight, weights[name], config.dtype) for name, weight in public.items()}
         merged = with_adapters(config, {**weights, **known}, adapters).state_dict()
-        known = {name: merged[name] for name in known}
     changed = {}
     for name, weight in weights.items():
         weight = weight.detach().cpu()
-        if name not in known:
+        if name not in public:
             changed[name] = weight
-        elif not torch.equal(weight, known[name]):
-            changed |= _changed_rows(name, weight, known[name], len(public[name]))
+            continue
+        known = _known(public[name], weight, config.dtype) if merged is None else merged[name]
+        if not torch.equal(weight, known):
+            changed |= _changed_rows(name, weight, known, len(public[name]))
     return changed
 
 
@@ -256,6 +258,11 @@ def _without_tied(config: PreTrainedConfig, weights: Weights) -> Weights:
     """Weights without those of the head, where it has the embeddings'."""
     tied = config.tie_word_embeddings
     return {name: weight for name, weight in weights.items() if not (tied and name.startswith("lm_head."))}
+
+
+def _known(public: torch.Tensor, weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A public part's tensor as it is in the model, before adapters: of its dtype, and with its number of rows."""
+    return _filled_up(public.to(dtype), weight.shape)
 
 
 def _filled_up(table: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from small_models import save_public_parts
 from transformers import AutoModel, AutoModelForSpeechSeq2Seq, Qwen3ForCausalLM, pipeline
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel, load_pipeline
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, load_pipeline
 from entropy_asr.modeling.components_entropy_asr import load_speech_model
 from entropy_asr.modeling.thin_checkpoints_entropy_asr import ADAPTER_WEIGHTS, THIN_WEIGHTS, read_adapters
 
@@ -175,14 +175,6 @@ def test_a_whole_folder_names_no_folder_of_this_machine_and_cannot_become_thin(w
         EntropyASRForConditionalGeneration.from_pretrained(whole).save_pretrained(tmp_path, thin=True)
 
 
-def test_public_parts_of_the_hub_are_known_also_to_whole_folders(parts, tmp_path):
-    model = joined(parts)
-    model.config.public_parts["language_model"]["path"] = "google/gemma-3-270m"
-    model.save_pretrained(tmp_path)
-    config = EntropyASRForConditionalGeneration.from_pretrained(tmp_path).config
-    assert config.public_parts == {"language_model": {"path": "google/gemma-3-270m"}}
-
-
 def without_its_parts(thin: Path, parts: tuple[str, str], folder: Path) -> Path:
     """A copy of a thin folder that names copies of its parts."""
     shutil.copytree(thin, folder / "thin")
@@ -211,18 +203,3 @@ def test_a_missing_part_is_named_with_what_to_do(kind, thin, parts, tmp_path):
     for load in (AutoModel.from_pretrained, load_pipeline):
         with pytest.raises(OSError, match=f"{tmp_path / kind}, which is not there.*public_parts.{kind}"):
             load(folder)
-
-
-def test_saved_another_way_into_the_same_folder_the_old_weights_go(parts, tmp_path):
-    model = joined(parts)
-    model.save_pretrained(tmp_path)
-    model.save_pretrained(tmp_path, thin=True)
-    assert not (tmp_path / "model.safetensors").exists()
-    model.save_pretrained(tmp_path)
-    assert not (tmp_path / THIN_WEIGHTS).exists()
-    assert_same(AutoModel.from_pretrained(tmp_path), model.state_dict())
-
-
-def test_who_knows_nothing_of_thin_folders_finds_no_weights(thin):
-    with pytest.raises(OSError, match="model.safetensors"):
-        EntropyASRModel.from_pretrained(thin)
