@@ -59,6 +59,30 @@ def add_parser(commands: Any) -> None:
         help="measure hallucination also with S seconds of silence before and after each utterance",
     )
     parser.add_argument(
+        "--masked",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="P",
+        help="measure also with these shares of each utterance masked, such as 0.1 0.2 0.3",
+    )
+    parser.add_argument(
+        "--snr",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="DB",
+        help="measure also in white noise at these signal-to-noise ratios, or in that of --noise",
+    )
+    parser.add_argument("--noise", metavar="D", help="data set, of that split, whose recordings --snr adds to speech")
+    parser.add_argument(
+        "--chunk_ms",
+        type=positive,
+        default=0,
+        metavar="MS",
+        help="measure also with the encoder hearing chunks of so many milliseconds, as in a stream",
+    )
+    parser.add_argument(
         "--non_speech",
         type=positive,
         metavar="N",
@@ -74,19 +98,22 @@ def run(args: argparse.Namespace) -> int:
         check_dataset(path)
     check_output_file(args.output, "--output")
     check_output_file(args.save_transcripts, "--save_transcripts")
+    if args.noise is not None:
+        if not args.snr:
+            raise CommandError("--noise is heard where --snr says how loud: give that too")
+        check_dataset(args.noise)
     datasets = _load_datasets(args)
+    noises = None if args.noise is None else _load_noises(args)
     pipeline = load_model(args)
-    from ..evaluation.conditions import (
-        MADE_NON_SPEECH,
-        conditions_of,
-        evaluate_under,
-        hallucination_lines,
-        made_non_speech,
-    )
+    from ..evaluation.conditions import MADE_NON_SPEECH, conditions_of, evaluate_under, hallucination_lines
+    from ..evaluation.disturbances import made_non_speech
 
+    try:
+        conditions = conditions_of(args.guards, args.padded_silence, args.masked, args.snr, args.chunk_ms)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
     if args.non_speech:
         datasets[MADE_NON_SPEECH] = made_non_speech(args.non_speech)
-    conditions = conditions_of(args.guards, args.padded_silence)
     report = _describe_run(args, pipeline)
     unreadable = 0
     if args.save_transcripts:
@@ -94,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     print(TABLE_HEADER)
     for name, dataset in datasets.items():
         score, report["results"][name] = evaluate_under(
-            pipeline, dataset, conditions, args.batch_size, description=name, **generate_kwargs(args)
+            pipeline, dataset, conditions, args.batch_size, description=name, noises=noises, **generate_kwargs(args)
         )
         unreadable += len(score.unreadable)
         print(_format_table_rows(name, score))
@@ -123,6 +150,20 @@ def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
     return datasets
 
 
+def _load_noises(args: argparse.Namespace) -> list[Any]:
+    from ..data.data_source import DataSource
+    from ..data.shared_columns import without_bars
+    from ..data.sources import load_source
+    from ..evaluation.disturbances import samples_of
+
+    try:
+        with without_bars():
+            rows = load_source(DataSource(args.noise, args.split, text_column=args.text_column))
+        return [samples_of(row) for row in rows]
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot load data set {args.noise}: {error}") from error
+
+
 def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
     from importlib.metadata import version
 
@@ -138,6 +179,10 @@ def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
         "generate_kwargs": generate_kwargs(args),
         "guards": args.guards,
         "padded_silence": args.padded_silence,
+        "masked": args.masked,
+        "snr": args.snr,
+        "noise": args.noise,
+        "chunk_ms": args.chunk_ms,
         "non_speech": args.non_speech,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in REPORTED_PACKAGES},
         "results": {},

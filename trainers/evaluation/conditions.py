@@ -1,27 +1,35 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Hallucination figures of a test set, under one condition or several: guards on and off, with silence around speech.
+"""Figures of a test set under one condition or several: guards on and off, and with something done to its audio.
 
 Error rates hide invented text, and one condition hides where it comes from: a language model that writes on silence is
 kept quiet by the guards, until they fail. So a result can hold a test set as it is, the same with silence around each
-utterance, and recordings in which nobody speaks, each with guards on and off.
+utterance, with holes, in noise or heard in chunks, and recordings in which nobody speaks, each with guards on and off.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
+from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_rules
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.spaces.hallucination_rate.hallucination_rate import hallucination_rate
 
-from .error_rates import SAMPLING_RATE, RecognitionScore, evaluate_recognition
+from .disturbances import add_noise, mask_audio, pad_with_silence
+from .error_rates import RecognitionScore, evaluate_recognition
 
 
 GUARDS = ("on", "off", "both")
-# What a data set of made sounds without speech is called.
-MADE_NON_SPEECH = "made sounds without speech"
+# What data sets of made sounds without speech are called.
+MADE_NON_SPEECH, MADE_BABBLE = "made sounds without speech", "made babble"
+# Chunks that a chunk sees to its left, as in a stream by default.
+LEFT_CHUNKS = 4
 
 
 @dataclass(frozen=True)
@@ -32,27 +40,63 @@ class Condition:
         guards: Whether the guards against hallucination are on; off, text still ends at `error_rates.WITHOUT_GUARDS`'s
             bound, far beyond speech.
         padded_silence: Seconds of digital silence before and after each utterance.
+        masked: Share of each utterance that is masked, see [`~disturbances.mask_audio`].
+        snr: Signal-to-noise ratio in dB, see [`~disturbances.add_noise`]; None: no noise.
+        chunk_ms: The encoder hears chunks of so many milliseconds, as in a stream; 0: whole utterances.
     """
 
     guards: bool = True
     padded_silence: float = 0.0
+    masked: float = 0.0
+    snr: float | None = None
+    chunk_ms: int = 0
 
     @property
     def name(self) -> str:
-        silence = f"{self.padded_silence:g} s of silence around, " if self.padded_silence else ""
-        return f"{silence}guards {'on' if self.guards else 'off'}"
+        parts = [
+            f"{self.padded_silence:g} s of silence around" if self.padded_silence else "",
+            f"{100 * self.masked:g} % masked" if self.masked else "",
+            f"noise at {self.snr:g} dB" if self.snr is not None else "",
+            f"chunks of {self.chunk_ms} ms" if self.chunk_ms else "",
+            f"guards {'on' if self.guards else 'off'}",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    @property
+    def is_for_speech(self) -> bool:
+        """Whether it says nothing new of recordings without speech."""
+        return bool(self.padded_silence or self.masked or self.snr is not None)
+
+    def disturb(self, samples: np.ndarray, row: int, noises: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        """The audio `(num_samples,)` of a row, by its number, as it is heard under this condition."""
+        rng = np.random.default_rng(row)
+        if self.masked:
+            samples = mask_audio(samples, self.masked, rng)
+        if self.snr is not None:
+            samples = add_noise(samples, self.snr, rng, noises)
+        return pad_with_silence(samples, self.padded_silence) if self.padded_silence else samples
 
 
-def conditions_of(guards: str | bool = "on", padded_silence: float = 0.0) -> list[Condition]:
-    """All combinations, the plainest first: its error rates are the test set's.
+def conditions_of(
+    guards: str | bool = "on",
+    padded_silence: float = 0.0,
+    masked: Sequence[float] = (),
+    snr: Sequence[float] = (),
+    chunk_ms: int = 0,
+) -> list[Condition]:
+    """The test set as it is, and each change by itself, with each setting of the guards.
+
+    The plainest is first: its error rates are the test set's.
 
     Args:
         guards: "on", "off" or "both"; true and false are on and off, as YAML reads these words.
-        padded_silence: Seconds of silence around each utterance; 0 for none. A test set is always transcribed as it
-            is too.
+        padded_silence: Seconds of silence around each utterance; 0 for none.
+        masked: Shares of the audio that are masked.
+        snr: Signal-to-noise ratios in dB.
+        chunk_ms: Milliseconds of chunks; 0 for none.
 
     Raises:
-        ValueError: Another word, or a length that is no number of seconds.
+        ValueError: Another word, or a number that is out of range.
     """
     if isinstance(guards, bool):
         guards = "on" if guards else "off"
@@ -60,9 +104,47 @@ def conditions_of(guards: str | bool = "on", padded_silence: float = 0.0) -> lis
         raise ValueError(f"`guards` may be {', '.join(GUARDS)}, not {guards!r}.")
     if not 0 <= padded_silence <= 3600:
         raise ValueError(f"`padded_silence` is a number of seconds from 0 to 3600, not {padded_silence!r}.")
+    if wrong := [share for share in masked if not 0 < share < 1]:
+        raise ValueError(f"`masked` has shares between 0 and 1, not {wrong[0]!r}.")
+    if wrong := [ratio for ratio in snr if not -100 <= ratio <= 100]:
+        raise ValueError(f"`snr` has decibels from -100 to 100, not {wrong[0]!r}.")
+    if not 0 <= chunk_ms <= 60_000:
+        raise ValueError(f"`chunk_ms` is a number of milliseconds from 0 to 60000, not {chunk_ms!r}.")
     switches = {"on": [True], "off": [False], "both": [True, False]}[guards]
-    lengths = [0.0, padded_silence] if padded_silence else [0.0]
-    return [Condition(switch, length) for length in lengths for switch in switches]
+    changes: list[dict[str, Any]] = [
+        {},
+        *([{"padded_silence": padded_silence}] if padded_silence else []),
+        *({"masked": share} for share in masked),
+        *({"snr": ratio} for ratio in snr),
+        *([{"chunk_ms": chunk_ms}] if chunk_ms else []),
+    ]
+    return [Condition(switch, **change) for change in changes for switch in switches]
+
+
+@contextmanager
+def heard_in_chunks(pipeline: Any, chunk_ms: int) -> Iterator[None]:
+    """Inside, a pipeline's encoder hears chunks with `LEFT_CHUNKS` before them, which is what it hears in a stream.
+
+    Raises:
+        ValueError: the encoder takes no chunks, or a chunk is no whole number of its frames.
+    """
+    if not chunk_ms:
+        yield
+        return
+    model = pipeline.model
+    if not encoder_rules(model.config.audio_config).streams:
+        raise ValueError(f"`chunk_ms`: a `{model.config.audio_config.model_type}` encoder hears no chunks.")
+    frame_ms = pipeline.feature_extractor.frame_shift * prod(stage[1] for stage in model.config.audio_length_stages)
+    if chunk_ms % frame_ms:
+        raise ValueError(f"`chunk_ms` must be a multiple of {frame_ms:g} ms, one frame, not {chunk_ms}.")
+    chunks = {"chunk_size": round(chunk_ms / frame_ms), "left_chunks": LEFT_CHUNKS}
+    handle = model.model.audio_tower.register_forward_pre_hook(
+        lambda encoder, args, kwargs: (args, {**kwargs, **chunks}), with_kwargs=True
+    )
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def evaluate_under(
@@ -72,30 +154,39 @@ def evaluate_under(
     batch_size: int = 16,
     progress: bool = True,
     description: str = "evaluate",
+    noises: Sequence[np.ndarray] | None = None,
+    keep: Callable[[Condition, RecognitionScore], None] | None = None,
     **generate_kwargs: Any,
 ) -> tuple[RecognitionScore, dict[str, Any]]:
     """Transcribe and score a test set under each condition; see [`~error_rates.evaluate_recognition`].
 
+    Args:
+        noises: What is heard over the speech where a condition wants noise; white noise by default.
+        keep: Called with each condition and its score, transcripts among it.
+
     Returns:
         The score under the first condition, and everything for `results.json`: what that score says; `guards`, whether
         they were on; `hallucination`, its figures; `conditions`, for the others by name their `wer`, `cer`,
-        `nonempty_share` and `hallucination`. Silence around recordings without speech is one more of these: such a
-        test set is not padded.
+        `nonempty_share` and `hallucination`. Recordings without speech are not padded, masked or heard in noise: that
+        would be one more of them.
     """
     scores = {}
     for condition in conditions:
-        if condition.padded_silence and set(dataset["language"]) <= {NON_SPEECH}:
+        if condition.is_for_speech and set(dataset["language"]) <= {NON_SPEECH}:
             continue
-        scores[condition] = evaluate_recognition(
-            pipeline,
-            dataset,
-            batch_size,
-            progress,
-            f"{description}, {condition.name}" if scores else description,
-            guards=condition.guards,
-            padded_silence=condition.padded_silence,
-            **generate_kwargs,
-        )
+        with heard_in_chunks(pipeline, condition.chunk_ms):
+            scores[condition] = evaluate_recognition(
+                pipeline,
+                dataset,
+                batch_size,
+                progress,
+                f"{description}, {condition.name}" if scores else description,
+                guards=condition.guards,
+                disturb=partial(condition.disturb, noises=noises) if condition.is_for_speech else None,
+                **generate_kwargs,
+            )
+        if keep is not None:
+            keep(condition, scores[condition])
     first, *others = scores
     result = scores[first].to_dict() | {
         "guards": first.guards,
@@ -145,45 +236,3 @@ def _in_words(found: dict[str, Any]) -> str:
         f"hallucination {100 * found['hallucination_rate']:.1f} % ({100 * low:.1f} to {100 * high:.1f}; {shares}), "
         f"by the paper's rule {100 * found['paper_rate']:.1f} %"
     )
-
-
-def made_non_speech(count: int, seed: int = 0) -> Dataset:
-    """Sounds in which nobody speaks, in turn silence, white noise and chords, of 0.5 to 8 seconds.
-
-    Args:
-        count: Number of recordings, at least 1.
-        seed: Of lengths and sounds.
-
-    Returns:
-        Rows as `sources.load_source` gives them, with `samples` (int16).
-    """
-    rng = np.random.default_rng(seed)
-    makers = (_silence, _noise, _chord)
-    sounds = [
-        makers[index % len(makers)](np.arange(int(rng.uniform(0.5, 8) * SAMPLING_RATE)) / SAMPLING_RATE, rng)
-        for index in range(count)
-    ]
-    rows = [
-        {
-            "samples": np.round(sound * 32767).astype(np.int16),
-            "text": "",
-            "language": NON_SPEECH,
-            "duration": len(sound) / SAMPLING_RATE,
-        }
-        for sound in sounds
-    ]
-    return Dataset.from_list(rows)
-
-
-def _silence(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.zeros(len(time))
-
-
-def _noise(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return (rng.normal(size=len(time)) * 10 ** rng.uniform(-4, -0.7)).clip(-1, 1)
-
-
-def _chord(time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    root = rng.uniform(100, 500)
-    notes = [np.sin(2 * np.pi * root * ratio * time) for ratio in (1, 5 / 4, 3 / 2)]
-    return sum(notes) / 6 * (0.6 + 0.4 * np.sin(2 * np.pi * rng.uniform(0.5, 4) * time))

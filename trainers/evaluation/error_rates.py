@@ -21,14 +21,15 @@ from datasets import Dataset
 from rapidfuzz.distance import Levenshtein
 from tqdm.auto import tqdm
 
-from entropy_asr.modeling.audio import AudioError, load_audio
+from entropy_asr.modeling.audio import AudioError
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code, language_entry
 from entropy_asr.spaces.hallucination_rate.units import fold_text
+
+from .disturbances import SAMPLING_RATE, samples_of
 
 
 logger = logging.getLogger(__name__)
 
-SAMPLING_RATE = 16000
 # "Guards off": a bound stays, at four times what speech has room for (100 tokens a second with the paper's encoder).
 # A model that knows no end would fill all positions of its language model, thousands for each utterance, and by then
 # its text is long a hallucination.
@@ -232,7 +233,7 @@ def evaluate_recognition(
     progress: bool = True,
     description: str = "evaluate",
     guards: bool = True,
-    padded_silence: float = 0.0,
+    disturb: Callable[[np.ndarray, int], np.ndarray] | None = None,
     **generate_kwargs: Any,
 ) -> RecognitionScore:
     """Transcribe a data set by generation and score it.
@@ -248,17 +249,17 @@ def evaluate_recognition(
         progress: Show a progress bar.
         description: Label of the progress bar.
         guards: False switches the pipeline's guards against hallucination off, but for `WITHOUT_GUARDS`'s bound.
-        padded_silence: Seconds of digital silence before and after each utterance; they do not count as its audio.
+        disturb: Makes of an utterance's samples and its row's number what is heard; what that adds does not count as
+            audio.
         generate_kwargs: Passed on to `generate`, such as `num_beams`.
     """
     start = time.perf_counter()
     done: list[tuple[int, dict[str, str], int]] = []  # (row, transcript, samples)
     unreadable: list[str] = []
     settings = {} if guards else {"guards": WITHOUT_GUARDS}
-    silence = np.zeros(round(padded_silence * SAMPLING_RATE), np.float32)
     with tqdm(total=len(dataset), desc=description, unit="utt", disable=not progress) as bar:
         for batch in _readable_batches(dataset, batch_size, unreadable, bar):
-            arrays = [np.concatenate([silence, audio, silence]) if len(silence) else audio for *_, audio in batch]
+            arrays = [disturb(audio, index) if disturb else audio for index, _, audio in batch]
             outputs = pipeline(arrays, batch_size=batch_size, generate_kwargs=dict(generate_kwargs), **settings)
             for (index, row, audio), output in zip(batch, outputs, strict=True):
                 if "error" in output:  # too long for the model, or too short
@@ -301,9 +302,7 @@ def _readable_batches(
     for index in np.argsort(-np.asarray(dataset["duration"], dtype=np.float64), kind="stable").tolist():
         row = dataset[index]
         try:
-            samples = row.get("samples")
-            source = row["audio"] if samples is None else {"samples": samples, "sampling_rate": SAMPLING_RATE}
-            batch.append((index, row, load_audio(source)))
+            batch.append((index, row, samples_of(row)))
         except AudioError as error:
             logger.warning("Row %d is left out of the evaluation: %s", index, error)
             unreadable.append(f"row {index}: {error}")

@@ -28,17 +28,24 @@ class WallClock(TrainerCallback):
     def __init__(self, path: Path):
         self.path = path
         self.progress: dict[str, int] = {}
-        self.before = json.loads(path.read_text())["seconds"] if path.exists() else 0.0
-        self.start = time.perf_counter()
+        before = json.loads(path.read_text()) if path.exists() else {}
+        self.before, self.processor_before = before.get("seconds", 0.0), before.get("processor_seconds", 0.0)
+        self.start, self.processor_start = time.perf_counter(), time.process_time()
 
     @property
     def seconds(self) -> float:
         """Seconds so far, earlier runs included."""
         return self.before + time.perf_counter() - self.start
 
+    @property
+    def processor_seconds(self) -> float:
+        """Seconds that this process's threads have computed, earlier runs included; what else is busy adds nothing."""
+        return self.processor_before + time.process_time() - self.processor_start
+
     def write(self) -> None:
         """Keep the time so far."""
-        write_text(self.path, json.dumps({"seconds": self.seconds, **self.progress}))
+        times = {"seconds": self.seconds, "processor_seconds": self.processor_seconds}
+        write_text(self.path, json.dumps({**times, **self.progress}))
 
     def on_log(self, args, state, control, **kwargs) -> None:
         self.progress = {"step": state.global_step, "max_steps": state.max_steps}

@@ -17,6 +17,7 @@ from torch import nn
 from transformers import (
     BartConfig,
     BartForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     SpeechEncoderDecoderModel,
@@ -222,14 +223,21 @@ class AttentionModelSection(EncoderModelSection):
         encoder: Fields of [`EntropyASREncoderConfig`] in place of the preset's.
         decoder_layers: Layers of the decoder; its width is the encoder's.
         decoder_dropout: Dropout of the decoder.
+        decoder: A decoder to go on with: the folder `decoder` of an earlier stage, whose characters must be those of
+            this one's rows. Its layers and dropout stay what they are.
     """
 
     encoder: dict[str, Any] = field(default_factory=dict)
     decoder_layers: int = 6
     decoder_dropout: float = 0.1
+    decoder: str | None = None
 
     def __post_init__(self):
         super().__post_init__()
+        if self.decoder is not None and (self.decoder_layers, self.decoder_dropout) != (6, 0.1):
+            raise SettingsError(
+                "model: `decoder_layers` and `decoder_dropout` are of a new decoder; `decoder` has its own."
+            )
         if self.encoder and self.preset is None:
             raise SettingsError(f"model: `encoder` changes a preset; {self.path} has its own.")
         if self.preset is not None:
@@ -244,23 +252,10 @@ class AttentionModelSection(EncoderModelSection):
         return build_audio_tower(type(audio_config)(**{**audio_config.to_dict(), **self.encoder}))
 
     def build_model(self, tokenizer: PreTrainedTokenizerFast) -> AttentionEncoderDecoder:
-        """Encoder and a new decoder that writes the tokenizer's characters."""
+        """Encoder and a decoder that writes the tokenizer's characters."""
         encoder = self.build_encoder()
-        width = encoder.config.hidden_size
         tokens = {"pad": tokenizer.pad_token_id, "bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id}
-        decoder = BartConfig(
-            vocab_size=len(tokenizer),
-            d_model=width,
-            decoder_layers=self.decoder_layers,
-            decoder_attention_heads=encoder.config.num_attention_heads,
-            decoder_ffn_dim=4 * width,
-            dropout=self.decoder_dropout,
-            attention_dropout=self.decoder_dropout,
-            is_decoder=True,
-            add_cross_attention=True,
-            **{f"{name}_token_id": index for name, index in tokens.items()},
-        )
-        model = AttentionEncoderDecoder(encoder=encoder, decoder=BartForCausalLM(decoder))
+        model = AttentionEncoderDecoder(encoder=encoder, decoder=self.build_decoder(encoder.config, tokenizer, tokens))
         model.config.decoder_start_token_id, model.config.pad_token_id = tokens["bos"], tokens["pad"]
         model.generation_config.update(
             decoder_start_token_id=tokens["bos"],
@@ -268,6 +263,39 @@ class AttentionModelSection(EncoderModelSection):
             **{f"{name}_token_id": index for name, index in tokens.items()},
         )
         return model
+
+    def build_decoder(
+        self, encoder: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, tokens: dict[str, int]
+    ) -> BartForCausalLM:
+        """A new decoder as wide as the encoder, or the one to go on with.
+
+        Raises:
+            SettingsError: that one writes other characters, or reads an encoder of another width.
+        """
+        width = encoder.hidden_size
+        if self.decoder is not None:
+            known = PreTrainedTokenizerFast.from_pretrained(self.decoder).get_vocab()
+            decoder = BartForCausalLM.from_pretrained(self.decoder, dtype=torch.float32)
+            if known != tokenizer.get_vocab() or decoder.config.d_model != width:
+                raise SettingsError(
+                    f"model.decoder {self.decoder} writes other characters than the rows have, or reads an encoder of "
+                    "another width.",
+                    ("model", "decoder"),
+                )
+            return decoder
+        config = BartConfig(
+            vocab_size=len(tokenizer),
+            d_model=width,
+            decoder_layers=self.decoder_layers,
+            decoder_attention_heads=encoder.num_attention_heads,
+            decoder_ffn_dim=4 * width,
+            dropout=self.decoder_dropout,
+            attention_dropout=self.decoder_dropout,
+            is_decoder=True,
+            add_cross_attention=True,
+            **{f"{name}_token_id": index for name, index in tokens.items()},
+        )
+        return BartForCausalLM(config)
 
 
 @dataclass

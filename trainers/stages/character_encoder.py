@@ -94,6 +94,7 @@ def save(trainer: CharacterEncoderTrainer, run: StageRun) -> None:
         model = trainer.accelerator.unwrap_model(trainer.model)
         model.save_pretrained(run.output_dir / CHARACTERS, state_dict=weights)
         trainer.processing_class.save_pretrained(run.output_dir / CHARACTERS)
+        trainer.data_collator.feature_extractor.save_pretrained(run.output_dir / CHARACTERS)
         write_training_record(trainer, run.output_dir)
 
 

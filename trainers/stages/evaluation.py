@@ -4,10 +4,12 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 
@@ -19,7 +21,9 @@ from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 from ..data.data_source import DataSource
 from ..data.section import DataSection, default_cache_dir
 from ..data.sources import load_source
-from ..evaluation.conditions import MADE_NON_SPEECH, conditions_of, evaluate_under, made_non_speech
+from ..evaluation.conditions import MADE_BABBLE, MADE_NON_SPEECH, Condition, conditions_of, evaluate_under
+from ..evaluation.disturbances import made_babble, made_non_speech, samples_of
+from ..evaluation.error_rates import RecognitionScore
 from ..runs.clock import wall_seconds
 from ..runs.settings import read_sections, typed
 from ..runs.stage_records import command_line, read_records, training_history, versions
@@ -92,8 +96,11 @@ class EvaluationSection:
         guards: Hallucination is measured with the guards "on", "off" or "both"; error rates are with guards unless
             they are off. Off, text still ends at four times what speech of that length has room for, unless
             `generation` says otherwise.
-        padded_silence: Seconds of silence around each utterance with which hallucination is measured too; 0: never.
+        padded_silence, masked, snr, chunk_ms: Further conditions, see [`~conditions.conditions_of`].
+        noise: What is heard over speech where `snr` wants noise; white noise by default.
         non_speech: Number of made sounds without speech, a test set more; 0: none.
+        babble: Number of made sounds of many voices, of all speech in the test sets, a test set more; 0: none.
+        save_transcripts: Write every transcript, under every condition, to `transcripts.jsonl`.
     """
 
     eval: list[dict] = field(default_factory=list)
@@ -103,16 +110,33 @@ class EvaluationSection:
     batch_size: int = 16
     guards: str | bool = "on"
     padded_silence: float = 0.0
+    masked: list[float] = field(default_factory=list)
+    snr: list[float] = field(default_factory=list)
+    chunk_ms: int = 0
+    noise: list[dict] = field(default_factory=list)
     non_speech: int = 0
+    babble: int = 0
+    save_transcripts: bool = False
 
     def __post_init__(self):
-        DataSection(eval=self.eval, synthetic_eval=self.synthetic_eval)
+        DataSection(eval=self.eval, synthetic_eval=self.synthetic_eval, noise=self.noise)
         try:
-            conditions_of(self.guards, self.padded_silence)
+            self.conditions()
         except ValueError as error:
             raise ValueError(f"data: {error}") from error
-        if self.non_speech < 0:
-            raise ValueError(f"data: `non_speech` is a number of sounds, not {self.non_speech}.")
+        for name in ("non_speech", "babble"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"data: `{name}` is a number of sounds, not {getattr(self, name)}.")
+        if self.noise and not self.snr:
+            raise ValueError("data: `noise` is heard where `snr` says how loud: give that too.")
+
+    def conditions(self) -> list[Condition]:
+        """How each test set is transcribed."""
+        return conditions_of(self.guards, self.padded_silence, self.masked, self.snr, self.chunk_ms)
+
+    def noises(self) -> list[np.ndarray]:
+        """Audio of all rows of `noise`."""
+        return [samples_of(row) for fields in self.noise for row in load_source(DataSource(**fields))]
 
     def test_sets(self) -> dict[str, Any]:
         """Rows of each test set by its name."""
@@ -121,6 +145,11 @@ class EvaluationSection:
             data = DataSection(synthetic_eval=[entry], cache_dir=self.cache_dir, num_proc=self.num_proc)
             rows = data.eval_rows()
             named.append((f"{rows[0]['source']} {rows[0]['language']}", rows))
+        if self.babble:
+            spoken = [
+                rows.filter(lambda language: language != NON_SPEECH, input_columns="language") for _, rows in named
+            ]
+            named.append((MADE_BABBLE, made_babble([row for rows in spoken for row in rows], self.babble)))
         if self.non_speech:
             named.append((MADE_NON_SPEECH, made_non_speech(self.non_speech)))
         names = [name for name, _ in named]
@@ -163,16 +192,35 @@ def evaluate(run: StageRun) -> dict[str, Any]:
     pipeline = load_pipeline(str(output_dir))
     generation = {name: value for name, value in asdict(settings.generation).items() if value is not None}
     report = describe_checkpoint(settings.export, pipeline, output_dir.parent) | {"generation": generation}
-    conditions = conditions_of(settings.data.guards, settings.data.padded_silence)
+    conditions, noises = settings.data.conditions(), settings.data.noises()
+    transcripts = output_dir / "transcripts.jsonl" if settings.data.save_transcripts else None
+    if transcripts is not None:
+        transcripts.unlink(missing_ok=True)
     for name, rows in settings.data.test_sets().items():
+        keep = None if transcripts is None else partial(write_transcripts, transcripts, name)
         score, report["results"][name] = evaluate_under(
-            pipeline, rows, conditions, settings.data.batch_size, description=name, **generation
+            pipeline,
+            rows,
+            conditions,
+            settings.data.batch_size,
+            description=name,
+            noises=noises,
+            keep=keep,
+            **generation,
         )
         report["languages"] = sorted({*report["languages"], *score.by_language} - {NON_SPEECH})
         (output_dir / "results.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if settings.export.card:
         write_model_card(output_dir)
     return report["results"]
+
+
+def write_transcripts(path: Path, dataset: str, condition: Condition, score: RecognitionScore) -> None:
+    """Add the transcripts of a test set under a condition to a file, a line each."""
+    with path.open("a", encoding="utf-8") as file:
+        for transcript in score.transcripts:
+            line = {"dataset": dataset, "condition": condition.name, **transcript}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def describe_checkpoint(export: ExportSection, pipeline, runs: Path) -> dict[str, Any]:

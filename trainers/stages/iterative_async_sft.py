@@ -10,9 +10,19 @@ from pathlib import Path
 
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..training.encoder_swaps import PARTS, EncoderSwapper, SwapPlanner, read_swaps
+from ..training.encoder_swaps import (
+    PARTS,
+    EncoderSwapper,
+    SwapPlanner,
+    first_step_after_final_swap,
+    paced_swaps,
+    read_swaps,
+)
 from ..training.snapshots import EncoderSnapshots
 from .sft import ASRSFTConfig, ASRSFTTrainer, sft_stage
+
+
+POLICIES = ("live", "replay", "paced")
 
 
 @dataclass
@@ -22,6 +32,8 @@ class IterativeAsyncSFTConfig(ASRSFTConfig):
     Args:
         snapshot_dir: Store that encoder pretraining publishes in; may still be empty.
         swap_policy: "live": newer encoders come in as they appear. "replay": those of `swap_plan`, at its steps.
+            "paced": those of a pretraining that has ended, as if it went on beside this run at a pace that ends when
+            the finished encoder is due; unlike "live" that depends on no clock.
         swap_plan: Record of an earlier run (`encoder_swaps.json` among its checkpoints) to replay.
         swap_interval: Optimizer steps between two looks at the store.
         final_steps: Steps (a share of all if below 1) to train on the finished encoder. Before the first of them the
@@ -35,7 +47,7 @@ class IterativeAsyncSFTConfig(ASRSFTConfig):
     )
     learning_rate: float = field(default=1e-5, metadata={"help": "Peak learning rate."})
     snapshot_dir: str | None = field(default=None, metadata={"help": "Store that pretraining publishes in."})
-    swap_policy: str = field(default="live", metadata={"help": "'live' or 'replay'.", "choices": ["live", "replay"]})
+    swap_policy: str = field(default="live", metadata={"help": "When encoders come in.", "choices": list(POLICIES)})
     swap_plan: str | None = field(default=None, metadata={"help": "Record of the run to replay."})
     swap_interval: int = field(default=10, metadata={"help": "Steps between two looks at the store."})
     final_steps: float = field(default=0.5, metadata={"help": "Steps (share below 1) on the finished encoder."})
@@ -45,8 +57,12 @@ class IterativeAsyncSFTConfig(ASRSFTConfig):
         super().__post_init__()
         if self.snapshot_dir is None:
             raise ValueError("snapshot_dir, the store that encoder pretraining publishes in, is missing.")
-        if self.swap_policy not in ("live", "replay"):
-            raise ValueError(f"swap_policy is 'live' or 'replay', not {self.swap_policy!r}.")
+        if self.swap_policy not in POLICIES:
+            raise ValueError(f"swap_policy is {' or '.join(map(repr, POLICIES))}, not {self.swap_policy!r}.")
+        if self.swap_policy == "paced" and not (self.final_steps and self.max_steps > 0):
+            raise ValueError(
+                "swap_policy='paced' needs max_steps, and final_steps above 0: steps on the last encoder."
+            )
         if (self.swap_policy == "replay") != (self.swap_plan is not None):
             raise ValueError(
                 f"swap_policy={self.swap_policy!r} with swap_plan={self.swap_plan!r}: replay needs a plan."
@@ -75,8 +91,10 @@ class IterativeAsyncSFTTrainer(ASRSFTTrainer):
             raise ValueError("Encoders cannot be swapped under DeepSpeed ZeRO-3: use ZeRO-2 or FSDP2.")
         planner = None
         if self.is_world_process_zero():
-            plan = None if args.swap_plan is None else read_swaps(Path(args.swap_plan))
             store = EncoderSnapshots(args.snapshot_dir)
+            plan = None if args.swap_plan is None else read_swaps(Path(args.swap_plan))
+            if args.swap_policy == "paced":
+                plan = paced_swaps(store, first_step_after_final_swap(args.final_steps, args.max_steps))
             planner = SwapPlanner(store, Path(args.output_dir), plan)
         self.swapper = EncoderSwapper(self, planner)
         self.add_callback(self.swapper)

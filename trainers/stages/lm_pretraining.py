@@ -90,6 +90,7 @@ class TextSection:
         text: Fields of [`TextSource`], one entry a file.
         transcripts: Fields of [`~data_source.DataSource`]: the rows' texts are learnt, plain and from phonemes.
         synthetic: Fields of [`~section.SynthesisSource`]: the same for sentences that later stages hear synthesised.
+        transcripts_from_phonemes: Learn these two from phonemes too, not as plain text alone.
         block_size: Tokens of one training sequence.
         phoneme_errors: Share of phonemes that are dropped, doubled or exchanged in the input, as an encoder errs.
         seed: Seed of pieces and errors.
@@ -98,6 +99,7 @@ class TextSection:
     text: list[dict] = field(default_factory=list)
     transcripts: list[dict] = field(default_factory=list)
     synthetic: list[dict] = field(default_factory=list)
+    transcripts_from_phonemes: bool = True
     block_size: int = 256
     phoneme_errors: float = 0.1
     seed: int = 0
@@ -123,7 +125,8 @@ class TextSection:
                             yield piece, source.language, True
         for text, language in self._transcripts():
             yield text, language, False
-            yield text, language, True
+            if self.transcripts_from_phonemes:
+                yield text, language, True
 
     def _transcripts(self) -> Iterator[tuple[str, str]]:
         for fields in self.transcripts:

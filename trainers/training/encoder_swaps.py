@@ -76,6 +76,31 @@ def write_swaps(path: Path, swaps: list[Swap]) -> None:
     write_text(path, json.dumps([asdict(swap) for swap in swaps], indent=1) + "\n")
 
 
+def paced_swaps(store: EncoderSnapshots, max_steps: int) -> list[Swap]:
+    """Swaps of a run that goes on beside a pretraining as long as itself, from that pretraining when it has ended.
+
+    An encoder published after a share of pretraining's steps comes in after the same share of this run's, the first
+    one at once, the finished one after the last step of those that are not trained on it.
+
+    Args:
+        store: Of a finished pretraining.
+        max_steps: Steps of the run before the finished encoder comes in.
+
+    Raises:
+        ValueError: the finished encoder is not there.
+    """
+    snapshots = store.published()
+    if not snapshots or snapshots[-1].kind != "final":
+        raise ValueError(f"swap_policy='paced': {store.folder} has no finished encoder; pretraining must have ended.")
+    first, last = snapshots[0].step, snapshots[-1].step
+    # Of several at one step the newest counts.
+    paced = {
+        round((snapshot.step - first) / max(1, last - first) * max_steps): snapshot
+        for snapshot in (snapshots if last > first else snapshots[-1:])
+    }
+    return [Swap(step, snapshot.name, snapshot.sha256) for step, snapshot in sorted(paced.items())]
+
+
 class SwapPlanner:
     """Decides, in the main process, which encoder comes in when.
 

@@ -141,6 +141,7 @@ def run_trainer(trainer: Trainer, output_dir: Path) -> dict[str, Any]:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     return {
         "seconds": round(clock.seconds, 1),
+        "processor_seconds": round(clock.processor_seconds, 1),
         "steps": trainer.state.global_step,
         "history": trainer.state.log_history,
     }

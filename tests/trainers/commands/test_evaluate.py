@@ -107,6 +107,25 @@ def test_evaluate_measures_hallucination_with_guards_and_without_in_silence_and_
     assert "guards off: hallucination 100.0 %" in capsys.readouterr().out
 
 
+def test_evaluate_masks_audio_and_adds_the_noise_of_a_data_set(pipeline, tmp_path):
+    english = make_dataset(tmp_path / "spoken", {10: "length 10"}, "en")
+    noise = make_dataset(tmp_path / "noise", {30: ""}, "none")
+    output = tmp_path / "results.json"
+    arguments = ["--masked", "0.1", "0.3", "--snr", "20", "0", "--noise", noise, "--output", str(output)]
+    assert cli.main(["evaluate", "--model", "m", "--dataset", english, *arguments]) == 0
+    report = json.loads(output.read_text())
+    assert (report["masked"], report["snr"], report["noise"]) == ([0.1, 0.3], [20.0, 0.0], noise)
+    names = [f"{change}, guards on" for change in ("10 % masked", "30 % masked", "noise at 20 dB", "noise at 0 dB")]
+    assert list(report["results"]["spoken"]["conditions"]) == names
+
+
+def test_evaluate_refuses_changes_of_audio_that_make_no_sense(pipeline, tmp_path, capsys):
+    english = make_dataset(tmp_path / "spoken", {10: "length 10"}, "en")
+    for arguments, message in ((["--masked", "1.5"], "`masked`"), (["--noise", english], "--snr")):
+        assert cli.main(["evaluate", "--model", "m", "--dataset", english, *arguments]) != 0
+        assert message in capsys.readouterr().err and pipeline.calls == []
+
+
 @pytest.mark.parametrize("arguments", [["--padded_silence", "-1"], ["--guards", "some"], ["--non_speech", "0"]])
 def test_evaluate_refuses_conditions_that_there_are_not(pipeline, tmp_path, capsys, arguments):
     with pytest.raises(SystemExit):

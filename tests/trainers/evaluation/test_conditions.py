@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from small_models import build_model, build_tokenizer, small_config
 
@@ -15,7 +16,7 @@ from entropy_asr.trainers.evaluation.conditions import (
     conditions_of,
     evaluate_under,
     hallucination_lines,
-    made_non_speech,
+    heard_in_chunks,
 )
 
 
@@ -60,6 +61,69 @@ def test_guards_and_silence_make_conditions_of_which_the_plainest_is_first():
         conditions_of("on", -1)
     with pytest.raises(ValueError, match="padded_silence"):
         conditions_of("on", float("nan"))
+
+
+def test_each_change_of_the_audio_is_a_condition_by_itself():
+    found = conditions_of("off", 3, masked=[0.1, 0.3], snr=[20, -5], chunk_ms=640)
+    assert [condition.name for condition in found] == [
+        "guards off",
+        "3 s of silence around, guards off",
+        "10 % masked, guards off",
+        "30 % masked, guards off",
+        "noise at 20 dB, guards off",
+        "noise at -5 dB, guards off",
+        "chunks of 640 ms, guards off",
+    ]
+    for wrong in ({"masked": [1.0]}, {"masked": [0]}, {"snr": [float("inf")]}, {"chunk_ms": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            conditions_of("on", **wrong)
+
+
+def test_models_hear_the_same_masked_and_noisy_audio_and_transcripts_are_kept():
+    class Listener(Recognizer):
+        def __init__(self):
+            self.heard = []
+
+        def text(self, array, guards):
+            self.heard.append(array)
+            return "turn left"
+
+    listeners, kept = [Listener(), Listener()], []
+    conditions = conditions_of("on", masked=[0.25], snr=[0])
+    for listener in listeners:
+        evaluate_under(listener, SPEECH, conditions, progress=False, keep=lambda *found: kept.append(found))
+    assert all(np.array_equal(first, second) for first, second in zip(*(one.heard for one in listeners), strict=True))
+    plain, masked, noisy = listeners[0].heard[0], listeners[0].heard[4], listeners[0].heard[8]
+    assert (masked == 0).mean() == 0.25 and set(np.unique(masked)) == {0, plain[0]}
+    # White noise by default; rows have their own.
+    assert not np.array_equal(noisy, listeners[0].heard[9])
+    assert [condition.name for condition, _ in kept[:3]] == [
+        "guards on",
+        "25 % masked, guards on",
+        "noise at 0 dB, guards on",
+    ]
+    assert [row["hypothesis"] for row in kept[1][1].transcripts] == ["turn left"] * 4
+    assert len(kept) == 6
+
+
+def test_chunks_are_what_a_stream_of_them_hears():
+    """640 ms are 16 frames of the encoder, four chunks before them are seen; afterwards it hears whole utterances."""
+    config = small_config()
+    tokenizer = build_tokenizer(["<|im_start|>", "<|im_end|>", "<|audio|>"])
+    processor = EntropyASRProcessor.from_components(EntropyASRFeatureExtractor(), tokenizer, config)
+    pipeline = EntropyASRPipeline(model=build_model(config), processor=processor, device="cpu")
+    torch.manual_seed(0)
+    features, tower = torch.randn(1, 400, config.audio_config.num_mel_bins), pipeline.model.model.audio_tower
+    mask = torch.ones(1, 400, dtype=torch.long)
+    with torch.no_grad():
+        whole = tower(features, attention_mask=mask).last_hidden_state
+        chunked = tower(features, attention_mask=mask, chunk_size=16, left_chunks=4).last_hidden_state
+        with heard_in_chunks(pipeline, 640):
+            heard = tower(features, attention_mask=mask).last_hidden_state
+        after = tower(features, attention_mask=mask).last_hidden_state
+    assert torch.equal(heard, chunked) and torch.equal(after, whole) and not torch.equal(heard, whole)
+    with pytest.raises(ValueError, match="multiple of 40 ms"), heard_in_chunks(pipeline, 650):
+        pass
 
 
 def test_each_condition_has_its_figures():
@@ -120,13 +184,3 @@ def test_a_set_of_which_nothing_can_be_read_has_no_figures():
     broken = Dataset.from_list([{"audio": {"bytes": b"no audio"}, "text": "a", "language": "en", "duration": 1.0}])
     _, result = evaluate_under(Recognizer(), broken, conditions_of(), progress=False)
     assert result["hallucination"] is None and hallucination_lines(result) == []
-
-
-def test_made_sounds_are_repeatable_and_have_no_speech():
-    sounds = made_non_speech(7)
-    assert len(sounds) == 7 and set(sounds["language"]) == {"none"} and set(sounds["text"]) == {""}
-    assert sounds["samples"] == made_non_speech(7)["samples"]
-    for row in sounds:
-        assert 0.5 <= row["duration"] <= 8 and len(row["samples"]) == round(row["duration"] * RATE)
-        assert np.abs(row["samples"]).max() <= 32767
-    assert not np.any(sounds[0]["samples"]) and np.any(sounds[1]["samples"]) and np.any(sounds[2]["samples"])

@@ -11,4 +11,7 @@ def test_wall_clock_adds_up_over_runs(tmp_path):
     assert 100 <= clock.seconds < 160
     clock.write()
     assert WallClock(tmp_path / "clock.json").seconds >= 100
+    assert 0 <= clock.processor_seconds <= clock.seconds
+    (tmp_path / "clock.json").write_text('{"seconds": 100.0, "processor_seconds": 70.0}')
+    assert 70 <= WallClock(tmp_path / "clock.json").processor_seconds < 130
     assert [path.name for path in tmp_path.iterdir()] == ["clock.json"]

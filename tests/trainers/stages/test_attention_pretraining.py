@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from small_models import small_whisper_config
+from safetensors.torch import load_file
+from small_models import small_whisper, small_whisper_config
 from stage_trainers import attention_trainer
 from training_helpers import GradientRecorder, make_rows, relative_difference, stage_section, trainer_arguments
 from transformers import AutoModelForCausalLM, AutoTokenizer, WhisperFeatureExtractor, WhisperModel
@@ -156,6 +157,30 @@ def test_stage_gives_an_encoder_that_the_next_stage_joins(components, tmp_path):
     assert processor.feature_extractor.cmvn_mean == own.cmvn_mean != EntropyASRFeatureExtractor().cmvn_mean
     decoder = AutoModelForCausalLM.from_pretrained(tmp_path / "decoder")
     assert decoder.config.vocab_size == len(AutoTokenizer.from_pretrained(tmp_path / "decoder"))
+
+
+def test_decoder_learns_first_above_frozen_layers_of_whisper_and_is_gone_on_with(components, tmp_path):
+    """As a recipe does it from a public encoder, whose first layer is taken."""
+    small_whisper("WhisperForConditionalGeneration").save_pretrained(tmp_path / "whisper")
+    WhisperFeatureExtractor(feature_size=80).save_pretrained(tmp_path / "whisper")
+    section = stage_section("attention_pretraining", components, max_steps=1)
+    section["model"] = {"path": str(tmp_path / "whisper"), "num_layers": 1, "decoder_layers": 1}
+    section["training"] |= {"freeze": ["encoder"], "chunk_sizes": [8], "left_chunks": [4]}
+    run_section("attention_pretraining", section, tmp_path / "head", 7)
+    public = small_whisper("WhisperForConditionalGeneration").get_encoder().state_dict()
+    tower = load_file(tmp_path / "head" / "model.safetensors")
+    assert torch.equal(tower["conv1.weight"], public["conv1.weight"]) and not any("layers.1." in key for key in tower)
+
+    section = stage_section("attention_pretraining", components, max_steps=1, learning_rate=1e-9)
+    section["model"] = {"path": str(tmp_path / "head"), "decoder": str(tmp_path / "head" / "decoder")}
+    run_section("attention_pretraining", section, tmp_path / "whole", 7)
+    decoders = [load_file(tmp_path / name / "decoder" / "model.safetensors") for name in ("head", "whole")]
+    assert all(torch.allclose(tensor, decoders[1][name], atol=1e-6) for name, tensor in decoders[0].items())
+    assert not torch.equal(load_file(tmp_path / "whole" / "model.safetensors")["conv1.weight"], tower["conv1.weight"])
+
+    section["data"]["train"][0]["max_rows"] = 1
+    with pytest.raises(ValueError, match="other characters"):
+        run_section("attention_pretraining", section, tmp_path / "other", 7)
 
 
 @pytest.mark.parametrize("name", ["encoder", "full"])

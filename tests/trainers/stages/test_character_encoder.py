@@ -61,6 +61,14 @@ def test_later_stages_take_the_encoder_and_no_head(components, tmp_path):
     head = EntropyASRForCTC.from_pretrained(tmp_path / "encoder" / "characters")
     assert same_tensors(encoder, head.audio_tower.state_dict())
 
+    # Another stage of its kind goes on with the head.
+    section = section_of(components, tmp_path / "again")
+    section["model"] = {"path": str(tmp_path / "encoder" / "characters")}
+    section["training"] |= {"learning_rate": 0.0, "max_steps": 1}
+    run_section("character_encoder", section, tmp_path / "again", 7)
+    again = EntropyASRForCTC.from_pretrained(tmp_path / "again" / "characters")
+    assert same_tensors(again.phoneme_head.state_dict(), head.phoneme_head.state_dict())
+
     # Alignment on a snapshot, then IA-SFT, which the finished encoder comes into.
     alignment = stage_section("alignment", components, max_steps=1, save_strategy="no")
     alignment["model"] = {

@@ -17,7 +17,7 @@ from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.stages import sft
 from entropy_asr.trainers.stages.sft import SFTModelSection
 from entropy_asr.trainers.training import snapshots
-from entropy_asr.trainers.training.encoder_swaps import PARTS, Swap, first_step_after_final_swap
+from entropy_asr.trainers.training.encoder_swaps import PARTS, Swap, first_step_after_final_swap, paced_swaps
 from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
 
@@ -358,6 +358,29 @@ def test_adapters_are_merged_into_the_right_encoder_when_only_the_saving_was_los
     assert same_tensors(*(load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")))
 
 
+# Paced
+
+
+def test_paced_swaps_depend_on_no_clock(components, tmp_path, store):
+    """Encoders of 100, 130 and 200 steps, the last for two of ten steps: after 0, round(.3 * 8) and 8 of them."""
+    for step, kind in ((50, "reference"), (100, "drift"), (130, "drift"), (200, "final")):
+        publish(store, step, kind)
+    watcher = Watcher(store, {})
+    swap_trainer(components, tmp_path, callbacks=[watcher], max_steps=10, swap_policy="paced").train()
+    first, second, last = "000000100-drift", "000000130-drift", "000000200-final"
+    assert watcher.trained_on == [first] * 2 + [second] * 6 + [last] * 2
+    assert [(swap.step, swap.snapshot) for swap in record(tmp_path / "out")] == [(0, first), (2, second), (8, last)]
+
+
+def test_an_encoder_that_never_drifted_comes_in_once_and_pacing_needs_a_finished_one(components, tmp_path, store):
+    publish(store, 100)
+    with pytest.raises(ValueError, match="pretraining must have ended"):
+        swap_trainer(components, tmp_path, swap_policy="paced")
+    alone = EncoderSnapshots(tmp_path / "alone")
+    last = publish(alone, 200, "final")
+    assert paced_swaps(alone, 8) == [Swap(0, last.name, last.sha256)]
+
+
 # Arguments
 
 
@@ -367,6 +390,8 @@ def test_adapters_are_merged_into_the_right_encoder_when_only_the_saving_was_los
         ({"snapshot_dir": None}, "snapshot_dir"),
         ({"swap_policy": "lively"}, "lively"),
         ({"swap_policy": "replay"}, "replay needs a plan"),
+        ({"swap_policy": "paced", "max_steps": 4, "final_steps": 0}, "final_steps above 0"),
+        ({"swap_policy": "paced"}, "needs max_steps"),
         ({"swap_plan": "x"}, "replay needs a plan"),
         ({"swap_interval": 0}, "swap_interval"),
         ({"final_steps": -1}, "final_steps"),

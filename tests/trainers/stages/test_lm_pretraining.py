@@ -55,6 +55,9 @@ def test_pieces_of_files_and_transcripts(tmp_path):
     spoken = [text for text, _, from_phonemes in pieces if from_phonemes]
     assert " ".join(spoken[: len(spoken) // 2]) == "one two three four"
     assert spoken[-1] == "the red dog"
+    section.transcripts_from_phonemes = False
+    assert [piece for piece in section.pieces() if piece not in pieces] == []
+    assert len(list(section.pieces())) == len(pieces) - 1 and not list(section.pieces())[-1][2]
 
 
 def test_simplified_characters_where_asked_for(tmp_path):
