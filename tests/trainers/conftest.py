@@ -2,13 +2,38 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Saved components that the tests of the training stages start from."""
 
+import functools
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def components(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _code_is_copied_once() -> Iterator[None]:
+    """No copies of code onto itself.
+
+    Saved models carry their code, which transformers looks up and copies for each of their parts again, seven times
+    for a full model: close to half of what a stage of a few steps costs.
+    """
+    from transformers import dynamic_module_utils
+
+    def copyfile(source: str, target: Path) -> Path:
+        is_there = os.path.exists(target) and os.path.getsize(target) == os.path.getsize(source)
+        return target if is_there else shutil.copyfile(source, target)
+
+    needed = functools.cache(dynamic_module_utils.get_relative_import_files)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dynamic_module_utils, "shutil", SimpleNamespace(**{**vars(shutil), "copyfile": copyfile}))
+        patch.setattr(dynamic_module_utils, "get_relative_import_files", needed)
+        yield
+
+
+@pytest.fixture(scope="session")
+def components(tmp_path_factory: pytest.TempPathFactory, _code_is_copied_once) -> Path:
     """Folder with rows, noise, a CTC encoder, a language model and a full model, each of a few thousand parameters."""
     # Imports every training library: only for the tests that use it.
     from training_helpers import save_components
@@ -19,7 +44,7 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def small_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_tiny(monkeypatch: pytest.MonkeyPatch, _code_is_copied_once) -> None:
     """The preset `tiny` with the sizes of the other tests' models."""
     from training_helpers import small_encoder, small_text_config
 
