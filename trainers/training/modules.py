@@ -4,12 +4,17 @@
 
 import os
 
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module | None:
-    """The first submodule of that name, however deep adapters have put it; None where there is none."""
-    return next((module for path, module in model.named_modules() if path.split(".")[-1] == name), None)
+    """The first submodule of that name, however deep adapters have put it; None where there is none.
+
+    Of a module that is trained whole beside adapters (`modules_to_save`) that is the copy that is trained.
+    """
+    found = next((module for path, module in model.named_modules() if path.split(".")[-1] == name), None)
+    return found.modules_to_save[found.active_adapters[0]] if isinstance(found, ModulesToSaveWrapper) else found
 
 
 def freeze_modules(model: nn.Module, names: list[str]) -> dict[str, nn.Module]:

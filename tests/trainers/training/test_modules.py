@@ -5,6 +5,7 @@
 import copy
 
 import torch
+from peft import LoraConfig, get_peft_model
 from training_helpers import same_tensors, small_encoder
 
 from entropy_asr.trainers.training.modules import find_module, freeze_modules, keep_in_evaluation, specialize
@@ -52,3 +53,11 @@ def test_modules_are_found_by_their_last_name():
     model = small_encoder()
     assert find_module(torch.nn.ModuleDict({"wrapped": model}), "audio_tower") is model.audio_tower
     assert find_module(model, "language_model") is None
+
+
+def test_of_a_module_that_is_trained_beside_adapters_the_trained_copy_is_found():
+    model = small_encoder()
+    adapted = get_peft_model(model, LoraConfig(target_modules=["linear1"], modules_to_save=["audio_tower"]))
+    found = find_module(adapted, "audio_tower")
+    assert type(found) is type(small_encoder().audio_tower)
+    assert all(parameter.requires_grad for parameter in found.parameters())
