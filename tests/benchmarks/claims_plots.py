@@ -1,0 +1,112 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""The four pictures of `claims.py`'s page; needs matplotlib (extra `report`)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+METRICS = ("nse", "pai", "csai", "text_cka")
+TITLES = {"nse": "NSE", "pai": "PAI (bits)", "csai": "CSAI (bits)", "text_cka": "text CKA that the adaptor adds"}
+
+
+def draw(runs: Any, plan: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Draw all pictures; their files and titles.
+
+    Args:
+        runs: `claims.Runs`.
+        plan: What is claimed, of which arms.
+        folder: Where the files go.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    pictures = {
+        "errors.png": ("Error rates under each condition, guards off; a dot a seed, a line their mean", _errors),
+        "hallucination.png": ("Text that nobody said, guards off; a dot a seed", _hallucination),
+        "allocation.png": (
+            "Entropy allocation over the stages of each arm; mean over seeds and data sets",
+            _trajectory,
+        ),
+        "chance.png": (
+            "PAI over the number of components, with chance (dotted); first seed and data set",
+            _components,
+        ),
+    }
+    for file, (_, drawer) in pictures.items():
+        figure = Figure(figsize=(10, 5.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        drawer(figure, runs, plan)
+        figure.savefig(folder / file, dpi=110)
+    return {file: title for file, (title, _) in pictures.items()}
+
+
+def _errors(figure: Any, runs: Any, plan: dict[str, Any]) -> None:
+    axes = figure.subplots()
+    names, arms = plan["conditions"], list(plan["arms"])
+    for index, arm in enumerate(arms):
+        places = np.arange(len(names)) + 0.1 * (index - (len(arms) - 1) / 2)
+        rates = [runs.rate(f"{arm}_results", name, "errors") for name in names]
+        axes.plot(places, [100 * np.mean(found) for found in rates], color=f"C{index}", label=arm)
+        for place, found in zip(places, rates, strict=True):
+            axes.plot([place] * len(found), [100 * value for value in found], ".", color=f"C{index}")
+    axes.set_xticks(range(len(names)), [name.removesuffix(", guards off") for name in names], rotation=20, ha="right")
+    axes.set_ylabel("WER or CER (%), mean over test sets")
+    axes.legend(fontsize=8)
+
+
+def _hallucination(figure: Any, runs: Any, plan: dict[str, Any]) -> None:
+    kinds = {
+        "text without speech": ("guards off", "nonempty", False),
+        "3 s of silence around": ("3 s of silence around, guards off", "hallucinated", True),
+        "as they are": ("guards off", "hallucinated", True),
+        "as they are, by the paper's rule": ("guards off", "paper", True),
+    }
+    for axes, (title, found) in zip(figure.subplots(1, len(kinds)), kinds.items(), strict=True):
+        for index, arm in enumerate(plan["arms"]):
+            values = [100 * value for value in runs.rate(f"{arm}_results", *found)]
+            axes.bar(index, np.mean(values) if values else 0, color=f"C{index}", alpha=0.5)
+            axes.plot([index] * len(values), values, "k.")
+        axes.set_xticks(range(len(plan["arms"])), plan["arms"], rotation=60, ha="right", fontsize=8)
+        axes.set_title(title, fontsize=9)
+    figure.supylabel("share of utterances (%)")
+
+
+def _trajectory(figure: Any, runs: Any, plan: dict[str, Any]) -> None:
+    for axes, metric in zip(figure.subplots(2, 2).flat, METRICS, strict=True):
+        for index, (arm, stages) in enumerate(plan["arms"].items()):
+            found = [[runs.allocation(seed, name, metric) for seed in runs.seeds] for name in stages]
+            points = [(place, np.mean(values)) for place, values in enumerate(found) if None not in values]
+            if points:
+                # The last stage of all arms stands above the same place.
+                shift = 4 - (len(stages) - 1)
+                places = [place + (shift if place > 1 else 0) for place, _ in points]
+                axes.plot(places, [value for _, value in points], "o-", color=f"C{index}", label=arm, markersize=4)
+        axes.set_xticks(range(5), ["public", "pretrained", "aligned", "frozen SFT", "last"], fontsize=8)
+        axes.set_title(TITLES[metric], fontsize=9)
+    figure.axes[0].legend(fontsize=7)
+
+
+def _components(figure: Any, runs: Any, plan: dict[str, Any]) -> None:
+    axes = figure.subplots()
+    report = json.loads((runs.seeds[0] / "allocation" / "report.json").read_text(encoding="utf-8"))
+    models = next(iter(report["datasets"].values()))["models"]
+    last = {arm: stages[-1] for arm, stages in plan["arms"].items()}
+    for index, (arm, stage) in enumerate(last.items()):
+        rows = components_of(models[stage])
+        sizes = [row["pca_size"] for row in rows]
+        axes.plot(sizes, [row["pai"] for row in rows], "o-", color=f"C{index}", label=arm)
+        axes.plot(sizes, [row["chance"] for row in rows], ":", color=f"C{index}")
+    axes.set_xlabel("components")
+    axes.set_ylabel("PAI (bits)")
+    axes.legend(fontsize=8)
+
+
+def components_of(figures: dict[str, Any]) -> list[dict[str, float]]:
+    """PAI and its chance level by the number of components, at the ridge that the figures have."""
+    details = figures["details"]["pai"]
+    rows = [row for row in details["table"] if row["ridge"] == details["ridge"]]
+    return sorted(rows, key=lambda row: row["pca_size"])
