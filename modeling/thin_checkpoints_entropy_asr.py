@@ -240,7 +240,8 @@ def changed_weights(
         raise ValueError(f"weights of the model are missing, such as {missing[0]}: it cannot be saved thin like this.")
     merged = None
     if adapters:
-        known = {name: _known(weight, weights[name], config.dtype) for name, weight in public.items()}
+        # Each is converted once, into the model.
+        known = {name: _filled_up(weight, weights[name].shape) for name, weight in public.items()}
         merged = with_adapters(config, {**weights, **known}, adapters).state_dict()
     changed = {}
     for name, weight in weights.items():
@@ -248,7 +249,7 @@ def changed_weights(
         if name not in public:
             changed[name] = weight
             continue
-        known = _known(public[name], weight, config.dtype) if merged is None else merged[name]
+        known = _filled_up(public[name].to(config.dtype), weight.shape) if merged is None else merged[name]
         if not torch.equal(weight, known):
             changed |= _changed_rows(name, weight, known, len(public[name]))
     return changed
@@ -258,11 +259,6 @@ def _without_tied(config: PreTrainedConfig, weights: Weights) -> Weights:
     """Weights without those of the head, where it has the embeddings'."""
     tied = config.tie_word_embeddings
     return {name: weight for name, weight in weights.items() if not (tied and name.startswith("lm_head."))}
-
-
-def _known(public: torch.Tensor, weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A public part's tensor as it is in the model, before adapters: of its dtype, and with its number of rows."""
-    return _filled_up(public.to(dtype), weight.shape)
 
 
 def _filled_up(table: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
