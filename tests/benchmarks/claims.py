@@ -337,7 +337,7 @@ def arm_figures(runs: Runs) -> dict[str, Any]:
         figures[arm] = {
             "error rates": {name: runs.rate(stage, name, "errors") for name in plan()["conditions"]},
             "error rates before the last stage": runs.earlier_rates(arm),
-            "insertions per utterance": runs.rate(stage, PLAIN, "insertions"),
+            "insertions per 100 utterances": runs.rate(stage, PLAIN, "insertions"),
             "text without speech": runs.rate(stage, PLAIN, "nonempty", spoken=False),
             "text without speech, guards on": runs.rate(f"{arm}_guarded", "guards on", "nonempty", spoken=False),
             "hallucinated in silence": runs.rate(stage, PADDED, "hallucinated"),

@@ -81,13 +81,12 @@ def _trajectory(figure: Any, runs: Any, plan: dict[str, Any]) -> None:
             found = [[runs.allocation(seed, name, metric) for seed in runs.seeds] for name in stages]
             points = [(place, np.mean(values)) for place, values in enumerate(found) if None not in values]
             if points:
-                # The last stage of all arms stands above the same place.
-                shift = 4 - (len(stages) - 1)
-                places = [place + (shift if place > 1 else 0) for place, _ in points]
+                # The last stage of all arms stands at the same place, however many there are before it.
+                places = [4 if place == len(stages) - 1 else place for place, _ in points]
                 axes.plot(places, [value for _, value in points], "o-", color=f"C{index}", label=arm, markersize=4)
         axes.set_xticks(range(5), ["public", "pretrained", "aligned", "frozen SFT", "last"], fontsize=8)
         axes.set_title(TITLES[metric], fontsize=9)
-    figure.axes[0].legend(fontsize=7)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
 
 
 def _components(figure: Any, runs: Any, plan: dict[str, Any]) -> None:

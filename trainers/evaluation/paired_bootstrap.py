@@ -10,7 +10,6 @@ ones varies as the mean of S seeds does, where S drawn ones would vary by (S - 1
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -97,16 +96,15 @@ def mean_over_seeds(values: Sequence[float]) -> Interval:
 
 
 def verdict(found: Interval, low: float | None, high: float | None) -> str:
-    """Whether a value lies between two bounds, None for no bound.
+    """Whether a value lies between two bounds, None for no bound; on a bound is not between them.
 
     Returns:
-        "holds" where the whole interval does, "does not hold" where none of it does, "not decided here" otherwise.
+        "holds" where the whole interval does, "does not hold" where none of it does, "not decided here" otherwise, and
+        where nothing differs: two systems that never err say nothing of which errs less.
     """
-    bounds = (-math.inf if low is None else low, math.inf if high is None else high)
-    ordered = [bounds[0], found.low, found.high, bounds[1]]
-    if math.isfinite(found.low) and math.isfinite(found.high):
-        if all(first <= second for first, second in pairwise(ordered)):
-            return "holds"
-        if found.high < bounds[0] or found.low > bounds[1]:
-            return "does not hold"
-    return "not decided here"
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return "not decided here"
+    lowest, highest = -math.inf if low is None else low, math.inf if high is None else high
+    if lowest < found.low and found.high < highest:
+        return "holds"
+    return "does not hold" if found.high < lowest or highest < found.low else "not decided here"

@@ -68,6 +68,9 @@ def test_students_interval_of_three_seeds():
     [
         ((-2, -1), None, 0, "holds"),
         ((1, 2), None, 0, "does not hold"),
+        # Neither of two systems errs, or both alike: neither errs less.
+        ((0, 0), None, 0, "not decided here"),
+        ((0, 0), None, 0.01, "holds"),
         ((-1, 1), None, 0, "not decided here"),
         ((-0.01, 0.01), -0.02, 0.02, "holds"),
         ((0.03, 0.05), -0.02, 0.02, "does not hold"),
