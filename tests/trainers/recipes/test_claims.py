@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
+from audio_rows import encode, write_parquet
+from small_models import small_whisper
+from training_helpers import make_rows
 
+from entropy_asr.trainers.commands import cli
 from entropy_asr.trainers.recipes import recipe
-from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe
+from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe, run_section
 
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -148,3 +153,63 @@ def test_run_ends_when_the_time_is_up(claims, tmp_path):
     assert not marker.exists()
     assert claims.run_until(claims.time.monotonic() + 3, [sys.executable, "-c", code]) == claims.NOT_DONE
     assert claims.run_until(claims.time.monotonic() + 30, [sys.executable, "-c", "raise SystemExit(3)"]) == 3
+
+
+def write_data(folder: Path) -> None:
+    """Data sets by the names that the recipe has, of a few tones each, and texts."""
+    names = ("librispeech_subset", "speechocean762", "fsdd_digits", "speech_commands_mini", "aishell_sample")
+    for name in (*names, "audio_cmn_words", "esc10_noise"):
+        language = {"aishell_sample": "zh", "audio_cmn_words": "zh", "esc10_noise": "none"}.get(name, "en")
+        for split in ("train", "dev", "test", "extra"):
+            rows = make_rows(" ".join([language] * 4), seed=len(name + split))
+            rows = [
+                {
+                    "audio": {"bytes": encode(np.asarray(row["samples"]) / 32768), "path": f"{index}.ogg"},
+                    **{key: row[key] for key in ("text", "language", "duration")},
+                }
+                for index, row in enumerate(rows)
+            ]
+            write_parquet(folder / name, split, rows=rows)
+    (folder / "text_lm").mkdir(parents=True)
+    for name in ("librispeech_train_clean_100_text.txt", "zh_tw_cc0_sentences.txt"):
+        (folder / "text_lm" / name).write_text("go on then\n" * 600, encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_all_arms_of_two_seeds_run_to_the_page(claims, tmp_path, monkeypatch):
+    """With a public encoder of a few thousand parameters; a second call has nothing left to do."""
+    pytest.importorskip("opencc")
+    pytest.importorskip("matplotlib")
+    write_data(tmp_path / "data")
+    small_whisper("WhisperForConditionalGeneration").save_pretrained(tmp_path / "whisper")
+    transformers.WhisperFeatureExtractor(feature_size=80).save_pretrained(tmp_path / "whisper")
+
+    def run_here(until: float, command: list[str]) -> int:
+        arguments = command[3:]
+        if arguments[0] == "report":
+            return cli.main(arguments)
+        overrides = arguments[2:]
+        position = overrides.index("--output_dir")
+        loaded = load_recipe(Path(arguments[1]), overrides[position + 1], overrides[:position])
+        for plan in check_recipe(loaded):
+            run_section(plan.stage, plan.section, plan.output_dir, plan.seed)
+        return 0
+
+    monkeypatch.setattr(claims, "run_until", run_here)
+    sizes = (
+        "--encoder_layers 1 --language_model_layers 1 --half_language_model_layers 1 --head_steps 1 --encoder_steps 3"
+    )
+    sizes += " --drift_interval 1 --alignment_steps 1 --ia_sft_steps 3 --joint_sft_steps 1 --all_sft_steps 4"
+    sizes += " --test_rows 1 --non_speech 1 --max_lines 600 --bf16 false"
+    places = ["--data_dir", str(tmp_path / "data"), "--encoder", str(tmp_path / "whisper")]
+    options = ["run", *places, "--output_dir", str(tmp_path / "runs"), "--seeds", "1", "2"]
+    assert claims.main([*options, "--ledger_rows", "1", *sizes.split()]) == 0
+    monkeypatch.setattr("entropy_asr.trainers.training.stage_run.run_trainer", lambda *_: pytest.fail("trained again"))
+    assert claims.main([*options, "--ledger_rows", "1", *sizes.split()]) == 0
+    assert claims.main(["page", str(tmp_path / "runs")]) == 0
+    content = json.loads((tmp_path / "runs" / "claims.json").read_text())
+    assert content["seeds"] == ["1", "2"]
+    assert {claim["verdict"] for claim in content["claims"] if claim.get("metric") != "csai"} <= set(
+        claims.VERDICTS[:3]
+    )
+    assert not list((tmp_path / "runs").glob("*/*/checkpoints/checkpoint-*"))
