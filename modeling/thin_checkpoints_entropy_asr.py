@@ -197,7 +197,7 @@ def write_adapters(folder: str | os.PathLike, adapters: AdapterFiles) -> None:
 
 
 def adapter_folder(number: int) -> str:
-    """Folder, inside a thin one, of the adapters that were merged as the so-manieth, from 0 on."""
+    """Folder, inside a thin one, of the adapters that were merged at that place in the order, from 0 on."""
     return f"adapters-{number + 1}"
 
 
