@@ -162,11 +162,7 @@ class EntropyASRWhisperEncoderConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         """Part of `@strict` validation: refuses shapes and masks that cannot be built."""
-        if self.hidden_size % self.num_attention_heads != 0 or self.hidden_size % 2 != 0:
-            raise ValueError(
-                f"`hidden_size` ({self.hidden_size}) must be even and a multiple of `num_attention_heads` "
-                f"({self.num_attention_heads})."
-            )
+        _check_heads(self.hidden_size, self.num_attention_heads)
         _check_chunks(self.chunk_size, self.left_chunks)
 
 
@@ -209,11 +205,7 @@ class EntropyASRFireRedEncoderConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         """Part of `@strict` validation: refuses shapes and masks that cannot be built."""
-        if self.hidden_size % self.num_attention_heads != 0 or self.hidden_size % 2 != 0:
-            raise ValueError(
-                f"`hidden_size` ({self.hidden_size}) must be even and a multiple of `num_attention_heads` "
-                f"({self.num_attention_heads})."
-            )
+        _check_heads(self.hidden_size, self.num_attention_heads)
         if self.conv_kernel_size % 2 == 0:
             raise ValueError(
                 f"`conv_kernel_size` ({self.conv_kernel_size}) must be odd: as many frames on both sides."
@@ -221,6 +213,14 @@ class EntropyASRFireRedEncoderConfig(PreTrainedConfig):
         if self.num_mel_bins < 7:
             raise ValueError(f"`num_mel_bins` ({self.num_mel_bins}) must be at least 7, what one frame is made of.")
         _check_chunks(self.chunk_size, self.left_chunks)
+
+
+def _check_heads(hidden_size: int, num_heads: int) -> None:
+    """Refuse sizes that heads, or pairs of sine and cosine, cannot be cut out of."""
+    if hidden_size % num_heads != 0 or hidden_size % 2 != 0:
+        raise ValueError(
+            f"`hidden_size` ({hidden_size}) must be even and a multiple of `num_attention_heads` ({num_heads})."
+        )
 
 
 def _check_chunks(chunk_size: int, left_chunks: int) -> None:

@@ -7,6 +7,7 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassClassValidationError
 from small_models import build_tokenizer, small_text_config, small_whisper, small_whisper_encoder_config
+from streams_of_ages import check_streams_of_different_ages
 
 from entropy_asr.modeling import (
     EntropyASREncoderCache,
@@ -109,29 +110,8 @@ def test_a_chunk_depends_on_exactly_one_feature_behind_it(encoder):
     assert encoder.num_look_ahead == 1
 
 
-@torch.no_grad()
 def test_streams_of_different_ages_share_a_batch(encoder):
-    settings = {"chunk_size": 3, "left_chunks": 1}
-    lengths = [6 * 5, 6 * 4, 6 * 2 + 3, 6 * 3 + 1]
-    features = [torch.randn(1, length, 80) for length in lengths]
-    caches, outputs = [EntropyASREncoderCache() for _ in features], [[] for _ in features]
-    for step in range(9):
-        starts = {row: 6 * (step - row) for row in range(4) if 0 <= 6 * (step - row) < lengths[row]}
-        if not starts:
-            continue
-        pieces = [features[row][0, start : start + 6] for row, start in starts.items()]
-        ahead = [features[row][0, start + 6 : start + 7] for row, start in starts.items()]
-        ahead = torch.stack([torch.nn.functional.pad(x, (0, 0, 0, 1 - len(x))) for x in ahead])
-        batch = torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True)
-        mask = torch.arange(batch.shape[1])[None, :] < torch.tensor([[len(piece)] for piece in pieces])
-        stacked = EntropyASREncoderCache.stack([caches[row] for row in starts])
-        encoded = encoder(batch, attention_mask=mask, cache=stacked, look_ahead=ahead, **settings)
-        for index, (row, cache) in enumerate(zip(starts, stacked.unstack(), strict=True)):
-            caches[row] = cache
-            outputs[row].append(encoded.last_hidden_state[index][encoded.attention_mask[index]])
-    for x, parts in zip(features, outputs, strict=True):
-        full = encoder(x, **settings).last_hidden_state[0]
-        assert (torch.cat(parts) - full).abs().max() < 1e-5
+    check_streams_of_different_ages(encoder, chunk_features=6, lengths=[6 * 5, 6 * 4, 6 * 2 + 3, 6 * 3 + 1])
 
 
 def test_thirty_seconds_are_encoded_and_more_is_refused(encoder):
