@@ -1,22 +1,28 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Folders of adapters (PEFT): on which model they stand, and that model with them merged into it.
+"""Folders of adapters (PEFT): on which model they stand, and where none can lie beside a model.
 
-transformers' own loading puts adapters into the model and leaves out whole modules that were trained beside them
-(`modules_to_save`); such a model would also be saved without its weights. Here adapters become part of the model.
+`merged_adapters_entropy_asr.py` makes them a part of the model.
 """
 
 import json
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import CONFIG_NAME, find_adapter_config_file
 
+from .optional_parts_entropy_asr import is_here, needed_for
+
 
 BASE_MODEL = "base_model_name_or_path"
 # A folder in which transformers' own search finds no adapters: they are merged here.
 NO_ADAPTERS = "no-adapters"
+HUB_ARGUMENTS = ("token", "cache_dir", "local_files_only", "force_download", "proxies")
+
+# Adapters as the two files that they are, by their names.
+AdapterFiles = dict[str, bytes]
 
 
 def adapter_base(path: str | os.PathLike, **hub_kwargs) -> str | None:
@@ -73,22 +79,47 @@ def find_adapters(path: Any, kwargs: dict[str, Any]) -> tuple[Any, str | None, d
     return base, os.fspath(path), {**kwargs, "adapter_kwargs": {"subfolder": NO_ADAPTERS}}
 
 
-def merge_adapters(model: PreTrainedModel, path: str, **hub_kwargs) -> PreTrainedModel:
-    """The model with the adapters in a folder (or of a Hub id) merged into it, a plain model.
+class NoAdapters:
+    """Adapters where none can be loaded: a Space whose requests name none does without the file for it."""
 
-    Raises:
-        ImportError: peft is not installed.
-    """
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise ImportError(f"{path} holds adapters, which need `pip install peft`.") from error
-    merged = PeftModel.from_pretrained(model, path, **hub_kwargs).merge_and_unload()
-    # Otherwise new adapters would be taken for second ones.
-    if hasattr(merged, "peft_config"):
-        del merged.peft_config
-    merged.config._name_or_path = merged.name_or_path = path
-    return merged
+    names = ()
+
+    def check(self, name: str | None) -> None:
+        """Refuse any name.
+
+        Raises:
+            ImportError: there is one.
+        """
+        if name is not None:
+            self.load(name, name)
+
+    def active(self, name: str | None) -> AbstractContextManager[None]:
+        """While this lasts, the model is as it is."""
+        self.check(name)
+        return nullcontext()
+
+    def load(self, path: str | os.PathLike, name: str) -> None:
+        """Refuse to load any.
+
+        Raises:
+            ImportError: the file is not here.
+        """
+        with needed_for("`adapter`"):
+            from .loaded_adapters_entropy_asr import LoadedAdapters  # noqa: F401
 
 
-__all__ = ["adapter_base", "find_adapters", "merge_adapters"]
+def adapters_beside(model: PreTrainedModel) -> Any:
+    """The [`LoadedAdapters`] of a model; none where their file is not here."""
+    if not is_here("loaded_adapters_entropy_asr"):
+        return NoAdapters()
+    from .loaded_adapters_entropy_asr import adapters_of
+
+    return adapters_of(model)
+
+
+__all__ = [
+    "NoAdapters",
+    "adapter_base",
+    "adapters_beside",
+    "find_adapters",
+]

@@ -11,27 +11,9 @@ import torch
 from transformers import GenerationConfig
 from transformers.processing_utils import ProcessorMixin
 
-from .adapters_entropy_asr import find_adapters, merge_adapters
-from .components_entropy_asr import Weights, as_dtype
-from .thin_checkpoints_entropy_asr import (
-    HUB_ARGUMENTS,
-    THIN_WEIGHTS,
-    VARIANT,
-    WHOLE_WEIGHTS,
-    AdapterFiles,
-    adapter_folder,
-    changed_weights,
-    check_public_parts,
-    put_back,
-    read_adapters,
-    read_parts,
-    read_stored,
-    restored_weights,
-    tuned_alone,
-    with_adapters,
-    without_folders,
-    write_adapters,
-)
+from .adapters_entropy_asr import HUB_ARGUMENTS, AdapterFiles, find_adapters
+from .components_entropy_asr import THIN_WEIGHTS, WHOLE_WEIGHTS, Weights, as_dtype
+from .optional_parts_entropy_asr import needed_for
 
 
 class CheckpointMixin:
@@ -44,6 +26,8 @@ class CheckpointMixin:
     saves_thin: bool = False
     # Adapters that were merged when the model was loaded, in their order: a thin folder keeps them.
     merged_adapters: tuple[AdapterFiles, ...] = ()
+    # Names of adapters that requests choose among: while they lie beside the weights, these have other names.
+    adapters_beside: tuple[str, ...] = ()
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, output_loading_info: bool = False, **kwargs):
@@ -72,6 +56,8 @@ class CheckpointMixin:
         if any(name.startswith("phoneme_head.") for name in info["missing_keys"]):
             model.config.phoneme_head_trained = False
         if adapters is not None:
+            with needed_for(f"a folder of adapters ({adapters})"):
+                from .merged_adapters_entropy_asr import merge_adapters, read_adapters
             before = model.merged_adapters
             model = merge_adapters(model, adapters)
             model.merged_adapters = (*before, read_adapters(adapters, **_given(kwargs, HUB_ARGUMENTS)))
@@ -80,8 +66,7 @@ class CheckpointMixin:
     @classmethod
     def _from_folder(cls, path, *model_args, **kwargs):
         """A model from a whole folder or a thin one, and what is known of its loading."""
-        config, hub_kwargs = kwargs.get("config"), _given(kwargs, HUB_ARGUMENTS)
-        place = {**hub_kwargs, **_given(kwargs, ("revision", "subfolder"))}
+        config, place = kwargs.get("config"), _given(kwargs, (*HUB_ARGUMENTS, "revision", "subfolder"))
         if path is None or kwargs.get("state_dict") is not None:
             num_adapters = None
         elif hasattr(config, "thin_adapters"):
@@ -90,18 +75,15 @@ class CheckpointMixin:
             num_adapters = cls.config_class.get_config_dict(path, **place)[0].get("thin_adapters")
         if num_adapters is None:
             return super().from_pretrained(path, *model_args, **kwargs)
+        with needed_for(f"the thin checkpoint {path}"):
+            from .thin_checkpoints_entropy_asr import read_thin
         kwargs = {name: value for name, value in kwargs.items() if name not in (*place, "config")}
         dtype = kwargs.pop("torch_dtype", kwargs.pop("dtype", None))
         if not hasattr(config, "thin_adapters"):
             config, kwargs = cls.config_class.from_pretrained(path, return_unused_kwargs=True, **place, **kwargs)
         config = copy.deepcopy(config)
         config.thin_adapters, config.dtype = None, as_dtype(dtype, as_dtype(config.dtype, torch.float32))
-        stored, adapters = read_stored(path, num_adapters, **place)
-        weights = restored_weights(read_parts(config, **hub_kwargs), stored, config.dtype)
-        if adapters:
-            merged = with_adapters(config, weights, adapters)
-            put_back(merged, stored)
-            weights = merged.state_dict()
+        weights, adapters = read_thin(config, path, num_adapters, **place)
         model, info = super().from_pretrained(None, config=config, state_dict=weights, dtype=config.dtype, **kwargs)
         model.generation_config = GenerationConfig.from_pretrained(path, **place)
         model.config._name_or_path = model.name_or_path = os.fspath(path)
@@ -130,9 +112,15 @@ class CheckpointMixin:
             **kwargs: as in transformers.
 
         Raises:
-            ValueError: a thin folder of a model whose public parts are not known, or to be pushed at once.
+            ValueError: a thin folder of a model whose public parts are not known, or to be pushed at once; or a model
+                with adapters for requests to choose from.
             OSError: a public part is not there any more.
         """
+        if self.adapters_beside:
+            raise ValueError(
+                f"The model holds adapters ({', '.join(self.adapters_beside)}) and cannot be saved with them: it is "
+                "saved where it was loaded from, and so are they. To merge one, load its folder as a model."
+            )
         thin, saved = self.saves_thin if thin is None else thin, self.config
         kwargs |= {"is_main_process": is_main_process, "state_dict": state_dict}
         if adapters is not None and not thin:
@@ -141,9 +129,11 @@ class CheckpointMixin:
         self.config = copy.deepcopy(saved)
         try:
             if thin and is_main_process:
-                kwargs |= self._prepare_thin(save_directory, adapters, state_dict, kwargs)
+                with needed_for("saving a thin checkpoint"):
+                    from .thin_checkpoints_entropy_asr import prepare_thin
+                kwargs |= prepare_thin(self, save_directory, adapters, state_dict, kwargs)
             elif not thin:
-                self.config.public_parts = without_folders(saved.public_parts)
+                self.config.public_parts = _without_folders(saved.public_parts)
             super().save_pretrained(save_directory, **kwargs)
         finally:
             self.config = saved
@@ -154,36 +144,15 @@ class CheckpointMixin:
             names = ("push_to_hub", "repo_id", "token", "revision", "private", "commit_message")
             self.processor.save_pretrained(save_directory, **{n: kwargs[n] for n in names if n in kwargs})
 
-    def _prepare_thin(
-        self, folder, adapters: AdapterFiles | None, weights: Weights | None, kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Arguments of transformers that make a folder thin; its adapters are written, its configuration is set."""
-        refused = _given(kwargs, ("push_to_hub", "variant", "max_shard_size", "distributed_checkpoint"))
-        if any(refused.values()):
-            raise ValueError(
-                f"A thin folder is saved without `{next(iter(refused))}`; `entropy-asr publish` uploads it."
-            )
-        check_public_parts(self.config)
-        weights = self.state_dict() if weights is None else weights
-        self.config.dtype = self.dtype
-        parts, all_adapters = read_parts(self.config), list(self.merged_adapters)
-        if adapters is not None:
-            weights = with_adapters(self.config, weights, [adapters]).state_dict()
-            all_adapters.append(adapters)
-        all_adapters = [tuned_alone(files) for files in all_adapters]
-        changed = changed_weights(self.config, weights, parts, all_adapters)
-        for number, files in enumerate(all_adapters):
-            write_adapters(Path(folder, adapter_folder(number)), files)
-        self.config.thin_adapters = len(all_adapters)
-        self.config.public_parts = {
-            kind: {**entry, "sha256": parts[kind].sha256} for kind, entry in self.config.public_parts.items()
-        }
-        return {"state_dict": changed, "variant": VARIANT, "max_shard_size": "1TB", "save_original_format": False}
-
 
 def _given(kwargs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Those of some arguments that say something."""
     return {name: kwargs[name] for name in names if kwargs.get(name) is not None}
+
+
+def _without_folders(parts: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Those of `public_parts` that have a meaning on other machines."""
+    return {kind: entry for kind, entry in (parts or {}).items() if not os.path.isabs(entry["path"])} or None
 
 
 __all__ = ["CheckpointMixin"]

@@ -28,15 +28,20 @@ from .languages_entropy_asr import default_phonemes
 
 if TYPE_CHECKING:
     # transformers saves with a checkpoint the files that the saved classes' files name in relative imports. Any model
-    # saves its configuration, so naming the other entry points here gives every checkpoint all the code it needs.
+    # saves its configuration, so naming here the other entry points, and what is imported by its name in a string,
+    # gives every checkpoint all the code it needs.
     from .feature_extraction_entropy_asr import EntropyASRFeatureExtractor as EntropyASRFeatureExtractor
     from .feature_extraction_entropy_asr_whisper import (
         EntropyASRWhisperFeatureExtractor as EntropyASRWhisperFeatureExtractor,
     )
     from .modeling_entropy_asr import EntropyASRForConditionalGeneration as EntropyASRForConditionalGeneration
+    from .modeling_entropy_asr_ctc import EntropyASRForCTC as EntropyASRForCTC
+    from .modeling_entropy_asr_encoder import EntropyASREncoder as EntropyASREncoder
+    from .modeling_entropy_asr_firered import EntropyASRFireRedEncoder as EntropyASRFireRedEncoder
+    from .modeling_entropy_asr_whisper import EntropyASRWhisperEncoder as EntropyASRWhisperEncoder
     from .pipeline_entropy_asr import EntropyASRPipeline as EntropyASRPipeline
     from .processing_entropy_asr import EntropyASRProcessor as EntropyASRProcessor
-    from .streaming_entropy_asr import StreamingTranscriber as StreamingTranscriber
+    from .streaming_transcriber_entropy_asr import StreamingTranscriber as StreamingTranscriber
     from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer as EntropyASRPhonemeTokenizer
 
 # Of a new vocabulary.

@@ -2,7 +2,8 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """CTC's rule from frames to labels: equal neighbours are one label, and the blank is none (Graves 2006)."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import torch
@@ -44,4 +45,34 @@ def greedy_spans(log_probs: torch.Tensor, blank: int = 0) -> list[TokenSpan]:
     return merge_tokens(path, scores.exp(), blank=blank)
 
 
-__all__ = ["ctc_collapse", "greedy_spans"]
+def ctc_log_probs(log_probs: Sequence[torch.Tensor], labels: Sequence[Sequence[int]], blank: int = 0) -> list[float]:
+    """Log-probability in nats of each label sequence, summed over all its paths; a batch in one call.
+
+    Args:
+        log_probs: of N utterances, `(T, V)` each with a T of its own; any device and floating-point type.
+        labels: N label sequences without blanks; an empty one is the probability of blanks alone.
+        blank: id of the CTC blank.
+
+    Returns:
+        N numbers; minus infinity for a sequence that needs more frames than there are.
+    """
+    if not len(labels):
+        return []
+    rows = [row.detach().cpu().float() for row in log_probs]
+    # Without frames there is one path, the empty one.
+    known = {n: -math.inf if labels[n] else 0.0 for n, row in enumerate(rows) if not len(row)}
+    asked = [n for n in range(len(rows)) if n not in known]
+    if asked:
+        losses = torch.nn.functional.ctc_loss(
+            torch.nn.utils.rnn.pad_sequence([rows[n] for n in asked]),  # (T, N, V)
+            torch.tensor([label for n in asked for label in labels[n]], dtype=torch.long),
+            torch.tensor([len(rows[n]) for n in asked]),
+            torch.tensor([len(labels[n]) for n in asked]),
+            blank=blank,
+            reduction="none",
+        )
+        known |= dict(zip(asked, (-losses).tolist(), strict=True))
+    return [known[n] for n in range(len(rows))]
+
+
+__all__ = ["ctc_collapse", "ctc_log_probs", "greedy_spans"]

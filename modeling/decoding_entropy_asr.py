@@ -9,21 +9,37 @@ hotwords are hints, whether there is speech, and how far the phoneme head suppor
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from transformers import GenerationConfig
-from transformers.generation import LogitsProcessorList, StoppingCriteriaList
+from transformers.generation import LogitsProcessor, LogitsProcessorList, StoppingCriteriaList
 from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
-from .generation_entropy_asr import RowEndProcessor, RowLengthCriteria, check_encoder_token_settings, rows_at_bound
+from .adapters_entropy_asr import adapters_beside
+from .generation_entropy_asr import (
+    NUM_WRITTEN,
+    RowEndProcessor,
+    RowLengthCriteria,
+    beams_for_hypotheses,
+    check_encoder_token_settings,
+    rows_at_bound,
+    transcript_tokens,
+)
 from .guards_entropy_asr import LENGTH_LIMIT, NO_SPEECH, GuardSettings, is_speech_absent, judge_transcript
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
+from .hypotheses_entropy_asr import RESCORING_WEIGHT, Hypothesis, distinct
+from .languages_entropy_asr import language_code
+from .letters_entropy_asr import LettersProcessor
+from .optional_parts_entropy_asr import needed_for
 
+
+if TYPE_CHECKING:
+    from .spoken_language_entropy_asr import SpokenLanguages
 
 # An audio token is 160 ms with the paper's encoder and stacking: 4 a token are 25 a second. Speech of 6 English words
 # or 7 Chinese characters a second stays below with a vocabulary of a few thousand; a repetition loop is cut early.
@@ -32,7 +48,15 @@ NEW_TOKENS_PER_AUDIO_TOKEN = 4
 MIN_NEW_TOKENS = 8
 TIMED_UNITS = ("word", "phoneme")
 # Arguments that decide on the prompt and what is generated at all: they stand beside `generate_kwargs`.
-OWN_ARGUMENTS = ("language", "hotwords", "hotword_tolerance", "guards")
+OWN_ARGUMENTS = (
+    "language",
+    "hotwords",
+    "hotword_tolerance",
+    "guards",
+    "rescoring_weight",
+    "return_language",
+    "adapter",
+)
 # Ways of `generate` to be faster that look at token ids, where a prompt with speech has embeddings: some of them give
 # another text than greedy search, some fail.
 UNSUPPORTED_GENERATION = (
@@ -54,6 +78,9 @@ class DecodingRequest:
         hotwords: words to listen for.
         hotword_tolerance: see [`HotwordIndex.search`].
         guards: guards against hallucination.
+        rescoring_weight: share of the phoneme head in the score by which hypotheses are ranked, 0 to 1.
+        return_language: whether to listen for which language is spoken.
+        adapter: name of the adapter that the model has meanwhile; none by default.
         generate_kwargs: further arguments of `generate`.
     """
 
@@ -61,6 +88,9 @@ class DecodingRequest:
     hotwords: HotwordIndex | None = None
     hotword_tolerance: float = 0.0
     guards: GuardSettings = DEFAULT_GUARDS
+    rescoring_weight: float = RESCORING_WEIGHT
+    return_language: bool = False
+    adapter: str | None = None
     generate_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -70,12 +100,29 @@ class GenerationSettings(NamedTuple):
     config: GenerationConfig
     others: dict[str, Any]
 
+    @property
+    def wants_hypotheses(self) -> bool:
+        """Whether hypotheses with scores are asked for, if only one."""
+        return self.config.num_return_sequences is not None
+
+    @property
+    def own_processors(self) -> LogitsProcessorList:
+        """Logits processors that the caller gave."""
+        return LogitsProcessorList(_listed(self.others.get("logits_processor")))
+
+    def with_processor(self, processor: LogitsProcessor) -> "GenerationSettings":
+        """The settings with one more logits processor, before those that were given."""
+        processors = [processor, *self.own_processors]
+        return GenerationSettings(self.config, {**self.others, "logits_processor": processors})
+
 
 class Transcript(NamedTuple):
-    """A text without surrounding white space, in which nothing is repaired, and its flags."""
+    """A text without surrounding white space, in which nothing is repaired, its flags, and all that it may be."""
 
     text: str = ""
     flags: tuple[str, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
+    token_ids: tuple[int, ...] = ()  # without the one that ends it
 
 
 class TranscriptDecoder:
@@ -89,6 +136,7 @@ class TranscriptDecoder:
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin):
         self.model = model
         self.processor = processor
+        self.adapters = adapters_beside(model)
         self._last_hotwords: tuple[tuple[str, ...], HotwordIndex] | None = None
 
     # arguments
@@ -122,8 +170,30 @@ class TranscriptDecoder:
             units = ", ".join(map(repr, TIMED_UNITS))
             raise ValueError(f"`return_timestamps` must be one of {units}, not {return_timestamps!r}.")
         if return_timestamps or return_confidence:
-            self._check_phoneme_head("`return_timestamps`" if return_timestamps else "`return_confidence`")
-            self.processor.phoneme_tokenizer.phonemize("a 一")  # an ImportError that names the extra, before the work
+            self._check_phonemes_of_text("`return_timestamps`" if return_timestamps else "`return_confidence`")
+
+    def check_rescoring(self, settings: GenerationSettings, weight: float) -> None:
+        """Refuse hypotheses whose phonemes cannot be scored.
+
+        Raises:
+            ValueError: the phoneme head was never trained.
+            ImportError: the extra `g2p` is needed and not installed.
+        """
+        if settings.wants_hypotheses and weight:
+            self._check_phonemes_of_text("`num_return_sequences` (but with `rescoring_weight=0`)")
+
+    def check_language(self, return_language: bool, language: str | None) -> None:
+        """Refuse to tell a language where nobody could: the model was told which, and its phoneme head knows none.
+
+        Raises:
+            ValueError: the phoneme head was never trained.
+        """
+        if return_language and language_code(language, optional=True) is not None:
+            self._check_phoneme_head("`return_language` beside a `language`")
+
+    def _check_phonemes_of_text(self, argument: str) -> None:
+        self._check_phoneme_head(argument)
+        self.processor.phoneme_tokenizer.phonemize("a 一")  # an ImportError that names the extra, before the work
 
     def _check_phoneme_head(self, argument: str) -> None:
         if not self.model.config.phoneme_head_trained:
@@ -147,17 +217,19 @@ class TranscriptDecoder:
         if config is None:
             config = copy.deepcopy(self.model.generation_config)
             config.do_sample, config.max_new_tokens, config.max_length = False, None, None
-        others = config.update(**settings)
+        others = config.update(**settings, **beams_for_hypotheses(settings, config))
         for name in UNSUPPORTED_GENERATION:
             if name in others or getattr(config, name, None) not in (None, False):
                 raise ValueError(f"`{name}` is not supported: it looks at token ids, and speech has none.")
         check_encoder_token_settings(config)
         _check_transcript_lengths(config)
-        if config.num_return_sequences not in (None, 1) or config.return_dict_in_generate:
+        if config.return_dict_in_generate:
             raise ValueError(
-                "The pipeline returns one text for each item: `num_return_sequences` and `return_dict_in_generate` "
-                "need the model's `generate`."
+                "The pipeline returns texts, and those of `num_return_sequences` with their scores: "
+                "`return_dict_in_generate` needs the model's `generate`."
             )
+        if "num_return_sequences" not in settings and config.num_return_sequences == 1:
+            config.num_return_sequences = None  # as configurations have it that ask for nothing
         if config.eos_token_id is None:
             config.eos_token_id = self.processor.end_of_text_id
         if config.pad_token_id is None:
@@ -231,10 +303,11 @@ class TranscriptDecoder:
             raise ValueError("Without the length bound, this language model needs `max_new_tokens`.")
         return positions - prompt_tokens
 
-    def _bounded(self, settings: GenerationSettings, new_tokens: torch.Tensor) -> GenerationSettings:
+    def _bounded(self, settings: GenerationSettings, new_tokens: torch.Tensor, num_written: int) -> GenerationSettings:
         """Settings under which each row ends where it would alone: at its longest transcript of `(B,)` tokens."""
         config, others = copy.copy(settings.config), settings.others
-        config.max_new_tokens = int(new_tokens.max())
+        config.max_new_tokens = int(new_tokens.max()) - num_written
+        setattr(config, NUM_WRITTEN, num_written)
         criteria = [RowLengthCriteria(new_tokens), *_listed(others.get("stopping_criteria"))]
         processors = _listed(others.get("logits_processor"))
         if config.forced_eos_token_id is not None:
@@ -248,12 +321,45 @@ class TranscriptDecoder:
 
     # transcripts
 
+    def listening(
+        self,
+        settings: GenerationSettings,
+        request: DecodingRequest,
+        languages: Sequence[str | None],
+        hints: Sequence[Sequence[str]],
+        frames: Sequence[torch.Tensor],
+        first_tokens: torch.Tensor | None = None,
+    ) -> "tuple[GenerationSettings, SpokenLanguages | None]":
+        """Settings by which each of B utterances is written in its letters, and what hears its language, if asked for.
+
+        Args:
+            settings: from `generation_settings`.
+            request: guards, and whether the language is asked for.
+            languages: code of the language that each prompt names, `None` where the model decides.
+            hints: hotwords in each prompt.
+            frames: log-probabilities `(T, V)` of the phoneme head for each utterance.
+            first_tokens: what an earlier listener heard at the first tokens, where these are written already.
+        """
+        spoken, written = None, languages
+        if request.return_language or request.guards.one_language:
+            with needed_for("`return_language`"):
+                from .spoken_language_entropy_asr import SpokenLanguages
+            heard = frames if self.model.config.phoneme_head_trained else None
+            spoken = SpokenLanguages(
+                self.processor.tokenizer, self.processor.phoneme_tokenizer, languages, heard, first_tokens
+            )
+            written = spoken.codes if request.guards.one_language else languages
+        if request.guards.letters and (callable(written) or any(written)):
+            settings = settings.with_processor(LettersProcessor(self.processor.tokenizer, written, hints))
+        return settings if spoken is None else settings.with_processor(spoken.listener), spoken
+
     def generate(
         self,
         inputs: Mapping[str, Any],
         audio_tokens: torch.Tensor,
         settings: GenerationSettings,
         guards: GuardSettings,
+        num_written: int = 0,
     ) -> list[Transcript]:
         """Transcripts of a batch.
 
@@ -263,21 +369,29 @@ class TranscriptDecoder:
             audio_tokens: audio tokens of each row, `(B,)`.
             settings: from `generation_settings`.
             guards: whether the length of the audio bounds that of the text.
+            num_written: how many tokens at the end of `input_ids` are the beginning of each transcript, which is kept.
 
         Returns:
-            A transcript for each row, flagged "length_limit" where it was cut at its bound.
+            A transcript for each row, flagged "length_limit" where it was cut at its bound. Where hypotheses are asked
+            for it has them too, without scores.
         """
         audio_tokens = audio_tokens.to(self.model.device)
-        prompt_tokens = inputs["attention_mask"].sum(-1)
+        prompt_tokens = inputs["attention_mask"].sum(-1) - num_written
         new_tokens = self.max_new_tokens(audio_tokens, prompt_tokens, settings.config, guards)
-        config, others = self._bounded(settings, new_tokens)
+        config, others = self._bounded(settings, new_tokens, num_written)
         sequences = self.model.generate(**inputs, generation_config=config, **others)
-        sequences = sequences[:, inputs["input_ids"].shape[1] :]
-        at_bound = rows_at_bound(sequences, new_tokens, config).tolist()
-        texts = [self.processor.decode(row).strip() for row in sequences.tolist()]
-        return [
-            Transcript(text, (LENGTH_LIMIT,) if is_cut else ()) for text, is_cut in zip(texts, at_bound, strict=True)
+        sequences = sequences[:, inputs["input_ids"].shape[1] - num_written :]
+        copies = len(sequences) // len(new_tokens)
+        bounds = new_tokens.repeat_interleave(copies)
+        at_bound = rows_at_bound(sequences, bounds, config).tolist()
+        tokens = transcript_tokens(sequences, bounds, config)
+        found = [
+            Hypothesis(self.processor.decode(row).strip(), tuple(ids), (LENGTH_LIMIT,) if is_cut else ())
+            for row, ids, is_cut in zip(sequences.tolist(), tokens, at_bound, strict=True)
         ]
+        groups = [found[start : start + copies] for start in range(0, len(found), copies)]
+        ends = set(torch.tensor(config.eos_token_id).reshape(-1).tolist())
+        return [_transcript(group, settings.wants_hypotheses, ends) for group in groups]
 
     # verdicts
 
@@ -311,6 +425,13 @@ class TranscriptDecoder:
         tokenizer = self.processor.phoneme_tokenizer
         confidence, found = judge_transcript(log_probs, transcript.text, tokenizer, guards, language)
         return confidence, (*transcript.flags, *found)
+
+
+def _transcript(hypotheses: Sequence[Hypothesis], keeps_all: bool, ends: set[int]) -> Transcript:
+    """The best of one row's hypotheses, with all of them where they are asked for; `ends` are tokens that end one."""
+    best = hypotheses[0]
+    tokens = tuple(token for token in best.token_ids if token not in ends)
+    return Transcript(best.text, best.flags, distinct(hypotheses) if keeps_all else (), tokens)
 
 
 def check_generate_kwargs(generate_kwargs: Mapping[str, Any], elsewhere: str = "") -> None:

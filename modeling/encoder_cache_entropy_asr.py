@@ -77,18 +77,26 @@ class EntropyASREncoderCache:
         return torch.tensor(starts, device=device)[:, None] + steps[None, :]
 
     def left_context(self, name: str, inputs: torch.Tensor, width: int, dim: int) -> torch.Tensor:
-        """Prepend the `width` inputs before `inputs` along `dim` (zeros at the start) and remember the last ones."""
-        state = self._states.get(name)
-        if state is None:
-            shape = list(inputs.shape)
-            shape[dim] = width
-            state = inputs.new_zeros(shape)
-        extended = torch.cat([state, inputs], dim=dim)
-        self._states[name] = extended.narrow(dim, extended.shape[dim] - width, width)
+        """Prepend the `width` inputs before `inputs` along `dim` (zeros at the start) and remember the last ones.
+
+        Args:
+            name: of the state.
+            inputs: `(batch_size, ...)` with time along `dim`; what is returned is longer there by `width`.
+            width: of the context.
+            dim: the axis of time.
+        """
+        extended, self._states[name] = behind_context(self._states.get(name), inputs, width, dim)
         return extended
 
     def extend(self, name: str, inputs: torch.Tensor, max_length: int | None, dim: int) -> torch.Tensor:
-        """Append `inputs` to what is stored, return all of it, keep the last `max_length` for the next chunk."""
+        """Append `inputs` to what is stored, return all of it, keep the last `max_length` for the next chunk.
+
+        Args:
+            name: of the state.
+            inputs: `(batch_size, ...)` with time along `dim`.
+            max_length: steps of time that are kept, None for all.
+            dim: the axis of time.
+        """
         state = self._states.get(name)
         extended = inputs if state is None else torch.cat([state, inputs], dim=dim)
         length = extended.shape[dim]
@@ -97,4 +105,23 @@ class EntropyASREncoderCache:
         return extended
 
 
-__all__ = ["EntropyASREncoderCache"]
+def behind_context(
+    before: torch.Tensor | None, inputs: torch.Tensor, width: int, dim: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs behind the `width` ones before them along `dim` (zeros where there are none), and the last `width`.
+
+    Args:
+        before: `inputs`' shape, with `width` steps along `dim`; None at the start.
+        inputs: `(batch_size, ...)` with time along `dim`.
+        width: of the context.
+        dim: the axis of time.
+    """
+    if before is None:
+        shape = list(inputs.shape)
+        shape[dim] = width
+        before = inputs.new_zeros(shape)
+    extended = torch.cat([before, inputs], dim=dim)
+    return extended, extended.narrow(dim, extended.shape[dim] - width, width)
+
+
+__all__ = ["EntropyASREncoderCache", "behind_context"]

@@ -254,7 +254,7 @@ class EntropyASRFeatureStream:
         return features
 
     def peek(self, num_frames: int) -> torch.Tensor:
-        """What [`take`] would give, which is then given again."""
+        """The frames `(num_frames, feature_size)` that [`take`] would give, which is then given them again."""
         if num_frames > self.num_ready:
             raise ValueError(f"{num_frames} frames were asked for, {self.num_ready} are ready.")
         if num_frames == 0:
@@ -263,11 +263,6 @@ class EntropyASRFeatureStream:
         self._pieces = [samples]
         end = (num_frames - 1) * self.extractor.hop_samples + self.extractor.window_samples
         return self.extractor.frames(torch.from_numpy(samples[:end]))
-
-    def take_rest(self) -> torch.Tensor:
-        """The last frames: [`finish`], then [`take`] all."""
-        self.finish()
-        return self.take(self.num_ready)
 
 
 __all__ = ["EntropyASRFeatureExtractor", "EntropyASRFeatureStream", "StreamableFeatureExtractor"]

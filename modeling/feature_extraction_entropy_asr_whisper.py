@@ -94,7 +94,7 @@ class EntropyASRWhisperFeatureExtractor(StreamableFeatureExtractor):
         return max(1, num_samples // self.hop_samples)
 
     def pad_start(self, waveform: torch.Tensor) -> torch.Tensor:
-        """The beginning of a waveform behind its own reflection of half a window, as in Whisper."""
+        """The beginning `(num_samples,)` of a waveform behind its own reflection of half a window, as in Whisper."""
         return torch.nn.functional.pad(waveform[None, None], (self.window_samples // 2, 0), mode="reflect")[0, 0]
 
     def frames(self, waveform: torch.Tensor) -> torch.Tensor:

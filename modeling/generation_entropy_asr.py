@@ -40,6 +40,8 @@ from transformers.generation import (
 
 # Settings about the token ids of an encoder's input, with the values that switch them off: speech has no such ids.
 ENCODER_TOKEN_SETTINGS = {"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0}
+# Attribute of a configuration: how many tokens at the end of the given ids are the transcript's beginning.
+NUM_WRITTEN = "_num_written"
 
 
 def check_encoder_token_settings(config: GenerationConfig) -> None:
@@ -66,6 +68,7 @@ class TranscriptProcessor(LogitsProcessor):
         self.prompt_length = prompt_length
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores `(num_rows, vocab_size)` of the next tokens of rows `(num_rows, length)`, changed."""
         return self.processors(input_ids[:, self.prompt_length :], scores)
 
 
@@ -82,6 +85,7 @@ class TranscriptCriteria(StoppingCriteriaList):
         self.prompt_length = prompt_length
 
     def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs) -> torch.BoolTensor:
+        """Which rows `(num_rows,)` of `(num_rows, length)` are done."""
         return super().__call__(input_ids[:, self.prompt_length :], scores, **kwargs)
 
     @property
@@ -102,6 +106,7 @@ class RowLengthCriteria(StoppingCriteria):
         self.max_new_tokens = max_new_tokens
 
     def __call__(self, input_ids: torch.LongTensor, scores: Any, **kwargs) -> torch.BoolTensor:
+        """Which rows `(num_rows,)` of `(num_rows, length)` are done; an utterance has as many as beams."""
         beams = input_ids.shape[0] // len(self.max_new_tokens)
         return self.max_new_tokens.repeat_interleave(beams) <= input_ids.shape[1]
 
@@ -119,6 +124,7 @@ class RowEndProcessor(LogitsProcessor):
         self.end = end if isinstance(end, list) else [end]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores `(num_rows, vocab_size)` of the next tokens of rows `(num_rows, length)`, changed."""
         beams = input_ids.shape[0] // len(self.max_new_tokens)
         is_last = self.max_new_tokens.repeat_interleave(beams) == input_ids.shape[1] + 1  # (B * beams,)
         forced = torch.full_like(scores, -torch.inf)
@@ -136,7 +142,8 @@ class TranscriptGenerationMixin(GenerationMixin):
     def _prepare_generated_length(self, generation_config: GenerationConfig, **kwargs) -> GenerationConfig:
         """Remember where the transcript begins: what is made of the configuration next needs it."""
         generation_config = super()._prepare_generated_length(generation_config=generation_config, **kwargs)
-        generation_config._prompt_length = kwargs["input_ids_length"]
+        # Of a transcript whose beginning is known, that is a part of the ids.
+        generation_config._prompt_length = kwargs["input_ids_length"] - getattr(generation_config, NUM_WRITTEN, 0)
         return generation_config
 
     def _get_logits_processor(
@@ -199,6 +206,46 @@ def rows_at_bound(sequences: torch.Tensor, max_new_tokens: torch.Tensor, config:
     return ~has_ended & (num_tokens == max_new_tokens)
 
 
+def transcript_tokens(
+    sequences: torch.Tensor, max_new_tokens: torch.Tensor, config: GenerationConfig
+) -> list[list[int]]:
+    """Tokens of each row without padding; the one that ends it is among them.
+
+    Args:
+        sequences: `(batch_size, num_new_tokens)`; a row that ended is padded.
+        max_new_tokens: `(batch_size,)`, longest transcript of each row.
+        config: what they were generated with.
+    """
+    ends = set(torch.tensor(config.eos_token_id).reshape(-1).tolist())
+    tokens = []
+    for row, bound in zip(sequences.tolist(), max_new_tokens.tolist(), strict=True):
+        row = row[:bound]
+        end = next((index for index, token in enumerate(row) if token in ends), len(row))
+        row = row[: end + 1]
+        while row and row[-1] == config.pad_token_id and row[-1] not in ends:
+            row.pop()
+        tokens.append(row)
+    return tokens
+
+
+def beams_for_hypotheses(settings: dict[str, Any], config: GenerationConfig) -> dict[str, int]:
+    """Beam search as wide as hypotheses are asked for, unless its width or sampling was set.
+
+    Args:
+        settings: arguments of `generate`.
+        config: what holds where they say nothing.
+
+    Raises:
+        ValueError: a number of hypotheses that is none.
+    """
+    count, beams, samples = (
+        settings.get(name, getattr(config, name)) for name in ("num_return_sequences", "num_beams", "do_sample")
+    )
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise ValueError(f"`num_return_sequences` must be a number of hypotheses from 1 on, not {count!r}.")
+    return {"num_beams": count} if count is not None and beams is None and not samples else {}
+
+
 def _count_transcript(generation_config: GenerationConfig) -> GenerationConfig:
     """The configuration with lengths that leave out the prompt."""
     config = copy.copy(generation_config)
@@ -219,6 +266,8 @@ __all__ = [
     "RowEndProcessor",
     "RowLengthCriteria",
     "TranscriptGenerationMixin",
+    "beams_for_hypotheses",
     "check_encoder_token_settings",
     "rows_at_bound",
+    "transcript_tokens",
 ]

@@ -2,14 +2,20 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Guards against hallucination: what the phoneme head and the voice activity detector say about a transcript.
 
-Encoder and phoneme head never see text, so they are an independent witness of what was said. Three guards, each of
-which can be switched off; none of them changes a transcript but by leaving it empty:
+Encoder and phoneme head never see text, so they are an independent witness of what was said. Four guards, each of
+which can be switched off; the first three change no transcript but by leaving it empty:
 
 - no speech: where the phoneme head finds nothing, or little of which it is not certain, or little and the voice
   activity detector no speech, the text is empty;
 - length bound: a transcript has at most so many tokens as the audio has room for; one that reaches the bound (a
   repetition loop does) is flagged, and stands as it is;
-- agreement: how probable the phoneme head finds the transcript, as a confidence, and a flag where that is low.
+- agreement: how probable the phoneme head finds the transcript, as a confidence, and a flag where that is low;
+- letters: where a language is asked for, its letters and those of hints alone are written, see
+  [`~letters_entropy_asr`].
+
+The agreement is not the joint score by which hypotheses are ranked: a part of that is the language model's own word,
+which is no witness against what the language model made up, and it is known only where hypotheses are scored. How well
+either tells transcripts with errors from those without is measured by `tests/benchmarks/benchmark_rescoring.py`.
 """
 
 import math
@@ -20,7 +26,7 @@ import torch
 
 from .alignment_entropy_asr import frames_needed
 from .audio import load_audio
-from .ctc_entropy_asr import greedy_spans
+from .ctc_entropy_asr import ctc_log_probs, greedy_spans
 from .languages_entropy_asr import LANGUAGES, language_code, language_of_text
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from .vad_entropy_asr import HYSTERESIS
@@ -42,6 +48,9 @@ class GuardSettings:
         no_speech: Leave the text of audio without speech empty.
         length_bound: Bound the transcript by the length of the audio (where no `max_new_tokens` is given).
         agreement: Flag transcripts that the phoneme head does not support (where confidence is asked for).
+        letters: Write a language that is asked for in its own letters; hints may have others.
+        one_language: Where no language is asked for, take each utterance to be in the one that is most probable; off
+            by default, since people speak several in one sentence.
         min_blank_mass: Mean probability of the blank below which there is speech.
         max_phonemes_per_second: As many phonemes in a second are speech, fewer leave the decision to the next two.
             Speech has about ten.
@@ -54,6 +63,8 @@ class GuardSettings:
     no_speech: bool = True
     length_bound: bool = True
     agreement: bool = True
+    letters: bool = True
+    one_language: bool = False
     min_blank_mass: float = 0.75
     max_phonemes_per_second: float = 5.0
     min_phoneme_probability: float = 0.3
@@ -72,6 +83,8 @@ class GuardSettings:
             raise ValueError(f"`length_factor` must be a number from 1 on, not {self.length_factor}.")
         if self.length_factor != 1 and not self.length_bound:
             raise ValueError("`length_factor` widens the length bound, and `length_bound` is off.")
+        if self.one_language and not self.letters:
+            raise ValueError("`one_language` says in which letters to write, and `letters` is off.")
         if not self.max_phonemes_per_second >= 0:
             raise ValueError(f"`max_phonemes_per_second` must not be negative: {self.max_phonemes_per_second}.")
 
@@ -86,7 +99,7 @@ class GuardSettings:
             return guards
         if guards is None or isinstance(guards, bool):
             on = guards is None or guards
-            return cls(no_speech=on, length_bound=on, agreement=on)
+            return cls(no_speech=on, length_bound=on, agreement=on, letters=on)
         names = [field.name for field in fields(cls)]
         if not isinstance(guards, dict) or set(guards) - set(names):
             raise ValueError(f"`guards` must be True, False or a dict of {', '.join(names)}, not {guards!r}.")
@@ -158,13 +171,7 @@ def transcript_confidence(log_probs: torch.Tensor, phoneme_ids: list[int], blank
     if not len(log_probs):
         return 1.0
     log_probs = log_probs.detach().cpu().float()
-    if phoneme_ids:
-        lengths = torch.tensor([len(log_probs)]), torch.tensor([len(phoneme_ids)])
-        targets = torch.tensor([phoneme_ids])
-        loss = torch.nn.functional.ctc_loss(log_probs[:, None], targets, *lengths, blank=blank, reduction="sum")
-        log_likelihood = -loss.item()
-    else:
-        log_likelihood = log_probs[:, blank].sum().item()
+    (log_likelihood,) = ctc_log_probs([log_probs], [phoneme_ids], blank)
     best = log_probs.max(-1).values.sum().item()
     return math.exp(min(0.0, log_likelihood - best) / max(1, len(phoneme_ids)))
 

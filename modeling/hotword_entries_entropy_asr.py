@@ -12,7 +12,7 @@ import numpy as np
 from transformers.utils import logging
 
 from .languages_entropy_asr import UNK_TOKEN
-from .spoken_text_entropy_asr import explain_unreadable
+from .spoken_text_entropy_asr import why_unreadable
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
@@ -20,12 +20,35 @@ logger = logging.get_logger(__name__)
 
 # A single phoneme is in every sentence.
 MIN_PHONEMES = 2
+MAX_TOLERANCE = 0.3
 # Texts given to the grapheme-to-phoneme backends at once.
 _G2P_BATCH = 10_000
 # Phoneme codes become characters from here on, clear of control characters and surrogates. Code 0 is in no word.
 _FIRST_CHARACTER = 0x100
 # Words named in an error, and in a warning of what was left out.
 _NAMED, _NAMED_LEFT_OUT = 5, 50
+
+
+def import_daachorse():
+    """The automaton's package, imported where it is needed.
+
+    Raises:
+        ImportError: it is not installed; the message names the extra.
+    """
+    try:
+        import daachorse
+    except ImportError as error:
+        raise ImportError(
+            f"A hotword index needs the package `daachorse`, which cannot be imported ({error}): "
+            'pip install "entropy-asr[hotwords]"'
+        ) from error
+    return daachorse
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise a ValueError for a tolerance outside 0 to 0.3: beyond it most hypotheses are near to some hotword."""
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance <= MAX_TOLERANCE:
+        raise ValueError(f"`tolerance` must be a number from 0 to {MAX_TOLERANCE}, not {tolerance!r}.")
 
 
 class Entries(NamedTuple):
@@ -72,12 +95,12 @@ class Entries(NamedTuple):
 
 
 def to_text(codes: Sequence[int] | np.ndarray) -> str:
-    """One character a phoneme code."""
+    """One character a phoneme code, of `(num_phonemes,)`."""
     return (np.asarray(codes, dtype="<u2") + np.uint16(_FIRST_CHARACTER)).tobytes().decode("utf-16-le")
 
 
 def to_codes(text: str) -> np.ndarray:
-    """Phoneme codes of one character each, uint16."""
+    """Phoneme codes of one character each, uint16 `(num_phonemes,)`."""
     return np.frombuffer(text.encode("utf-16-le"), "<u2").astype(np.uint16) - np.uint16(_FIRST_CHARACTER)
 
 
@@ -148,7 +171,7 @@ def check_pairs(
 
 
 def _problem_of_word(word: str, phonemes: Sequence[str], known: Mapping[str, int]) -> str | None:
-    if UNK_TOKEN in phonemes and (reason := explain_unreadable(word)):
+    if UNK_TOKEN in phonemes and (reason := why_unreadable(word)):
         return f"cannot be used: {reason}"
     if strange := [phoneme for phoneme in phonemes if phoneme not in known]:
         return f"has the sound {strange[0]!r}, which the vocabulary of phonemes lacks"
@@ -174,7 +197,9 @@ __all__ = [
     "Entries",
     "as_words",
     "check_pairs",
+    "check_tolerance",
     "identity",
+    "import_daachorse",
     "phonemize_hotwords",
     "spelling",
     "to_codes",

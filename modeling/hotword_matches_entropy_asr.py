@@ -9,38 +9,31 @@ like a common word, or like a phrase of common words, counts wherever that is at
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .hotword_entries_entropy_asr import Entries, to_codes
-from .hotwords_tolerant_entropy_asr import TolerantMatcher, import_daachorse
-from .word_boundaries_entropy_asr import CommonWords, Reading, align_word, inside_unknown, is_derived
+from .hotword_entries_entropy_asr import Entries, import_daachorse
+from .optional_parts_entropy_asr import needed_for
+from .word_boundaries_entropy_asr import CommonWords, Reading, inside_unknown, is_derived
 
 
 # What a hotword costs in a reading, in nats: that of a word of rank 2,400. Chosen on sentences that no reported figure
 # is of (tests/benchmarks/benchmark_hotword_boundaries.py).
-_HOTWORD_COST = 10.0
-# Beyond that many hotwords, one of them is near to what was heard by chance in proportion to their number.
-_MANY_HOTWORDS = 3000
-# Two inexact matches of different sound about as cheap at one place: neither is given.
-_CLEAR_NATS = 1.0
+HOTWORD_COST = 10.0
 # Hotwords of so few phonemes are in many words that are not common ("Ann" in "anniversary"): one in whose place such a
 # word costs hardly more is no match.
 _SHORT, _CLEARLY_WORD = 2, 0.7
 # Sums of the same costs in another order.
-_ROUNDING = 1e-4
+ROUNDING = 1e-4
 # Shorter words have to match exactly where nothing is known of their surroundings, and where something is: of their
 # inexact matches all but few are wrong. A large index is slow with short ones, whose seeds are everywhere.
 _SHORTEST_INEXACT, _SHORTEST_INEXACT_IN_CONTEXT, _LARGE_INDEX = 5, 4, 100_000
-# Without common words: what a full edit costs in phonemes of length, and by how much the best must beat the next.
-_DISTANCE_WEIGHT, _CLEAR_MARGIN = 3.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class HotwordMatch:
-    """A hotword heard in `phonemes[start:end]`; `distance` in phonetically weighted edits, 0 for an exact match."""
+    """A hotword found in `phonemes[start:end]`; `distance` in phonetically weighted edits, 0 for an exact match."""
 
     word: str
     start: int
@@ -58,7 +51,7 @@ class Candidate(NamedTuple):
     distance: float = 0.0
 
     def codes(self) -> np.ndarray:
-        """Phoneme codes of the word, not of what was heard."""
+        """Phoneme codes `(num_phonemes,)` of the word, not of what was found."""
         first, last = self.part.entries.code_offsets[self.entry : self.entry + 2].tolist()
         return self.part.entries.codes[first:last]
 
@@ -81,7 +74,7 @@ class IndexPart:
         self.live = np.ones(len(entries), bool)
         # Overlapping matches need the standard kind; which of them win is decided in `drop_contained`.
         self.automaton = automaton or import_daachorse().CharwiseDoubleArrayAhoCorasick(entries.keys())
-        self._tolerant: TolerantMatcher | None = None
+        self._tolerant: Any = None  # a TolerantMatcher
 
     def live_pairs(self) -> Iterator[tuple[str, list[int]]]:
         return (pair for pair, live in zip(self.entries.pairs(), self.live.tolist(), strict=True) if live)
@@ -94,7 +87,9 @@ class IndexPart:
     def tolerant(
         self, codes: np.ndarray, phonemes: list[str], tolerance: float, in_context: bool
     ) -> Iterator[Candidate]:
-        """Inexact matches; the matcher of a tolerance is built at its first use."""
+        """Inexact matches in codes `(num_phonemes,)`; the matcher of a tolerance is built at its first use."""
+        with needed_for("`hotword_tolerance`"):
+            from .hotwords_tolerant_entropy_asr import TolerantMatcher
         short_too = in_context and len(self.entries) <= _LARGE_INDEX
         shortest = _SHORTEST_INEXACT_IN_CONTEXT if short_too else _SHORTEST_INEXACT
         wanted = (tolerance, shortest, phonemes)
@@ -115,7 +110,7 @@ def at_word_boundaries(
     kept: list[Candidate] = []
     for _ in range(2):  # again with the first ones kept, which may be the neighbours of others
         if len(kept) < len(found):
-            reading = common.read(text, phonemes, [(one.start, one.end, _HOTWORD_COST) for one in kept])
+            reading = common.read(text, phonemes, [(one.start, one.end, HOTWORD_COST) for one in kept])
             kept = [one for one in found if _is_word(one, reading, common, text, phonemes)]
             if not kept:
                 break
@@ -128,11 +123,11 @@ def _is_word(one: Candidate, reading: Reading, common: CommonWords, text: str, p
     if one.end - one.start <= _SHORT and inside_unknown(reading, phonemes, one.start, one.end) < _CLEARLY_WORD:
         return False
     excess = reading.excess(one.start, one.end)
-    cost = _HOTWORD_COST if excess + _HOTWORD_COST <= _ROUNDING else _cost_as_common(one, common, text, phonemes)
-    return excess + cost <= _ROUNDING
+    cost = HOTWORD_COST if excess + HOTWORD_COST <= ROUNDING else cost_as_common(one, common, text, phonemes)
+    return excess + cost <= ROUNDING
 
 
-def _cost_as_common(candidate: Candidate, common: CommonWords, text: str, phonemes: Sequence[str]) -> float:
+def cost_as_common(candidate: Candidate, common: CommonWords, text: str, phonemes: Sequence[str]) -> float:
     """What a match costs if it is no more than the common words that it is written as; infinite if it is none."""
     start, end = candidate.start, candidate.end
     if " " in candidate.word():
@@ -151,99 +146,10 @@ def drop_contained(candidates: list[Candidate]) -> list[Candidate]:
     return kept
 
 
-def choose_inexact(
-    found: list[Candidate], common: CommonWords, text: str, phonemes: Sequence[str], num_hotwords: int
-) -> list[Candidate]:
-    """Of matches, exact or not, those that explain the hypothesis no worse than common words, misheard or not, do.
-
-    Taken from the best one down, where no other of a different sound is about as good.
-
-    Args:
-        found: Matches of all words, exact ones too.
-        common: The common words.
-        text: The hypothesis, one character a phoneme.
-        phonemes: The same as symbols.
-        num_hotwords: How many are listened for.
-    """
-    if not found:
-        return []
-    codes = to_codes(text)
-    reading = common.read_noisy(codes, phonemes)
-    inexact_cost = _HOTWORD_COST + log(max(1.0, num_hotwords / _MANY_HOTWORDS))
-    ranked: list[tuple[float, Candidate]] = []
-    for candidate in found:
-        cost, placed = _place(candidate, common, codes, reading)
-        if is_derived(reading, phonemes, placed.end):
-            continue
-        own_cost = inexact_cost
-        if not candidate.distance:
-            own_cost = min(_HOTWORD_COST, _cost_as_common(candidate, common, text, phonemes))
-        ranked.append((cost + own_cost - reading.before[-1], placed))
-    ranked = sorted((row for row in ranked if row[0] <= _CLEAR_NATS), key=lambda row: row[0])
-    return _clearly_best(ranked)
-
-
-def _place(candidate: Candidate, common: CommonWords, codes: np.ndarray, reading: Reading) -> tuple[float, Candidate]:
-    """What the whole costs with a match, without the word's own cost, and the match at the place where it is least."""
-    slack = 1 if candidate.distance else 0
-    first, last = max(0, candidate.start - slack), min(len(codes), candidate.end + slack)
-    cost, start, end = align_word(candidate.codes(), codes[first:last], reading, first, common.mishearing)
-    return cost, candidate._replace(start=start, end=end)
-
-
-def _clearly_best(ranked: list[tuple[float, Candidate]]) -> list[Candidate]:
-    """Of matches with how much dearer each makes the whole, in that order."""
-    kept: list[Candidate] = []
-    decided: list[Candidate] = []
-    for excess, best in ranked:
-        if excess > _ROUNDING or any(overlap(best, other) and not best.is_alike(other) for other in decided):
-            continue
-        decided.append(best)
-        rivals = (other for more, other in ranked if excess <= more <= excess + _CLEAR_NATS and overlap(best, other))
-        if all(best.codes().tobytes() == other.codes().tobytes() for other in rivals):
-            kept.append(best)
-    return kept
-
-
-def choose_without_context(found: list[Candidate], exact: list[Candidate]) -> list[Candidate]:
-    """Of inexact matches those that are clearly the best where they are, where no common words are known.
-
-    Taken from the best one down: what overlaps a better one, exact, taken or given up as ambiguous, is left.
-    """
-    ranked = sorted(found, key=_score, reverse=True)
-    decided = list(exact)
-    kept: list[Candidate] = []
-    for position, best in enumerate(ranked):
-        if any(overlap(best, other) and _score(other) >= _score(best) for other in decided):
-            continue
-        decided.append(best)
-        rivals = []
-        for other in ranked[position + 1 :]:
-            if _score(best) - _score(other) > _CLEAR_MARGIN:
-                break
-            if overlap(best, other):
-                rivals.append(other)
-        same = [other for other in rivals if other.codes().tobytes() == best.codes().tobytes()]
-        if len(same) == len(rivals):
-            kept += [best, *(other for other in same if other[:2] == best[:2])]
-    return kept
-
-
-def _score(candidate: Candidate) -> float:
-    """Longer is better, and nearer: a full edit outweighs `_DISTANCE_WEIGHT` phonemes."""
-    return len(candidate.codes()) - _DISTANCE_WEIGHT * candidate.distance
-
-
-def overlap(one: Candidate, other: Candidate) -> bool:
-    return one.start < other.end and other.start < one.end
-
-
 __all__ = [
     "Candidate",
     "HotwordMatch",
     "IndexPart",
     "at_word_boundaries",
-    "choose_inexact",
-    "choose_without_context",
     "drop_contained",
 ]

@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Which hotwords were spoken: an index of up to millions of words, searched by the phonemes that the CTC head heard.
+"""Which hotwords were spoken: an index of up to millions of words, searched by the phonemes that the CTC head found.
 
 Each hotword's phonemes are a pattern of an Aho-Corasick automaton (daachorse: a double array in Rust), one character a
 phoneme; a hypothesis is scanned once, whatever the number of words. Only what is found goes into the prompt, so that
@@ -23,7 +23,9 @@ from .hotword_entries_entropy_asr import (
     Entries,
     as_words,
     check_pairs,
+    check_tolerance,
     identity,
+    import_daachorse,
     phonemize_hotwords,
     spelling,
     to_codes,
@@ -35,12 +37,10 @@ from .hotword_matches_entropy_asr import (
     HotwordMatch,
     IndexPart,
     at_word_boundaries,
-    choose_inexact,
-    choose_without_context,
     drop_contained,
 )
-from .hotwords_tolerant_entropy_asr import check_tolerance, import_daachorse
 from .languages_entropy_asr import coarser_phoneme, default_phonemes
+from .optional_parts_entropy_asr import needed_for
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from .word_boundaries_entropy_asr import CommonWords, common_pronunciations
 
@@ -88,7 +88,7 @@ class HotwordIndex:
             ValueError: A word of fewer than two phonemes or with `<unk>`.
             ImportError: The package `daachorse` is missing; the message names the extra.
         """
-        # All that the built-in vocabulary can hear, so that a tolerant search knows the sound of what no word has.
+        # All that the built-in vocabulary can have, so that a tolerant search knows the sound of what no word has.
         self._phonemes = ["", *default_phonemes()]
         self._codes = _number(self._phonemes)
         self._base = IndexPart(Entries.pack(unique_pairs(self._encoded(check_pairs(pronunciations)))))
@@ -208,11 +208,11 @@ class HotwordIndex:
         """Hotwords in a phoneme hypothesis, in the order of their start.
 
         A match begins and ends where words do, as far as common words tell (an index of `build` knows them): where
-        they explain what was heard better without the hotword, it is no match. The longest match wins: one inside a
+        they explain the phonemes better without the hotword, it is no match. The longest match wins: one inside a
         longer one is dropped, two that overlap in part are both given, as are words that sound the same.
 
         Args:
-            phonemes: What was heard, such as a greedy CTC hypothesis, as symbols.
+            phonemes: Of the utterance, such as a greedy CTC hypothesis, as symbols.
             tolerance: Largest distance of a match, in phonetically weighted edits for each phoneme of the hotword (see
                 `phonetics_entropy_asr.py`), 0 to 0.3. At 0.2, a word of five phonemes may have one of them wrong; one
                 of fewer than four (of five without common words, or among 100,000 hotwords) always matches exactly.
@@ -233,16 +233,24 @@ class HotwordIndex:
             raise ValueError(f"`phonemes` must be a sequence of phoneme symbols, not of such as {strange[0]!r}.")
         text = to_text([self._codes.get(phoneme, 0) for phoneme in phonemes])
         exact = [*self._base.exact(text), *self._recent.exact(text)]
-        if not tolerance or not text:
+        if tolerance and text:
+            matches = self._with_inexact(exact, text, phonemes, tolerance)
+        else:
             matches = at_word_boundaries(exact, self._common, text, phonemes) if self._common else exact
             matches = drop_contained(matches)
-        elif self._common:
-            found = [*exact, *self._inexact(text, tolerance)]
-            matches = choose_inexact(found, self._common, text, phonemes, len(self))
-        else:
-            matches = drop_contained(exact)
-            matches += choose_without_context(self._inexact(text, tolerance), matches)
         return [match.to_match() for match in sorted(matches, key=lambda match: (match.start, match.end))]
+
+    def _with_inexact(
+        self, exact: list[Candidate], text: str, phonemes: list[str], tolerance: float
+    ) -> list[Candidate]:
+        """Of exact and inexact matches those that were said."""
+        with needed_for("`hotword_tolerance`"):
+            from .hotwords_inexact_entropy_asr import choose_inexact, choose_without_context
+        inexact = self._inexact(text, tolerance)
+        if self._common:
+            return choose_inexact([*exact, *inexact], self._common, text, phonemes, len(self))
+        matches = drop_contained(exact)
+        return matches + choose_without_context(inexact, matches)
 
     def _inexact(self, text: str, tolerance: float) -> list[Candidate]:
         return [
@@ -361,7 +369,7 @@ def _number(phonemes: list[str]) -> dict[str, int]:
     """Codes of known phonemes, from 1; 0 is for the others.
 
     A phoneme that some vocabularies lack has the code of the coarser one that these have in its place: an index finds
-    its words in what heads of both kinds hear.
+    its words in the output of heads of both kinds.
     """
     codes = {phoneme: code for code, phoneme in enumerate(phonemes) if code}
     finer = [phoneme for phoneme in (*phonemes, *default_phonemes()) if coarser_phoneme(phoneme) in codes]

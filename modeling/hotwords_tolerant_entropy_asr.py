@@ -12,38 +12,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .hotword_entries_entropy_asr import import_daachorse
 from .phonetics_entropy_asr import EDIT_COST, best_window, cost_matrix, sound_class
 
 
-MAX_TOLERANCE = 0.3
 # Sums of float32 costs meet their bound exactly in decimal arithmetic only.
 _ROUNDING = 1e-3
 # Cost of what lies outside the hypothesis, more than any bound.
 _OUTSIDE = 1e3
 # Candidates verified at once: tables of a few MB, which stay in the cache.
 _VERIFIED_AT_ONCE = 4096
-
-
-def import_daachorse():
-    """The automaton's package, imported where it is needed.
-
-    Raises:
-        ImportError: it is not installed; the message names the extra.
-    """
-    try:
-        import daachorse
-    except ImportError as error:
-        raise ImportError(
-            f"A hotword index needs the package `daachorse`, which cannot be imported ({error}): "
-            'pip install "entropy-asr[hotwords]"'
-        ) from error
-    return daachorse
-
-
-def check_tolerance(tolerance: float) -> None:
-    """Raise a ValueError for a tolerance outside 0 to 0.3: beyond it most hypotheses are near to some hotword."""
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance <= MAX_TOLERANCE:
-        raise ValueError(f"`tolerance` must be a number from 0 to {MAX_TOLERANCE}, not {tolerance!r}.")
 
 
 class TolerantMatcher:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from .common_english_entropy_asr import COMMON_WORDS, JOINED_WORDS
 from .language_entry_entropy_asr import GraphemeToPhoneme, Language, latin_style, missing_g2p
 from .numerals_english_entropy_asr import read_numbers
 
@@ -66,8 +65,6 @@ class EnglishPhonemes(GraphemeToPhoneme):
         *("p b", "t d ɾ ʔ", "k ɡ", "tʃ dʒ", "f v", "θ ð", "s z", "ʃ ʒ", "n ŋ"),
     )
 
-    common_words = COMMON_WORDS
-    joined_words = JOINED_WORDS
     contexts = ("bob {} ox", "bob {} cab")
     derivations = ("ɚ", "ɚ z", "ɪ ŋ", "ɪ ŋ z", "n ə s")  # -er, -ing, -ness
     endings = ("z", "s", "ᵻ z", "ɹ")  # 's, and the r of "layer of"

@@ -38,6 +38,7 @@ class GraphemeToPhoneme(ABC):
         coarser: For a phoneme that an older vocabulary may lack, the one that this has in its place.
         initials: Phonemes that begin a syllable whose rest is one of `vowels`, where no word ends inside a syllable.
         common_words: Its commonest words, the most common first, separated by blanks: what hotwords are told from.
+            Empty: those that the phoneme tokenizer brings for it (`common_words.json`), if any.
         joined_words: Pairs of common words that are said as one, with an underscore in between.
         contexts: Texts with a `{}` for a common word, which then sounds as it does among others ("to": t ə, t ʊ).
         endings: What any word may end in further or lend to the next, as phonemes separated by blanks.

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
 
-from .common_mandarin_entropy_asr import COMMON_WORDS
 from .language_english_entropy_asr import LATIN
 from .language_entry_entropy_asr import CHARACTER, GraphemeToPhoneme, Language, missing_g2p
 from .numerals_mandarin_entropy_asr import NUMBER, read_number
@@ -94,7 +93,6 @@ class MandarinPhonemes(GraphemeToPhoneme):
     # Vocabularies of before have one i for all three.
     coarser = {f"{rhyme}{tone}": f"i{tone}" for rhyme in _APICAL for tone in "12345"}
     initials = frozenset((*INITIALS, "b", "p", "m", "f", "d", "t", "n", "l", "ɡ", "k", "h", "s"))
-    common_words = COMMON_WORDS
     contexts = ("{}好", "{}去")
     takes_digits = True
 

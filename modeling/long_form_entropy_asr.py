@@ -5,23 +5,28 @@
 Memory holds one block, the open segment and one batch, whatever the length. Segments do not overlap and leave out
 nothing that voice activity detection takes for speech, so that no word is transcribed twice or dropped at a seam.
 An item that cannot be read or transcribed costs itself: its result has the reason, and the others go on.
+
+With a diarization, segments are also cut where the speaker changes, and say whose they are.
 """
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from .audio import AudioError, audio_blocks, audio_duration, load_audio, load_or_blocks
+from .audio import AudioError, audio_blocks, audio_duration, load_audio, load_or_blocks, measure_duration
 from .recognition_entropy_asr import BatchedUtterance
 from .results_entropy_asr import SegmentResult, WantedOutputs, failure, merge_segments
 from .url_entropy_asr import fetched
 from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
 
+
+if TYPE_CHECKING:
+    from .diarization_entropy_asr import Diarizations, SpeakerTimeline
 
 # Longest segment: what models are trained on, and Whisper's window.
 SEGMENT_SECONDS = 30.0
@@ -93,12 +98,34 @@ class Item:
 
 @dataclass(eq=False)
 class Segment:
-    """A piece of an item from `start` to `end` seconds, or the whole of it."""
+    """A piece of an item from `start` to `end` seconds, or the whole of it.
+
+    Args:
+        voices: with a diarization, `speaker` and `other_speakers` of its result.
+    """
 
     item: Item
     start: float
     end: float
     utterance: BatchedUtterance
+    voices: dict[str, Any] = field(default_factory=dict)
+
+    def with_speaker(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Its result with whose it is; words and phonemes have the speaker too."""
+        if not self.voices or "error" in result:
+            return result
+        speaker = {"speaker": self.voices["speaker"]}
+        chunks = {"chunks": [chunk | speaker for chunk in result["chunks"]]} if "chunks" in result else {}
+        return result | chunks | self.voices
+
+
+class AudioPiece(NamedTuple):
+    """What a segment is made of: its times in seconds, its samples `(num_samples,)`, and whose it is."""
+
+    start: float
+    end: float
+    samples: np.ndarray
+    voices: dict[str, Any]
 
 
 def batch_segments(segments: Iterable[Segment], batch_size: int | None = None) -> Iterator[list[Segment]]:
@@ -128,10 +155,16 @@ class LongFormTranscriber:
     Args:
         recognize: the pipeline's three steps: takes utterances and whether they are segments of long recordings,
             gives their results.
-        wanted: what results have beside their text; `return_timestamps=True` gives the times of segments.
-        chunk_length_s: longest segment in seconds; items up to that are transcribed as a whole. 0 cuts nothing.
+        wanted: what results have beside their text; `return_timestamps=True` or `return_segments` gives the times of
+            segments.
+        chunk_length_s: longest segment in seconds; items up to that are transcribed as a whole. 0 cuts nothing; by
+            default `SEGMENT_SECONDS`.
         sampling_rate: of the utterances, in Hz.
         progress: whether to show a bar for each long item, in seconds of audio.
+        diarization: who speaks when; every item is then cut, however short it is.
+
+    Attributes:
+        is_asked_to_cut: whether segments were asked for, also where nothing is long.
 
     Raises:
         ValueError: segments that are too short, or times of segments where there are none.
@@ -141,20 +174,26 @@ class LongFormTranscriber:
         self,
         recognize: Callable[[list[BatchedUtterance], bool], list[dict[str, Any]]],
         wanted: WantedOutputs,
-        chunk_length_s: float = SEGMENT_SECONDS,
+        chunk_length_s: float | None = None,
         sampling_rate: int = SAMPLING_RATE,
         progress: bool = False,
+        diarization: "Diarizations | None" = None,
     ):
-        if chunk_length_s == 0 and wanted.return_timestamps is True:
-            raise ValueError("`return_timestamps=True` gives the times of segments, and `chunk_length_s=0` cuts none.")
+        self.is_asked_to_cut = bool(chunk_length_s) or wanted.has_segments
+        chunk_length_s = SEGMENT_SECONDS if chunk_length_s is None else chunk_length_s
+        if chunk_length_s == 0 and wanted.has_segments:
+            asked = "`return_segments`" if wanted.return_segments else "`return_timestamps=True`"
+            asked = "`diarization`" if diarization is not None else asked
+            raise ValueError(f"{asked} gives the times of segments, and `chunk_length_s=0` cuts none.")
         if not isinstance(chunk_length_s, (int, float)) or (chunk_length_s < 1 and chunk_length_s != 0):
             raise ValueError(f"`chunk_length_s` must be at least 1 second, or 0 for none, not {chunk_length_s!r}.")
         self.recognize = recognize
         self.wanted = wanted
         self.sampling_rate = sampling_rate
-        self.max_seconds = float(chunk_length_s) or float("inf")
+        self.max_seconds = 0.0 if diarization is not None else float(chunk_length_s) or float("inf")
         self.endpoints = EndpointSettings(max_segment=float(chunk_length_s)) if chunk_length_s else None
         self.progress = progress
+        self.diarization = diarization
         self._unfinished: deque[Item] = deque()
 
     def __call__(
@@ -184,7 +223,7 @@ class LongFormTranscriber:
             item = segment.item
             if item.bar is not None:
                 item.bar.update(segment.end - item.end)
-            item.results.append(SegmentResult(segment.start, segment.end, result))
+            item.results.append(SegmentResult(segment.start, segment.end, segment.with_speaker(result)))
             item.num_open -= 1
 
     def _finished(self) -> Iterator[dict[str, Any]]:
@@ -201,7 +240,7 @@ class LongFormTranscriber:
         error = next(errors, item.error)
         if error is not None:
             return failure(error)
-        if not item.is_cut and self.wanted.return_timestamps is not True:
+        if not item.is_cut and not self.wanted.has_segments:
             return item.results[0].result
         return merge_segments(item.results, self.wanted)
 
@@ -211,31 +250,54 @@ class LongFormTranscriber:
             self._unfinished.append(item)
             prefix, name = f"item {index}: " if numbered else "", item_name(source)
             try:
-                for start, end, samples in self._cut(source, item):
-                    seconds = len(samples) / self.sampling_rate
-                    place = f"{name} from {start:.1f} s" if start else name
+                for piece in self._cut(source, item, index):
+                    seconds = len(piece.samples) / self.sampling_rate
+                    place = f"{name} from {piece.start:.1f} s" if piece.start else name
                     item.num_open += 1
-                    yield Segment(item, start, end, BatchedUtterance(prefix + place, samples, seconds))
+                    utterance = BatchedUtterance(prefix + place, piece.samples, seconds)
+                    yield Segment(item, piece.start, piece.end, utterance, piece.voices)
             except AudioError as error:
                 item.error = f"{prefix}{error}"
             item.is_read = True
 
-    def _cut(self, source: Any, item: Item) -> Iterator[tuple[float, float, np.ndarray]]:
-        """Beginning and end in seconds and samples of an item's segments, itself if it is short; it is read once."""
+    def _cut(self, source: Any, item: Item, index: int) -> Iterator[AudioPiece]:
+        """An item's segments, itself if it is short and nobody asks who speaks; it is read once."""
         if isinstance(source, AudioError):
             raise source
+        name = item_name(source)
         source, rate = fetched(source), self.sampling_rate
+        timeline = self._timeline(source, index, name)
         audio = load_or_blocks(source, self.max_seconds, target_sampling_rate=rate)
         if isinstance(audio, np.ndarray):
             item.seconds = len(audio) / rate
-            yield 0.0, item.seconds, audio
+            yield AudioPiece(0.0, item.seconds, audio, {})
             return
         item.is_cut = True
         blocks = audio if rate == SAMPLING_RATE else audio_blocks(source)  # what voice activity detection takes
         counted = self._counted(blocks, audio_duration(source, SAMPLING_RATE), item)
         for start, samples in speech_segments(counted, self.endpoints):
             whole = samples if rate == SAMPLING_RATE else load_audio(samples, SAMPLING_RATE, rate)
-            yield start / SAMPLING_RATE, (start + len(samples)) / SAMPLING_RATE, whole
+            segment = AudioPiece(start / SAMPLING_RATE, (start + len(samples)) / SAMPLING_RATE, whole, {})
+            yield from [segment] if timeline is None else self._by_speaker(segment, timeline)
+
+    def _timeline(self, source: Any, index: int, name: str) -> "SpeakerTimeline | None":
+        """Who speaks when in an item, checked before anything is transcribed."""
+        if self.diarization is None:
+            return None
+        timeline = self.diarization.timeline(index, name)
+        seconds = audio_duration(source, self.sampling_rate)
+        try:
+            timeline.check(measure_duration(source) if seconds is None else seconds)
+        except AudioError as error:
+            raise AudioError(str(error) if name in str(error) else f"{name}: {error}") from error
+        return timeline
+
+    def _by_speaker(self, segment: AudioPiece, timeline: "SpeakerTimeline") -> Iterator[AudioPiece]:
+        """A segment cut where the speaker changes."""
+        for one in timeline.pieces(segment.start, segment.end):
+            first, last = (round((time - segment.start) * self.sampling_rate) for time in (one.start, one.end))
+            voices = {"speaker": one.speaker, "other_speakers": list(one.other_speakers)}
+            yield AudioPiece(one.start, one.end, segment.samples[first:last], voices)
 
     def _counted(self, blocks: Iterable[np.ndarray], stated: float | None, item: Item) -> Iterator[np.ndarray]:
         """The blocks of a long item, whose seconds are counted; the bar of one of unknown length grows with them."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModel
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
@@ -31,24 +31,13 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple, torch_compilable_check
 
 from .checkpoints_entropy_asr import CheckpointMixin
-from .components_entropy_asr import (
-    SPEECH_MODELS,
-    as_dtype,
-    build_audio_tower,
-    encode_audio,
-    join_full,
-    load_feature_extractor,
-    load_speech_model,
-    take_language_model,
-    transcript_ends,
-)
+from .components_entropy_asr import SPEECH_MODELS, build_audio_tower, encode_audio
 from .configuration_entropy_asr import EntropyASRConfig
 from .generation_entropy_asr import TranscriptGenerationMixin
 from .modeling_entropy_asr_base import EntropyASREncoderPreTrainedModel
-from .modeling_entropy_asr_ctc import EntropyASRPhonemeHead
-from .processing_entropy_asr import AUDIO_TOKEN, TURN_END, EntropyASRProcessor
+from .optional_parts_entropy_asr import needed_for
+from .phoneme_head_entropy_asr import EntropyASRPhonemeHead
 from .streaming_cache_entropy_asr import CACHE
-from .thin_checkpoints_entropy_asr import public_part
 
 
 class EntropyASRAdaptor(nn.Module):
@@ -106,6 +95,9 @@ class EntropyASRModelOutputWithPast(BaseModelOutputWithPast):
 
 @auto_docstring(custom_intro="Speech encoder, adaptor and language model, without a language modelling head.")
 class EntropyASRModel(EntropyASRPreTrainedModel):
+    # In checkpoints of the full model. vLLM has an output layer of its own and refuses what it cannot place.
+    _keys_to_ignore_on_load_unexpected = [r"^phoneme_head\."]
+
     def __init__(self, config: EntropyASRConfig):
         super().__init__(config)
         self.audio_tower = build_audio_tower(config.audio_config)
@@ -288,40 +280,22 @@ class EntropyASRForConditionalGeneration(CheckpointMixin, EntropyASRPreTrainedMo
         Raises:
             ValueError: no tokenizer and no `audio_token_id`, or parts that do not fit.
         """
-        are_loaded_here = isinstance(encoder, str) and isinstance(language_model, str)
-        extractor_path, end = encoder if are_loaded_here else None, None
-        if tokenizer is not None or audio_token_id is None:
-            tokenizer = _prompt_tokenizer(tokenizer, language_model)
-            found = tokenizer.convert_tokens_to_ids(AUDIO_TOKEN)
-            if audio_token_id not in (None, found):
-                raise ValueError(f"`audio_token_id` is {audio_token_id}, but {found} in the tokenizer.")
-            audio_token_id = found
-            vocab_size = len(tokenizer) if vocab_size is None else vocab_size
-            end = tokenizer.convert_tokens_to_ids(TURN_END)
-        encoder, language_model, dtype, parts = _loaded_parts(encoder, language_model, num_layers, dtype)
-        all_ends, begun_as = transcript_ends(language_model, end)
-        model = join_full(
+        with needed_for("joining a model"):
+            from .joining_entropy_asr import build_joined_model, prompt_vocabulary
+            from .modeling_entropy_asr_ctc import EntropyASRForCTC
+        # The encoder may be one of these, and nothing else may have imported them.
+        SPEECH_MODELS.setdefault(EntropyASRForCTC.config_class.model_type, EntropyASRForCTC)
+        vocabulary = prompt_vocabulary(tokenizer, language_model, audio_token_id, vocab_size)
+        return build_joined_model(
             cls,
             encoder,
-            take_language_model(language_model, vocab_size, begun_as),
-            audio_token_id=audio_token_id,
+            language_model,
+            vocabulary,
+            eos_token_id=eos_token_id,
             num_layers=num_layers,
             dtype=dtype,
-            copy_weights=not are_loaded_here,
             config_kwargs=config_kwargs,
         )
-        model.config.public_parts = parts or None
-        pad = getattr(tokenizer, "pad_token_id", None)
-        model.generation_config.update(
-            eos_token_id=all_ends if eos_token_id is None else eos_token_id,
-            pad_token_id=language_model.generation_config.pad_token_id if pad is None else pad,
-            # The placeholder stands for audio: generated, it would ask for embeddings that are not there.
-            suppress_tokens=[audio_token_id],
-        )
-        if tokenizer is not None and extractor_path is not None:
-            extractor = load_feature_extractor(extractor_path)
-            model.processor = EntropyASRProcessor.from_components(extractor, tokenizer, model.config)
-        return model
 
     @auto_docstring(custom_intro="Audio embeddings in the language model's space.")
     def get_audio_features(
@@ -436,40 +410,6 @@ class EntropyASRForConditionalGeneration(CheckpointMixin, EntropyASRPreTrainedMo
             attentions=outputs.attentions,
             audio_hidden_states=outputs.audio_hidden_states,
         )
-
-
-def _prompt_tokenizer(
-    tokenizer: str | PreTrainedTokenizerBase | None, language_model: str | PreTrainedModel
-) -> PreTrainedTokenizerBase:
-    """A language model's tokenizer with the special tokens of the prompt; by default from where the model was loaded.
-
-    Raises:
-        ValueError: no tokenizer was given, and the model does not say where it was loaded from.
-    """
-    if tokenizer is None:
-        tokenizer = language_model if isinstance(language_model, str) else language_model.name_or_path
-    if not tokenizer:
-        raise ValueError("`tokenizer` missing: pass the language model's, or `audio_token_id`.")
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
-    return EntropyASRProcessor.prepare_tokenizer(tokenizer)
-
-
-def _loaded_parts(
-    encoder: str | PreTrainedModel, language_model: str | PreTrainedModel, num_layers: int | None, dtype
-) -> tuple[PreTrainedModel, PreTrainedModel, torch.dtype, dict]:
-    """Both parts of a joined model, its dtype, and its `public_parts`: those that are loaded here."""
-    parts = {}
-    if isinstance(language_model, str):
-        path = language_model
-        language_model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto")
-        parts["language_model"] = public_part(language_model, path)
-    dtype = as_dtype(dtype, language_model.dtype)
-    if isinstance(encoder, str):
-        path, encoder = encoder, load_speech_model(encoder, dtype)
-        # One of this project's was trained here: it is no public part.
-        if encoder.config.model_type not in SPEECH_MODELS:
-            parts["encoder"] = public_part(encoder, path, num_layers)
-    return encoder, language_model, dtype, parts
 
 
 SPEECH_MODELS[EntropyASRConfig.model_type] = EntropyASRForConditionalGeneration

@@ -18,7 +18,7 @@ masks, chunks and what is remembered between chunks are the same for all.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -103,6 +103,38 @@ class EntropyASREncoderPreTrainedModel(PreTrainedModel):
             init.xavier_uniform_(module.weight)
 
 
+class EncoderInputs(NamedTuple):
+    """What an encoder makes frames of: features of utterances, or the next ones of streams.
+
+    Attributes:
+        features (`torch.Tensor` of shape `(batch_size, num_feature_frames, num_mel_bins)`): in the encoder's dtype.
+        mask (`torch.Tensor` of shape `(batch_size, num_feature_frames)`, *optional*): 1 for real audio.
+        cache (`EntropyASREncoderCache`, *optional*): state of the streams.
+        look_ahead (`torch.Tensor` of shape `(batch_size, num_look_ahead, num_mel_bins)`, *optional*): features behind.
+    """
+
+    features: torch.Tensor
+    mask: torch.Tensor | None
+    cache: EntropyASREncoderCache | None
+    look_ahead: torch.Tensor | None
+
+
+class FramePlaces(NamedTuple):
+    """Where frames are, and what they see.
+
+    Attributes:
+        positions (`torch.Tensor` of shape `(num_frames,)` or `(batch_size, num_frames)`): absolute, in frames.
+        mask (`torch.Tensor` of shape `(batch_size, num_frames)`): True for frames of real audio.
+        visible (`torch.Tensor` of shape `(batch_size, 1, num_frames, num_keys)`): see [`create_chunk_mask`].
+        chunk_size (`int`): frames in a chunk, 0 for full context.
+    """
+
+    positions: torch.Tensor
+    mask: torch.Tensor
+    visible: torch.Tensor
+    chunk_size: int
+
+
 @auto_docstring(custom_intro="A speech encoder whose frames depend on their own chunk and what was before it.")
 class EntropyASRStreamingEncoder(EntropyASREncoderPreTrainedModel):
     """Subclasses have `layers` and the methods below; their configuration has `chunk_size` and `left_chunks`."""
@@ -110,33 +142,14 @@ class EntropyASRStreamingEncoder(EntropyASREncoderPreTrainedModel):
     # Features behind a chunk that its frames depend on: a stream waits for them, see `look_ahead` of the forward pass.
     num_look_ahead = 0
 
-    def embed(
-        self,
-        input_features: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        cache: EntropyASREncoderCache | None,
-        look_ahead: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Frames before the first layer `(batch_size, num_frames, hidden_size)`; arguments as of the forward pass."""
+    def embed(self, inputs: EncoderInputs) -> torch.Tensor:
+        """Frames before the first layer `(batch_size, num_frames, hidden_size)`."""
         raise TypeError(f"{type(self).__name__} does not say how features become frames.")
 
-    def prepare_layers(
-        self,
-        hidden_states: torch.Tensor,
-        positions: torch.Tensor,
-        frame_mask: torch.Tensor,
-        attention_mask: torch.Tensor,
-        chunk_size: int,
-    ) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Frames for the first layer, and what every layer is given by name, beside the attention mask and the cache.
+    def prepare_layers(self, hidden_states: torch.Tensor, places: FramePlaces) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Frames `(batch_size, num_frames, hidden_size)` for the first layer, made of those that `embed` gave.
 
-        Args:
-            hidden_states (`torch.Tensor` of shape `(batch_size, num_frames, hidden_size)`): what `embed` gave.
-            positions (`torch.Tensor` of shape `(num_frames,)` or `(batch_size, num_frames)`): absolute, in frames.
-            frame_mask (`torch.Tensor` of shape `(batch_size, num_frames)`): True for frames of real audio.
-            attention_mask (`torch.Tensor` of shape `(batch_size, 1, num_frames, num_keys)`): see
-                [`create_chunk_mask`].
-            chunk_size (`int`): frames in a chunk, 0 for full context.
+        Also what every layer is given by name, beside the attention mask and the cache.
         """
         return hidden_states, {}
 
@@ -172,8 +185,9 @@ class EntropyASRStreamingEncoder(EntropyASREncoderPreTrainedModel):
         """
         chunk_size = self.config.chunk_size if chunk_size is None else chunk_size
         left_chunks = self.config.left_chunks if left_chunks is None else left_chunks
-        self._check_inputs(input_features, chunk_size, cache, look_ahead)
-        hidden_states = self.embed(input_features.to(self.dtype), attention_mask, cache, look_ahead)
+        inputs = EncoderInputs(input_features.to(self.dtype), attention_mask, cache, look_ahead)
+        self._check_inputs(inputs, chunk_size)
+        hidden_states = self.embed(inputs)
         frame_mask = self._frame_mask(attention_mask, hidden_states)
         batch_size, num_frames = hidden_states.shape[:2]
         if cache is None:
@@ -182,7 +196,8 @@ class EntropyASRStreamingEncoder(EntropyASREncoderPreTrainedModel):
             positions = cache.advance(batch_size, num_frames, hidden_states.device)
         cached_frames = None if left_chunks < 0 else left_chunks * chunk_size
         visible = self._attention_mask(positions, frame_mask, chunk_size, left_chunks, cache, cached_frames)
-        hidden_states, layer_inputs = self.prepare_layers(hidden_states, positions, frame_mask, visible, chunk_size)
+        places = FramePlaces(positions, frame_mask, visible, chunk_size)
+        hidden_states, layer_inputs = self.prepare_layers(hidden_states, places)
         for layer in self.layers:
             hidden_states = layer(
                 hidden_states,
@@ -194,25 +209,19 @@ class EntropyASRStreamingEncoder(EntropyASREncoderPreTrainedModel):
             )
         return EntropyASREncoderOutput(last_hidden_state=self.finish(hidden_states), attention_mask=frame_mask)
 
-    def _check_inputs(
-        self,
-        input_features: torch.Tensor,
-        chunk_size: int,
-        cache: EntropyASREncoderCache | None,
-        look_ahead: torch.Tensor | None,
-    ) -> None:
-        num_mel_bins = self.config.num_mel_bins
-        if input_features.ndim != 3 or input_features.shape[-1] != num_mel_bins:
+    def _check_inputs(self, inputs: EncoderInputs, chunk_size: int) -> None:
+        num_mel_bins, ahead = self.config.num_mel_bins, inputs.look_ahead
+        if inputs.features.ndim != 3 or inputs.features.shape[-1] != num_mel_bins:
             raise ValueError(
                 f"`input_features` must have the shape (batch_size, num_frames, {num_mel_bins}), not "
-                f"{tuple(input_features.shape)}: {type(self).__name__} takes the features of its own extractor."
+                f"{tuple(inputs.features.shape)}: {type(self).__name__} takes the features of its own extractor."
             )
-        if cache is not None and chunk_size == 0:
+        if inputs.cache is not None and chunk_size == 0:
             raise ValueError("A cached (streaming) forward needs `chunk_size` > 0: full context cannot be streamed.")
-        if look_ahead is not None and cache is None:
+        if ahead is not None and inputs.cache is None:
             raise ValueError("`look_ahead` is for streams: pass a `cache`, or the features in `input_features`.")
-        if look_ahead is not None and look_ahead.shape[1] != self.num_look_ahead:
-            raise ValueError(f"`look_ahead` has {look_ahead.shape[1]} feature frames, not {self.num_look_ahead}.")
+        if ahead is not None and ahead.shape[1] != self.num_look_ahead:
+            raise ValueError(f"`look_ahead` has {ahead.shape[1]} feature frames, not {self.num_look_ahead}.")
 
     def _frame_mask(self, attention_mask: torch.Tensor | None, hidden_states: torch.Tensor) -> torch.Tensor:
         """Valid encoder frames (B, T'), from the mask of feature frames (B, T)."""
@@ -243,4 +252,10 @@ class EntropyASRStreamingEncoder(EntropyASREncoderPreTrainedModel):
         return create_chunk_mask(positions, key_positions, key_mask, chunk_size, left_chunks)
 
 
-__all__ = ["EntropyASREncoderOutput", "EntropyASREncoderPreTrainedModel", "EntropyASRStreamingEncoder"]
+__all__ = [
+    "EncoderInputs",
+    "EntropyASREncoderOutput",
+    "EntropyASREncoderPreTrainedModel",
+    "EntropyASRStreamingEncoder",
+    "FramePlaces",
+]

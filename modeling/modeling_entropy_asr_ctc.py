@@ -23,23 +23,11 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.processing_utils import Unpack
 from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple
 
-from .components_entropy_asr import SPEECH_MODELS, build_audio_tower, encode_audio, join_ctc
+from .components_entropy_asr import SPEECH_MODELS, build_audio_tower, encode_audio
 from .configuration_entropy_asr import EntropyASRCTCConfig
+from .joining_entropy_asr import join_ctc
 from .modeling_entropy_asr_base import EntropyASREncoderPreTrainedModel
-
-
-class EntropyASRPhonemeHead(nn.Module):
-    """3-layer MLP over encoder frames: (B, T, hidden_size) -> (B, T, vocab_size) phoneme logits (paper)."""
-
-    def __init__(self, hidden_size: int, vocab_size: int):
-        super().__init__()
-        self.linear1 = nn.Linear(hidden_size, hidden_size)
-        self.linear2 = nn.Linear(hidden_size, hidden_size)
-        self.output = nn.Linear(hidden_size, vocab_size)
-        self.act = nn.ReLU()
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.output(self.act(self.linear2(self.act(self.linear1(hidden_states)))))
+from .phoneme_head_entropy_asr import EntropyASRPhonemeHead
 
 
 @auto_docstring(custom_intro="Output of [`EntropyASRForCTC`].")
@@ -129,7 +117,13 @@ class EntropyASRForCTC(EntropyASREncoderPreTrainedModel):
         )
 
     def ctc_loss(self, logits: torch.Tensor, frame_mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """CTC loss; utterances with fewer frames than labels need (no path exists) count as zero."""
+        """CTC loss, a scalar; utterances with fewer frames than labels need (no path exists) count as zero.
+
+        Args:
+            logits: `(batch_size, num_frames, phoneme_vocab_size)`.
+            frame_mask: `(batch_size, num_frames)`, True for frames of real audio.
+            labels: `(batch_size, num_labels)`, padded with -100.
+        """
         return ForCTCLoss(
             logits,
             labels,
@@ -142,4 +136,4 @@ class EntropyASRForCTC(EntropyASREncoderPreTrainedModel):
 
 SPEECH_MODELS[EntropyASRCTCConfig.model_type] = EntropyASRForCTC
 
-__all__ = ["EntropyASRCTCOutput", "EntropyASRForCTC", "EntropyASRPhonemeHead"]
+__all__ = ["EntropyASRCTCOutput", "EntropyASRForCTC"]

@@ -33,17 +33,17 @@ from transformers.utils import TransformersKwargs, auto_docstring
 from .configuration_entropy_asr import EntropyASREncoderConfig
 from .encoder_attention_entropy_asr import EncoderAttention
 from .encoder_cache_entropy_asr import EntropyASREncoderCache
-from .modeling_entropy_asr_base import EntropyASRStreamingEncoder
+from .modeling_entropy_asr_base import EncoderInputs, EntropyASRStreamingEncoder, FramePlaces
 
 
 def rotate_half(x: torch.Tensor) -> torch.Tensor:
-    """Turn each channel pair by 90 degrees (rotary positions, Su et al. 2021)."""
+    """Turn each channel pair of `(..., head_dim)` by 90 degrees (rotary positions, Su et al. 2021)."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((-second, first), dim=-1)
 
 
 class EntropyASREncoderRotaryEmbedding(nn.Module):
-    """Cosines and sines of rotary positions for absolute frame positions."""
+    """Cosines and sines `(T, head_dim)`, or `(B, 1, T, head_dim)`, of absolute frame positions `(T,)` or `(B, T)`."""
 
     def __init__(self, head_dim: int, theta: float):
         super().__init__()
@@ -104,7 +104,7 @@ class EntropyASREncoderFeedForward(nn.Module):
 
 
 class EntropyASREncoderAttention(EncoderAttention):
-    """Multi-head self-attention with rotary positions."""
+    """Multi-head self-attention with rotary positions: (B, T, D) -> (B, T, D), and the kernel's weights."""
 
     def __init__(self, config: EntropyASREncoderConfig, layer_idx: int):
         super().__init__(config, layer_idx)
@@ -134,7 +134,7 @@ class EntropyASREncoderAttention(EncoderAttention):
 
 
 class EntropyASREncoderConvolution(nn.Module):
-    """Conformer convolution module, causal: pointwise GLU, depthwise convolution, LayerNorm, SiLU, pointwise."""
+    """Causal Conformer convolution (B, T, D) -> (B, T, D): pointwise GLU, depthwise, LayerNorm, SiLU, pointwise."""
 
     def __init__(self, config: EntropyASREncoderConfig, layer_idx: int):
         super().__init__()
@@ -159,7 +159,7 @@ class EntropyASREncoderConvolution(nn.Module):
 
 
 class EntropyASREncoderLayer(GradientCheckpointingLayer):
-    """Conformer block (Gulati et al. 2020): half feed-forward, attention, convolution, half feed-forward."""
+    """Conformer block (Gulati et al. 2020): half feed-forward, attention, convolution, half; (B, T, D) each."""
 
     def __init__(self, config: EntropyASREncoderConfig, layer_idx: int):
         super().__init__()
@@ -224,24 +224,11 @@ class EntropyASREncoder(EntropyASRStreamingEncoder):
     def set_input_embeddings(self, value: nn.Module):
         self.subsampling.projection = value
 
-    def embed(
-        self,
-        input_features: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        cache: EntropyASREncoderCache | None,
-        look_ahead: torch.Tensor | None,
-    ) -> torch.Tensor:
-        return self.subsampling(input_features, cache)
+    def embed(self, inputs: EncoderInputs) -> torch.Tensor:
+        return self.subsampling(inputs.features, inputs.cache)
 
-    def prepare_layers(
-        self,
-        hidden_states: torch.Tensor,
-        positions: torch.Tensor,
-        frame_mask: torch.Tensor,
-        attention_mask: torch.Tensor,
-        chunk_size: int,
-    ) -> tuple[torch.Tensor, dict[str, Any]]:
-        return hidden_states, {"position_embeddings": self.rotary_emb(positions, hidden_states.dtype)}
+    def prepare_layers(self, hidden_states: torch.Tensor, places: FramePlaces) -> tuple[torch.Tensor, dict[str, Any]]:
+        return hidden_states, {"position_embeddings": self.rotary_emb(places.positions, hidden_states.dtype)}
 
 
 __all__ = ["EntropyASREncoder"]

@@ -34,7 +34,7 @@ from transformers.utils import TransformersKwargs, auto_docstring
 from .configuration_entropy_asr import EntropyASRFireRedEncoderConfig
 from .encoder_attention_entropy_asr import EncoderAttention
 from .encoder_cache_entropy_asr import EntropyASREncoderCache
-from .modeling_entropy_asr_base import EntropyASRStreamingEncoder
+from .modeling_entropy_asr_base import EncoderInputs, EntropyASRStreamingEncoder, FramePlaces
 
 
 # Features that one frame is made of, and from one frame to the next: two convolutions of three, every second output.
@@ -99,7 +99,7 @@ class EntropyASRFireRedEncoderFeedForward(nn.Module):
 
 
 class EntropyASRFireRedEncoderAttention(EncoderAttention):
-    """Self-attention with relative positions; queries, keys and values have norms of their own and no biases."""
+    """Self-attention (B, T, D) -> (B, T, D) with relative positions. Queries, keys, values: norms, no biases."""
 
     def __init__(self, config: EntropyASRFireRedEncoderConfig, layer_idx: int):
         super().__init__(config, layer_idx)
@@ -136,7 +136,7 @@ class EntropyASRFireRedEncoderAttention(EncoderAttention):
 
 
 class EntropyASRFireRedEncoderConvolution(nn.Module):
-    """Conformer convolution behind its norm, twice as wide: pointwise GLU, depthwise, LayerNorm, SiLU, pointwise."""
+    """Conformer convolution (B, T, D) -> (B, T, D) behind its norm, 2 D wide: GLU, depthwise, LayerNorm, SiLU."""
 
     def __init__(self, config: EntropyASRFireRedEncoderConfig, layer_idx: int):
         super().__init__()
@@ -180,7 +180,7 @@ class EntropyASRFireRedEncoderConvolution(nn.Module):
 
 
 class EntropyASRFireRedEncoderLayer(GradientCheckpointingLayer):
-    """Conformer block (Gulati et al. 2020): half feed-forward, attention, convolution, half feed-forward."""
+    """Conformer block (Gulati et al. 2020): half feed-forward, attention, convolution, half; (B, T, D) each."""
 
     def __init__(self, config: EntropyASRFireRedEncoderConfig, layer_idx: int):
         super().__init__()
@@ -252,37 +252,25 @@ class EntropyASRFireRedEncoder(EntropyASRStreamingEncoder):
     def set_input_embeddings(self, value: nn.Module):
         self.subsampling.projection = value
 
-    def embed(
-        self,
-        input_features: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        cache: EntropyASREncoderCache | None,
-        look_ahead: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def embed(self, inputs: EncoderInputs) -> torch.Tensor:
         # Behind the last feature are zeros, as the published encoder puts there, whatever padding has in it.
-        if attention_mask is not None:
-            input_features = input_features.masked_fill(~attention_mask[..., None].bool(), 0.0)
+        features, mask, _, look_ahead = inputs
+        if mask is not None:
+            features = features.masked_fill(~mask[..., None].bool(), 0.0)
         if look_ahead is None:
-            look_ahead = input_features.new_zeros(len(input_features), self.num_look_ahead, input_features.shape[2])
-        missing = -input_features.shape[1] % FRAME_SHIFT
-        input_features = torch.cat([input_features, look_ahead.to(input_features)], dim=1)
-        return self.subsampling(nn.functional.pad(input_features, (0, 0, 0, missing)))
+            look_ahead = features.new_zeros(len(features), self.num_look_ahead, features.shape[2])
+        missing = -features.shape[1] % FRAME_SHIFT
+        features = torch.cat([features, look_ahead.to(features)], dim=1)
+        return self.subsampling(nn.functional.pad(features, (0, 0, 0, missing)))
 
-    def prepare_layers(
-        self,
-        hidden_states: torch.Tensor,
-        positions: torch.Tensor,
-        frame_mask: torch.Tensor,
-        attention_mask: torch.Tensor,
-        chunk_size: int,
-    ) -> tuple[torch.Tensor, dict[str, Any]]:
+    def prepare_layers(self, hidden_states: torch.Tensor, places: FramePlaces) -> tuple[torch.Tensor, dict[str, Any]]:
         # In streams, too, keys are consecutive frames up to the last query: where they stand is what masks decide.
-        num_queries, num_keys = attention_mask.shape[-2:]
+        num_queries, num_keys = places.visible.shape[-2:]
         embeddings = distance_embeddings(num_queries, num_keys, self.config.hidden_size, hidden_states.device)
         layer_inputs = {
             "position_embeddings": self.dropout(embeddings.to(hidden_states.dtype)),
-            "frame_mask": frame_mask,
-            "chunk_size": chunk_size,
+            "frame_mask": places.mask,
+            "chunk_size": places.chunk_size,
         }
         return self.dropout(hidden_states), layer_inputs
 

@@ -25,7 +25,6 @@ import torch
 from torch import nn
 from transformers import initialization as init
 from transformers.activations import ACT2FN
-from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.whisper.modeling_whisper import sinusoids
 from transformers.processing_utils import Unpack
@@ -34,15 +33,18 @@ from transformers.utils import TransformersKwargs, auto_docstring
 from .configuration_entropy_asr import EntropyASRWhisperEncoderConfig
 from .encoder_attention_entropy_asr import EncoderAttention
 from .encoder_cache_entropy_asr import EntropyASREncoderCache
-from .modeling_entropy_asr_base import EntropyASRStreamingEncoder
+from .modeling_entropy_asr_base import EncoderInputs, EntropyASRStreamingEncoder, FramePlaces
 
 
 class EntropyASRWhisperEncoderPositions(nn.Module):
-    """Table of positions `(max_position_embeddings, hidden_size)`: sinusoids, which Whisper does not train."""
+    """Table of positions `(max_position_embeddings, hidden_size)`: sinusoids, which Whisper does not train.
+
+    They are computed, not saved: of a small model they would be more than a layer's attention.
+    """
 
     def __init__(self, num_positions: int, hidden_size: int):
         super().__init__()
-        self.weight = nn.Buffer(sinusoids(num_positions, hidden_size))
+        self.weight = nn.Buffer(sinusoids(num_positions, hidden_size), persistent=False)
 
     def forward(self, positions: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
         """Embeddings of absolute frame positions, with one more axis of `hidden_size`.
@@ -65,7 +67,7 @@ class EntropyASRWhisperEncoderPositions(nn.Module):
 
 
 class EntropyASRWhisperEncoderAttention(EncoderAttention):
-    """Multi-head self-attention without positions. Keys have no bias."""
+    """Multi-head self-attention (B, T, D) -> (B, T, D) without positions. Keys have no bias."""
 
     def __init__(self, config: EntropyASRWhisperEncoderConfig, layer_idx: int):
         super().__init__(config, layer_idx)
@@ -159,51 +161,17 @@ class EntropyASRWhisperEncoder(EntropyASRStreamingEncoder):
         if isinstance(module, EntropyASRWhisperEncoderPositions):
             init.copy_(module.weight, sinusoids(*module.weight.shape))
 
-    @staticmethod
-    def part_of_whisper(
-        config: PreTrainedConfig, weights: dict[str, torch.Tensor], num_layers: int
-    ) -> tuple[EntropyASRWhisperEncoderConfig, dict[str, torch.Tensor]]:
-        """Configuration and weights of this encoder from those of Whisper's, of any size.
-
-        Args:
-            config (`WhisperConfig`): of the Whisper model.
-            weights: of its encoder, by their names in transformers' `WhisperEncoder`.
-            num_layers: the first so many layers are taken.
-        """
-        own_config = EntropyASRWhisperEncoderConfig(
-            num_mel_bins=config.num_mel_bins,
-            hidden_size=config.d_model,
-            intermediate_size=config.encoder_ffn_dim,
-            num_hidden_layers=num_layers,
-            num_attention_heads=config.encoder_attention_heads,
-            hidden_act=config.activation_function,
-            hidden_dropout=config.dropout,
-            attention_dropout=config.attention_dropout,
-            activation_dropout=config.activation_dropout,
-            initializer_range=config.init_std,
-            # Whole audio tokens: 1504 positions for 30 s. They are sinusoids, also those that the weights lack.
-            max_position_embeddings=-(-config.max_source_positions // 8) * 8,
-        )
-        table = weights["embed_positions.weight"]
-        sines = sinusoids(own_config.max_position_embeddings, table.shape[1]).to(table)
-        return own_config, {**weights, "embed_positions.weight": torch.cat([table, sines[len(table) :]])}
-
     def get_input_embeddings(self) -> nn.Module:
         return self.conv1
 
     def set_input_embeddings(self, value: nn.Module):
         self.conv1 = value
 
-    def embed(
-        self,
-        input_features: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        cache: EntropyASREncoderCache | None,
-        look_ahead: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def embed(self, inputs: EncoderInputs) -> torch.Tensor:
         # Behind the last feature both convolutions see zeros, as at the end of an unpadded utterance.
-        keep = None if attention_mask is None else attention_mask[:, None, :].to(input_features.dtype)  # (B, 1, T)
-        hidden = input_features.transpose(1, 2)  # (B, F, T)
+        features, mask, cache, look_ahead = inputs
+        keep = None if mask is None else mask[:, None, :].to(features.dtype)  # (B, 1, T)
+        hidden = features.transpose(1, 2)  # (B, F, T)
         hidden = hidden if keep is None else hidden * keep
         if look_ahead is None:
             ahead = hidden.new_zeros(*hidden.shape[:2], 1)
@@ -222,15 +190,8 @@ class EntropyASRWhisperEncoder(EntropyASRStreamingEncoder):
             return nn.functional.pad(inputs, (1, 0))
         return cache.left_context(f"embedding.{name}", inputs, width=1, dim=2)
 
-    def prepare_layers(
-        self,
-        hidden_states: torch.Tensor,
-        positions: torch.Tensor,
-        frame_mask: torch.Tensor,
-        attention_mask: torch.Tensor,
-        chunk_size: int,
-    ) -> tuple[torch.Tensor, dict[str, Any]]:
-        return self.dropout(hidden_states + self.embed_positions(positions, frame_mask)), {}
+    def prepare_layers(self, hidden_states: torch.Tensor, places: FramePlaces) -> tuple[torch.Tensor, dict[str, Any]]:
+        return self.dropout(hidden_states + self.embed_positions(places.positions, places.mask)), {}
 
     def finish(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.layer_norm(hidden_states)

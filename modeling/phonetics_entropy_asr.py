@@ -88,7 +88,7 @@ def cost_matrix(rows: Sequence[str], columns: Sequence[str] | None = None) -> np
 
 
 def best_window(pattern: Sequence[str], text: Sequence[str]) -> tuple[float, int, int]:
-    """Where a pattern is heard in a text: `(distance, start, end)` of the window of `text` nearest to it.
+    """Where a pattern is in a text: `(distance, start, end)` of the window of `text` nearest to it.
 
     Of windows equally near, the one that ends first, and of those the shortest.
     """

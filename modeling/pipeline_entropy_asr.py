@@ -20,10 +20,11 @@ others; and what it cannot honour it refuses.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import replace
 from functools import partial
 from types import GeneratorType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -37,25 +38,23 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from .adapters_entropy_asr import adapter_base
 from .audio import AudioError, load_audio
-from .decoding_entropy_asr import DecodingRequest, TranscriptDecoder, check_generate_kwargs
+from .decoding_entropy_asr import DecodingRequest, TranscriptDecoder
 from .encoder_rules_entropy_asr import encoder_rules
-from .guards_entropy_asr import GuardSettings
-from .hotwords_entropy_asr import HotwordIndex
-from .hotwords_tolerant_entropy_asr import check_tolerance
 from .inputs_entropy_asr import as_pipeline_inputs, in_order
-from .languages_entropy_asr import AUTOMATIC, language_code
-from .long_form_entropy_asr import SEGMENT_SECONDS, LongFormTranscriber, item_name
+from .long_form_entropy_asr import LongFormTranscriber, item_name
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration
-from .pipeline_parts_entropy_asr import complete_processor
-from .processing_entropy_asr import EntropyASRProcessor
+from .optional_parts_entropy_asr import needed_for
+from .pipeline_arguments_entropy_asr import PipelineArguments
+from .processing_entropy_asr import EntropyASRProcessor, check_processor
 from .recognition_entropy_asr import BatchedUtterance, BatchRecognizer
 from .results_entropy_asr import WantedOutputs, make_result
 
 
+if TYPE_CHECKING:
+    from .diarization_entropy_asr import Diarizations
+
 TASK = "automatic-speech-recognition"
 MODEL_TYPE = "entropy_asr"
-# Arguments of the stock pipeline that have no meaning here.
-UNSUPPORTED = ("stride_length_s",)
 
 
 class EntropyASRPipeline(Pipeline):
@@ -109,7 +108,11 @@ class EntropyASRPipeline(Pipeline):
         for name, part in (("tokenizer", tokenizer), ("feature_extractor", feature_extractor)):
             if processor is not None and part is not None:
                 raise ValueError(f"{type(self).__name__} takes no `{name}` beside a processor: it uses its parts.")
-        processor = complete_processor(model.config, processor, tokenizer, feature_extractor)
+        if processor is None:
+            with needed_for("a pipeline without a processor"):
+                from .pipeline_parts_entropy_asr import complete_processor
+            processor = complete_processor(model.config, None, tokenizer, feature_extractor)
+        check_processor(model.config, processor)
         self._chunk_length_s = kwargs.pop("chunk_length_s", None)
         self.decoder = TranscriptDecoder(model, processor)
         self._recognizer = BatchRecognizer(self.decoder)
@@ -122,6 +125,7 @@ class EntropyASRPipeline(Pipeline):
         progress: bool = False,
         batch_size: int | None = None,
         num_workers: int | None = None,
+        diarization: Any = None,
         **kwargs,
     ) -> dict[str, Any] | list[dict[str, Any]] | Iterator[dict[str, Any]]:
         """Transcribe one item, or several.
@@ -139,26 +143,14 @@ class EntropyASRPipeline(Pipeline):
             batch_size (`int`, *optional*): items or segments transcribed together; it changes no transcript. By
                 default each item alone, and of segments up to 8 that together last up to 64 s, padding included.
             num_workers (`int`, *optional*, defaults to 0): processes that load audio.
-            language (`str`, *optional*): in any form that [`language_code`] understands; the model decides by default.
-            hotwords (`list[str]` or [`HotwordIndex`], *optional*): words to listen for, as many as there are. Those
-                whose phonemes are found are hints to the model. A list needs the extra `g2p`.
-            hotword_tolerance (`float`, *optional*, defaults to 0): also takes words of similar phonemes, see
-                [`HotwordIndex.search`].
-            return_timestamps (`str` or `bool`, *optional*): "word" or "phoneme" adds `chunks`; needs the extra `g2p`.
-                `True` adds those of segments, however long the item is.
-            return_confidence (`bool`, *optional*, defaults to `False`): adds `confidence`, how far the phoneme head
-                supports the text, and `flags`; to chunks, `confidence`. Needs the extra `g2p`.
-            return_flags (`bool`, *optional*, defaults to `False`): adds `flags`: "no_speech", "length_limit" (the text
-                did not end by itself), "low_agreement" (with confidence).
-            return_hotwords (`bool`, *optional*, defaults to `False`): adds `hotwords_found`, the hotwords that were
-                found and so were hints to the model; of segments, those of any.
-            guards (`bool`, `dict` or [`GuardSettings`], *optional*, defaults to `True`): guards against
-                hallucination; a dict sets some of their fields, `False` switches all off.
-            num_beams (`int`, *optional*): width of the beam search.
-            max_new_tokens (`int`, *optional*): longest transcript in tokens.
-            generate_kwargs (`dict`, *optional*): further arguments of `generate`. Whatever reads tokens (repetition
-                penalties, `bad_words_ids`, `min_length`, `stop_strings`, your own `logits_processor` and
-                `stopping_criteria`, ...) sees the transcript alone: neither the prompt nor its hotwords.
+            diarization (*optional*): who speaks when, in any form that [`read_diarization`] reads; of several items a
+                list of them, or an RTTM file that names recordings as their files are named. Items are then cut where
+                the speaker changes too, see [`~diarization_entropy_asr`]: adds `segments` with `speaker`, `None` where
+                nobody is known to speak, and `other_speakers` at the same time; chunks of words have `speaker`.
+            kwargs: further settings, by name, which [`PipelineArguments`] explains: `language`, `hotwords`,
+                `hotword_tolerance`, `adapter`, `text_style`, `guards`, `return_timestamps`, `return_segments`,
+                `return_confidence`, `return_flags`, `return_hotwords`, `return_language`, `num_return_sequences`,
+                `rescoring_weight`, `num_beams`, `max_new_tokens`, `generate_kwargs`.
 
         Returns:
             `{"text": str}` for one item; an iterator over them for generators, iterators and PyTorch data sets; a list
@@ -178,23 +170,43 @@ class EntropyASRPipeline(Pipeline):
         if wants_list and not len(inputs):
             return []
         params = self._call_parameters(kwargs)
-        wanted = WantedOutputs(**params[2])
-        chunk_length_s = self._chunk_length_s if chunk_length_s is None else chunk_length_s
-        cuts = bool(chunk_length_s) or wanted.return_timestamps is True  # asked to, also where nothing is long
-        recognize = partial(self._recognize, params=params)
-        limit = SEGMENT_SECONDS if chunk_length_s is None else chunk_length_s
+        is_single = not isinstance(inputs, list | Dataset | GeneratorType)
+        if diarization is not None:
+            diarization = self._diarizations(diarization, inputs, is_single)
+        run = self._transcriber(params, chunk_length_s, progress, diarization)
         num_workers = self._num_workers if num_workers is None else num_workers
-        if cuts and num_workers:
+        if run.is_asked_to_cut and num_workers:
             raise ValueError("`num_workers` must be 0 where audio is cut into segments: one reader knows their order.")
-        run = LongFormTranscriber(recognize, wanted, limit, self.processor.sampling_rate, progress)
-        if not isinstance(inputs, list | Dataset | GeneratorType):
-            result = next(run([inputs], batch_size or self._batch_size, numbered=False))
-            if "error" in result:
-                raise AudioError(result["error"])
-            return result
         batch_size = batch_size or self._batch_size
-        results = run(self._loaded(inputs, num_workers), batch_size, across_items=cuts or (batch_size or 1) > 1)
+        if is_single:
+            return _unless_error(next(run([inputs], batch_size, numbered=False)))
+        across_items = run.is_asked_to_cut or (batch_size or 1) > 1
+        results = run(self._loaded(inputs, num_workers), batch_size, across_items)
         return list(results) if wants_list else results
+
+    @staticmethod
+    def _diarizations(given: Any, inputs: Any, is_single: bool) -> "Diarizations":
+        with needed_for("`diarization`"):
+            from .diarization_entropy_asr import Diarizations
+        num_items = len(inputs) if isinstance(inputs, Sized) else None
+        return Diarizations(given, None if is_single else num_items, is_single)
+
+    def _transcriber(
+        self,
+        params: tuple[dict[str, Any], ...],
+        chunk_length_s: float | None,
+        progress: bool,
+        diarization: "Diarizations | None",
+    ) -> LongFormTranscriber:
+        """What runs the items of a call; `chunk_length_s` is the pipeline's where the call has none."""
+        wanted = WantedOutputs(**params[2])
+        if diarization is not None:
+            wanted = replace(wanted, return_segments=True)
+        if chunk_length_s is None:
+            chunk_length_s = self._chunk_length_s
+        recognize = partial(self._recognize, params=params)
+        rate = self.processor.sampling_rate
+        return LongFormTranscriber(recognize, wanted, chunk_length_s, rate, progress, diarization)
 
     def _loaded(self, inputs: Any, num_workers: int | None) -> Iterable[Any]:
         """Items in their order; with workers, what these loaded of them, or why they could not."""
@@ -247,8 +259,34 @@ class EntropyASRPipeline(Pipeline):
         """What the pipeline was made to give beside texts, where a call says nothing else."""
         return WantedOutputs(**self._postprocess_params)
 
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that were loaded."""
+        return self.decoder.adapters.names
+
+    def load_adapter(self, path: str | os.PathLike, name: str) -> None:
+        """Load LoRA adapters beside the model, for calls and streams to choose by `adapter=name`.
+
+        Calls without are answered by the model as it is. While a call with an adapter is at work, others wait for it.
+
+        Args:
+            path: folder or Hub id, as PEFT and the trainers save adapters.
+            name: what calls name them by.
+
+        Raises:
+            ImportError: peft is not installed.
+            OSError: the path cannot be read.
+            ValueError: no adapters of this model, or of a kind that would change it for others; or a name that is
+                taken.
+        """
+        self.decoder.adapters.load(path, name)
+
     def save_pretrained(self, save_directory, **kwargs):
-        """Save the model and its processor."""
+        """Save the model and its processor.
+
+        Raises:
+            ValueError: the model has adapters beside it.
+        """
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
@@ -259,45 +297,19 @@ class EntropyASRPipeline(Pipeline):
         params = tuple({**default, **given} for default, given in zip(defaults, own, strict=True))
         generate_kwargs = [values.get("generate_kwargs", {}) for values in (self._forward_params, own[1])]
         params[1]["generate_kwargs"] = generate_kwargs[0] | generate_kwargs[1]
-        self.decoder.generation_settings(params[1]["generate_kwargs"])  # refused before any audio is read
+        # What cannot be honoured is refused before any audio is read.
+        settings = self.decoder.generation_settings(params[1]["generate_kwargs"])
+        request = DecodingRequest(**params[1])
+        self.decoder.check_rescoring(settings, request.rescoring_weight)
+        self.decoder.check_language(request.return_language, request.language)
+        WantedOutputs(**params[2]).check(request.language)
+        if "rescoring_weight" in own[1] and not settings.wants_hypotheses:
+            raise ValueError("`rescoring_weight` ranks hypotheses: ask for some with `num_return_sequences`.")
+        params[2]["return_hypotheses"] = settings.wants_hypotheses
         return params
 
-    def _sanitize_parameters(
-        self,
-        language: str | None = None,
-        hotwords: list[str] | HotwordIndex | None = None,
-        hotword_tolerance: float | None = None,
-        return_timestamps: str | bool | None = None,
-        return_confidence: bool | None = None,
-        return_flags: bool | None = None,
-        return_hotwords: bool | None = None,
-        guards: GuardSettings | dict[str, Any] | bool | None = None,
-        num_beams: int | None = None,
-        max_new_tokens: int | None = None,
-        generate_kwargs: dict[str, Any] | None = None,
-        **others,
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        _refuse(others)
-        # "auto" is kept: it may take back a language that the pipeline was made with.
-        language = None if language is None else language_code(language, optional=True) or AUTOMATIC
-        check_generate_kwargs(generate_kwargs or {})
-        if hotword_tolerance is not None:
-            check_tolerance(hotword_tolerance)
-        # Times of segments need no phonemes.
-        self.decoder.check_outputs(None if return_timestamps is True else return_timestamps, return_confidence)
-        shared = {"language": language, "guards": None if guards is None else GuardSettings.of(guards)}
-        request = {
-            "hotwords": None if hotwords is None else self.decoder.index_hotwords(hotwords),
-            "hotword_tolerance": hotword_tolerance,
-            "generate_kwargs": _with_shortcuts(generate_kwargs, num_beams=num_beams, max_new_tokens=max_new_tokens),
-        }
-        wanted = {
-            "return_timestamps": return_timestamps,
-            "return_confidence": return_confidence,
-            "return_flags": return_flags,
-            "return_hotwords": return_hotwords,
-        }
-        return _given(language=language), _given(**shared, **request), _given(**shared, **wanted)
+    def _sanitize_parameters(self, **given) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        return PipelineArguments.of(given).of_steps(self.decoder)
 
     def preprocess(self, input_: Any) -> BatchedUtterance:
         """Load one item: its samples `(num_samples,)` at the model's rate, and what messages call it.
@@ -326,7 +338,10 @@ class EntropyASRPipeline(Pipeline):
 
 
 def load_pipeline(
-    model: str | os.PathLike, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
+    model: str | os.PathLike,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    adapters: Mapping[str, str | os.PathLike] | None = None,
 ) -> EntropyASRPipeline:
     """Load a pipeline with this package's own classes: no remote code.
 
@@ -335,10 +350,12 @@ def load_pipeline(
         device: "cpu", "cuda", "cuda:1", ...; a GPU if there is one by default.
         dtype: Of the weights: "float32", "bfloat16" or "float16". By default the checkpoint's, but float32 on a CPU:
             there bfloat16 takes half the memory and more time (`tiny`: up to a quarter, with bfloat16 instructions).
+        adapters: Folders or Hub ids of LoRA adapters beside the model, by the names that calls choose them by, see
+            [`EntropyASRPipeline.load_adapter`].
 
     Raises:
         OSError: no such folder or model.
-        ValueError: a model of another type.
+        ValueError: a model of another type, or adapters that cannot lie beside it.
     """
     _check_type(model)
     if device is None:
@@ -348,7 +365,10 @@ def load_pipeline(
         dtype = torch.float32 if device.type == "cpu" else "auto"
     loaded = EntropyASRForConditionalGeneration.from_pretrained(model, dtype=dtype)
     processor = EntropyASRProcessor.from_pretrained(model)
-    return EntropyASRPipeline(model=loaded.eval(), processor=processor, device=device)
+    pipeline = EntropyASRPipeline(model=loaded.eval(), processor=processor, device=device)
+    for name, path in (adapters or {}).items():
+        pipeline.load_adapter(path, name)
+    return pipeline
 
 
 def _check_type(model: str | os.PathLike) -> None:
@@ -367,31 +387,10 @@ def _unchanged(item: Any) -> Any:
     return item
 
 
-def _given(**arguments: Any) -> dict[str, Any]:
-    """Those of the arguments that were given: the rest may be a default of the pipeline's."""
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _with_shortcuts(generate_kwargs: dict[str, Any] | None, **shortcuts: Any) -> dict[str, Any] | None:
-    """Arguments of `generate` with those that may also stand beside them; `None` for none."""
-    merged = dict(generate_kwargs or {})
-    for name, value in shortcuts.items():
-        if value is not None and merged.setdefault(name, value) != value:
-            raise ValueError(f"`{name}` is {value}, but {merged[name]} in `generate_kwargs`.")
-    return merged or None
-
-
-def _refuse(arguments: dict[str, Any]) -> None:
-    """Raise for arguments that are not known, or known from the stock pipeline and not supported."""
-    for name, value in arguments.items():
-        if name not in UNSUPPORTED:
-            raise ValueError(
-                f"Unknown argument `{name}`: this pipeline takes `language`, `hotwords`, `hotword_tolerance`, "
-                "`return_timestamps`, `return_confidence`, `return_flags`, `return_hotwords`, `guards`, `num_beams`, "
-                "`max_new_tokens`, and other arguments of `generate` in `generate_kwargs`."
-            )
-        if value:
-            raise ValueError(f"`{name}` is not supported: segments do not overlap.")
+def _unless_error(result: dict[str, Any]) -> dict[str, Any]:
+    if "error" in result:
+        raise AudioError(result["error"])
+    return result
 
 
 __all__ = ["EntropyASRPipeline", "load_pipeline"]

@@ -7,7 +7,7 @@ from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from .processing_entropy_asr import EntropyASRProcessor
+from .processing_entropy_asr import EntropyASRProcessor, check_processor
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 
@@ -29,8 +29,7 @@ def complete_processor(
     """
     if processor is None:
         processor = _find_processor(config, tokenizer, feature_extractor)
-    if getattr(processor, "audio_token_stages", None) is None:
-        raise ValueError(f"`processor` must be an `EntropyASRProcessor`, not a `{type(processor).__name__}`.")
+    check_processor(config, processor)
     tokenizer = processor.tokenizer if tokenizer is None else tokenizer
     feature_extractor = processor.feature_extractor if feature_extractor is None else feature_extractor
     if tokenizer is not processor.tokenizer or feature_extractor is not processor.feature_extractor:
@@ -41,11 +40,6 @@ def complete_processor(
             chat_template=processor.chat_template,
             audio_token=processor.audio_token,
             audio_token_stages=processor.audio_token_stages,
-        )
-    if processor.audio_token_id != config.audio_token_id:
-        raise ValueError(
-            f"The tokenizer's {processor.audio_token} is token {processor.audio_token_id}, the model's "
-            f"`audio_token_id` is {config.audio_token_id}: they belong to different models."
         )
     return processor
 

@@ -17,10 +17,12 @@ import math
 import os
 from functools import cached_property
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoTokenizer
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
@@ -29,11 +31,12 @@ from transformers.utils import PROCESSOR_NAME, auto_docstring
 
 from .adapters_entropy_asr import adapter_base
 from .audio import AudioError, load_audio
-from .components_entropy_asr import load_own_extractor, streamable_extractor
+from .components_entropy_asr import streamable_extractor
 from .configuration_entropy_asr import EntropyASRConfig
 from .ctc_entropy_asr import ctc_collapse
 from .encoder_rules_entropy_asr import output_length
 from .hotwords_entropy_asr import HotwordIndex, as_index, is_index
+from .optional_parts_entropy_asr import needed_for
 from .prompts_entropy_asr import (
     AUDIO_TOKEN,
     CHAT_TEMPLATE,
@@ -112,17 +115,17 @@ class EntropyASRProcessor(ProcessorMixin):
         Raises:
             ValueError: when a tokenizer does not fit the model.
         """
-        extractor = load_own_extractor(encoder) if isinstance(encoder, str) else encoder
+        extractor = encoder
+        if isinstance(encoder, str):
+            with needed_for(f"the feature extractor of {encoder}"):
+                from .speech_models_entropy_asr import load_own_extractor
+            extractor = load_own_extractor(encoder)
         extractor = streamable_extractor(extractor, config.audio_config)
         tokenizer = AutoTokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
         phoneme_tokenizer = _fitting_phonemes(phoneme_tokenizer or EntropyASRPhonemeTokenizer(), config)
         stages = config.audio_token_stages
         processor = cls(extractor, cls.prepare_tokenizer(tokenizer), phoneme_tokenizer, audio_token_stages=stages)
-        if processor.audio_token_id != config.audio_token_id:
-            raise ValueError(
-                f"The tokenizer's {AUDIO_TOKEN} is token {processor.audio_token_id}, the model's `audio_token_id` is "
-                f"{config.audio_token_id}: build the model after `EntropyASRProcessor.prepare_tokenizer(tokenizer)`."
-            )
+        _check_audio_token(processor, config)
         return processor
 
     @classmethod
@@ -309,12 +312,9 @@ class EntropyASRProcessor(ProcessorMixin):
         if isinstance(hotwords, str):
             check_hints(self.tokenizer, hotwords)
         items = _as_items(audio)
-        languages = language if isinstance(language, (list, tuple)) else [language] * len(items)
         nested = bool(hotwords) and not isinstance(hotwords[0], str)
-        hints = hotwords if nested else [hotwords or []] * len(items)
-        for name, values in (("language", languages), ("hotwords", hints)):
-            if len(values) != len(items):
-                raise ValueError(f"`{name}` has {len(values)} entries for {len(items)} audio items.")
+        languages = _one_each("language", language, isinstance(language, (list, tuple)), len(items))
+        hints = _one_each("hotwords", hotwords or [], nested, len(items))
         prompts = [self.prompt(*request) for request in zip(languages, hints, strict=True)]
         return self(audio=items, text=prompts, sampling_rate=sampling_rate, **kwargs) if tokenize else prompts
 
@@ -375,6 +375,22 @@ def extract_features(
     return extracted[feature_extractor.model_input_names[0]], extracted["attention_mask"]
 
 
+def _check_audio_token(processor: EntropyASRProcessor, config: EntropyASRConfig) -> None:
+    if processor.audio_token_id != config.audio_token_id:
+        raise ValueError(
+            f"The tokenizer's {AUDIO_TOKEN} is token {processor.audio_token_id}, the model's `audio_token_id` is "
+            f"{config.audio_token_id}: build the model after `EntropyASRProcessor.prepare_tokenizer(tokenizer)`."
+        )
+
+
+def _one_each(name: str, value: Any, are_several: bool, count: int) -> list:
+    """Values of an argument for each of so many items, where it is not one for all."""
+    values = value if are_several else [value] * count
+    if len(values) != count:
+        raise ValueError(f"`{name}` has {len(values)} entries for {count} audio items.")
+    return values
+
+
 def _fitting_phonemes(
     phoneme_tokenizer: EntropyASRPhonemeTokenizer, config: EntropyASRConfig
 ) -> EntropyASRPhonemeTokenizer:
@@ -409,6 +425,21 @@ def _as_items(audio) -> list:
     if not audio:
         raise ValueError("`audio` is empty: give at least one item.")
     return [audio] if isinstance(audio[0], Real) else list(audio)
+
+
+def check_processor(config: PreTrainedConfig, processor: ProcessorMixin) -> None:
+    """Refuse a processor of another kind, or of another model than the one with this configuration.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if getattr(processor, "audio_token_stages", None) is None:
+        raise ValueError(f"`processor` must be an `EntropyASRProcessor`, not a `{type(processor).__name__}`.")
+    if processor.audio_token_id != config.audio_token_id:
+        raise ValueError(
+            f"The tokenizer's {processor.audio_token} is token {processor.audio_token_id}, the model's "
+            f"`audio_token_id` is {config.audio_token_id}: they belong to different models."
+        )
 
 
 __all__ = ["EntropyASRProcessor"]

@@ -13,7 +13,9 @@ import torch
 
 from .decoding_entropy_asr import DecodingRequest, GenerationSettings, Transcript, TranscriptDecoder
 from .guards_entropy_asr import NO_SPEECH
+from .languages_entropy_asr import language_code
 from .modeling_entropy_asr import EntropyASRSpeechOutput
+from .optional_parts_entropy_asr import needed_for
 
 
 @dataclass
@@ -27,6 +29,7 @@ class BatchedUtterance:
         log_probs: log-probabilities `(T, V)` of the phoneme head, on the CPU.
         hints: hotwords that were found in it.
         transcript: what was recognised.
+        languages: probability of each language by its code, where that was asked for and there is speech.
         error: why it was not, in words that name it.
     """
 
@@ -36,6 +39,7 @@ class BatchedUtterance:
     log_probs: torch.Tensor | None = None
     hints: list[str] = field(default_factory=list)
     transcript: Transcript = field(default_factory=Transcript)
+    languages: dict[str, float] | None = None
     error: str | None = None
 
 
@@ -59,7 +63,7 @@ class BatchRecognizer:
             utterances: B utterances, each of which gets its transcript or its error.
             inputs: what the processor makes of them: `input_features` `(B, F, M)`, `input_features_mask` `(B, F)`,
                 `input_ids` and `attention_mask` `(B, L)`.
-            request: language, hotwords, guards and arguments of `generate`.
+            request: language, hotwords, guards, adapter and arguments of `generate`.
 
         Returns:
             The utterances.
@@ -67,11 +71,22 @@ class BatchRecognizer:
         settings = self.decoder.generation_settings(request.generate_kwargs)
         accepted, inputs = self._accepted(utterances, inputs, settings)
         if accepted:
-            speech = self.model.encode_speech(inputs["input_features"], inputs["input_features_mask"])
-            self._describe(accepted, speech, request)
-            inputs = self._with_hints(accepted, inputs, speech, request)
-            self._generate(accepted, inputs, speech, settings, request)
+            with self.decoder.adapters.active(request.adapter):
+                self._recognize(accepted, inputs, settings, request)
         return utterances
+
+    def _recognize(
+        self,
+        utterances: list[BatchedUtterance],
+        inputs: dict[str, torch.Tensor],
+        settings: GenerationSettings,
+        request: DecodingRequest,
+    ) -> None:
+        """Give each utterance its transcript, or the reason why it has none."""
+        speech = self.model.encode_speech(inputs["input_features"], inputs["input_features_mask"])
+        self._describe(utterances, speech, request)
+        inputs = self._with_hints(utterances, inputs, speech, request)
+        self._generate(utterances, inputs, speech, settings, request)
 
     def _accepted(
         self, utterances: list[BatchedUtterance], inputs: dict[str, torch.Tensor], settings: GenerationSettings
@@ -146,9 +161,46 @@ class BatchRecognizer:
         rows = torch.tensor(kept, device=inputs["input_ids"].device)
         prompts = self._embedded_prompts(inputs, speech, rows)
         audio_tokens = (prompts["input_ids"] == self.processor.audio_token_id).sum(-1)
-        transcripts = self.decoder.generate(prompts, audio_tokens, settings, request.guards)
-        for number, transcript in zip(kept, transcripts, strict=True):
-            utterances[number].transcript = transcript
+        spoken = [utterances[number] for number in kept]
+        language = language_code(request.language, optional=True)
+        asked, languages = self.decoder.listening(
+            settings,
+            request,
+            [language] * len(spoken),
+            [utterance.hints for utterance in spoken],
+            [utterance.log_probs for utterance in spoken],
+        )
+        transcripts = self.decoder.generate(prompts, audio_tokens, asked, request.guards)
+        for utterance, transcript in zip(spoken, transcripts, strict=True):
+            utterance.transcript = transcript
+        if settings.wants_hypotheses:
+            self._rescore(spoken, prompts, settings, request)
+        if request.return_language:
+            for utterance, probabilities in zip(spoken, languages.probabilities(), strict=True):
+                utterance.languages = probabilities
+
+    def _rescore(
+        self,
+        utterances: list[BatchedUtterance],
+        prompts: dict[str, Any],
+        settings: GenerationSettings,
+        request: DecodingRequest,
+    ) -> None:
+        """Score the utterances' hypotheses; the best one becomes the transcript."""
+        with needed_for("`num_return_sequences`"):
+            from .rescoring_entropy_asr import rescored
+        found = rescored(
+            self.model,
+            self.processor.phoneme_tokenizer,
+            [row[mask.bool()] for row, mask in zip(prompts["inputs_embeds"], prompts["attention_mask"], strict=True)],
+            [utterance.log_probs for utterance in utterances],
+            [utterance.transcript.hypotheses for utterance in utterances],
+            request.rescoring_weight,
+            request.language,
+            settings.own_processors,
+        )
+        for utterance, hypotheses in zip(utterances, found, strict=True):
+            utterance.transcript = Transcript(hypotheses[0].text, hypotheses[0].flags, hypotheses)
 
     def _embedded_prompts(
         self, inputs: dict[str, torch.Tensor], speech: EntropyASRSpeechOutput, rows: torch.Tensor

@@ -5,15 +5,19 @@
 Texts of segments are joined with a space unless both sides are of a script without spaces.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .alignment_entropy_asr import align_text_phonemes, align_words
 from .decoding_entropy_asr import DEFAULT_GUARDS, TranscriptDecoder
 from .guards_entropy_asr import NO_SPEECH, GuardSettings
 from .languages_entropy_asr import is_unspaced
 from .recognition_entropy_asr import BatchedUtterance
+
+
+if TYPE_CHECKING:
+    from .text_style_entropy_asr import TextStyle
 
 
 # Beside the letters of languages without blanks: kana, East Asian punctuation, full-width forms.
@@ -32,6 +36,10 @@ class WantedOutputs:
         return_confidence: whether it has `confidence` and `flags`.
         return_flags: whether it has `flags`.
         return_hotwords: whether it has `hotwords_found`.
+        return_segments: whether it has `segments`, also beside the chunks of words or phonemes.
+        return_hypotheses: whether it has `hypotheses`.
+        return_language: whether it has `language` and `language_probability`.
+        text_style: how its text is written; as the model writes it by default.
         guards: when confidence counts as low.
     """
 
@@ -40,19 +48,43 @@ class WantedOutputs:
     return_confidence: bool = False
     return_flags: bool = False
     return_hotwords: bool = False
+    return_segments: bool = False
+    return_hypotheses: bool = False
+    return_language: bool = False
+    text_style: "TextStyle | None" = None
     guards: GuardSettings = DEFAULT_GUARDS
+
+    @property
+    def has_segments(self) -> bool:
+        """Whether it tells the times of segments, however few there are."""
+        return self.return_segments or self.return_timestamps is True
+
+    def check(self, language: str | None) -> None:
+        """Refuse a style that is not known for a language; None and "auto" are any.
+
+        Raises:
+            ValueError: numbers of a language whose numerals are not known.
+        """
+        if self.text_style is not None:
+            self.text_style.check(language)
 
     def of_silence(self) -> dict[str, Any]:
         """The result of a recording in which nobody speaks, with the keys of any other."""
         result: dict[str, Any] = {"text": ""}
         if self.return_timestamps:
             result["chunks"] = []
+        if self.return_segments:
+            result["segments"] = []
         if self.return_confidence:
             result["confidence"] = 1.0
         if self.return_confidence or self.return_flags:
             result["flags"] = [NO_SPEECH]
         if self.return_hotwords:
             result["hotwords_found"] = []
+        if self.return_hypotheses:
+            result["hypotheses"] = []
+        if self.return_language:
+            result |= language_fields({})
         return result
 
 
@@ -78,7 +110,19 @@ def make_result(utterance: BatchedUtterance, decoder: TranscriptDecoder, wanted:
         result["flags"] = list(flags)
     if wanted.return_hotwords:
         result["hotwords_found"] = utterance.hints
+    if wanted.return_hypotheses:
+        result["hypotheses"] = [hypothesis.as_result() for hypothesis in transcript.hypotheses]
+    if wanted.return_language:
+        result |= language_fields(utterance.languages or {})
+    if wanted.text_style is not None:
+        result = wanted.text_style.styled(result, wanted.language, wanted.return_timestamps == "word")
     return result
+
+
+def language_fields(probabilities: Mapping[str, float]) -> dict[str, Any]:
+    """The most probable language and its probability; `None` for both where nobody speaks."""
+    code = max(probabilities, key=probabilities.get, default=None)
+    return {"language": code, "language_probability": probabilities.get(code)}
 
 
 def failure(error: str) -> dict[str, Any]:
@@ -123,7 +167,8 @@ class SegmentResult(NamedTuple):
 def merge_segments(segments: Sequence[SegmentResult], wanted: WantedOutputs) -> dict[str, Any]:
     """One result of a recording's segments: texts joined, times counted from the beginning of the recording.
 
-    Confidence is the mean over the speech; flags and hotwords are those of any segment.
+    Confidence is the mean over the speech; flags and hotwords are those of any segment. The language is the one that
+    most is spoken in, its probability the mean over the speech of that it is this one.
 
     Args:
         segments: results of the segments, in order; none of a recording without speech.
@@ -133,14 +178,48 @@ def merge_segments(segments: Sequence[SegmentResult], wanted: WantedOutputs) -> 
         return wanted.of_silence()
     texts = with_spaces(segment.result["text"] for segment in segments)
     merged: dict[str, Any] = {"text": "".join(texts)}
+    if wanted.return_segments:
+        merged["segments"] = _timed_segments(texts, segments)
     if wanted.return_timestamps is True:
-        merged["chunks"] = [
-            {**segment.result, "text": text, "timestamp": (segment.start, segment.end)}
-            for text, segment in zip(texts, segments, strict=True)
-        ]
+        merged["chunks"] = _timed_segments(texts, segments)
     elif wanted.return_timestamps:
         merged["chunks"] = _moved_chunks(texts, segments, joins=wanted.return_timestamps == "word")
+    if wanted.return_hypotheses:
+        merged["hypotheses"] = _join_hypotheses(segments)
+    if wanted.return_language:
+        merged |= language_fields(_shares_of_languages(segments))
     return merged | _merge_verdicts(segments)
+
+
+def _timed_segments(texts: list[str], segments: Sequence[SegmentResult]) -> list[dict[str, Any]]:
+    """Each segment as a chunk: its text, its times, and what else is known of it but for smaller chunks."""
+    verdicts = [{name: value for name, value in result.items() if name != "chunks"} for *_, result in segments]
+    return [
+        {**verdict, "text": text, "timestamp": (segment.start, segment.end)}
+        for text, segment, verdict in zip(texts, segments, verdicts, strict=True)
+    ]
+
+
+def _shares_of_languages(segments: Sequence[SegmentResult]) -> dict[str, float]:
+    """Share of each language in the speech of a recording, each segment as certain as it is of its own language."""
+    spoken = [segment for segment in segments if segment.result["language"] is not None]
+    seconds = sum(segment.end - segment.start for segment in spoken)
+    shares: dict[str, float] = {}
+    for start, end, result in spoken:
+        share = (end - start) / seconds * result["language_probability"]
+        shares[result["language"]] = shares.get(result["language"], 0.0) + share
+    return shares
+
+
+def _join_hypotheses(segments: Sequence[SegmentResult]) -> list[dict[str, Any]]:
+    """Hypotheses of a recording: the best ways to take one of each segment."""
+    from .rescoring_entropy_asr import best_paths, joined_path
+
+    seconds = [segment.end - segment.start for segment in segments]
+    paths = best_paths([segment.result["hypotheses"] for segment in segments], seconds)
+    return [
+        joined_path(path, join_texts("" if one is None else one["text"] for one in path), seconds) for path in paths
+    ]
 
 
 def _moved_chunks(texts: list[str], segments: Sequence[SegmentResult], joins: bool) -> list[dict[str, Any]]:
@@ -201,6 +280,7 @@ __all__ = [
     "WantedOutputs",
     "failure",
     "join_texts",
+    "language_fields",
     "make_result",
     "merge_segments",
     "timed_chunks",

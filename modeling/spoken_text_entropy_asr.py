@@ -136,7 +136,7 @@ def _script_of(character: str) -> str:
     return "phonetic symbols" if script == "Latin" else script
 
 
-def explain_unreadable(text: str) -> str | None:
+def why_unreadable(text: str) -> str | None:
     """Why a text cannot be turned into phonemes, naming words, scripts and what can be read; None where it can."""
     runs = unreadable_characters(text)
     if not runs:
@@ -192,9 +192,9 @@ def _foreign_parts(languages: tuple[Language, ...], language: Language) -> tuple
 
 
 __all__ = [
-    "explain_unreadable",
     "reading_parts",
     "spoken_characters",
     "spoken_text",
     "unreadable_characters",
+    "why_unreadable",
 ]

@@ -22,14 +22,15 @@ import numpy as np
 import torch
 
 from .audio import load_audio
-from .decoding_entropy_asr import TranscriptDecoder, check_generate_kwargs
+from .decoding_entropy_asr import GenerationSettings, TranscriptDecoder, check_generate_kwargs
 from .encoder_rules_entropy_asr import encoder_rules
 from .feature_extraction_entropy_asr import EntropyASRFeatureStream
 from .guards_entropy_asr import GuardSettings
+from .hotword_entries_entropy_asr import check_tolerance
 from .hotwords_entropy_asr import HotwordIndex
-from .hotwords_tolerant_entropy_asr import check_tolerance
 from .languages_entropy_asr import LANGUAGES, language_code
 from .pipeline_entropy_asr import EntropyASRPipeline
+from .results_entropy_asr import language_fields
 from .streaming_cache_entropy_asr import StreamSlots, check_language_model
 from .streaming_model_entropy_asr import StreamDecoding, StreamEncoder
 from .streaming_state_entropy_asr import Stream, StreamingUpdate, StreamSegment
@@ -58,14 +59,17 @@ class StreamingBatch:
             an audio token. Smaller chunks answer sooner, larger ones see more context.
         left_chunks (`int`, *optional*, defaults to 4): earlier chunks a chunk sees in the encoder, -1 for all.
         max_streams (`int`, *optional*, defaults to 16): streams at a time; memory is set aside for each.
-        use_vad (`bool`, *optional*, defaults to `True`): whether voice activity detection finds the segments. Without
-            it all audio is transcribed, in segments of `endpoints.max_segment` seconds.
+        use_vad (`bool`, *optional*, defaults to `True`): whether voice activity detection finds the segments; else all
+            audio is transcribed, in segments of `endpoints.max_segment` seconds.
         endpoints ([`EndpointSettings`], *optional*): when segments begin and end.
-        preview_chunks (`int`, *optional*, defaults to 0): decode a preview of the text every so many chunks, from a
-            copy of the state; 0 for none.
+        preview_chunks (`int`, *optional*, defaults to 0): a preview of the text every so many chunks; 0 for none.
+        stable_previews (`bool`, *optional*, defaults to `True`): whether all texts, the final one too, go on from what
+            two previews in a row began with alike. Otherwise each is decoded from the start, the final one as in a
+            stream without previews.
         guards (`bool`, `dict` or [`GuardSettings`], *optional*): as the pipeline's, whose own setting is the default.
         return_confidence (`bool`, *optional*): whether final updates have a confidence, as the pipeline's, whose own
             setting is the default. Needs the extra `g2p`.
+        return_language (`bool`, *optional*): of final updates, as the pipeline's, whose own setting is the default.
         generate_kwargs (`dict`, *optional*): arguments of `generate`, such as `num_beams`, over the pipeline's own.
 
     Attributes:
@@ -85,8 +89,10 @@ class StreamingBatch:
         use_vad: bool = True,
         endpoints: EndpointSettings | None = None,
         preview_chunks: int = 0,
+        stable_previews: bool = True,
         guards: GuardSettings | dict | bool | None = None,
         return_confidence: bool | None = None,
+        return_language: bool | None = None,
         generate_kwargs: dict[str, Any] | None = None,
     ):
         self.pipeline, self.decoder = pipeline, pipeline.decoder
@@ -105,10 +111,11 @@ class StreamingBatch:
         self.request = replace(
             pipeline.request,
             guards=pipeline.request.guards if guards is None else GuardSettings.of(guards),
+            return_language=pipeline.request.return_language if return_language is None else return_language,
             generate_kwargs={**pipeline.request.generate_kwargs, **(generate_kwargs or {})},
         )
-        self._check_generation()
-        self.decoding = StreamDecoding(self.decoder, self.request, return_confidence)
+        refuse_unstreamable(self.decoder.generation_settings(self.request.generate_kwargs))
+        self.decoding = StreamDecoding(self.decoder, self.request, return_confidence, stable_previews)
         self.clock: Callable[[], float] = time.perf_counter
         self.seconds: dict[str, float] = defaultdict(float)
         self.streams: list[Stream] = []
@@ -116,16 +123,6 @@ class StreamingBatch:
         # A chunk may be padded by less than its size.
         room = longest + self._max_audio_tokens() + self.encoder.chunk_size
         self._slots = StreamSlots(max_streams, room)
-
-    def _check_generation(self) -> None:
-        """Refuse now, and not when the first segment ends, what neither pipeline nor streams can honour."""
-        config, others = self.decoder.generation_settings(self.request.generate_kwargs)
-        refused = [name for name in UNSTREAMABLE if name in others or getattr(config, name, None) is not None]
-        refused += ["use_cache=False"] if config.use_cache is False else []
-        if refused:
-            raise ValueError(
-                f"`{refused[0]}` cannot be honoured in streams: they decode from the state that they have gathered."
-            )
 
     @property
     def chunk_samples(self) -> int:
@@ -149,6 +146,7 @@ class StreamingBatch:
         hotwords: list[str] | HotwordIndex | None = None,
         hotword_tolerance: float | None = None,
         sampling_rate: int = SAMPLING_RATE,
+        adapter: str | None = None,
     ) -> Stream:
         """Add a stream.
 
@@ -161,10 +159,12 @@ class StreamingBatch:
             hotword_tolerance: also takes words of similar phonemes, see [`HotwordIndex.search`]; by default the
                 pipeline's setting, and 0 without one.
             sampling_rate: of its samples, in Hz.
+            adapter: name of the adapter that the model has for this stream, of those that the pipeline has loaded;
+                none by default. Streams of one adapter share batches.
 
         Raises:
             RuntimeError: `max_streams` are there already.
-            ValueError: an unknown language, an impossible rate, or segments longer than the model can take.
+            ValueError: an unknown language or adapter, an impossible rate, or segments longer than the model can take.
             ImportError: a list of hotwords without the extra `g2p`.
         """
         taken = {stream.slot for stream in self.streams}
@@ -182,11 +182,14 @@ class StreamingBatch:
         if hotword_tolerance is None:
             hotword_tolerance = defaults.hotword_tolerance
         check_tolerance(hotword_tolerance)
+        self.decoder.adapters.check(adapter)
+        self.pipeline.wanted.check(language)
+        self.decoder.check_language(defaults.return_language, language)
         index = self._find_index(defaults.hotwords if hotwords is None else hotwords)
         room = 0 if index is None else HINT_TOKENS
         self._check_length(sum(map(len, self.processor.prompt_ids(language))) + room)
         segmenter = SpeechSegmenter(self.endpoints, self.use_vad)
-        stream = Stream(free[0], segmenter, language, index, sampling_rate, hotword_tolerance)
+        stream = Stream(free[0], segmenter, language, index, sampling_rate, hotword_tolerance, adapter)
         # A new list: one that is being sorted looks empty to another thread, which may push meanwhile.
         self.streams = sorted([*self.streams, stream], key=lambda stream: stream.slot)
         return stream
@@ -265,7 +268,7 @@ class StreamingBatch:
         with self._timed("vad"):
             for stream in self.streams:
                 if stream.has_work:
-                    stream.listen(self.encoder.chunk_samples, self._new_segment)
+                    stream.feed_segments(self.encoder.chunk_samples, self._new_segment)
         due = [stream for stream in self.streams if self._is_due(stream)]
         if due:
             self._encode(due)
@@ -293,8 +296,11 @@ class StreamingBatch:
     def _update(self, stream: Stream, text: str | None) -> StreamingUpdate:
         segment = stream.segments[0]
         is_final = segment.is_complete
-        num_samples = segment.num_samples if is_final else segment.num_chunks * self.encoder.chunk_samples
-        end = segment.start + num_samples
+        end = segment.start + (segment.num_samples if is_final else segment.num_chunks * self.encoder.chunk_samples)
+        stable = "" if text is None else self.decoding.stable_text(segment)
+        style = self.pipeline.wanted.text_style
+        if text is not None and style is not None:
+            text, stable = style(text, stream.language), style(stable, stream.language)
         trained = self.decoder.model.config.phoneme_head_trained
         return StreamingUpdate(
             is_final=is_final,
@@ -304,8 +310,11 @@ class StreamingBatch:
             phonemes=self.processor.phoneme_tokenizer.decode(segment.phonemes) if trained else "",
             text=text,
             end_known=(segment.end_known if is_final else end) / SAMPLING_RATE,
+            stable_text=text if is_final else stable,
+            revised=0 if text is None else segment.show(text),
             flags=segment.transcript.flags if is_final else (),
             confidence=segment.confidence if is_final else None,
+            **(language_fields(segment.languages) if is_final else {}),
         )
 
     @contextmanager
@@ -318,9 +327,16 @@ class StreamingBatch:
         """Features, encoder, phonemes, adaptor and prefill of the next chunk of each of these streams."""
         with self._timed("features"):
             chunks = [self.encoder.next_features(stream.segments[0]) for stream in streams]
-        chunks = [(stream, features) for stream, features in zip(streams, chunks, strict=True) if len(features)]
-        if not chunks:
-            return
+        groups: dict[str | None, list[tuple[Stream, torch.Tensor]]] = defaultdict(list)
+        for stream, features in zip(streams, chunks, strict=True):
+            if len(features):
+                groups[stream.adapter].append((stream, features))
+        for adapter, group in groups.items():
+            with self.decoder.adapters.active(adapter):
+                self._encode_together(group)
+
+    def _encode_together(self, chunks: list[tuple[Stream, torch.Tensor]]) -> None:
+        """Chunks of streams of one adapter, which is active."""
         streams = [stream for stream, _ in chunks]
         with self._timed("encoder"):
             segments = [stream.segments[0] for stream in streams]
@@ -351,72 +367,20 @@ def check_streamable(decoder: TranscriptDecoder) -> None:
         )
 
 
-class StreamingTranscriber:
-    r"""
-    Recognises one stream: push samples, get updates.
+def refuse_unstreamable(settings: GenerationSettings) -> None:
+    """Refuse now, and not when the first segment ends, what neither pipeline nor streams can honour.
 
-    Args:
-        pipeline ([`EntropyASRPipeline`]): from [`load_pipeline`] or `transformers.pipeline`.
-        language (`str`, *optional*): in any form; by default the pipeline's setting, see [`StreamingBatch.join`].
-        hotwords (`list[str]` or [`HotwordIndex`], *optional*): words to listen for, see [`StreamingBatch.join`].
-        hotword_tolerance (`float`, *optional*): see [`StreamingBatch.join`].
-        sampling_rate (`int`, *optional*, defaults to 16000): of the samples, in Hz.
-        kwargs: settings of [`StreamingBatch`]: `chunk_ms`, `left_chunks`, `use_vad`, `endpoints`, ...
-
-    Example:
-
-    ```python
-    >>> stream = StreamingTranscriber(load_pipeline("path/or/hub-id"), language="en")
-    >>> for samples in microphone:
-    ...     for update in stream.push(samples):
-    ...         print(update.text if update.is_final else update.phonemes)
-    >>> stream.finish()
-    [StreamingUpdate(is_final=True, ...)]
-    ```
+    Raises:
+        ValueError: a setting; it is named.
     """
-
-    def __init__(
-        self,
-        pipeline: EntropyASRPipeline,
-        language: str | None = None,
-        hotwords: list[str] | HotwordIndex | None = None,
-        hotword_tolerance: float | None = None,
-        sampling_rate: int = SAMPLING_RATE,
-        **kwargs,
-    ):
-        self.batch = StreamingBatch(pipeline, max_streams=1, **kwargs)
-        self._request = {
-            "language": language,
-            "hotwords": hotwords,
-            "hotword_tolerance": hotword_tolerance,
-            "sampling_rate": sampling_rate,
-        }
-        self._stream = self.batch.join(**self._request)
-
-    def push(self, samples: Any) -> list[StreamingUpdate]:
-        """Take `(num_samples,)` samples, floats in [-1, 1] or integer PCM, any number of them.
-
-        Returns:
-            What is new, oldest first; often nothing.
-        """
-        self.batch.push(self._stream, samples)
-        return self._run()
-
-    def finish(self) -> list[StreamingUpdate]:
-        """End the stream: the last updates."""
-        self.batch.finish(self._stream)
-        return self._run()
-
-    def reset(self) -> None:
-        """Begin a new stream."""
-        self.batch.leave(self._stream)
-        self._stream = self.batch.join(**self._request)
-
-    def _run(self) -> list[StreamingUpdate]:
-        updates = []
-        while self.batch.has_work:
-            updates += [update for _, update in self.batch.step()]
-        return updates
+    config, others = settings
+    refused = [name for name in UNSTREAMABLE if name in others or getattr(config, name, None) is not None]
+    refused += ["use_cache=False"] if config.use_cache is False else []
+    refused += [] if config.num_return_sequences is None else ["num_return_sequences"]
+    if refused:
+        raise ValueError(
+            f"`{refused[0]}` cannot be honoured in streams: they decode from the state that they have gathered."
+        )
 
 
-__all__ = ["Stream", "StreamingBatch", "StreamingTranscriber", "StreamingUpdate"]
+__all__ = ["Stream", "StreamingBatch", "StreamingUpdate"]

@@ -44,7 +44,7 @@ class StreamEncoder:
         self.chunk_features = self.chunk_size * ratio
         # Features behind a chunk that the encoder waits for.
         self.look_ahead = self.model.model.audio_tower.num_look_ahead
-        self._prefixes: dict[str | None, StreamSlots] = {}
+        self._prefixes: dict[tuple[str | None, str | None], StreamSlots] = {}
 
     @property
     def chunk_samples(self) -> int:
@@ -108,25 +108,26 @@ class StreamEncoder:
 
         Args:
             slots: the state.
-            streams: the stream of each row.
+            streams: the stream of each row; all of the adapter that is active.
             tokens: embeddings `(S, num_tokens, hidden_size)`.
             counts: how many of each row are real.
         """
         language_model = self.model.model.language_model
         for stream in streams:
             if slots.lengths[stream.slot] == 0:
-                slots.copy_from(stream.slot, self._prefix(stream.language))
+                slots.copy_from(stream.slot, self._prefix(stream))
         slots.prefill(language_model, [stream.slot for stream in streams], tokens.to(language_model.dtype), counts)
 
-    def _prefix(self, language: str | None) -> StreamSlots:
-        """Keys and values of what precedes the speech; computed once."""
-        if language not in self._prefixes:
-            ids, _ = self.processor.prompt_ids(language)
+    def _prefix(self, stream: Stream) -> StreamSlots:
+        """Keys and values of what precedes the speech; computed once for a language and an adapter."""
+        choice = stream.language, stream.adapter
+        if choice not in self._prefixes:
+            ids, _ = self.processor.prompt_ids(stream.language)
             embeds = self.model.get_input_embeddings()(torch.tensor([ids], device=self.model.device))
             prefix = StreamSlots(1, len(ids))
             prefix.prefill(self.model.model.language_model, [0], embeds, [len(ids)])
-            self._prefixes[language] = prefix
-        return self._prefixes[language]
+            self._prefixes[choice] = prefix
+        return self._prefixes[choice]
 
 
 class StreamDecoding:
@@ -136,12 +137,16 @@ class StreamDecoding:
         decoder ([`TranscriptDecoder`]): the pipeline's.
         request ([`DecodingRequest`]): guards and arguments of `generate`.
         return_confidence (`bool`): whether segments get a confidence.
+        keeps_beginning (`bool`): whether the beginning that two texts in a row have in common is kept from then on.
     """
 
-    def __init__(self, decoder: TranscriptDecoder, request: DecodingRequest, return_confidence: bool):
+    def __init__(
+        self, decoder: TranscriptDecoder, request: DecodingRequest, return_confidence: bool, keeps_beginning: bool
+    ):
         self.decoder = decoder
         self.model, self.processor = decoder.model, decoder.processor
         self.request, self.return_confidence = request, return_confidence
+        self.keeps_beginning = keeps_beginning
 
     def decode(self, slots: StreamSlots, streams: Sequence[Stream]) -> dict[Stream, str]:
         """Texts of the streams' segments, which get their transcripts; "" for no speech.
@@ -150,20 +155,23 @@ class StreamDecoding:
             slots: the language model's state, which stays as it is.
             streams: S streams, each with a segment.
         """
-        groups: dict[int, list[tuple[Stream, list[int]]]] = defaultdict(list)
+        groups: dict[tuple[str | None, int, int], list[tuple[Stream, list[int], list[str]]]] = defaultdict(list)
         for stream in streams:
             segment = stream.segments[0]
             log_probs, samples = torch.cat(segment.log_probs), np.concatenate(segment.samples)
             if self.decoder.is_speech_absent(log_probs, samples, self.request.guards):
                 segment.transcript = Transcript("", (NO_SPEECH,))
                 continue
-            before, after = self.processor.prompt_ids(stream.language, self._hints(stream))
+            hints = self._hints(stream)
+            before, after = self.processor.prompt_ids(stream.language, hints)
             audio = [self.processor.audio_token_id] * segment.num_audio_tokens
-            groups[len(after)].append((stream, [*before, *audio, *after]))
+            prompt = [*before, *audio, *after, *segment.stable]
+            groups[stream.adapter, len(after), len(segment.stable)].append((stream, prompt, hints))
         settings = self.decoder.generation_settings(self.request.generate_kwargs)
-        for group in groups.values():
-            ready, prompts = zip(*group, strict=True)
-            self._generate(slots, ready, prompts, settings)
+        for (adapter, _, num_written), group in groups.items():
+            ready, prompts, hints = zip(*group, strict=True)
+            with self.decoder.adapters.active(adapter):
+                self._generate(slots, ready, prompts, hints, settings, num_written)
         return {stream: stream.segments[0].transcript.text for stream in streams}
 
     def _hints(self, stream: Stream) -> list[str]:
@@ -178,9 +186,14 @@ class StreamDecoding:
         slots: StreamSlots,
         streams: Sequence[Stream],
         prompts: Sequence[list[int]],
+        hints: Sequence[list[str]],
         settings: GenerationSettings,
+        num_written: int,
     ) -> None:
-        """Decode streams whose prompts end in as many tokens behind the speech: only these are to be computed yet."""
+        """Decode streams whose prompts end in as many tokens behind the speech: only these are to be computed yet.
+
+        The last `num_written` of them are what is stable of the transcripts.
+        """
         length, pad = max(map(len, prompts)), settings.config.pad_token_id
         missing = [length - len(prompt) for prompt in prompts]
         ids = [[pad] * count + prompt for count, prompt in zip(missing, prompts, strict=True)]
@@ -194,9 +207,23 @@ class StreamDecoding:
             CACHE: cache,
         }
         audio_tokens = torch.tensor([stream.segments[0].num_audio_tokens for stream in streams])
-        transcripts = self.decoder.generate(inputs, audio_tokens, settings, self.request.guards)
+        frames = [torch.cat(stream.segments[0].log_probs) for stream in streams]
+        languages = [stream.language for stream in streams]
+        first_tokens = [stream.segments[0].first_tokens for stream in streams] if num_written else [None]
+        first_tokens = None if first_tokens[0] is None else torch.stack(first_tokens)
+        settings, spoken = self.decoder.listening(settings, self.request, languages, hints, frames, first_tokens)
+        transcripts = self.decoder.generate(inputs, audio_tokens, settings, self.request.guards, num_written)
         for stream, transcript in zip(streams, transcripts, strict=True):
-            stream.segments[0].transcript = transcript
+            stream.segments[0].take(transcript, self.keeps_beginning)
+        if spoken is not None:
+            rows = zip(streams, spoken.listener.mass, spoken.probabilities(), strict=True)
+            for stream, mass, probabilities in rows:
+                stream.segments[0].first_tokens = mass
+                stream.segments[0].languages = probabilities if self.request.return_language else {}
+
+    def stable_text(self, segment: StreamSegment) -> str:
+        """Text of a segment's stable tokens, without a part of a character at their end."""
+        return self.processor.decode(list(segment.stable)).strip().rstrip("\ufffd")
 
     def judge(self, stream: Stream) -> None:
         """Give the first segment its confidence, where that is asked for, and the flag of a low one."""
@@ -205,7 +232,7 @@ class StreamDecoding:
         segment = stream.segments[0]
         log_probs, transcript = torch.cat(segment.log_probs), segment.transcript
         segment.confidence, flags = self.decoder.judge(log_probs, transcript, self.request.guards, stream.language)
-        segment.transcript = Transcript(transcript.text, flags)
+        segment.transcript = transcript._replace(flags=flags)
 
 
 __all__ = ["StreamDecoding", "StreamEncoder"]

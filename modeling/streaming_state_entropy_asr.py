@@ -3,8 +3,9 @@
 """What is known of a stream: audio that waits, segments that are on their way through the model, updates."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import numpy as np
 import soxr
@@ -28,11 +29,17 @@ class StreamingUpdate:
         start: second of the stream at which the segment begins.
         end: second up to which it was encoded; of a final update, its end.
         phonemes: the phoneme head's hypothesis so far, separated by spaces; "" where it was never trained.
-        text: the transcript; of a partial update the look-ahead decode's, or `None` where there was none.
+        text: the transcript; of a partial update the preview's, or `None` where there was none.
+        stable_text: of an update with a text, its beginning, which no later update of the segment takes back, nor the
+            final one (but where a text style writes it otherwise, or the guards find no speech after all); of a final
+            update, the text.
+        revised: characters at the end of the segment's last text that this update's text takes back.
         end_known: of a final update, second of the stream at which its end was known; else `end`.
         flags: of a final update, what the pipeline's `return_flags` gives: "no_speech", "length_limit", and, where
             confidence is asked for, "low_agreement".
         confidence: of a final update, what the pipeline's `return_confidence` gives, where it was asked for.
+        language, language_probability: of a final update, what the pipeline's `return_language` gives, where it was
+            asked for; `None` where nobody speaks.
     """
 
     is_final: bool
@@ -42,8 +49,18 @@ class StreamingUpdate:
     phonemes: str
     text: str | None
     end_known: float
+    stable_text: str = ""
+    revised: int = 0
     flags: tuple[str, ...] = ()
     confidence: float | None = None
+    language: str | None = None
+    language_probability: float | None = None
+
+
+def common_length(first: Sequence, second: Sequence) -> int:
+    """How many items two sequences begin with alike."""
+    pairs = zip(first, second, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @dataclass(eq=False)
@@ -62,8 +79,12 @@ class StreamSegment:
         num_audio_tokens: audio tokens in the language model's state.
         last_frame: best phoneme of the last frame.
         phonemes: ids of the greedy CTC hypothesis.
-        transcript: its text and flags, once it was decoded.
+        transcript: its text and flags, once it was decoded; of a preview until then.
+        stable: tokens that its transcript begins with, in any case.
+        first_tokens: what was heard of the language at its first token, `(num_languages,)`.
+        shown: the text of its last update that had one.
         confidence: how far the phoneme head supports the text, where that is asked for.
+        languages: probability of each language by its code, where that is asked for and there is speech.
         samples, log_probs: for the guards at its end: pieces `(num_samples,)`, and `(T, V)` of each chunk.
     """
 
@@ -79,7 +100,11 @@ class StreamSegment:
     last_frame: int | None = None
     phonemes: list[int] = field(default_factory=list)
     transcript: Transcript = field(default_factory=Transcript)
+    stable: tuple[int, ...] = ()
+    first_tokens: torch.Tensor | None = None
+    shown: str = ""
     confidence: float | None = None
+    languages: dict[str, float] = field(default_factory=dict)
     samples: list[np.ndarray] = field(default_factory=list)
     log_probs: list[torch.Tensor] = field(default_factory=list)
 
@@ -104,6 +129,24 @@ class StreamSegment:
         self.last_frame = frames[-1] if frames else self.last_frame
         self.log_probs.append(log_probs)
 
+    def take(self, transcript: Transcript, keeps_beginning: bool) -> None:
+        """Take what was decoded of it so far.
+
+        Args:
+            transcript: begins with the stable tokens.
+            keeps_beginning: whether tokens that the last two have in common, but the last one, are stable from now on:
+                one that ends a text is often a part of a word, or a guess at what comes.
+        """
+        if keeps_beginning:
+            common = common_length(self.transcript.token_ids, transcript.token_ids[:-1])
+            self.stable = transcript.token_ids[: max(common, len(self.stable))]
+        self.transcript = transcript
+
+    def show(self, text: str) -> int:
+        """Take note of an update's text: how many characters of the one before it takes back."""
+        before, self.shown = self.shown, text
+        return len(before) - common_length(before, text)
+
     @property
     def is_complete(self) -> bool:
         """Whether it has ended and all of it was encoded."""
@@ -121,12 +164,14 @@ class Stream:
         hotwords: HotwordIndex | None,
         rate: int,
         hotword_tolerance: float = 0.0,
+        adapter: str | None = None,
     ):
         self.slot = slot
         self.segmenter = segmenter
         self.language = language
         self.hotwords = hotwords
         self.hotword_tolerance = hotword_tolerance
+        self.adapter = adapter
         self.segments: deque[StreamSegment] = deque()
         self.num_segments = 0
         self.is_finished = False
@@ -157,7 +202,7 @@ class Stream:
             self.waiting.append(self.resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
         self.is_finished = True
 
-    def listen(self, num_samples: int, new_segment: Callable[[int, int], StreamSegment]) -> None:
+    def feed_segments(self, num_samples: int, new_segment: Callable[[int, int], StreamSegment]) -> None:
         """Pass at most `num_samples` of the waiting audio on to segments, and the end of the stream after the last."""
         pieces = self.segmenter.push(self._take(num_samples)) if self.waiting else []
         if self.is_finished and not self.waiting and not self._is_closed:
@@ -181,4 +226,4 @@ class Stream:
         return np.concatenate(taken)
 
 
-__all__ = ["Stream", "StreamSegment", "StreamingUpdate"]
+__all__ = ["Stream", "StreamSegment", "StreamingUpdate", "common_length"]

@@ -5,6 +5,9 @@
 Cues follow the usual broadcast guidelines: at most two lines of 42 columns (a Chinese character is two), at most seven
 seconds, a new one after a pause or the end of a sentence. No line begins with closing punctuation or ends with an
 opening bracket: it is broken earlier, not made longer. (Only a run of punctuation that fills a whole line is cut.)
+
+Where it is known who speaks, no cue has words of two speakers. SubRip writes the name before the text, WebVTT as the
+cue's voice, which players show or tell apart as they like; both leave room for it in the first line.
 """
 
 import html
@@ -12,6 +15,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 
@@ -39,6 +44,7 @@ class Cue:
     start: float
     end: float
     text: str
+    speaker: str | None = None
 
 
 def make_cues(chunks: Iterable[dict[str, Any]], duration: float) -> list[Cue]:
@@ -47,37 +53,52 @@ def make_cues(chunks: Iterable[dict[str, Any]], duration: float) -> list[Cue]:
     Args:
         chunks: `{"text", "timestamp": (start, end)}` in order, as the pipeline's `chunks`: words, whose texts are put
             together as they are, or whole segments, of which long ones are cut in proportion to their characters.
-            Times may be `None`: such pieces get the time between their neighbours.
+            Times may be `None`: such pieces get the time between their neighbours. With `speaker`, each has its own
+            cues.
         duration: Of the recording, in seconds.
     """
-    cues: list[Cue] = []
+    chunks = list(chunks)
+    speakers = [chunk.get("speaker") for chunk in chunks]
+    pieces = zip(speakers, _complete_times(chunks, duration), strict=True)
+    groups = groupby(pieces, key=itemgetter(0))
+    return [cue for speaker, group in groups for cue in _cues_of([piece for _, piece in group], speaker)]
+
+
+def _cues_of(pieces: list[tuple[str, float, float]], speaker: str | None) -> Iterator[Cue]:
+    """Cues of consecutive pieces of one speaker, or of nobody who is known."""
+    name = None if speaker is None else " ".join(speaker.split())
+    indent = 0 if name is None else min(display_width(f"{name}: "), LINE_WIDTH // 2)
     open_pieces: list[tuple[str, float, float]] = []
-    for piece in _cut_long_pieces(_keep_punctuation(_complete_times(list(chunks), duration))):
-        if open_pieces and _begins_new_cue(open_pieces, piece):
-            cues.append(_close(open_pieces))
+    for piece in _cut_long_pieces(_keep_punctuation(pieces), indent):
+        if open_pieces and _begins_new_cue(open_pieces, piece, indent):
+            yield from _closed(open_pieces, indent, name)
             open_pieces = []
         open_pieces.append(piece)
-    if open_pieces:
-        cues.append(_close(open_pieces))
-    return [cue for cue in cues if cue.text]
+    yield from _closed(open_pieces, indent, name)
 
 
 def format_srt(cues: Iterable[Cue]) -> str:
-    """SubRip: numbered cues, comma before the milliseconds."""
+    """SubRip: numbered cues, comma before the milliseconds, the speaker's name before the text."""
     blocks = (
-        f"{number}\n{_format_time(cue.start, ',')} --> {_format_time(cue.end, ',')}\n{cue.text}\n"
+        f"{number}\n{_format_time(cue.start, ',')} --> {_format_time(cue.end, ',')}\n"
+        f"{'' if cue.speaker is None else f'{cue.speaker}: '}{cue.text}\n"
         for number, cue in enumerate(cues, start=1)
     )
     return "\n".join(blocks)
 
 
 def format_vtt(cues: Iterable[Cue]) -> str:
-    """WebVTT: `&`, `<` and `>` in the text are written as character references."""
+    """WebVTT: the speaker as the cue's voice, `<v Name>`; `&`, `<` and `>` are written as character references."""
     blocks = (
-        f"{_format_time(cue.start, '.')} --> {_format_time(cue.end, '.')}\n{html.escape(cue.text, quote=False)}\n"
+        f"{_format_time(cue.start, '.')} --> {_format_time(cue.end, '.')}\n"
+        f"{'' if cue.speaker is None else f'<v {_escaped(cue.speaker)}>'}{_escaped(cue.text)}\n"
         for cue in cues
     )
     return "\n".join(["WEBVTT\n", *blocks])
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False)
 
 
 def _format_time(seconds: float, separator: str) -> str:
@@ -119,54 +140,64 @@ def _keep_punctuation(pieces: list[tuple[str, float, float]]) -> list[tuple[str,
     return [*kept, (opening, opened, pieces[-1][2])] if opening else kept
 
 
-def _cut_long_pieces(pieces: list[tuple[str, float, float]]) -> Iterator[tuple[str, float, float]]:
+def _cut_long_pieces(pieces: list[tuple[str, float, float]], indent: int) -> Iterator[tuple[str, float, float]]:
     """Pieces that fit into a cue: of a longer one the lines, which share its time by their width."""
     for text, start, end in pieces:
-        parts = _break_lines(text, LINE_WIDTH)
-        if len(parts) <= MAX_LINES:
+        if len(_break_lines(text, LINE_WIDTH, indent)) <= MAX_LINES:
             yield text, start, end
             continue
-        widths = [_width(part) for part in parts]
+        parts = _break_lines(text, LINE_WIDTH)
+        widths = [display_width(part) for part in parts]
         for number, part in enumerate(parts):
             begin, stop = (sum(widths[:count]) / sum(widths) for count in (number, number + 1))
             yield part, start + (end - start) * begin, start + (end - start) * stop
 
 
-def _begins_new_cue(open_pieces: list[tuple[str, float, float]], piece: tuple[str, float, float]) -> bool:
+def _begins_new_cue(open_pieces: list[tuple[str, float, float]], piece: tuple[str, float, float], indent: int) -> bool:
     text, start, end = piece
     shown = "".join(part for part, *_ in open_pieces)
     gap = start - open_pieces[-1][2]
     return (
-        len(_wrap(shown + text, LINE_WIDTH)) > MAX_LINES
+        len(_wrap(shown + text, LINE_WIDTH, indent)) > MAX_LINES
         or end - open_pieces[0][1] > MAX_SECONDS
         or gap > MAX_GAP
         or (gap > SENTENCE_GAP and _SENTENCE_END.search(shown.strip()) is not None)
     )
 
 
-def _close(pieces: list[tuple[str, float, float]]) -> Cue:
+def _closed(pieces: list[tuple[str, float, float]], indent: int, speaker: str | None) -> Iterator[Cue]:
+    """The cue of pieces, if they have a text."""
     text = "".join(text for text, *_ in pieces).strip()
-    return Cue(pieces[0][1], pieces[-1][2], "\n".join(_wrap(text, LINE_WIDTH)))
+    if text:
+        yield Cue(pieces[0][1], pieces[-1][2], "\n".join(_wrap(text, LINE_WIDTH, indent)), speaker)
 
 
-def _wrap(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, broken at blanks, or between characters of two columns."""
+def _wrap(text: str, width: int, indent: int = 0) -> list[str]:
+    """Lines of at most `width` columns, broken at blanks, or between characters of two columns.
+
+    `indent` columns of the first line are taken.
+    """
     # A line break or tab of the text is a blank like others: an empty line would end the cue.
-    return [re.sub(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]+", " ", line.strip()) for line in _break_lines(text, width)]
+    lines = _break_lines(text, width, indent)
+    return [re.sub(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]+", " ", line.strip()) for line in lines]
 
 
-def _break_lines(text: str, width: int) -> list[str]:
+def _break_lines(text: str, full_width: int, indent: int = 0) -> list[str]:
     """Parts of a text that make its lines, with the blanks around them: together they are the text."""
     lines, line = [], ""
-    for block in _blocks(text):
-        if line.strip() and _width(f"{line}{block}".strip()) > width:
+    blocks = list(_blocks(text))
+    # Beside a name, a first word that fits a line is not cut.
+    first_width = max(full_width - indent, min(full_width, display_width(blocks[0].strip()))) if blocks else full_width
+    for block in blocks:
+        width = full_width if lines else first_width
+        if line.strip() and display_width(f"{line}{block}".strip()) > width:
             lines.append(line)
-            line = ""
+            line, width = "", full_width
         line += block
-        while _width(line.strip()) > width:
+        while display_width(line.strip()) > width:
             place = _place_to_cut(line, width)
             lines.append(line[:place])
-            line = line[place:]
+            line, width = line[place:], full_width
     if line.strip():
         return [*lines, line]
     return [*lines[:-1], lines[-1] + line] if lines else []
@@ -190,7 +221,9 @@ def _is_bound(before: str, after: str) -> bool:
         before = before.rstrip()
     elif not (_is_unspaced(before[-1]) or _is_unspaced(after[0])):
         return True  # inside a word
-    return bool(re.match(f"[{_CLOSING}]", after) or re.search(f"[{_OPENING}]$", before)) or _width(after[0]) == 0
+    return (
+        bool(re.match(f"[{_CLOSING}]", after) or re.search(f"[{_OPENING}]$", before)) or display_width(after[0]) == 0
+    )
 
 
 def _is_unspaced(character: str) -> bool:
@@ -200,17 +233,17 @@ def _is_unspaced(character: str) -> bool:
 def _place_to_cut(line: str, width: int) -> int:
     """Where to cut a line whose words leave no place: as late as the width allows, punctuation permitting."""
     indent = len(line) - len(line.lstrip())
-    last = max(indent + 1, max(end for end in range(len(line)) if _width(line[indent:end]) <= width))
+    last = max(indent + 1, max(end for end in range(len(line)) if display_width(line[indent:end]) <= width))
     allowed = (end for end in range(last, indent, -1) if not _is_cut_bad(line[indent:end], line[end:]))
     return next(allowed, last)
 
 
 def _is_cut_bad(before: str, after: str) -> bool:
     bad = re.match(rf"\s*[{_CLOSING}]", after) or re.search(rf"[{_OPENING}]\s*$", before)
-    return bool(bad) or _width(after[0]) == 0
+    return bool(bad) or display_width(after[0]) == 0
 
 
-def _width(text: str) -> int:
+def display_width(text: str) -> int:
     """Columns: two of a Chinese character, none of an accent or of what nobody sees."""
     return sum(_columns(character) for character in text)
 

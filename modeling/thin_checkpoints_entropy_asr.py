@@ -24,32 +24,15 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.hub import cached_file
 
-from .adapters_entropy_asr import BASE_MODEL, merge_adapters
-from .components_entropy_asr import (
-    SPEECH_MODELS,
-    Weights,
-    assemble,
-    encoder_half,
-    load_speech_model,
-    published_layout,
-    take_encoder,
-    take_language_model,
-    with_prefix,
-)
+from .adapters_entropy_asr import HUB_ARGUMENTS, AdapterFiles
+from .components_entropy_asr import SPEECH_MODELS, THIN_WEIGHTS, VARIANT, Weights
+from .joining_entropy_asr import take_language_model, with_prefix
+from .merged_adapters_entropy_asr import ADAPTER_CONFIG, ADAPTER_WEIGHTS, merge_adapters, read_adapters, write_adapters
+from .speech_models_entropy_asr import assemble, encoder_half, load_speech_model, published_layout, take_encoder
 
 
-# transformers' name of a variant of the weights: who knows nothing of thin checkpoints finds no weights, and says so.
-VARIANT = "thin"
-THIN_WEIGHTS = f"model.{VARIANT}.safetensors"
-WHOLE_WEIGHTS = "model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 # Of a table: rows that differ from the public part's, and their numbers.
 ROWS, ROW_NUMBERS = ".rows", ".row_numbers"
-HUB_ARGUMENTS = ("token", "cache_dir", "local_files_only", "force_download", "proxies")
-
-# Adapters as the two files that they are, by their names.
-AdapterFiles = dict[str, bytes]
 
 
 @dataclass
@@ -58,25 +41,6 @@ class PublicPart:
 
     weights: Weights
     sha256: str
-
-
-def public_part(model: PreTrainedModel, path: str, num_layers: int | None = None) -> dict[str, Any]:
-    """Where a model was loaded from, as an entry of `public_parts`.
-
-    Args:
-        model: the model.
-        path: what it was loaded by: folder or Hub id.
-        num_layers: how many of its layers were taken.
-    """
-    entry = {"path": os.path.abspath(path) if os.path.isdir(path) else path}
-    revision = getattr(model.config, "_commit_hash", None)
-    entry |= {"revision": revision} if revision else {}
-    return entry | ({"num_layers": num_layers} if num_layers is not None else {})
-
-
-def without_folders(parts: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Those of `public_parts` that have a meaning on other machines."""
-    return {kind: entry for kind, entry in (parts or {}).items() if not os.path.isabs(entry["path"])} or None
 
 
 def check_public_parts(config: PreTrainedConfig) -> None:
@@ -140,17 +104,17 @@ def read_parts(config: PreTrainedConfig, **hub_kwargs) -> dict[str, PublicPart]:
 def _read_encoder(entry: dict[str, Any], config: PreTrainedConfig, **hub_kwargs) -> PublicPart:
     model = load_speech_model(entry["path"], "auto", **hub_kwargs)
     # Before it is converted: what is computed then may differ in the last bit elsewhere.
-    sha256 = fingerprint(encoder_half(model).state_dict())
+    sha256 = weights_sha256(encoder_half(model).state_dict())
     return PublicPart(with_prefix(take_encoder(model, entry.get("num_layers")).weights, "model.audio_tower"), sha256)
 
 
 def _read_language_model(entry: dict[str, Any], config: PreTrainedConfig, **hub_kwargs) -> PublicPart:
     model = AutoModelForCausalLM.from_pretrained(entry["path"], dtype="auto", **hub_kwargs)
     weights = _without_tied(config, take_language_model(model).weights)
-    return PublicPart(weights, fingerprint(weights))
+    return PublicPart(weights, weights_sha256(weights))
 
 
-def fingerprint(weights: Weights) -> str:
+def weights_sha256(weights: Weights) -> str:
     """SHA-256 of weights: of their names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
@@ -158,20 +122,6 @@ def fingerprint(weights: Weights) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def read_adapters(path: str | os.PathLike, **hub_kwargs) -> AdapterFiles:
-    """The files of adapters in a folder (or of a Hub id); nothing in them says where on this machine they were made.
-
-    Args:
-        path: folder or Hub id.
-        **hub_kwargs: arguments of transformers' `cached_file`, `subfolder` among them.
-    """
-    files = {
-        name: Path(cached_file(path, name, **hub_kwargs)).read_bytes() for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
-    }
-    settings = {**json.loads(files[ADAPTER_CONFIG]), BASE_MODEL: None}
-    return {**files, ADAPTER_CONFIG: json.dumps(settings, indent=1).encode()}
 
 
 def tuned_alone(adapters: AdapterFiles) -> AdapterFiles:
@@ -187,13 +137,6 @@ def tuned_alone(adapters: AdapterFiles) -> AdapterFiles:
     }
     settings = json.dumps({**settings, "modules_to_save": None}, indent=1).encode()
     return {ADAPTER_CONFIG: settings, ADAPTER_WEIGHTS: safetensors.torch.save(tensors, {"format": "pt"})}
-
-
-def write_adapters(folder: str | os.PathLike, adapters: AdapterFiles) -> None:
-    """Write the files of adapters into a folder, made where it is not there."""
-    os.makedirs(folder, exist_ok=True)
-    for name, content in adapters.items():
-        Path(folder, name).write_bytes(content)
 
 
 def adapter_folder(number: int) -> str:
@@ -292,7 +235,7 @@ def restored_weights(parts: dict[str, PublicPart], stored: Weights, dtype: torch
 
 
 def changed_tables(stored: Weights) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
-    """Names of tables that a thin folder holds rows of, these rows, and their numbers."""
+    """Names of tables `(num_tokens, D)` that a thin folder has rows of, the rows `(n, D)` and their numbers `(n,)`."""
     names = [name.removesuffix(ROWS) for name in stored if name.endswith(ROWS)]
     return [(name, stored[f"{name}{ROWS}"], stored[f"{name}{ROW_NUMBERS}"]) for name in names]
 
@@ -316,18 +259,71 @@ def read_stored(path: str | os.PathLike, num_adapters: int, **hub_kwargs) -> tup
     return safetensors.torch.load_file(cached_file(path, THIN_WEIGHTS, subfolder=place, **hub_kwargs)), adapters
 
 
-__all__ = [
-    "THIN_WEIGHTS",
-    "changed_weights",
-    "check_public_parts",
-    "public_part",
-    "put_back",
-    "read_adapters",
-    "read_parts",
-    "read_stored",
-    "restored_weights",
-    "tuned_alone",
-    "with_adapters",
-    "without_folders",
-    "write_adapters",
-]
+def read_thin(
+    config: PreTrainedConfig, path: str | os.PathLike, num_adapters: int, **hub_kwargs
+) -> tuple[Weights, list[AdapterFiles]]:
+    """All weights of the model in a thin folder (or of a Hub id), and the adapters among them, in their order.
+
+    Args:
+        config: of the model; `dtype` there is what the weights are read as.
+        path: folder or Hub id.
+        num_adapters: how many adapters it holds.
+        **hub_kwargs: of [`HUB_ARGUMENTS`], and `revision` and `subfolder`.
+
+    Raises:
+        OSError: a public part is not there.
+        ValueError: a public part is another than that which the model was trained with.
+    """
+    stored, adapters = read_stored(path, num_adapters, **hub_kwargs)
+    of_parts = {name: value for name, value in hub_kwargs.items() if name in HUB_ARGUMENTS}
+    weights = restored_weights(read_parts(config, **of_parts), stored, config.dtype)
+    if adapters:
+        merged = with_adapters(config, weights, adapters)
+        put_back(merged, stored)
+        weights = merged.state_dict()
+    return weights, adapters
+
+
+def prepare_thin(
+    model: PreTrainedModel,
+    folder: str | os.PathLike,
+    adapters: AdapterFiles | None,
+    weights: Weights | None,
+    kwargs: dict[str, Any],
+) -> dict[str, Any]:
+    """Arguments of `save_pretrained` that make a folder thin; its adapters are written, its configuration is set.
+
+    Args:
+        model: whose configuration is that of the folder from here on.
+        folder: where it is saved.
+        adapters: to be merged into the weights last.
+        weights: in place of the model's.
+        kwargs: of `save_pretrained`.
+
+    Raises:
+        ValueError: arguments that a thin folder is not saved with, or public parts that are not known.
+        OSError: a public part is not there.
+    """
+    names = ("push_to_hub", "variant", "max_shard_size", "distributed_checkpoint")
+    if refused := [name for name in names if kwargs.get(name)]:
+        raise ValueError(f"A thin folder is saved without `{refused[0]}`; `entropy-asr publish` uploads it.")
+    config = model.config
+    check_public_parts(config)
+    weights = model.state_dict() if weights is None else weights
+    config.dtype = model.dtype
+    parts, all_adapters = read_parts(config), list(model.merged_adapters)
+    if adapters is not None:
+        weights = with_adapters(config, weights, [adapters]).state_dict()
+        all_adapters.append(adapters)
+    all_adapters = [tuned_alone(files) for files in all_adapters]
+    changed = changed_weights(config, weights, parts, all_adapters)
+    for number, files in enumerate(all_adapters):
+        write_adapters(Path(folder, adapter_folder(number)), files)
+    config.thin_adapters = len(all_adapters)
+    config.public_parts = {
+        kind: {**entry, "sha256": parts[kind].sha256} for kind, entry in config.public_parts.items()
+    }
+    return {"state_dict": changed, "variant": VARIANT, "max_shard_size": "1TB", "save_original_format": False}
+
+
+__all__ = ["changed_weights", "check_public_parts", "prepare_thin", "read_parts", "read_thin"]

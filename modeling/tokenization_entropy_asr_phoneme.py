@@ -21,6 +21,7 @@ word separators; `phonemize_words` gives the words.
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from transformers import BatchEncoding, PreTrainedTokenizer
 
@@ -39,7 +40,9 @@ from .languages_entropy_asr import (
 from .spoken_text_entropy_asr import reading_parts, spoken_text
 
 
-VOCAB_FILES_NAMES = {"vocab_file": "phonemes.json"}
+VOCAB_FILES_NAMES = {"vocab_file": "phonemes.json", "common_words_file": "common_words.json"}
+# Of the built-in languages; a checkpoint's own code lies in a folder without it, and its tokenizer in one with it.
+_COMMON_WORDS = Path(__file__).with_name(VOCAB_FILES_NAMES["common_words_file"])
 
 
 class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
@@ -51,6 +54,10 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
     Args:
         vocab_file (`str`, *optional*):
             JSON object from phoneme to id; the built-in vocabulary if not given.
+        common_words_file (`str`, *optional*):
+            JSON object from the code of a language to its common words, as lines of them, the most common first
+            (`words`), and pairs of them that are said as one (`joined`): what hotwords are told from. Those of the
+            built-in languages if not given.
         pad_token (`str`, *optional*, defaults to `"<pad>"`): Padding, and the CTC blank; id 0.
         unk_token (`str`, *optional*, defaults to `"<unk>"`): A phone outside the vocabulary, or a script without a
             backend; id 1.
@@ -70,7 +77,12 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
     model_input_names = ["input_ids", "attention_mask"]
 
     def __init__(
-        self, vocab_file: str | None = None, pad_token: str = PAD_TOKEN, unk_token: str = UNK_TOKEN, **kwargs
+        self,
+        vocab_file: str | None = None,
+        pad_token: str = PAD_TOKEN,
+        unk_token: str = UNK_TOKEN,
+        common_words_file: str | None = None,
+        **kwargs,
     ) -> None:
         if vocab_file is None:
             self.encoder = {phoneme: index for index, phoneme in enumerate(default_phonemes())}
@@ -81,6 +93,9 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
             if self.encoder.get(str(token)) != expected:
                 raise ValueError(f"{vocab_file or 'the vocabulary'}: {token} must have the id {expected}")
         self.decoder = {index: phoneme for phoneme, index in self.encoder.items()}
+        self._word_lists: dict[str, dict] = {}
+        if common_words_file is not None or _COMMON_WORDS.is_file():
+            self._word_lists = json.loads(Path(common_words_file or _COMMON_WORDS).read_text(encoding="utf-8"))
         super().__init__(pad_token=pad_token, unk_token=unk_token, **kwargs)
 
     @property
@@ -91,6 +106,15 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
     def blank_token_id(self) -> int:
         """The CTC blank, which is the padding token."""
         return self.pad_token_id
+
+    def common_words(self, code: str) -> tuple[str, str]:
+        """Common words of a language, the most common first, and pairs said as one ("of_the"), separated by blanks.
+
+        Args:
+            code (`str`): Of the language. Of one that no list is known of, both are empty.
+        """
+        lists = self._word_lists.get(code, {})
+        return " ".join(lists.get("words", ())), " ".join(lists.get("joined", ()))
 
     def get_vocab(self) -> dict[str, int]:
         return dict(self.encoder) | self.added_tokens_encoder
@@ -182,13 +206,12 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
         padding: bool | str = False,
         truncation: bool = False,
         max_length: int | None = None,
-        pad_to_multiple_of: int | None = None,
-        return_attention_mask: bool = True,
-        return_tensors: str | None = None,
+        **kwargs,
     ) -> BatchEncoding:
         """Phoneme ids of one text or of a batch; `language` as in `phonemize`, the rest as for any tokenizer.
 
-        `add_special_tokens` changes nothing: a phoneme sequence has no special tokens around it.
+        `add_special_tokens` changes nothing: a phoneme sequence has no special tokens around it. What pads, such as
+        `return_tensors`, goes to `pad`, which refuses what it does not know.
         """
         if isinstance(text, str):
             ids = self.convert_tokens_to_ids(self.phonemize(text, language))
@@ -198,14 +221,8 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
             if max_length is None:
                 raise ValueError("truncation=True needs max_length")
             ids = ids[:max_length] if isinstance(text, str) else [row[:max_length] for row in ids]
-        return self.pad(
-            {"input_ids": ids},
-            padding=padding,
-            max_length=max_length,
-            pad_to_multiple_of=pad_to_multiple_of,
-            return_attention_mask=return_attention_mask,
-            return_tensors=return_tensors,
-        )
+        kwargs.setdefault("return_attention_mask", True)
+        return self.pad({"input_ids": ids}, padding=padding, max_length=max_length, **kwargs)
 
     def _decode(
         self,
@@ -228,14 +245,14 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         return " ".join(tokens)
 
-    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str]:
-        """Writes `phonemes.json`, phoneme to id in the order of the ids."""
-        name = VOCAB_FILES_NAMES["vocab_file"]
-        path = os.path.join(save_directory, f"{filename_prefix}-{name}" if filename_prefix else name)
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(self.encoder, file, ensure_ascii=False, indent=1)
-            file.write("\n")
-        return (path,)
+    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Writes `phonemes.json`, phoneme to id in the order of the ids, and `common_words.json`."""
+        paths = []
+        for name, content in zip(VOCAB_FILES_NAMES.values(), (self.encoder, self._word_lists), strict=True):
+            paths.append(os.path.join(save_directory, f"{filename_prefix}-{name}" if filename_prefix else name))
+            text = json.dumps(content, ensure_ascii=False, indent=1)
+            Path(paths[-1]).write_text(text + "\n", encoding="utf-8")
+        return tuple(paths)
 
 
 def _parts_of(text: str, language: str | None) -> list[tuple[Language | None, str]]:

@@ -201,7 +201,7 @@ class EndpointDetector:
         return max(self.end, start - self.samples("padding"))
 
     def push(self, probability: float) -> tuple[int, int] | None:
-        """Hear one window.
+        """Take the probability of one window.
 
         Returns:
             Start and end of a segment, when this window ends it.
@@ -261,6 +261,7 @@ class SpeechSegmenter:
 
     Attributes:
         num_pushed (`int`): samples pushed so far.
+        held (`np.ndarray`): `(num_samples,)`, audio that is neither given out nor forgotten.
     """
 
     def __init__(self, settings: EndpointSettings | None = None, use_vad: bool = True):
@@ -272,9 +273,8 @@ class SpeechSegmenter:
             self._detector.start = 0
         self._pending: list[np.ndarray] = []
         self._num_pending = 0
-        # Audio that is not yet given out or forgotten, and the sample of the stream it begins with.
-        self._held = np.zeros(0, dtype=np.float32)
-        self._held_from = 0
+        self.held = np.zeros(0, dtype=np.float32)
+        self._held_from = 0  # the sample of the stream with which it begins
 
     def push(self, samples: np.ndarray) -> list[SpeechPiece]:
         """Take `(num_samples,)` float32 samples; returns what is now known to be speech, oldest first."""
@@ -290,8 +290,8 @@ class SpeechSegmenter:
 
     def _decide(self, samples: np.ndarray) -> list[SpeechPiece]:
         """Decide about whole windows."""
-        first = self._held_from + len(self._held)
-        self._held = np.concatenate([self._held, samples])
+        first = self._held_from + len(self.held)
+        self.held = np.concatenate([self.held, samples])
         pieces = []
         probabilities = np.ones(len(samples) // WINDOW) if self._vad is None else self._vad(samples)
         for index, probability in enumerate(probabilities.tolist()):
@@ -308,14 +308,14 @@ class SpeechSegmenter:
     def _take(self, start: int, end: int, is_last: bool, num_pushed: int) -> SpeechPiece:
         """Give out the audio of a segment up to `end`, but no filling, that was not given out yet."""
         self._forget(start)
-        samples = self._held[: max(0, min(end, self.num_pushed) - self._held_from)].copy()
+        samples = self.held[: max(0, min(end, self.num_pushed) - self._held_from)].copy()
         self._forget(end)
         return SpeechPiece(start, samples, is_last, min(num_pushed, self.num_pushed))
 
     def _forget(self, before: int) -> None:
         """Drop audio before a sample of the stream."""
         if before > self._held_from:
-            self._held = self._held[before - self._held_from :]
+            self.held = self.held[before - self._held_from :]
             self._held_from = before
 
     def finish(self) -> list[SpeechPiece]:
