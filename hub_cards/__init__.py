@@ -1,1 +1,1 @@
-"""Model, dataset and metric card templates, and the code that fills them from measured results."""
+"""Model, dataset and metric cards from measured results, and what takes a checkpoint elsewhere: the Hub, ONNX."""

@@ -3,7 +3,7 @@
 """Which modules of this package one of them needs: what a Space takes along, since the package is on no index."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from importlib import resources
 from importlib.util import resolve_name
 from pathlib import Path
@@ -17,11 +17,17 @@ def package_folder(name: str) -> Path:
     return Path(str(resources.files(f"{PACKAGE}.{name}")))
 
 
-def modules_needed(entry: str) -> dict[str, Path]:
+def bundled_checkpoint() -> Path:
+    """Folder of the checkpoint in this package, which commands and Spaces run where none is named."""
+    return package_folder("spaces") / "demo" / "checkpoint"
+
+
+def modules_needed(entry: str, without: Container[str] = ()) -> dict[str, Path]:
     """All modules of this package that a module imports, at its top or inside its functions, and those that they do.
 
     Args:
         entry: Full name of the module.
+        without: Full names of modules that are not needed, whatever imports them.
 
     Returns:
         The file of each by its full name, with the entry's own and the packages that they are in.
@@ -36,7 +42,7 @@ def modules_needed(entry: str) -> dict[str, Path]:
     while waiting:
         name = waiting.pop()
         path = _file_of(name)
-        if path is not None and name not in needed:
+        if path is not None and name not in needed and name not in without:
             needed[name] = path
             waiting += [*_imported_names(name, path), name.rpartition(".")[0]]
     return needed

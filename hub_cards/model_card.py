@@ -187,7 +187,7 @@ def _header(report: dict[str, Any], known: dict[str, dict[str, str]], licence: s
     ]
     data = ModelCardData(
         language=report["languages"],
-        license=licence or _licence([source["licence"] for source in _sources(report, known)]),
+        license=licence or joint_licence([source["licence"] for source in _sources(report, known)]),
         base_model=report.get("base_models") or None,
         library_name="transformers",
         pipeline_tag="automatic-speech-recognition",
@@ -198,7 +198,7 @@ def _header(report: dict[str, Any], known: dict[str, dict[str, str]], licence: s
     return data.to_yaml()
 
 
-def _licence(licences: list[str]) -> str:
+def joint_licence(licences: list[str]) -> str:
     """The Hub's name of the licence that suits data under these: share-alike data asks for the same.
 
     "other" where one of them is not known here: what it allows (CC BY-NC, for one) is not for a program to guess.

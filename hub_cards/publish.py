@@ -8,30 +8,31 @@ installed. `--dry_run` stops there and shows it.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from .imported_modules import modules_needed, package_folder
+from .imported_modules import package_folder
 from .model_card import is_recipes_checkpoint, model_card
+from .space_files import DATA, copy_space
 from .trained_card import licence_of, trained_card, training_of
 
 
 # Beside what model and processor save.
 MODEL_FILES = ("README.md", "results.json", "training.json", "data_sources.yaml")
-# Of a Space that imports this package: what lies at its top, and what it reads beside the modules that it imports.
-ENTRY_FILES = ("app.py", "README.md", "requirements.txt", "Dockerfile")
-PACKAGED_SPACES = {
-    "demo": ("demo/style.css", "demo/examples", "demo/checkpoint", "demo/checkpoint/report"),
-    "server": ("demo/checkpoint",),
-}
 CHECK_SECONDS = 600
+# Settings of a Space, and which model it runs.
+PREFIX = "ENTROPY_ASR_"
+MODEL_VARIABLE = f"{PREFIX}MODEL"
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 BLOCK = """
 import sys
 class Blocker:
@@ -66,8 +67,9 @@ DEMO_CHECK = (
     + """
 from entropy_asr.spaces.demo.settings import DemoSettings
 from entropy_asr.spaces.demo.recognizer import Recognizer
-Recognizer(DemoSettings()).pipeline
-app.build_page(DemoSettings())
+settings = DemoSettings.from_environment()
+Recognizer(settings).pipeline
+app.build_page(settings)
 """
 )
 SERVER_CHECK = (
@@ -75,9 +77,10 @@ SERVER_CHECK = (
     + """
 import json, threading, time
 from websockets.sync.client import connect
+from entropy_asr.spaces.environment import read_settings
 from entropy_asr.spaces.server.server import make_server
 from entropy_asr.spaces.server.settings import ServerSettings
-server = make_server(app.load_app(ServerSettings()), "127.0.0.1", 0)
+server = make_server(app.load_app(read_settings(ServerSettings)), "127.0.0.1", 0)
 thread = threading.Thread(target=server.run, daemon=True)
 thread.start()
 while thread.is_alive() and not server.started:
@@ -110,25 +113,37 @@ SPACES = {
 }
 
 
-def publish_model(source: Path, repo_id: str | None, **options: Any) -> None:
+def publish_model(source: Path, repo_id: str | None, for_vllm: bool = False, **options: Any) -> None:
     """Publish a checkpoint: model, processor, their code, card and results.
 
     Args:
         source: Folder of the checkpoint.
         repo_id: Repository on the Hub, made where it is not there. None: for a dry run only.
+        for_vllm: As of [`stage_model`].
         **options: `is_dry_run`, `private` and `message`, of [`upload`].
 
     Raises:
         ValueError: it is no full checkpoint with a card, or does not load in a clean Python.
     """
-    _publish(lambda folder: stage_model(source, folder, repo_id), MODEL_CHECK, repo_id, "model", **options)
+    _publish(lambda folder: stage_model(source, folder, repo_id, for_vllm), MODEL_CHECK, repo_id, "model", **options)
 
 
-def publish_space(name: str, repo_id: str | None, **options: Any) -> None:
-    """Publish one of [`SPACES`]; arguments and errors as of [`publish_model`]."""
+def publish_space(name: str, repo_id: str | None, model: str | None = None, **options: Any) -> None:
+    """Publish one of [`SPACES`]; arguments and errors as of [`publish_model`].
+
+    Args:
+        name: Which one.
+        repo_id: Repository on the Hub.
+        model: Hub id of what it runs, which it then loads from there; by default the bundled checkpoint, which comes
+            along. A folder can only be tried (`is_dry_run`): the Space has not got it.
+        **options: As of [`publish_model`].
+    """
     if name not in SPACES:
         raise ValueError(f"there is no Space {name!r}: {', '.join(SPACES)}")
-    _publish(lambda folder: stage_space(name, folder), SPACES[name], repo_id, "space", **options)
+    if model is not None and os.path.isdir(model) and not options.get("is_dry_run"):
+        raise ValueError(f"{model} is a folder of this machine: publish it first, and name it by its Hub id")
+    variables = NO_VARIABLES if model is None else {MODEL_VARIABLE: model}
+    _publish(lambda folder: stage_space(name, folder, model), SPACES[name], repo_id, "space", variables, **options)
 
 
 def _publish(
@@ -136,27 +151,28 @@ def _publish(
     script: str,
     repo_id: str | None,
     kind: str,
+    variables: Mapping[str, str] = NO_VARIABLES,
     is_dry_run: bool = False,
-    private: bool = False,
-    message: str | None = None,
+    **options: Any,
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "repository"
         stage(folder)
-        check(script, folder)
+        check(script, folder, variables)
         print(list_sizes(folder))
         print("loads in a Python without this package")
         if not is_dry_run:
-            print(upload(folder, repo_id, kind, private, message))
+            print(upload(folder, repo_id, kind, variables=variables, **options))
 
 
-def stage_model(source: Path, folder: Path, repo_id: str | None = None) -> None:
+def stage_model(source: Path, folder: Path, repo_id: str | None = None, for_vllm: bool = False) -> None:
     """Model, processor, their code, card and results of a checkpoint, as they will lie on the Hub.
 
     Args:
         source: Folder of the checkpoint.
         folder: Where they are put together.
         repo_id: What the card's examples load; None: what they name now.
+        for_vllm: Whether `AutoModel` gives the model without its head, as vLLM's Transformers backend expects.
 
     Raises:
         ValueError: not a full checkpoint of this project, or it has no card.
@@ -180,11 +196,30 @@ def stage_model(source: Path, folder: Path, repo_id: str | None = None) -> None:
     if (source / "report").is_dir():
         shutil.copytree(source / "report", folder / "report")
     address_card(folder, repo_id, source)
+    if for_vllm:
+        map_backbone(folder)
+
+
+def map_backbone(folder: Path) -> None:
+    """Let `AutoModel` give the model without its head, and the card load the one that generates by another name.
+
+    Raises:
+        ValueError: the checkpoint is thin: only the whole model finds the weights that it lacks.
+    """
+    if is_thin(folder):
+        raise ValueError("vLLM reads whole weights, and this checkpoint is thin: save it whole")
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["auto_map"]["AutoModel"] = "modeling_entropy_asr.EntropyASRModel"
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    card = folder / "README.md"
+    text = re.sub(r"\bAutoModel\b", "AutoModelForMultimodalLM", card.read_text(encoding="utf-8"))
+    card.write_text(text, encoding="utf-8")
 
 
 def is_thin(folder: Path) -> bool:
     """Whether a folder lacks the weights of the public models that its model was joined from."""
-    from entropy_asr.modeling.thin_checkpoints_entropy_asr import THIN_WEIGHTS
+    from entropy_asr.modeling.components_entropy_asr import THIN_WEIGHTS
 
     return (folder / THIN_WEIGHTS).is_file()
 
@@ -223,35 +258,24 @@ def address_card(folder: Path, repo_id: str | None, source: Path | None = None) 
         (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def stage_space(name: str, folder: Path) -> None:
-    """One of [`SPACES`]; one that imports this package, which is on no index, with the modules of it that it needs."""
-    source = package_folder("spaces") / name
-    ignore = shutil.ignore_patterns("__pycache__", ".*")
-    if name not in PACKAGED_SPACES:
-        shutil.copytree(source, folder, ignore=ignore)
+def stage_space(name: str, folder: Path, model: str | None = None) -> None:
+    """One of [`SPACES`]; one that runs a model, with the modules of this package that it needs.
+
+    Args:
+        name: Which one.
+        folder: Where it is put together.
+        model: Hub id of what it runs, by default the bundled checkpoint.
+
+    Raises:
+        ValueError: a model for a Space that runs none, or one that cannot be read.
+    """
+    if name in DATA:
+        copy_space(name, folder, model)
+    elif model is not None:
+        raise ValueError(f"the Space {name} runs no model")
     else:
-        folder.mkdir(parents=True)
-        for file in ENTRY_FILES:
-            if (source / file).is_file():
-                shutil.copyfile(source / file, folder / file)
-        _copy_package(f"entropy_asr.spaces.{name}.app", PACKAGED_SPACES[name], folder / "entropy_asr")
+        shutil.copytree(package_folder("spaces") / name, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     check_card(folder / "README.md", "space")
-
-
-def _copy_package(entry: str, data: Sequence[str], target: Path) -> None:
-    """Copy the modules that an entry point needs, and files and folders beside them that are no modules."""
-    for name, path in modules_needed(entry).items():
-        _, top, *_ = name.split(".")
-        copy = target / top / path.relative_to(package_folder(top))
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
-    for item in data:
-        source, copy = package_folder("spaces") / item, target / "spaces" / item
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():  # a report in it, which is larger than all sources, is copied where it is asked for
-            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", ".*", "report"))
-        else:
-            shutil.copyfile(source, copy)
 
 
 def check_card(path: Path, kind: str) -> None:
@@ -275,16 +299,24 @@ def check_card(path: Path, kind: str) -> None:
         raise ValueError(f"{path}: the metadata lacks {', '.join(missing)}{hint}")
 
 
-def check(script: str, folder: Path) -> None:
+def check(script: str, folder: Path, variables: Mapping[str, str] = NO_VARIABLES) -> None:
     """Run a script on the folder in a Python of its own, offline and with empty caches.
+
+    Args:
+        script: What loads it; the folder is its argument.
+        folder: What is uploaded.
+        variables: Of a Space: with some, public models are loaded as it will load them.
 
     Raises:
         ValueError: it failed; the message has its last lines.
     """
     with tempfile.TemporaryDirectory() as home:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment |= {"HF_HOME": home, "HF_MODULES_CACHE": f"{home}/modules", "HF_HUB_OFFLINE": "1"}
-        if is_thin(folder):  # the public models are where they were loaded from
+        environment = {name: value for name, value in environment.items() if not name.startswith(PREFIX)}
+        environment |= {"HF_HOME": home, "HF_MODULES_CACHE": f"{home}/modules", **variables}
+        if not variables:
+            environment["HF_HUB_OFFLINE"] = "1"
+        if variables or is_thin(folder):  # the public models are where they were loaded from
             environment["HF_HUB_CACHE"] = HF_HUB_CACHE
         finished = subprocess.run(
             [sys.executable, "-c", script + LEAVE, str(folder)],
@@ -313,7 +345,14 @@ def list_sizes(folder: Path) -> str:
     return "\n".join([*lines, f"{sum(sizes):>12,}  bytes in {len(files)} files"])
 
 
-def upload(folder: Path, repo_id: str, kind: str, private: bool = False, message: str | None = None) -> str:
+def upload(
+    folder: Path,
+    repo_id: str,
+    kind: str,
+    private: bool = False,
+    message: str | None = None,
+    variables: Mapping[str, str] = NO_VARIABLES,
+) -> str:
     """Create the repository where it is not there, and upload the folder in one commit.
 
     Args:
@@ -322,6 +361,7 @@ def upload(folder: Path, repo_id: str, kind: str, private: bool = False, message
         kind: "model" or "space"; of a Space, its card says with which SDK it runs.
         private: Whether a repository that is made is a private one.
         message: Of the commit.
+        variables: Of a Space, set before its files are there.
 
     Returns:
         Address of the commit.
@@ -333,6 +373,8 @@ def upload(folder: Path, repo_id: str, kind: str, private: bool = False, message
     if kind == "space":
         options["space_sdk"] = RepoCard.load(folder / "README.md").data.to_dict()["sdk"]
     api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True, **options)
+    for name, value in variables.items():
+        api.add_space_variable(repo_id, name, value)
     commit = api.upload_folder(
         repo_id=repo_id,
         folder_path=folder,

@@ -80,7 +80,7 @@ def _no_path(ledger: dict[str, Any]) -> str:
 
 
 def _ledger_remarks(models: dict[str, Any]) -> list[str]:
-    """Utterances of each model that are left out, or whose text was not heard; nothing where there are none."""
+    """Utterances of each model that are left out, or whose text is not in the sound; nothing where there are none."""
     remarks = []
     for name, figures in models.items():
         ledger = figures.get("ledger", {})

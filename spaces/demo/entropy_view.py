@@ -62,13 +62,13 @@ def _summary(explanation: Explanation) -> str:
         f"<section><h3>How uncertain is the text?</h3>{flags}<p>{whose}: "
         f'<b class="text">{html.escape(explanation.text)}</b> <span class="caption">(confidence '
         f"{100 * explanation.confidence:.0f} %: how far the sound supports it)</span></p>"
-        f'<p class="verdict">{_verdict(totals, broken)}</p>{_whose_figures(explanation)}'
+        f'<p class="verdict">{verdict_line(totals, broken)}</p>{_whose_figures(explanation)}'
         f'<div class="totals">{rows}</div><p class="caption">How surprising the whole text is to each of them (its '
         "surprisal), in nats: the shorter the bar, the surer.</p></section>"
     )
 
 
-def _verdict(totals: dict[str, float], prior_is_broken: bool) -> str:
+def verdict_line(totals: dict[str, float], prior_is_broken: bool) -> str:
     """What the sums say in words, compared with the better of two guesses: the language model's, and nobody's."""
     both, least = totals["full"], min(totals["uniform"], totals["prior"])
     prior = ""
@@ -127,7 +127,7 @@ def _total_row(name: str, total: float, scale: float, mark: str) -> str:
 
 
 def _time_plots(explanation: Explanation) -> str:
-    """Spectrogram, phonemes heard and frame entropy on one time axis, in seconds.
+    """Spectrogram, phonemes and frame entropy on one time axis, in seconds.
 
     The plot is as wide as the page, so times are percentages; labels have room at the least width, below which the
     plot scrolls. Axes lie left of it, at negative places.

@@ -74,20 +74,25 @@ class LiveSession:
 class LiveSessions:
     """All live streams of the demo.
 
-    A visitor's pieces may be lost or come twice on their way: numbered, each is heard once and in its order. What is
+    A visitor's pieces may be lost or come twice on their way: numbered, each is taken once and in its order. What is
     given a second time, be it a start, a piece or an end, is answered as the first time.
 
     Args:
         recognizer: Model and limits.
+
+    Attributes:
+        sessions: Those that are open, by their keys.
+        batch: Their streams; None before the first one.
+        ended: Samples and last updates of some that have ended, by their keys, the latest last.
     """
 
     def __init__(self, recognizer: Recognizer):
         self.recognizer = recognizer
         self.sessions: dict[str, LiveSession] = {}
-        self._batch: StreamingBatch | None = None
+        self.batch: StreamingBatch | None = None
         self._inboxes = threading.Lock()
         self._ending = threading.Lock()
-        self._ended: OrderedDict[str, tuple[int, list[StreamingUpdate]]] = OrderedDict()
+        self.ended: OrderedDict[str, tuple[int, list[StreamingUpdate]]] = OrderedDict()
 
     def start(
         self,
@@ -112,7 +117,7 @@ class LiveSessions:
         Raises:
             DemoError: all places are taken, or the request cannot be honoured.
         """
-        if key is not None and (key in self.sessions or key in self._ended):
+        if key is not None and (key in self.sessions or key in self.ended):
             return key
         index = self.recognizer.index(self.recognizer.read_hotwords(hotwords))
         most = self.recognizer.settings.max_live
@@ -134,13 +139,13 @@ class LiveSessions:
     def push(
         self, key: str, samples: np.ndarray, rate: int | None = None, number: int | None = None
     ) -> "list[StreamingUpdate]":
-        """Hear the next piece of a session.
+        """Take the next piece of a session.
 
         Args:
             key: From `start`.
             samples: Integer PCM `(num_samples,)`.
             rate: Sampling rate in Hz, by default, and at best, that of the start.
-            number: Of the piece, from 0: one that was heard is not heard again, one that is missing is told. By
+            number: Of the piece, from 0: one that was taken is not taken again, one that is missing is named. By
                 default it is the next.
 
         Returns:
@@ -150,7 +155,7 @@ class LiveSessions:
             DemoError: the session has ended or lasts too long, the piece is too long, has another sampling rate or
                 comes before an earlier one, or the machine cannot keep up.
         """
-        with self._answering(key) as session:
+        with self.answering(key) as session:
             self._keep(session, samples, rate, number)
             self._work()
             return self.transcript(key)
@@ -189,15 +194,15 @@ class LiveSessions:
             DemoError: pieces are missing, or the session has ended, perhaps just now: its visitor closed the page.
         """
         with self._ending:
-            if key in self._ended:
-                return self._ended[key][1]
+            if key in self.ended:
+                return self.ended[key][1]
             try:
                 return self._finish(key, num_pieces)
             finally:
                 self.leave(key)  # whatever happened: nobody would ask again, and the place is needed
 
     def _finish(self, key: str, num_pieces: int | None) -> "list[StreamingUpdate]":
-        with self._answering(key) as session:
+        with self.answering(key) as session:
             if num_pieces not in (None, session.num_pieces):
                 raise DemoError(_missing(session.num_pieces, num_pieces))
             self._work()
@@ -206,9 +211,9 @@ class LiveSessions:
                 self._get_batch().finish(self._session(key).stream)
             self._work()
             updates = self.transcript(key)
-            self._ended[key] = session.num_samples, updates
-            while len(self._ended) > MAX_ENDED * self.recognizer.settings.max_live:
-                self._ended.popitem(last=False)
+            self.ended[key] = session.num_samples, updates
+            while len(self.ended) > MAX_ENDED * self.recognizer.settings.max_live:
+                self.ended.popitem(last=False)
             return updates
 
     def leave(self, key: str | None) -> None:
@@ -224,17 +229,17 @@ class LiveSessions:
 
     def has_ended(self, key: str) -> bool:
         """Whether a session was finished, of late."""
-        return key in self._ended
+        return key in self.ended
 
     def num_samples(self, key: str) -> int:
-        """Samples heard of a session, also of one that has just ended."""
+        """Samples taken of a session, also of one that has just ended."""
         session = self.sessions.get(key)  # before those that have ended: it is among these when it goes
-        if session is None and key in self._ended:
-            return self._ended[key][0]
+        if session is None and key in self.ended:
+            return self.ended[key][0]
         return (session or self._session(key)).num_samples
 
     @contextmanager
-    def _answering(self, key: str) -> Iterator[LiveSession]:
+    def answering(self, key: str) -> Iterator[LiveSession]:
         """A session that is not idle meanwhile, however long the answer takes."""
         with self._inboxes:
             session = self._session(key)
@@ -260,7 +265,7 @@ class LiveSessions:
             raise DemoError("This live stream has ended: start a new one.") from None
 
     def _get_batch(self) -> "StreamingBatch":
-        if self._batch is None:
+        if self.batch is None:
             pipeline, most = self.recognizer.pipeline, self.recognizer.settings.max_live
             # There a GPU is lent to single functions, in processes of their own: what a stream gathers would be lost.
             if os.environ.get("SPACES_ZERO_GPU") and pipeline.device.type != "cpu":
@@ -271,8 +276,8 @@ class LiveSessions:
             from entropy_asr.modeling import StreamingBatch
 
             # Two chunks a preview: the text grows about once a second.
-            self._batch = StreamingBatch(pipeline, max_streams=most, preview_chunks=2)
-        return self._batch
+            self.batch = StreamingBatch(pipeline, max_streams=most, preview_chunks=2)
+        return self.batch
 
     def _work(self) -> None:
         """Give the batch what all sessions brought, and compute until nothing is left."""

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The tab that transcribes while one speaks: what is shown, and what the recorder and programs call.
 
-The page records by a script of its own ([`recorder`]) and sends numbered pieces, one request at a time, to one
+The page records by a script of its own (recorder.js) and sends numbered pieces, one request at a time, to one
 endpoint. Gradio's streaming audio component sets the pace itself and keeps one piece, so that a slow answer costs
 whatever was said meanwhile. The endpoint is Gradio's as well, without its queue: root path, login and hosts are dealt
 with there, and no second server needs a port, which a Space would not give it.
@@ -10,6 +10,7 @@ with there, and no second server needs a port, which a Space would not give it.
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -18,17 +19,18 @@ import numpy as np
 from .events import show_errors
 from .live import LiveSessions
 from .recognizer import DemoError, Recognizer
-from .recorder import RECORDER_HTML, RECORDER_SCRIPT, RECORDER_STYLE
 from .transcript_view import hint_html, live_html
 
 
 LIVE_HELP = """Press *Record* and speak. /Phonemes/ appear as the encoder hears them, a preview of the text follows,
 and the final text comes when you pause."""
-# A page that records is heard of several times a second: one that is silent for so long was closed.
+# A page that records sends something several times a second: one that is silent for so long was closed.
 MAX_IDLE_SECONDS = 30.0
 # The page's are four random numbers of 32 bits.
 KEY_CHARACTERS = range(7, 65)
 HEAR = "live_piece"
+# The recorder's files, but for their suffixes.
+RECORDER = Path(__file__).parent / "recorder"
 
 
 class LiveHandlers:
@@ -44,7 +46,7 @@ class LiveHandlers:
 
     @show_errors
     def hear(self, request: dict) -> dict:
-        """Hear a numbered piece of the page's microphone.
+        """Take a numbered piece of the page's microphone.
 
         Args:
             request: `key`: of the stream, made by the page; `number`: of the piece, from 0; `audio`: its samples, mono
@@ -88,9 +90,10 @@ class LiveHandlers:
         hotwords: str = "",
         number: int | None = None,
     ) -> tuple[str | None, str]:
-        """Hear the next piece of a program's live stream: its key, and what was said so far.
+        """Take the next piece of a program's live stream: its key, and the text so far.
 
-        A `number`, from 0, makes sure that a piece that is sent again is heard once, and that none is missing.
+        Audio is Gradio's: its rate in Hz, and samples `(num_samples,)` or `(num_samples, channels)`. A `number`,
+        from 0, makes sure that a piece that is sent again is taken once, and that none is missing.
         """
         if audio is None or not len(audio[1]):
             return key, live_html(self.sessions.transcript(key) if key else [], True)
@@ -148,9 +151,9 @@ def add_live(handlers: LiveHandlers, languages: list[tuple[str, str]]) -> None:
     with gr.Row():
         with gr.Column(min_width=300):
             recorder = gr.HTML(
-                RECORDER_HTML,
-                js_on_load=RECORDER_SCRIPT,
-                css_template=RECORDER_STYLE,
+                RECORDER.with_suffix(".html").read_text(encoding="utf-8"),
+                js_on_load=RECORDER.with_suffix(".js").read_text(encoding="utf-8"),
+                css_template=RECORDER.with_suffix(".css").read_text(encoding="utf-8"),
                 elem_id="recorder",
                 container=True,
                 endpoint=HEAR,
@@ -161,7 +164,7 @@ def add_live(handlers: LiveHandlers, languages: list[tuple[str, str]]) -> None:
         with gr.Column(min_width=300):
             waiting = hint_html("live", "What you say appears here.")
             view = gr.HTML(waiting, label="Live transcript", min_height=80, container=True, elem_id="live")
-    # The script's button asks for the choices by this event, which no server hears of.
+    # The script's button asks for the choices by this event, which no server gets.
     recorder.click(
         None,
         [language, hotwords],

@@ -160,7 +160,7 @@ def build_page(settings: DemoSettings) -> gr.Blocks:
     return page
 
 
-def launch_options(settings: DemoSettings) -> dict[str, Any]:
+def gradio_options(settings: DemoSettings) -> dict[str, Any]:
     """Arguments of `launch`: look, upload limit, and the report's folder, whose plots visitors may see."""
     return {
         "allowed_paths": [str(settings.report_folder.resolve())] if settings.report_folder else None,

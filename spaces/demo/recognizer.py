@@ -42,7 +42,7 @@ class Explanation:
     Attributes:
         waveform: Samples `(num_samples,)` at 16 kHz.
         log_probs: Log-probabilities `(T, V)` of the phoneme head, natural logarithm.
-        phonemes: `(symbol, start, end)` of what it heard, in seconds.
+        phonemes: `(symbol, start, end)` that the head found, in seconds.
         seconds_per_frame: Of the encoder.
         ledger: Surprisal of each token of the transcript.
         text: The transcript.
@@ -153,7 +153,7 @@ class Recognizer:
         }
 
     def explain(self, path: str | None, language: str = "auto", transcript: str = "") -> Explanation:
-        """What the encoder hears, what the language model expects, and what both give.
+        """What the encoder gives, what the language model expects, and what both give.
 
         Args:
             path: Audio file.

@@ -15,7 +15,7 @@ def chance_level(figure: Callable[[np.ndarray], float], num_rows: int, num_shuff
     """Mean and spread of a figure with utterances paired at random.
 
     Args:
-        figure: The figure with the frames of utterance `order[i]` beside the transcript of utterance i.
+        figure: The figure with the frames of utterance `order[i]` beside the transcript of utterance i; `(N,)`.
         num_rows: N.
         num_shuffles: Random orders.
         seed: Of the orders.

@@ -111,6 +111,6 @@ class Collection:
                 self.sample.keep(LabelledUtterance.of(utterance))
 
     def with_semantics(self, rows: list[np.ndarray]) -> "Collection":
-        """The same with an embedding of each transcript."""
+        """The same with an embedding `(dimension,)` of each transcript."""
         summaries = [replace(item, semantics=row) for item, row in zip(self.summaries, rows, strict=True)]
         return replace(self, summaries=summaries)

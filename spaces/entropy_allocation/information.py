@@ -64,7 +64,7 @@ class GaussianBlocks:
 
 
 def standardized(rows: np.ndarray) -> np.ndarray:
-    """Rows with mean 0 and variance 1 (ddof 0) in every column; constant columns become 0."""
+    """Rows `(N, D)` with mean 0 and variance 1 (ddof 0) in every column; constant columns become 0."""
     centred = rows - rows.mean(0)
     spread = centred.std(0)
     return centred / np.where(spread > 0, spread, 1.0)

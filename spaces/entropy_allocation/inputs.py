@@ -210,7 +210,7 @@ def _read_transcripts(utterances: list[UtteranceInput], given: dict, first: int,
 
 
 def vectors(value, name: str, count: int, first: int) -> list[np.ndarray]:
-    """One vector of finite numbers an utterance, float64.
+    """One vector of finite numbers an utterance, float64 `(dimension,)`.
 
     Raises:
         ValueError: another number of them, or no such vectors.

@@ -231,7 +231,7 @@ class FrameMoments:
         if len(widths) != 1:
             raise ValueError(f"Processes hold frames of different widths, or none of them any: {known}.")
         device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend(group) == "nccl" else "cpu"
-        local = self._summed() if self.count else _empty(widths.pop())
+        local = self._summed() if self.count else self._empty(widths.pop())
         # A shift that all agree on: the mean of the shifts.
         shift = torch.cat([local._shift * local._count, local._shift.new_tensor([local._count])]).to(device)
         dist.all_reduce(shift, group=group)
@@ -250,13 +250,13 @@ class FrameMoments:
 
     def scatter(self, first: int = 0, second: int | None = None) -> torch.Tensor:
         """Centred cross products `(D_first, D_second)`: the covariance times the number of frames."""
-        return _block(self._about_mean(), first, first if second is None else second)
+        return self._about_mean()._block(first, first if second is None else second)
 
     def spectrum(self, part: int = 0) -> torch.Tensor:
         """Shares p of the variance along its principal directions, falling, `(D,)`; zeros for constant frames."""
         central = self._about_mean()
-        scatter = _block(central, part, part)
-        trace, mean = scatter.trace(), _slices(central)[part]
+        scatter = central._block(part, part)
+        trace, mean = scatter.trace(), central._slices()[part]
         if trace <= CONSTANT_VARIANCE * central._count * central._shift[mean].square().sum():
             return torch.zeros_like(scatter[0])
         # On the CPU: eigenvalue decompositions of a few hundred dimensions are no faster on a GPU.
@@ -276,7 +276,7 @@ class FrameMoments:
     def cka(self, first: int = 0, second: int = 1) -> float:
         """Linear CKA of two parts in [0, 1] (the paper's formula; Kornblith et al. 2019)."""
         central = self._about_mean()
-        return _ratio(*(_block(central, *pair).square().sum() for pair in _pairs(first, second)))
+        return _ratio(*(central._block(*pair).square().sum() for pair in _pairs(first, second)))
 
     def cka_debiased(self, first: int = 0, second: int = 1) -> float:
         """CKA from unbiased estimates (Song et al. 2012): about 0 for unrelated frames, however few; may be negative.
@@ -286,32 +286,44 @@ class FrameMoments:
         central = self._about_mean()
         if central._count < 4:
             raise ValueError(f"Debiased CKA needs 4 frames or more, got {central._count}.")
-        return _ratio(*(_debiased_product(central, *pair) for pair in _pairs(first, second)))
+        return _ratio(*(central._debiased_product(*pair) for pair in _pairs(first, second)))
+
+    @classmethod
+    def _empty(cls, widths: Sequence[int]) -> "FrameMoments":
+        moments = cls()
+        moments._start([torch.empty(0, width) for width in widths])
+        moments.widths, moments._shift = tuple(widths), torch.zeros(sum(widths), dtype=torch.float64)
+        return moments
+
+    def _slices(self) -> list[slice]:
+        """Columns of each encoder."""
+        return [slice(end - width, end) for width, end in zip(self.widths, self._ends(), strict=True)]
+
+    def _block(self, first: int, second: int) -> torch.Tensor:
+        """Products of one encoder's columns with another's, `(D_first, D_second)`."""
+        parts = self._slices()
+        return self._products[parts[first], parts[second]]
+
+    def _debiased_product(self, first: int, second: int) -> torch.Tensor:
+        """Unbiased |X^T Y|_F^2 of centred X and Y, up to a factor that cancels: Gram matrices lose their diagonal."""
+        n = self._count
+        norms = [self._block(part, part).trace() for part in (first, second)]
+        product = self._block(first, second).square().sum()
+        return product - n / (n - 2) * self._squared[first, second] + norms[0] * norms[1] / ((n - 1) * (n - 2))
 
 
 def entropy_share(spectrum: torch.Tensor, count: int) -> float:
-    """-sum p ln p / ln min(N - 1, D), both in nats; 0 for constant frames and where only one direction is possible."""
+    """-sum p ln p / ln min(N - 1, D), both in nats; 0 for constant frames and where only one direction is possible.
+
+    Args:
+        spectrum: eigenvalues of the covariance, `(D,)`.
+        count: N, the frames that it is of.
+    """
     possible = min(count - 1, len(spectrum))
     present = spectrum[spectrum > 0].double()
     if possible < 2 or not len(present):
         return 0.0
     return min(1.0, max(0.0, float(-(present * present.log()).sum()) / math.log(possible)))
-
-
-def _empty(widths: Sequence[int]) -> FrameMoments:
-    moments = FrameMoments()
-    moments._start([torch.empty(0, width) for width in widths])
-    moments.widths, moments._shift = tuple(widths), torch.zeros(sum(widths), dtype=torch.float64)
-    return moments
-
-
-def _slices(moments: FrameMoments) -> list[slice]:
-    return [slice(end - width, end) for width, end in zip(moments.widths, moments._ends(), strict=True)]
-
-
-def _block(central: FrameMoments, first: int, second: int) -> torch.Tensor:
-    parts = _slices(central)
-    return central._products[parts[first], parts[second]]
 
 
 def _pairs(first: int, second: int) -> tuple[tuple[int, int], ...]:
@@ -322,11 +334,3 @@ def _ratio(cross: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> fl
     """cross / sqrt(first * second); 0 where one of them has no variance."""
     scale = float(first) * float(second)
     return float(cross) / math.sqrt(scale) if scale > 0 else 0.0
-
-
-def _debiased_product(central: FrameMoments, first: int, second: int) -> torch.Tensor:
-    """Unbiased |X^T Y|_F^2 of centred X and Y (up to a factor that cancels): the Gram matrices lose their diagonal."""
-    n = central._count
-    norms = [_block(central, part, part).trace() for part in (first, second)]
-    product = _block(central, first, second).square().sum()
-    return product - n / (n - 2) * central._squared[first, second] + norms[0] * norms[1] / ((n - 1) * (n - 2))

@@ -79,7 +79,7 @@ class Examples:
         return replace(self, frames=self.frames.to(device), labels=self.labels.to(device), context=context)
 
     def groupings(self) -> dict[str, np.ndarray]:
-        """Groups of the rows by name, the coarsest first."""
+        """Groups `(N,)` of the rows by name, the coarsest first."""
         finer = {} if self.utterances is None else {"utterance": self.utterances}
         return {self.group_name: self.groups, **finer}
 
@@ -232,7 +232,13 @@ def _one_hot(context: torch.Tensor) -> torch.Tensor:
 
 
 def prior_cross_entropy(train: torch.Tensor, test: torch.Tensor, num_classes: int) -> float:
-    """Held-out cross-entropy, in nats, of the shares of the training labels (one more of each, so that none is 0)."""
+    """Held-out cross-entropy, in nats, of the shares of the training labels (one more of each, so that none is 0).
+
+    Args:
+        train: labels `(N_train,)`.
+        test: labels `(N_test,)`.
+        num_classes: of the labels.
+    """
     counts = torch.bincount(train, minlength=num_classes).double() + 1
     return float(-(counts / counts.sum()).log()[test].mean())
 

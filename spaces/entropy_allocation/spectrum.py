@@ -29,6 +29,6 @@ def utterance_nse(frames: torch.Tensor) -> float:
 
 
 def as_double(frames: torch.Tensor) -> torch.Tensor:
-    """The frames in float64, on their own device unless that has none."""
+    """The frames `(N, D)` in float64, on their own device unless that has none."""
     frames = frames.detach()
     return (frames.cpu() if frames.device.type == "mps" else frames).double()

@@ -106,7 +106,7 @@ def split_by_group(groups: np.ndarray, num_splits: int, name: str = "group") -> 
 
 
 def validation_rows(groupings: Mapping[str, np.ndarray], train: np.ndarray, seed: int) -> np.ndarray:
-    """Which training rows choose penalty and epoch: True or False for each of `train`, about a fifth of them.
+    """Which training rows choose penalty and epoch: `(len(train),)`, True for about a fifth of these row numbers.
 
     By the coarsest grouping that allows it, even where the test is by a finer one: what chooses must not be more like
     the training rows than the test rows are. Single rows among their neighbours would not do: frames side by side are

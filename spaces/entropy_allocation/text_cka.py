@@ -42,7 +42,7 @@ def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def text_cka_chance(layer: np.ndarray, text: np.ndarray, num_shuffles: int, seed: int) -> dict:
-    """Mean and spread of a layer's CKA with the texts of other utterances."""
+    """Mean and spread of the CKA of a layer `(N, D)` with the texts `(N, E)` of other utterances."""
     grams = [centred @ centred.T for centred in (_centred(layer), _centred(text))]
     scale = _norm(grams[0]) * _norm(grams[1])
 

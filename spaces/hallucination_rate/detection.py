@@ -16,8 +16,8 @@ from numbers import Integral, Real
 
 from rapidfuzz.distance import Indel, Levenshtein
 
-from .sounds import can_read_chinese, heard_share, likeness, number_of_sounds
-from .spoken import spoken_units, without_fillers, without_unsaid_currency
+from .sounds import can_read_chinese, contained_share, likeness, number_of_sounds
+from .spoken import spoken_units, without_fillers, without_unnamed_currency
 from .units import Units, is_character, join_spelled, split_units, without_remarks
 
 
@@ -96,15 +96,15 @@ class Stretch:
     """Units of the reference and of the hypothesis in the same place, between units that agree.
 
     Attributes:
-        said: Units of the reference, none for an insertion.
+        ref: Units of the reference, none for an insertion.
         first, end: Bounds of the hypothesis's units.
-        written: These units.
+        hyp: These units.
     """
 
-    said: tuple[str, ...]
+    ref: tuple[str, ...]
     first: int
     end: int
-    written: tuple[str, ...]
+    hyp: tuple[str, ...]
 
 
 def detect(reference: str, hypothesis: str, thresholds: Thresholds | None = None) -> Detection:
@@ -115,26 +115,26 @@ def detect(reference: str, hypothesis: str, thresholds: Thresholds | None = None
     """
     limits = thresholds or Thresholds()
     reference = without_remarks(reference)
-    raw_said, raw_written = split_units(reference), split_units(hypothesis)
-    found = Detection(nonspeech=not raw_said.is_speech)
-    if not raw_written.texts or raw_written.texts == raw_said.texts:
+    raw_ref, raw_hyp = split_units(reference), split_units(hypothesis)
+    found = Detection(nonspeech=not raw_ref.is_speech)
+    if not raw_hyp.texts or raw_hyp.texts == raw_ref.texts:
         return found
     if found.nonspeech:
-        said, written = split_units(""), raw_written
+        ref, hyp = split_units(""), raw_hyp
     else:
-        said, written = spoken_units(reference, hypothesis)
-    written = without_unsaid_currency(join_spelled(written, said), said)
-    signs = {"loop": find_loop(said, written, limits)}
-    said, written = without_fillers(said), without_fillers(written)
-    found.paper = is_long_and_unrelated(said, written, limits)
+        ref, hyp = spoken_units(reference, hypothesis)
+    hyp = without_unnamed_currency(join_spelled(hyp, ref), ref)
+    signs = {"loop": find_loop(ref, hyp, limits)}
+    ref, hyp = without_fillers(ref), without_fillers(hyp)
+    found.paper = is_long_and_unrelated(ref, hyp, limits)
     if found.nonspeech:
         found.unsupported = 1.0
-        signs["empty_reference"] = raw_written.span(0, len(raw_written.texts))
+        signs["empty_reference"] = raw_hyp.span(0, len(raw_hyp.texts))
     else:
-        found.unsupported, own = _unsupported_signs(said, written, limits)
-        if any(own.values()) and _may_be_words(raw_said, raw_written):
+        found.unsupported, own = _unsupported_signs(ref, hyp, limits)
+        if any(own.values()) and _may_be_words(raw_ref, raw_hyp):
             # A numeral may be the spelling of words that sound like it: 意义, 一亿.
-            share, others = _unsupported_signs(without_fillers(raw_said), without_fillers(raw_written), limits)
+            share, others = _unsupported_signs(without_fillers(raw_ref), without_fillers(raw_hyp), limits)
             if not any(others.values()):
                 found.unsupported, own = share, others
         signs |= own
@@ -143,53 +143,48 @@ def detect(reference: str, hypothesis: str, thresholds: Thresholds | None = None
     return found
 
 
-def _unsupported_signs(
-    said: Units, written: Units, limits: Thresholds
-) -> tuple[float, dict[str, tuple[int, int] | None]]:
+def _unsupported_signs(ref: Units, hyp: Units, limits: Thresholds) -> tuple[float, dict[str, tuple[int, int] | None]]:
     """Share of what nothing supports, and the places of the signs U and B."""
-    stretches = list(disagreeing_stretches(said, written))
-    share, place = find_unsupported(said, written, stretches, limits)
-    return share, {"unsupported": place, "burst": find_burst(said, written, limits)}
+    stretches = list(disagreeing_stretches(ref, hyp))
+    share, place = find_unsupported(ref, hyp, stretches, limits)
+    return share, {"unsupported": place, "burst": find_burst(ref, hyp, limits)}
 
 
-def _may_be_words(said: Units, written: Units) -> bool:
+def _may_be_words(ref: Units, hyp: Units) -> bool:
     """Whether numbers, if there are any, are written in Chinese characters on both sides."""
     return all(
-        any(map(is_character, units.texts)) and not any(map(str.isdigit, "".join(units.texts)))
-        for units in (said, written)
+        any(map(is_character, units.texts)) and not any(map(str.isdigit, "".join(units.texts))) for units in (ref, hyp)
     )
 
 
-def disagreeing_stretches(said: Units, written: Units) -> Iterator[Stretch]:
+def disagreeing_stretches(ref: Units, hyp: Units) -> Iterator[Stretch]:
     """Stretches of the hypothesis, with what the reference has there, between the units on which both agree."""
-    said_end = written_end = 0
-    for block in Levenshtein.editops(
-        said.texts, written.texts
-    ).as_matching_blocks():  # the last is empty, at both ends
-        if block.b > written_end:
-            yield Stretch(said.texts[said_end : block.a], written_end, block.b, written.texts[written_end : block.b])
-        said_end, written_end = block.a + block.size, block.b + block.size
+    ref_end = hyp_end = 0
+    for block in Levenshtein.editops(ref.texts, hyp.texts).as_matching_blocks():  # the last is empty, at both ends
+        if block.b > hyp_end:
+            yield Stretch(ref.texts[ref_end : block.a], hyp_end, block.b, hyp.texts[hyp_end : block.b])
+        ref_end, hyp_end = block.a + block.size, block.b + block.size
 
 
 def is_supported(stretch: Stretch, limits: Thresholds) -> bool:
-    """Whether a stretch is what was said, cut or spelled or heard otherwise, or one word in place of another."""
-    if not stretch.said:
+    """Whether a stretch is what was said, cut, spelled or understood otherwise, or one word in place of another."""
+    if not stretch.ref:
         return False
-    if "".join(stretch.said) == "".join(stretch.written):
+    if "".join(stretch.ref) == "".join(stretch.hyp):
         return True
     # One word for one: an ordinary substitution, whatever it sounds like.
-    if word_count(stretch.written) <= 1 and word_count(stretch.said) <= 2:
+    if word_count(stretch.hyp) <= 1 and word_count(stretch.ref) <= 2:
         return True
     return sounds_alike(stretch, limits.alike)
 
 
 def sounds_alike(stretch: Stretch, alike: float) -> bool:
     """Whether a stretch sounds like the reference's, or like a part of it from which words were left out."""
-    sounds = number_of_sounds(stretch.written)
+    sounds = number_of_sounds(stretch.hyp)
     # A few sounds are alike by chance more often than many, and found somewhere in a long reference.
-    if likeness(stretch.written, stretch.said) >= alike + max(0.0, 0.15 - 0.015 * sounds):
+    if likeness(stretch.hyp, stretch.ref) >= alike + max(0.0, 0.15 - 0.015 * sounds):
         return True
-    return sounds >= 4 and heard_share(stretch.written, stretch.said) >= 0.75
+    return sounds >= 4 and contained_share(stretch.hyp, stretch.ref) >= 0.75
 
 
 def word_count(units: tuple[str, ...]) -> float:
@@ -198,7 +193,7 @@ def word_count(units: tuple[str, ...]) -> float:
 
 
 def find_unsupported(
-    said: Units, written: Units, stretches: list[Stretch], limits: Thresholds
+    ref: Units, hyp: Units, stretches: list[Stretch], limits: Thresholds
 ) -> tuple[float, tuple[int, int] | None]:
     """Share of unsupported letters and characters; where they are the most, if too many, or a replaced stretch.
 
@@ -206,61 +201,59 @@ def find_unsupported(
     order, not in a row, which depends on no word alignment.
     """
     doubtful = [
-        stretch for stretch in stretches if not is_supported(stretch, limits) or _replaces_all(stretch, said, limits)
+        stretch for stretch in stretches if not is_supported(stretch, limits) or _replaces_all(stretch, ref, limits)
     ]
     positions = {index for stretch in doubtful for index in range(stretch.first, stretch.end)}
-    owners = [index for index, text in enumerate(written.texts) for _ in text]
-    edits = Indel.editops("".join(said.texts), "".join(written.texts))
+    owners = [index for index, text in enumerate(hyp.texts) for _ in text]
+    edits = Indel.editops("".join(ref.texts), "".join(hyp.texts))
     inserted = {edit.dest_pos for edit in edits if edit.tag == "insert" and owners[edit.dest_pos] in positions}
     share = len(inserted) / len(owners)
     if share > limits.unsupported:
         longest = max(_runs_of(sorted(inserted)), key=len)
-        return share, written.span(owners[longest[0]], owners[longest[-1]] + 1)
-    return share, find_replaced(said, written, stretches, limits)
+        return share, hyp.span(owners[longest[0]], owners[longest[-1]] + 1)
+    return share, find_replaced(ref, hyp, stretches, limits)
 
 
-def _replaces_all(stretch: Stretch, said: Units, limits: Thresholds) -> bool:
+def _replaces_all(stretch: Stretch, ref: Units, limits: Thresholds) -> bool:
     """Whether two characters stand in place of all that was said, two or more, and sound like none of it.
 
     In a sentence they are one word for another; here nothing of the reference is left.
     """
     return (
-        len(stretch.written) == 2
-        and stretch.said == said.texts
-        and len(said.texts) >= 2
-        and all(map(is_character, (*stretch.written, *stretch.said)))
+        len(stretch.hyp) == 2
+        and stretch.ref == ref.texts
+        and len(ref.texts) >= 2
+        and all(map(is_character, (*stretch.hyp, *stretch.ref)))
         and can_read_chinese()
-        and likeness(stretch.written, stretch.said) < limits.replaced
+        and likeness(stretch.hyp, stretch.ref) < limits.replaced
     )
 
 
-def find_replaced(said: Units, written: Units, stretches: list[Stretch], limits: Thresholds) -> tuple[int, int] | None:
+def find_replaced(ref: Units, hyp: Units, stretches: list[Stretch], limits: Thresholds) -> tuple[int, int] | None:
     """Place of the first stretch of some words that sounds like nothing that the reference has there."""
-    for stretch in _joined(written, stretches, limits):
-        words = word_count(stretch.written)
+    for stretch in _joined(hyp, stretches, limits):
+        words = word_count(stretch.hyp)
         # The longer a stretch, the less its likeness is one by chance.
         enough = limits.replaced + (0.05 if words >= 4 else 0.0)
         if (
-            stretch.said
+            stretch.ref
             and words >= 2
-            and number_of_sounds(stretch.written) + words - 2 >= limits.replaced_sounds
-            and likeness(stretch.written, stretch.said) < enough
-            and heard_share(stretch.written, stretch.said) < 0.5
+            and number_of_sounds(stretch.hyp) + words - 2 >= limits.replaced_sounds
+            and likeness(stretch.hyp, stretch.ref) < enough
+            and contained_share(stretch.hyp, stretch.ref) < 0.5
         ):
-            return written.span(stretch.first, stretch.end)
+            return hyp.span(stretch.first, stretch.end)
     return None
 
 
-def _joined(written: Units, stretches: list[Stretch], limits: Thresholds) -> Iterator[Stretch]:
+def _joined(hyp: Units, stretches: list[Stretch], limits: Thresholds) -> Iterator[Stretch]:
     """Stretches that sound like nothing, as one where a short word between them agrees, as it may by chance."""
     current: Stretch | None = None
     for stretch in stretches:
         if sounds_alike(stretch, limits.alike):
             continue
-        if current and _agree_by_chance(written.texts[current.end : stretch.first]):
-            current = Stretch(
-                current.said + stretch.said, current.first, stretch.end, current.written + stretch.written
-            )
+        if current and _agree_by_chance(hyp.texts[current.end : stretch.first]):
+            current = Stretch(current.ref + stretch.ref, current.first, stretch.end, current.hyp + stretch.hyp)
             continue
         if current:
             yield current
@@ -273,22 +266,22 @@ def _agree_by_chance(between: tuple[str, ...]) -> bool:
     return len(between) == 1 and (is_character(between[0]) or len(between[0]) <= 3)
 
 
-def find_burst(said: Units, written: Units, limits: Thresholds) -> tuple[int, int] | None:
+def find_burst(ref: Units, hyp: Units, limits: Thresholds) -> tuple[int, int] | None:
     """Place of the first long run of inserted units in the Levenshtein alignment; words and characters add up."""
-    operations = Levenshtein.editops(said.texts, written.texts)
+    operations = Levenshtein.editops(ref.texts, hyp.texts)
     respelled = {
         index
-        for stretch in disagreeing_stretches(said, written)
+        for stretch in disagreeing_stretches(ref, hyp)
         if is_supported(stretch, limits)
         for index in range(stretch.first, stretch.end)
     }
     inserted = [operation.dest_pos for operation in operations if operation.tag == "insert"]
     for run in _runs_of([position for position in inserted if position not in respelled]):
-        weights = (_burst_size(written.texts[index], limits) for index in run)
+        weights = (_burst_size(hyp.texts[index], limits) for index in run)
         # In whole numbers: a sum of shares such as 4 / 4 must not miss 1 by rounding.
         whole = limits.burst_characters * limits.burst_words
         if sum(whole // size if size else 0 for size in weights) >= whole:
-            return written.span(run[0], run[-1] + 1)
+            return hyp.span(run[0], run[-1] + 1)
     return None
 
 
@@ -299,15 +292,15 @@ def _burst_size(unit: str, limits: Thresholds) -> int:
     return limits.burst_characters if is_character(unit) or unit.isdigit() else limits.burst_words
 
 
-def find_loop(said: Units, written: Units, limits: Thresholds) -> tuple[int, int] | None:
+def find_loop(ref: Units, hyp: Units, limits: Thresholds) -> tuple[int, int] | None:
     """Place of the first n-gram, shortest first, that is repeated in a row, far more often than the reference does."""
-    for size in range(1, min(limits.loop_units, len(written.texts) // 2) + 1):
-        for start in range(len(written.texts) - 2 * size + 1):
-            gram = written.texts[start : start + size]
+    for size in range(1, min(limits.loop_units, len(hyp.texts) // 2) + 1):
+        for start in range(len(hyp.texts) - 2 * size + 1):
+            gram = hyp.texts[start : start + size]
             needed = _loop_repeats(gram, limits)
-            repeats = _repeats_at(written.texts, start, size)
-            if repeats >= needed and repeats - _most_repeats(gram, said.texts) >= needed - 1:
-                return written.span(start, start + size * repeats)
+            repeats = _repeats_at(hyp.texts, start, size)
+            if repeats >= needed and repeats - _most_repeats(gram, ref.texts) >= needed - 1:
+                return hyp.span(start, start + size * repeats)
     return None
 
 
@@ -333,12 +326,12 @@ def _most_repeats(gram: tuple[str, ...], units: tuple[str, ...]) -> int:
     return max((_repeats_at(units, start, size) for start in places), default=0)
 
 
-def is_long_and_unrelated(said: Units, written: Units, limits: Thresholds) -> bool:
+def is_long_and_unrelated(ref: Units, hyp: Units, limits: Thresholds) -> bool:
     """The paper's rule: far longer than the reference, with none of its units."""
-    if len(written.texts) <= limits.length_ratio * len(said.texts):
+    if len(hyp.texts) <= limits.length_ratio * len(ref.texts):
         return False
-    shared = sum((Counter(said.texts) & Counter(written.texts)).values())
-    return shared / len(written.texts) <= limits.overlap
+    shared = sum((Counter(ref.texts) & Counter(hyp.texts)).values())
+    return shared / len(hyp.texts) <= limits.overlap
 
 
 def _runs_of(positions: list[int]) -> list[list[int]]:

@@ -102,7 +102,7 @@ def hallucination_rate(
     limits = Thresholds(**thresholds)
     warn_of_scripts(references, predictions)
     found = [detect(*pair, limits) for pair in zip(references, predictions, strict=True)]
-    result = summarize(found, confidence, seed)
+    result = summarize_detections(found, confidence, seed)
     if return_utterances:
         result["utterances"] = [describe(*item) for item in zip(found, predictions, strict=True)]
     return result
@@ -124,7 +124,7 @@ def warn_of_scripts(references: list[str], predictions: list[str]) -> None:
         )
 
 
-def summarize(found: list[Detection], confidence: float = 0.95, seed: int = 0) -> dict:
+def summarize_detections(found: list[Detection], confidence: float = 0.95, seed: int = 0) -> dict:
     """Rates and counts over all utterances."""
     count = len(found)
     if not count:

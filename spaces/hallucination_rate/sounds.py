@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What words sound like, coarsely, and how much of one stretch of words is heard in another.
+"""What words sound like, coarsely, and how much of one stretch of words is contained in another.
 
 A misheard word is no hallucination: it sounds like what was said. So two stretches are compared by their sounds,
 without word boundaries ("sea shells", "seashells"). The sounds are classes that keep few distinctions, because
@@ -84,17 +84,17 @@ def sounds_of(words: Sequence[str], with_chinese: bool = False) -> list[tuple[st
     return sounds
 
 
-def likeness(written: Sequence[str], said: Sequence[str]) -> float:
+def likeness(hyp: Sequence[str], ref: Sequence[str]) -> float:
     """How alike two stretches sound, 0 to 1: 1 - edit distance of their sounds / sounds of the longer one."""
-    return Levenshtein.normalized_similarity(*_joined_sounds(written, said))
+    return Levenshtein.normalized_similarity(*_joined_sounds(hyp, ref))
 
 
-def heard_share(written: Sequence[str], said: Sequence[str]) -> float:
-    """Share of the sounds of `written` that some part of `said` has, in order; 1 where it has none.
+def contained_share(hyp: Sequence[str], ref: Sequence[str]) -> float:
+    """Share of the sounds of `hyp` that some part of `ref` has, in order; 1 where it has none.
 
-    An edit distance with free ends in `said`: sounds scattered over a long reference do not add up.
+    An edit distance with free ends in `ref`: sounds scattered over a long reference do not add up.
     """
-    target, source = _joined_sounds(written, said)
+    target, source = _joined_sounds(hyp, ref)
     return 1 - _window_distance(target, source) / len(target) if target else 1.0
 
 

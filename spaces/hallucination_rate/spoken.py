@@ -34,21 +34,21 @@ def without_fillers(units: Units) -> Units:
     return units.select(kept) if kept else units
 
 
-def without_unsaid_currency(written: Units, said: Units) -> Units:
+def without_unnamed_currency(hyp: Units, ref: Units) -> Units:
     """Units of a hypothesis without the currencies behind its numbers, where the reference names none.
 
     An amount is often said without: "nineteen ninety nine" is "$19.99".
     """
-    if CURRENCIES & {*said.texts}:
-        return written
-    texts = written.texts
-    unsaid: set[int] = set()
+    if CURRENCIES & {*ref.texts}:
+        return hyp
+    texts = hyp.texts
+    unnamed: set[int] = set()
     for index in range(1, len(texts)):
         if texts[index - 1].isdigit() and texts[index] in CURRENCIES:
-            unsaid.add(index)
+            unnamed.add(index)
         elif texts[index - 1].isdigit() and texts[index : index + 2] == ("美", "元"):
-            unsaid |= {index, index + 1}
-    return written.select([index for index in range(len(texts)) if index not in unsaid]) if unsaid else written
+            unnamed |= {index, index + 1}
+    return hyp.select([index for index in range(len(texts)) if index not in unnamed]) if unnamed else hyp
 
 
 @lru_cache(maxsize=1 << 12)  # a reference is compared with the output of several models or settings

@@ -24,7 +24,7 @@ _UNIT = re.compile(rf"[{CHARACTERS}]|[^\W_{CHARACTERS}]+(?:'[^\W_{CHARACTERS}]+)
 # Typed in place of an apostrophe; opening quotes and accents only where letters are on both sides.
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\u02bb\u2032\uff07", "'"))
 _INNER_APOSTROPHE = re.compile(r"(?<=[\w\u0300-\u036f])[\u2018\u201b\u00b4`](?=\w)")
-# An output of these alone says that nothing was heard, as an empty one does: "...", a lone full stop, a dash.
+# An output of these alone says that there was nothing, as an empty one does: "...", a lone full stop, a dash.
 _PAUSES = frozenset(".．…‥⋯。｡・,，、-‐‑–—―")
 
 
@@ -169,31 +169,31 @@ def _converter() -> Any:
     return OpenCC("t2s")
 
 
-def join_spelled(written: Units, said: Units) -> Units:
+def join_spelled(hyp: Units, ref: Units) -> Units:
     """Join neighbouring units that spell a word of the reference: u s a, 7 7 7, 1 000 000.
 
     Each word is joined only as often as the reference has it more than the hypothesis: a loop of spelled words stays.
 
     Args:
-        written: Of the hypothesis.
-        said: Of the reference.
+        hyp: Of the hypothesis.
+        ref: Of the reference.
     """
-    missing = Counter(said.texts) - Counter(written.texts)
+    missing = Counter(ref.texts) - Counter(hyp.texts)
     missing = Counter({word: count for word, count in missing.items() if len(word) > 1})
     if not missing:
-        return written
+        return hyp
     longest = max(map(len, missing))
     texts, starts, ends = [], [], []
     first = 0
-    while first < len(written.texts):
-        end = _end_of_spelled(written.texts, first, missing, longest)
-        texts.append("".join(written.texts[first:end]))
-        starts.append(written.starts[first])
-        ends.append(written.ends[end - 1])
+    while first < len(hyp.texts):
+        end = _end_of_spelled(hyp.texts, first, missing, longest)
+        texts.append("".join(hyp.texts[first:end]))
+        starts.append(hyp.starts[first])
+        ends.append(hyp.ends[end - 1])
         if end > first + 1:
             missing[texts[-1]] -= 1
         first = end
-    return Units(tuple(texts), tuple(starts), tuple(ends), written.is_symbols)
+    return Units(tuple(texts), tuple(starts), tuple(ends), hyp.is_symbols)
 
 
 def _end_of_spelled(texts: tuple[str, ...], first: int, missing: Counter[str], longest: int) -> int:

@@ -6,14 +6,17 @@ from starlette.applications import Starlette
 
 from entropy_asr.modeling import load_pipeline
 from entropy_asr.spaces.environment import read_settings
-from entropy_asr.spaces.server import server
-from entropy_asr.spaces.server.settings import ServerSettings
+from entropy_asr.spaces.server import openai_server, server
+from entropy_asr.spaces.server.settings import OpenAISettings, ServerSettings, parse_adapters
 
 
 def load_app(settings: ServerSettings) -> Starlette:
     """The server as an ASGI application, its model loaded."""
-    pipeline = load_pipeline(settings.model, device=settings.device, dtype=settings.dtype)
-    return server.build_app(server.make_batch(pipeline, settings))
+    adapters = parse_adapters(settings.adapters)
+    pipeline = load_pipeline(settings.model, device=settings.device, dtype=settings.dtype, adapters=adapters)
+    if settings.openai:
+        return openai_server.build_app(pipeline, read_settings(OpenAISettings, model=settings.model))
+    return server.build_app(server.make_batch(pipeline, settings), settings)
 
 
 def main(settings: ServerSettings) -> None:

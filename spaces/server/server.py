@@ -4,20 +4,27 @@
 
 Protocol, at `ws://HOST:PORT/v1/stream`; messages of text are JSON objects:
 
-1. The client may send, first, `{"type": "start", "sampling_rate": 16000, "language": "en", "hotwords": ["Kaldi"]}`;
-   every field but the type is optional. Without it, audio is mono at 16 kHz and the model decides the language.
+1. The client may send, first, `{"type": "start", "sampling_rate": 16000, "language": "en", "hotwords": ["Kaldi"],
+   "adapter": "law"}`; every field but the type is optional. Without it, audio is mono at 16 kHz and the model decides
+   the language. `adapter` is one of those that the server was started with; without, the model is as it is. Where the
+   server wants a token, the client shows it as `Authorization: Bearer TOKEN`, or, from a browser, which sends no such
+   header, as `"token"` of `start`.
 2. The server sends `{"type": "ready", "chunk_ms": 640, "sampling_rate": 16000}`.
 3. The client sends binary messages of raw mono PCM (16 bit, little endian), of any length up to 1 MiB. The bytes of
    a file (WAV, Ogg, WebM, ...) are none: they are refused by the format's name.
-4. The server sends `{"type": "partial" or "final", "segment", "start", "end", "phonemes", "text", "flags"}`, times in
-   seconds of the stream, as segments are heard and when they end; with `confidence`, final ones have "confidence".
+4. The server sends `{"type": "partial" or "final", "segment", "start", "end", "phonemes", "text", "stable_text",
+   "revised", "flags"}`, times in seconds of the stream, as segments go on and when they end. Partial ones have a text
+   with `preview_chunks`: no later one of the segment takes back its beginning "stable_text", and "revised" are the
+   characters of the segment's last text that this one takes back. Final ones have "confidence" with `confidence`,
+   "language" and "language_probability" with `return_language`.
 5. The client sends `{"type": "finish"}`; the server sends what is left, then `{"type": "done", "seconds"}`, and
    closes.
 
 What is wrong is said by `{"type": "error", "message"}` before the connection is closed with code 1003 (not the
-protocol), 1008 (a request that cannot be honoured, nothing sent for a minute, updates not read), 1011 (the server
-failed) or 1013 (all streams are taken). A client that sends faster than it is served is read from more slowly; nothing
-is dropped. `GET /health` tells the number of streams and the load.
+protocol), 1008 (a request that cannot be honoured, a token that is missing, nothing sent for a minute, updates not
+read, a stream that is too long), 1011 (the server failed) or 1013 (all streams or connections are taken). A client
+that sends faster than it is served is read from more slowly; nothing is dropped. `GET /health` tells the number of
+streams and the load, with status 503 where the server has failed; it needs no token. `GET /metrics` is Prometheus'.
 """
 
 import asyncio
@@ -34,7 +41,7 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -42,7 +49,9 @@ from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
 from entropy_asr.modeling.streaming_entropy_asr import Stream, StreamingBatch, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE, EndpointSettings
 
-from .settings import ServerSettings
+from .metrics import Counts, gauge_lines, metrics_response
+from .settings import MAX_HOTWORDS, ServerSettings
+from .tokens import is_right, shown_token
 
 
 # Audio of a connection that waits for the model, in seconds, from which on nothing more is read from it.
@@ -50,12 +59,19 @@ MAX_WAITING_SECONDS = 5.0
 MAX_MESSAGE_BYTES = 2**20
 # Updates that a client has not taken; one that does not read is disconnected.
 MAX_UNREAD_UPDATES = 1000
-# A request with more hotwords would keep the model from all streams while their phonemes are looked up.
-MAX_HOTWORDS = 1000
 IDLE_SECONDS = 60.0
 # For the last words to a client that may not be listening.
 FAREWELL_SECONDS = 5.0
-START_FIELDS = {"type", "sampling_rate", "language", "hotwords"}
+START_FIELDS = {"type", "token", "sampling_rate", "language", "hotwords", "adapter"}
+NOT_OF_THE_STREAM = ("type", "token")
+COUNTED = {
+    "connections": "Connections that were made.",
+    "streams": "Streams that have begun.",
+    "refusals": "Connections that were ended with an error, by the code.",
+    "failed_steps": "Steps of the model that failed.",
+    "audio_seconds": "Seconds of audio that were received.",
+    "busy_seconds": "Seconds in which the model worked.",
+}
 NOT_THE_PROTOCOL, REFUSED, FAILED, BUSY = 1003, 1008, 1011, 1013
 
 logger = logging.getLogger(__name__)
@@ -87,11 +103,11 @@ class Session:
 
     @property
     def seconds_waiting(self) -> float:
-        """Audio that arrived and that the model has not heard."""
+        """Audio that arrived and that the model has not taken."""
         return sum(map(len, self.audio)) / self.rate + self.stream.seconds_waiting
 
     async def push(self, samples: np.ndarray) -> None:
-        """Hand audio to the engine; waits while much of it is unheard, which slows down the client."""
+        """Hand audio to the engine; waits while much of it is left, which slows down the client."""
         self.audio.append(samples)
         self.seconds += len(samples) / self.rate
         if self.seconds_waiting > MAX_WAITING_SECONDS:
@@ -117,10 +133,11 @@ class Engine:
     Only the engine touches the batch: what connections bring is handed over between steps.
     """
 
-    def __init__(self, batch: StreamingBatch):
-        self.batch = batch
+    def __init__(self, batch: StreamingBatch, settings: ServerSettings):
+        self.batch, self.settings = batch, settings
         self.sessions: dict[Stream, Session] = {}
-        self.busy_seconds = 0.0
+        self.num_connections = 0
+        self.counts = Counts(COUNTED)
         self.started = time.monotonic()
         self._wake = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="entropy-asr")
@@ -144,6 +161,7 @@ class Engine:
             except (ValueError, TypeError, ImportError) as error:
                 raise ProtocolError(str(error), REFUSED) from error
             self.sessions[stream] = Session(stream, request.get("sampling_rate", SAMPLING_RATE))
+            self.counts.add("streams")
         self.notify()  # it may have looked for work while the batch was changing
         return self.sessions[stream]
 
@@ -168,6 +186,7 @@ class Engine:
                     await self._step()
                 except Exception:
                     logger.exception("a step failed")
+                    self.counts.add("failed_steps")
                     for session in self.sessions.values():
                         session.fail(ProtocolError("the server failed", FAILED))
                     await asyncio.sleep(1)  # they leave now
@@ -176,7 +195,7 @@ class Engine:
         async with self._stepping:
             start = time.monotonic()
             updates = await asyncio.get_running_loop().run_in_executor(self._executor, self.batch.step)
-            self.busy_seconds += time.monotonic() - start
+            self.counts.add("busy_seconds", time.monotonic() - start)
         self._distribute(updates)
 
     def _hand_over(self) -> bool:
@@ -225,7 +244,7 @@ def parse_request(text: str | None) -> dict[str, Any]:
 
 
 def parse_audio(data: bytes, beginning: StreamBeginning) -> np.ndarray:
-    """Samples of a binary message.
+    """Samples of a binary message, float32 `(num_samples,)` in [-1, 1].
 
     Raises:
         ProtocolError: it is no raw PCM.
@@ -240,7 +259,7 @@ def parse_audio(data: bytes, beginning: StreamBeginning) -> np.ndarray:
     return np.frombuffer(data, dtype="<i2")
 
 
-async def _receive(socket: WebSocket, timeout: float | None = IDLE_SECONDS) -> dict[str, Any]:
+async def _receive(socket: WebSocket, timeout: float | None) -> dict[str, Any]:
     try:
         message = await asyncio.wait_for(socket.receive(), timeout)
     except TimeoutError as error:
@@ -257,6 +276,7 @@ async def _read(socket: WebSocket, message: dict[str, Any], session: Session, en
     while not session.is_finished:
         if message.get("bytes") is not None:
             samples = parse_audio(message["bytes"], beginning)
+            _check_length(session, len(samples), engine)
             engine.notify()
             await session.push(samples)
         elif parse_request(message.get("text"))["type"] == "finish":
@@ -267,6 +287,14 @@ async def _read(socket: WebSocket, message: dict[str, Any], session: Session, en
         message = await _receive(socket, None if session.is_finished else IDLE_SECONDS)
         is_first = False
     raise ProtocolError("nothing may follow `finish`")
+
+
+def _check_length(session: Session, num_samples: int, engine: Engine) -> None:
+    """Count audio that arrived, and refuse what is more than a stream may have."""
+    limit, seconds = engine.settings.max_seconds, num_samples / session.rate
+    if session.seconds + seconds > limit:
+        raise ProtocolError(f"a stream is at most {limit:g} seconds long here: begin another", REFUSED)
+    engine.counts.add("audio_seconds", seconds)
 
 
 async def _write(socket: WebSocket, session: Session) -> None:
@@ -283,7 +311,9 @@ async def _watch(session: Session) -> None:
 
 def update_message(update: StreamingUpdate) -> dict[str, Any]:
     """An update as it is sent."""
-    confidence = {} if update.confidence is None else {"confidence": round(update.confidence, 4)}
+    verdicts = {} if update.confidence is None else {"confidence": round(update.confidence, 4)}
+    if update.language is not None:
+        verdicts |= {"language": update.language, "language_probability": round(update.language_probability, 4)}
     return {
         "type": "final" if update.is_final else "partial",
         "segment": update.segment,
@@ -291,16 +321,22 @@ def update_message(update: StreamingUpdate) -> dict[str, Any]:
         "end": round(update.end, 3),
         "phonemes": update.phonemes,
         "text": update.text,
+        "stable_text": update.stable_text,
+        "revised": update.revised,
         "flags": list(update.flags),
-        **confidence,
+        **verdicts,
     }
 
 
 async def _serve_session(socket: WebSocket, engine: Engine) -> None:
     """A connection from its first message to its last."""
-    first = await _receive(socket)
+    first = await _receive(socket, IDLE_SECONDS)
     request = {} if first.get("bytes") is not None else parse_request(first.get("text"))
-    session = await engine.join({name: value for name, value in request.items() if name != "type"})
+    token = request.get("token", shown_token(socket.headers.get("authorization", "")))
+    if not is_right(token, engine.settings.api_key):
+        what = "the token is not the one that this server takes" if token else "a token is needed"
+        raise ProtocolError(f"{what} (Authorization: Bearer TOKEN, or `token` of `start`)", REFUSED)
+    session = await engine.join({name: value for name, value in request.items() if name not in NOT_OF_THE_STREAM})
     chunk_ms = 1000 * engine.batch.chunk_samples // SAMPLING_RATE
     tasks = []
     try:
@@ -319,9 +355,14 @@ async def _serve_session(socket: WebSocket, engine: Engine) -> None:
 
 async def stream_endpoint(socket: WebSocket) -> None:
     """One connection: whatever it does, it costs no other one."""
-    await socket.accept()
+    engine: Engine = socket.app.state.engine
+    engine.counts.add("connections")
+    engine.num_connections += 1
     try:
-        await _serve_session(socket, socket.app.state.engine)
+        await socket.accept()
+        if engine.num_connections > engine.settings.max_connections:
+            raise ProtocolError(f"more than {engine.settings.max_connections} connections", BUSY)
+        await _serve_session(socket, engine)
         await socket.close()
     except WebSocketDisconnect:
         return
@@ -329,11 +370,14 @@ async def stream_endpoint(socket: WebSocket) -> None:
         if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
             raise
     except ProtocolError as error:
+        engine.counts.add("refusals", label=f'code="{error.code}"')
         with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
-            await asyncio.wait_for(_say_farewell(socket, error), FAREWELL_SECONDS)
+            await asyncio.wait_for(_close(socket, error), FAREWELL_SECONDS)
+    finally:
+        engine.num_connections -= 1
 
 
-async def _say_farewell(socket: WebSocket, error: ProtocolError) -> None:
+async def _close(socket: WebSocket, error: ProtocolError) -> None:
     await socket.send_json({"type": "error", "message": str(error)})
     await socket.close(error.code)
 
@@ -341,27 +385,55 @@ async def _say_farewell(socket: WebSocket, error: ProtocolError) -> None:
 async def health(request: Request) -> JSONResponse:
     """Load of the server: `busy` is the share of its time that the model worked."""
     engine: Engine = request.app.state.engine
-    return JSONResponse(
-        {
-            "streams": len(engine.sessions),
-            "max_streams": engine.batch.max_streams,
-            "busy": round(engine.busy_seconds / max(1e-9, time.monotonic() - engine.started), 3),
-            "seconds_waiting": round(max((s.seconds_waiting for s in engine.sessions.values()), default=0.0), 3),
-        }
-    )
+    has_failed = request.app.state.work.done()
+    load = {
+        "status": "failed" if has_failed else "ok",
+        "streams": len(engine.sessions),
+        "max_streams": engine.batch.max_streams,
+        "connections": engine.num_connections,
+        "busy": round(engine.counts["busy_seconds"] / max(1e-9, time.monotonic() - engine.started), 3),
+        "seconds_waiting": round(_longest_wait(engine), 3),
+    }
+    return JSONResponse(load, status_code=503 if has_failed else 200)
 
 
-def build_app(batch: StreamingBatch) -> Starlette:
-    """The server as an ASGI application."""
+def _longest_wait(engine: Engine) -> float:
+    return max((session.seconds_waiting for session in engine.sessions.values()), default=0.0)
+
+
+async def metrics(request: Request) -> Response:
+    """Counters and gauges for Prometheus, to those who show the token."""
+    engine: Engine = request.app.state.engine
+    if not is_right(shown_token(request.headers.get("authorization", "")), engine.settings.api_key):
+        return JSONResponse({"error": "a token is needed"}, 401, {"WWW-Authenticate": "Bearer"})
+    gauges = {
+        "streams": ("Streams at work.", len(engine.sessions)),
+        "max_streams": ("Streams that may be at work at a time.", engine.batch.max_streams),
+        "connections": ("Connections that are open.", engine.num_connections),
+        "seconds_waiting": (
+            "Longest audio of a stream that the model has not taken, in seconds.",
+            _longest_wait(engine),
+        ),
+    }
+    return metrics_response(gauge_lines(gauges) + engine.counts.lines())
+
+
+def build_app(batch: StreamingBatch, settings: ServerSettings | None = None) -> Starlette:
+    """The server as an ASGI application.
+
+    Args:
+        batch: What all streams share.
+        settings: The token, and the limits; those of the batch are its own.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.engine = Engine(batch)
-        task = asyncio.create_task(app.state.engine.run())
+        app.state.engine = Engine(batch, settings or ServerSettings())
+        app.state.work = asyncio.create_task(app.state.engine.run())
         yield
-        task.cancel()
+        app.state.work.cancel()
 
-    routes = [WebSocketRoute("/v1/stream", stream_endpoint), Route("/health", health)]
+    routes = [WebSocketRoute("/v1/stream", stream_endpoint), Route("/health", health), Route("/metrics", metrics)]
     return Starlette(routes=routes, lifespan=lifespan)
 
 
@@ -379,7 +451,9 @@ def make_batch(pipeline: Any, settings: ServerSettings) -> StreamingBatch:
         left_chunks=settings.left_chunks,
         max_streams=settings.max_streams,
         endpoints=endpoints,
+        preview_chunks=settings.preview_chunks,
         return_confidence=settings.confidence or None,
+        return_language=settings.return_language or None,
     )
 
 

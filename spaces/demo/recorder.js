@@ -1,43 +1,11 @@
-# Copyright 2026 The entropy-asr authors.
-# Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The live tab's recorder, in the browser: every sample of the microphone goes to the server once and in its order.
+// Copyright 2026 The entropy-asr authors.
+// Licensed under the Apache License, Version 2.0 (see LICENSE).
+//
+// The live tab's recorder, in the browser: every sample of the microphone goes to the server once and in its order.
+//
+// What is recorded waits in the page; one request is under way at a time, and what came meanwhile is one piece of the
+// next. Pieces are numbered: one whose answer was lost is sent again as it was, and the server hears it once.
 
-What is recorded waits in the page; one request is under way at a time, and what came meanwhile is one piece of the
-next. Pieces are numbered: one whose answer was lost is sent again as it was, and the server hears it once.
-"""
-
-RECORDER_HTML = """<div class="recorder" data-state="idle">
-<div class="controls">
-<button type="button">Record</button>
-<span class="time" role="timer" aria-live="off">0:00</span>
-<span class="level" aria-hidden="true"><i></i></span>
-</div>
-<p class="status" role="status"></p>
-<p class="problem" role="alert"></p>
-</div>"""
-
-RECORDER_STYLE = """
-.controls { display: flex; align-items: center; gap: 12px; }
-button { display: flex; align-items: center; gap: 8px; min-width: 118px; min-height: 44px; padding: 8px 16px;
-  justify-content: center; font: inherit; font-weight: 600; cursor: pointer; border: 1px solid transparent;
-  border-radius: var(--button-large-radius, 8px); background: var(--button-primary-background-fill);
-  color: var(--button-primary-text-color); }
-button::before { content: ""; width: 12px; height: 12px; border-radius: 50%; background: currentColor; }
-button:focus-visible { outline: 3px solid var(--body-text-color); outline-offset: 2px; }
-button[aria-disabled=true] { opacity: 0.6; cursor: default; }
-[data-state=recording] button { background: #b3261e; color: #fff; }
-[data-state=recording] button::before { border-radius: 2px; }
-.time { font-variant-numeric: tabular-nums; min-width: 3.2em; }
-.level { flex: 1; height: 10px; border-radius: 5px; overflow: hidden; background: var(--border-color-primary); }
-.level i { display: block; height: 100%; width: 0; background: var(--color-accent); }
-.status, .problem { margin: 8px 0 0; min-height: 0; }
-.status { font-size: 0.9rem; color: var(--body-text-color); }
-.problem { border-left: 4px solid #d64545; padding: 8px 12px;
-  background: color-mix(in srgb, #d64545 12%, transparent); overflow-wrap: anywhere; }
-.status:empty, .problem:empty { display: none; }
-"""
-
-RECORDER_SCRIPT = r"""
 const PIECE_SECONDS = 0.25;  // sent as soon as so much waits and no request is under way
 const LONGEST_PIECE_SECONDS = 5;  // the server takes 10
 const ANSWER_SECONDS = 120;  // then a request counts as lost, as when a computer slept meanwhile
@@ -330,4 +298,3 @@ class Recorder {
 
 window.entropyAsrRecorder ??= new Recorder(props.endpoint, props.max_seconds);
 window.entropyAsrRecorder.attach(element, () => trigger('click'));
-"""
