@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Import paths of before `trainers` had rooms: code that imports from them goes on working.
+"""Import paths of before `trainers` had folders: code that imports from them goes on working.
 
 A former module gives whatever name the modules that it became have; nothing is imported before it is asked for.
 """

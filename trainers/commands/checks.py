@@ -22,6 +22,9 @@ EXTRAS = {
     "report": ("matplotlib",),
     "serve": ("starlette", "uvicorn", "websockets"),
     "demo": ("gradio",),
+    "onnx": ("onnx", "onnxscript"),
+    "style": ("wetext",),
+    "ray": ("ray",),
 }
 
 

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 from ..runs.console import error_text, run_command, say
 from ..runs.errors import CommandError, StageFailed
-from . import card, demo, evaluate, hotwords, publish, recipe, report, serve, stream, train, transcribe
+from . import card, demo, evaluate, export, hotwords, publish, recipe, report, serve, stream, train, transcribe
 
 
-COMMANDS = (transcribe, hotwords, stream, serve, train, recipe, evaluate, report, demo, card, publish)
+COMMANDS = (transcribe, hotwords, stream, serve, train, recipe, evaluate, report, demo, card, publish, export)
 # Nothing that a run has written is lost: its last checkpoint is where the next one starts.
 GO_ON = "; run the same command again to go on from the last checkpoint"
 
@@ -55,6 +55,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if extra and not extra[0].startswith("--"):
         parser.error(f"unrecognized argument: {extra[0]} (overrides are written --key value)")
     args.overrides = extra
+    args.command_line = list(sys.argv[1:] if argv is None else argv)  # for commands that start themselves again
     return args
 
 

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..runs.console import to_json
 from .checks import CommandError, check_dataset, check_model, check_output_file
-from .models import bundled_checkpoint, generate_kwargs, load_model
-from .options import add_batch_options, add_command, add_language, positive, seconds
+from .models import default_model, find_process, generate_kwargs, load_model
+from .options import (
+    add_batch_options,
+    add_command,
+    add_language,
+    add_launch_options,
+    launch_if_asked,
+    positive,
+    seconds,
+)
 
 
 if TYPE_CHECKING:
@@ -34,9 +42,14 @@ def add_parser(commands: Any) -> None:
         "--dataset",
         action="extend",
         nargs="+",
-        required=True,
         metavar="D",
         help="Hub id, folder or parquet file; several are allowed",
+    )
+    parser.add_argument(
+        "--transcripts",
+        type=Path,
+        metavar="F",
+        help="score what `transcribe --dataset --text_column` wrote, in place of transcribing here",
     )
     parser.add_argument("--split", default="test", help="default: %(default)s")
     parser.add_argument("--text_column", default="text", metavar="C", help="column; default: %(default)s")
@@ -51,6 +64,19 @@ def add_parser(commands: Any) -> None:
         help="guards against hallucination; both: everything is transcribed twice, error rates are with guards; off: "
         "text ends at four times what speech has room for (default: %(default)s)",
     )
+    _add_conditions(parser)
+    add_batch_options(parser, default_batch_size=16)
+    add_launch_options(parser, "ddp (the default of --num_processes)")
+    with_transcripts = ("transcripts", "language", "output", "save_transcripts")
+    parser.set_defaults(
+        of_transcribing={
+            action.dest: action.default for action in parser._actions if action.dest not in ("help", *with_transcripts)
+        }
+    )
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    """Options for what is measured beside the data sets as they are."""
     parser.add_argument(
         "--padded_silence",
         type=seconds,
@@ -88,11 +114,14 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="one data set more: N sounds without speech (silence, noise, chords)",
     )
-    add_batch_options(parser, default_batch_size=16)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate the data sets one after the other; results are on disk after each."""
+    """Evaluate the data sets, in processes of its own where that is asked for; 1 where a row cannot be read."""
+    if args.transcripts is not None:
+        return _run_on_transcripts(args)
+    if not args.dataset:
+        raise CommandError("name data sets with --dataset, or what was transcribed of one with --transcripts")
     check_model(args.model)
     for path in args.dataset:
         check_dataset(path)
@@ -100,10 +129,17 @@ def run(args: argparse.Namespace) -> int:
     check_output_file(args.save_transcripts, "--save_transcripts")
     if args.noise is not None:
         if not args.snr:
-            raise CommandError("--noise is heard where --snr says how loud: give that too")
+            raise CommandError("--noise is added where --snr says how loud: give that too")
         check_dataset(args.noise)
+    status = launch_if_asked(args)
+    return _run_here(args) if status is None else status
+
+
+def _run_here(args: argparse.Namespace) -> int:
+    """One data set after the other; of several processes all transcribe and the first writes, after each of them."""
     datasets = _load_datasets(args)
     noises = None if args.noise is None else _load_noises(args)
+    state = find_process(args)
     pipeline = load_model(args)
     from ..evaluation.conditions import MADE_NON_SPEECH, conditions_of, evaluate_under, hallucination_lines
     from ..evaluation.disturbances import made_non_speech
@@ -116,18 +152,47 @@ def run(args: argparse.Namespace) -> int:
         datasets[MADE_NON_SPEECH] = made_non_speech(args.non_speech)
     report = _describe_run(args, pipeline)
     unreadable = 0
-    if args.save_transcripts:
-        args.save_transcripts.unlink(missing_ok=True)
-    print(TABLE_HEADER)
+    if state.is_main_process:
+        if args.save_transcripts:
+            args.save_transcripts.unlink(missing_ok=True)
+        print(TABLE_HEADER)
     for name, dataset in datasets.items():
         score, report["results"][name] = evaluate_under(
             pipeline, dataset, conditions, args.batch_size, description=name, noises=noises, **generate_kwargs(args)
         )
         unreadable += len(score.unreadable)
-        print(_format_table_rows(name, score))
-        print(*(f"  {line}" for line in hallucination_lines(report["results"][name])), sep="\n", flush=True)
-        _write_results(args, name, report, score)
-    return 1 if unreadable else 0
+        if state.is_main_process:
+            print(_format_table_rows(name, score))
+            print(*(f"  {line}" for line in hallucination_lines(report["results"][name])), sep="\n", flush=True)
+            _write_results(args, name, report, score)
+    # Not of several processes: a launcher would take it for a fault.
+    return int(unreadable > 0 and state.num_processes == 1)
+
+
+def _run_on_transcripts(args: argparse.Namespace) -> int:
+    """Score an output of `transcribe`."""
+    for name, default in args.of_transcribing.items():
+        if getattr(args, name) != default:
+            raise CommandError(f"--{name} is of transcribing, which --transcripts has behind it")
+    check_output_file(args.output, "--output")
+    check_output_file(args.save_transcripts, "--save_transcripts")
+    from ..evaluation.conditions import hallucination_lines
+    from ..evaluation.written_transcripts import evaluate_transcripts
+
+    try:
+        score, result = evaluate_transcripts(args.transcripts, args.language)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    about = result.pop("about")
+    report = {"model": about["model"], "guards": "on" if result["guards"] else "off"}
+    report |= {"versions": _versions(), "results": {about["dataset"]: result}}
+    if args.save_transcripts:
+        args.save_transcripts.unlink(missing_ok=True)
+    print(TABLE_HEADER)
+    print(_format_table_rows(about["dataset"], score))
+    print(*(f"  {line}" for line in hallucination_lines(result)), sep="\n", flush=True)
+    _write_results(args, about["dataset"], report, score)
+    return 1 if score.unreadable else 0
 
 
 def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
@@ -164,10 +229,14 @@ def _load_noises(args: argparse.Namespace) -> list[Any]:
         raise CommandError(f"cannot load data set {args.noise}: {error}") from error
 
 
-def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
+def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    model = Path(args.model or bundled_checkpoint())
+    return {"python": platform.python_version()} | {name: version(name) for name in REPORTED_PACKAGES}
+
+
+def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
+    model = Path(args.model or default_model())
     return {
         "model": model.resolve().name if model.is_dir() else args.model,
         "parameters": pipeline.model.num_parameters(),
@@ -184,7 +253,7 @@ def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
         "noise": args.noise,
         "chunk_ms": args.chunk_ms,
         "non_speech": args.non_speech,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in REPORTED_PACKAGES},
+        "versions": _versions(),
         "results": {},
     }
 
@@ -198,7 +267,7 @@ def _format_table_rows(name: str, score: "RecognitionScore") -> str:
         edits = (counts.substitutions, counts.insertions, counts.deletions, counts.reference_length)
         cells = ("-",) * 4 if counts.unit == "none" else edits
         nonempty = f"{100 * counts.nonempty_share:.1f} %"
-        speed = f"{score.audio_seconds_per_second:.1f}"
+        speed = "-" if score.audio_seconds_per_second is None else f"{score.audio_seconds_per_second:.1f}"
         lines.append(TABLE_ROW.format(name, language, rate, *cells, counts.utterances, nonempty, speed))
     return "\n".join(lines) or f"{name}: no rows"
 

@@ -48,11 +48,11 @@ def read_usable_hotwords(values: list[str]) -> "list[str] | HotwordIndex":
     Raises:
         ValueError: as `read_hotwords`; words that cannot be used.
     """
-    from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
+    from entropy_asr.modeling.spoken_text_entropy_asr import why_unreadable
 
     words = read_hotwords(values)
     if isinstance(words, list):
-        reasons = [reason for word in words if (reason := explain_unreadable(word))]
+        reasons = [reason for word in words if (reason := why_unreadable(word))]
         if reasons:
             more = f" (and {len(reasons) - 1} more hotwords)" if len(reasons) > 1 else ""
             raise ValueError(f"--hotwords: {reasons[0]}{more}")

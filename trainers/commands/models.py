@@ -5,20 +5,24 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from entropy_asr.hub_cards.imported_modules import package_folder
+from entropy_asr.hub_cards.imported_modules import bundled_checkpoint
 
 from .checks import CommandError, find_device
 
 
-def bundled_checkpoint() -> Path:
-    """Folder of the small checkpoint that is shipped in the package.
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+
+def default_model() -> Path:
+    """Folder of the checkpoint that commands run where none is named: the one in the package.
 
     Raises:
         CommandError: there is none.
     """
-    folder = package_folder("spaces") / "demo" / "checkpoint"
+    folder = bundled_checkpoint()
     if not (folder / "config.json").is_file():
         raise CommandError("no checkpoint is bundled with this installation: name one with --model")
     return folder
@@ -30,7 +34,7 @@ def load_model(args: argparse.Namespace) -> Any:
     Raises:
         CommandError: there is no such device, or the model cannot be loaded.
     """
-    model = args.model or str(bundled_checkpoint())
+    model = args.model or str(default_model())
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     device = find_device(args.device)
     quiet_libraries()
@@ -40,6 +44,26 @@ def load_model(args: argparse.Namespace) -> Any:
         return load_pipeline(model, device=device, dtype=args.dtype)
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot load model {model}: {error}") from error
+
+
+def find_process(args: argparse.Namespace) -> "PartialState":
+    """Which of several processes this is; the option `device` becomes its own where there are several.
+
+    Raises:
+        CommandError: one GPU is asked for by its number, for all of them.
+    """
+    from ..runs.processes import process_state
+    from ..runs.settings import SettingsError
+
+    try:
+        state = process_state(args.device == "cpu")
+    except SettingsError as error:
+        raise CommandError(str(error)) from error
+    if state.num_processes > 1:
+        if args.device is not None and ":" in args.device:
+            raise CommandError(f"--device {args.device}: each of several processes takes a GPU of its own")
+        args.device = str(state.device)
+    return state
 
 
 def quiet_libraries() -> None:

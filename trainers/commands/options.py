@@ -13,6 +13,15 @@ from typing import Any
 from .checks import DEVICE
 
 
+# Of `accelerate launch`, as [`~runs.launch.LaunchSettings`] takes them.
+LAUNCH_OPTIONS = (
+    "accelerate_config",
+    "num_processes",
+    "num_machines",
+    "machine_rank",
+    "main_process_ip",
+    "main_process_port",
+)
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -77,8 +86,40 @@ def add_hotword_options(parser: argparse.ArgumentParser) -> None:
         "--hotword_tolerance",
         type=float,
         metavar="X",
-        help="take words that are nearly heard: wrong phonemes for each phoneme, up to 0.3 (default: 0, exact)",
+        help="take words that are nearly found: wrong phonemes for each phoneme, up to 0.3 (default: 0, exact)",
     )
+
+
+def add_launch_options(parser: argparse.ArgumentParser, configurations: str) -> None:
+    """Several processes; `configurations` says which are shipped."""
+    group = parser.add_argument_group("several processes (through accelerate launch)")
+    group.add_argument("--accelerate_config", metavar="A", help=f"{configurations}, or a YAML file of accelerate")
+    group.add_argument("--num_processes", type=positive, metavar="N", help="number of processes on all machines")
+    group.add_argument("--num_machines", type=positive, metavar="N", help="number of machines")
+    group.add_argument("--machine_rank", type=int, metavar="N", help="number of this machine, from 0")
+    group.add_argument("--main_process_ip", metavar="IP", help="address of machine 0")
+    group.add_argument("--main_process_port", type=int, metavar="P", help="port of machine 0")
+
+
+def launch_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Those of `LAUNCH_OPTIONS` that were given."""
+    return {name: getattr(args, name) for name in LAUNCH_OPTIONS if getattr(args, name) is not None}
+
+
+def launch_if_asked(args: argparse.Namespace) -> int | None:
+    """Run the same command in the processes that were asked for; None where this process is the one to run it.
+
+    Returns:
+        The exit status of `accelerate launch`.
+    """
+    launched = launch_options(args)
+    if not launched or launched == {"num_processes": 1}:
+        return None
+    from ..runs.launch import launch
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_launch_options(parser, "")
+    return launch(parser.parse_known_args(args.command_line)[1], {"accelerate_config": "ddp"} | launched)
 
 
 def add_streaming_options(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +129,13 @@ def add_streaming_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min_silence", type=float, default=0.5, metavar="S", help="silence that ends a segment; default: %(default)s"
     )
+    parser.add_argument(
+        "--preview_chunks", type=int, default=0, metavar="N", help="preview of the text every N chunks (default: none)"
+    )
     parser.add_argument("--confidence", action="store_true", help="confidence of texts (extra: g2p)")
+    parser.add_argument(
+        "--return_language", action="store_true", help="which language was spoken, with its probability"
+    )
     add_model(parser)
 
 

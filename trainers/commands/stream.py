@@ -32,14 +32,11 @@ def add_parser(commands: Any) -> None:
     )
     add_language(parser, "what is spoken (default: the model decides)")
     add_hotword_options(parser)
-    parser.add_argument("--no_guards", action="store_true", help="also give text where no speech is heard")
+    parser.add_argument("--no_guards", action="store_true", help="also give text where no speech is found")
     parser.add_argument(
         "--max_segment", type=float, default=30.0, metavar="S", help="longest segment; default: %(default)s"
     )
     parser.add_argument("--no_vad", action="store_true", help="transcribe everything, cut after max_segment seconds")
-    parser.add_argument(
-        "--preview_chunks", type=int, default=0, metavar="N", help="preview of the text every N chunks (default: none)"
-    )
     parser.add_argument("--real_time", action="store_true", help="read a file as fast as it was spoken")
     parser.add_argument("--quiet", action="store_true", help="no partial results and latencies on standard error")
     add_streaming_options(parser)

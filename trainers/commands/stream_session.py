@@ -12,7 +12,8 @@ import numpy as np
 
 from entropy_asr.modeling.audio import AudioError, audio_blocks
 from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
-from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber, StreamingUpdate
+from entropy_asr.modeling.streaming_entropy_asr import StreamingUpdate
+from entropy_asr.modeling.streaming_transcriber_entropy_asr import StreamingTranscriber
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
 from .audio_inputs import STANDARD_INPUT
@@ -51,7 +52,7 @@ def read_pcm(stream: BinaryIO, sampling_rate: int) -> Iterator[np.ndarray]:
 
 
 def at_real_time(portions: Iterator[np.ndarray], sampling_rate: int) -> Iterator[np.ndarray]:
-    """Hold back each portion until it would have been recorded."""
+    """Hold back each portion `(num_samples,)` until it would have been recorded."""
     start, num_samples = time.monotonic(), 0
     for samples in portions:
         num_samples += len(samples)
@@ -87,6 +88,7 @@ class UpdatePrinter:
             if self.terminal is not None:
                 known = f"  end known at {update.end_known:.2f} s, text {1000 * latency:.0f} ms later"
                 known += "" if update.confidence is None else f", confidence {update.confidence:.2f}"
+                known += "" if update.language is None else f", {update.language} {update.language_probability:.2f}"
                 known += f", {', '.join(update.flags)}" if update.flags else ""
                 print(known, file=self.terminal, flush=True)
         else:
@@ -107,8 +109,8 @@ def transcribe_stream(pipeline: Any, args: argparse.Namespace) -> None:
     Args:
         pipeline: from `load_pipeline`.
         args: `file`, `sampling_rate`, `language`, `hotwords`, `hotword_tolerance`, `no_guards`, `confidence`,
-            `chunk_ms`, `left_chunks`, `no_vad`, `min_silence`, `max_segment`, `preview_chunks`, `real_time`, `quiet`
-            and `num_beams`.
+            `return_language`, `chunk_ms`, `left_chunks`, `no_vad`, `min_silence`, `max_segment`, `preview_chunks`,
+            `real_time`, `quiet` and `num_beams`.
 
     Raises:
         ValueError: settings that do not fit (an [`AudioError`] for what cannot be read).
@@ -123,6 +125,7 @@ def transcribe_stream(pipeline: Any, args: argparse.Namespace) -> None:
         sampling_rate=rate,
         guards=False if args.no_guards else None,
         return_confidence=args.confidence or None,
+        return_language=args.return_language or None,
         chunk_ms=args.chunk_ms,
         left_chunks=args.left_chunks,
         use_vad=not args.no_vad,

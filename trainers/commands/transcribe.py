@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`entropy-asr transcribe FILES`: recordings to text, JSON or subtitles.
+"""`entropy-asr transcribe FILES`: recordings to text, JSON or subtitles; of a data set, [`~transcribe_corpus`].
 
 What reads audio is imported when the model is there, so that wrong options and missing files are refused at once.
 """
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..runs.console import error_text, say, to_json
 from .audio_inputs import STANDARD_INPUT, AudioInput, find_recordings, name_outputs
-from .checks import check_model, check_output_folder, missing_modules, need_extra
-from .hotwords import read_usable_hotwords
-from .models import generate_kwargs, load_model
-from .options import add_batch_options, add_command, add_hotword_options, add_language
+from .checks import CommandError, check_model, check_output_folder, missing_modules
+from .models import load_model
+from .options import add_command
+from .recognition_options import add_recognition_options, check_recognition_options, recognition_options
+from .transcribe_corpus import add_corpus_options, check_no_corpus_options, transcribe_corpus
 
 
 if TYPE_CHECKING:
     from entropy_asr.modeling.audio import AudioError
 
-TIMESTAMPS = {"word": "word", "phoneme": "phoneme", "segment": True}
 EXTENSIONS = {"text": "txt", "json": "json", "srt": "srt", "vtt": "vtt"}
 SUBTITLES = ("srt", "vtt")
 
@@ -37,11 +37,10 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "files",
-        nargs="+",
+        nargs="*",
         metavar="FILE",
         help="audio file (WAV, FLAC, Ogg, MP3, AIFF, ...), folder of such files, URL, or - for one on standard input",
     )
-    add_language(parser, "what is spoken (default: the model decides)")
     parser.add_argument(
         "--format", choices=("text", "json", "srt", "vtt"), default="text", help="default: %(default)s"
     )
@@ -49,20 +48,24 @@ def add_parser(commands: Any) -> None:
         "-o", "--output_dir", type=Path, metavar="D", help="write one file for each recording into this folder"
     )
     parser.add_argument(
-        "--timestamps",
-        choices=("word", "phoneme", "segment"),
-        help="times of words (in subtitles the default) or phonemes (extra: g2p), or of segments between pauses "
-        "(in subtitles the default without the extra)",
+        "--diarization",
+        type=Path,
+        metavar="RTTM",
+        help="who speaks when, by any diarizer, for json and subtitles; of several files one file that has each by "
+        "its name without ending",
     )
-    parser.add_argument("--confidence", action="store_true", help="confidence in json output (extra: g2p)")
-    add_hotword_options(parser)
-    parser.add_argument("--no_guards", action="store_true", help="also give text where no speech is heard")
-    add_batch_options(parser, default_batch_size=8)
+    add_recognition_options(parser)
+    add_corpus_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Transcribe; 1 where some recordings failed."""
     check_model(args.model)
+    if args.dataset is not None:
+        return transcribe_corpus(args)
+    check_no_corpus_options(args)
+    if not args.files:
+        raise CommandError("name files to transcribe, or a data set with --dataset")
     return TranscribeCommand(args, say).run(lambda: load_model(args))
 
 
@@ -71,7 +74,8 @@ class TranscribeCommand:
 
     Args:
         args: Of the command line: `files`, `language`, `batch_size`, `num_beams`, `format`, `output_dir`,
-            `timestamps`, `confidence`, `hotwords`, `hotword_tolerance`, `no_guards`.
+            `timestamps`, `diarization`, `confidence`, `return_language`, `num_hypotheses`, `rescoring_weight`,
+            `hotwords`, `hotword_tolerance`, `numbers`, `punctuation`, `no_guards`.
         print_message: Called with "error" or "warning" and a line about a file.
 
     Raises:
@@ -85,21 +89,9 @@ class TranscribeCommand:
         self._check_options()
         self.recordings = find_recordings(args.files, lambda file, reason: self._fail(f"{file}: {reason}", file))
         self._check_outputs()
-        self.options: dict[str, Any] = {
-            "language": args.language,
-            "batch_size": args.batch_size,
-            "generate_kwargs": generate_kwargs(args),
-            "return_flags": True,
-        }
-        timestamps = self._timestamps()
-        wanted = {
-            "return_timestamps": timestamps and TIMESTAMPS[timestamps],
-            "return_confidence": args.confidence or None,
-            "guards": False if args.no_guards else None,
-            "hotwords": None if args.hotwords is None else read_usable_hotwords(args.hotwords),
-            "hotword_tolerance": args.hotword_tolerance,
-        }
-        self.options |= {name: value for name, value in wanted.items() if value is not None}
+        self.options = recognition_options(args, self._timestamps())
+        if (diarization := self._diarization()) is not None:
+            self.options["diarization"] = diarization
 
     def _check_options(self) -> None:
         args = self.args
@@ -110,16 +102,14 @@ class TranscribeCommand:
             raise ValueError("subtitles are made of words or segments, not of phonemes")
         if args.confidence and args.format != "json":
             raise ValueError("--confidence needs --format json")
-        if args.hotword_tolerance is not None and args.hotwords is None:
-            raise ValueError("--hotword_tolerance needs --hotwords")
+        if args.diarization and args.format == "text":
+            raise ValueError("--diarization needs --format json, srt or vtt")
+        for option in ("return_language", "num_hypotheses"):
+            if getattr(args, option) and args.format != "json":
+                raise ValueError(f"--{option} needs --format json")
         if args.files.count(STANDARD_INPUT) > 1:
             raise ValueError("- is standard input, which can be read once only")
-        if args.hotwords is not None:
-            need_extra("hotwords", "--hotwords")
-        if args.timestamps in ("word", "phoneme"):
-            need_extra("g2p", f"--timestamps {args.timestamps}")
-        if args.confidence:
-            need_extra("g2p", "--confidence")
+        check_recognition_options(args)
 
     def _check_outputs(self) -> None:
         args = self.args
@@ -136,6 +126,15 @@ class TranscribeCommand:
             # Made as a folder, it would hide the text where nobody looks for it.
             raise ValueError(f"--output_dir {folder}: names a file, not a folder; for a file: > {folder}")
         check_output_folder(args.output_dir, "--output_dir")
+
+    def _diarization(self) -> str | list[str] | None:
+        """As the pipeline takes it: that of one recording need not name it."""
+        path = self.args.diarization
+        if path is None:
+            return None
+        if not path.is_file():
+            raise ValueError(f"--diarization {path}: there is no such file")
+        return [str(path)] if len(self.recordings) == 1 else str(path)
 
     def _timestamps(self) -> str | None:
         """Times that are asked for; those of subtitles are words' where the extra that they need is installed."""

@@ -30,7 +30,9 @@ class AugmentationConfig:
     Args:
         speed_factors: Speeds to choose from uniformly, 1.0 included where unchanged speech is wanted. Pitch follows.
         noise_probability: Share of rows that get silence at both ends and then noise (paper: of clean rows).
-        silence_max_seconds: Longest silence at each end of a noisy row; the share of it is drawn from
+        silence_probability: Share of the other rows that get the silence alone, zeros as a muted microphone gives
+            them. Not in the paper.
+        silence_max_seconds: Longest silence at each end of such rows; the share of it is drawn from
             Beta(`silence_alpha`, `silence_beta`).
         silence_alpha: First parameter of the Beta distribution.
         silence_beta: Second parameter of the Beta distribution.
@@ -53,6 +55,7 @@ class AugmentationConfig:
 
     speed_factors: list[float] = field(default_factory=list)
     noise_probability: float = 0.0
+    silence_probability: float = 0.0
     silence_max_seconds: float = 0.0
     silence_alpha: float = 1.0
     silence_beta: float = 3.0
@@ -72,7 +75,7 @@ class AugmentationConfig:
         for factor in self.speed_factors:
             if not 0.5 <= factor <= 2.0:
                 raise ValueError(f"speed_factors must lie between 0.5 and 2, got {factor}.")
-        for name in ("noise_probability", "lowpass_probability", "time_mask_share"):
+        for name in ("noise_probability", "silence_probability", "lowpass_probability", "time_mask_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}.")
         for name in ("silence_max_seconds", "snr_std", "gain_db", "num_frequency_masks", "frequency_mask_width"):
@@ -81,6 +84,8 @@ class AugmentationConfig:
         for name in ("silence_alpha", "silence_beta", "time_mask_width"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
+        if self.silence_probability > 0 and self.silence_max_seconds == 0:
+            raise ValueError("silence_probability adds no silence while silence_max_seconds is 0.")
         if self.num_time_masks < 0:
             raise ValueError(f"num_time_masks must not be negative, got {self.num_time_masks}.")
         if not 0 < self.lowpass_min_hz <= self.lowpass_max_hz:
@@ -156,7 +161,9 @@ class SpeechAugmenter:
         if config.speed_factors:
             samples = change_speed(samples, config.speed_factors[rng.integers(len(config.speed_factors))])
         if rng.random() < config.noise_probability:
-            samples = self._pad_and_add_noise(samples, rng)
+            samples = self._add_noise(samples, rng)
+        elif config.silence_probability > 0 and rng.random() < config.silence_probability:
+            samples = self._add_silence(samples, rng)
         if rng.random() < config.lowpass_probability:
             samples = lowpass(samples, rng.uniform(config.lowpass_min_hz, config.lowpass_max_hz), self.sampling_rate)
         if config.gain_db > 0:
@@ -192,12 +199,15 @@ class SpeechAugmenter:
         num_masks = min(self.config.num_time_masks, -(-budget // self.config.time_mask_width))
         return (num_masks, min(self.config.time_mask_width, budget // num_masks)) if num_masks else (0, 0)
 
-    def _pad_and_add_noise(self, samples: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    def _add_silence(self, samples: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        longest = self.config.silence_max_seconds * self.sampling_rate
+        shares = rng.beta(self.config.silence_alpha, self.config.silence_beta, size=2)
+        return torch.nn.functional.pad(samples, [int(share * longest) for share in shares])
+
+    def _add_noise(self, samples: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         config = self.config
         speech_power = samples.square().mean().item()
-        longest = config.silence_max_seconds * self.sampling_rate
-        shares = rng.beta(config.silence_alpha, config.silence_beta, size=2)
-        samples = torch.nn.functional.pad(samples, [int(share * longest) for share in shares])
+        samples = self._add_silence(samples, rng)
         noise = self._noise_clip(len(samples), rng)
         snr = rng.normal(config.snr_mean, config.snr_std)
         noise_power = noise.square().mean().item()

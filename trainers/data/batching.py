@@ -224,7 +224,7 @@ class EvaluationBatchSampler(DurationBatchSampler):
 
     @staticmethod
     def order(durations: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Rows in the order in which their outputs are gathered."""
+        """Row numbers `(num_rows,)` in the order in which their outputs are gathered; `durations` are in seconds."""
         return np.argsort(np.asarray(durations, dtype=np.float64), kind="stable")
 
     def __len__(self) -> int:

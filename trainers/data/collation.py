@@ -93,6 +93,7 @@ class CTCCollator(FeatureCollator):
         return replace(self, augmenter=None, views=1, chunk_sizes=[])
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor | int]:
+        """Features and their mask, and `labels` `(batch_size, num_phonemes)`, padded with -100; drawn chunks."""
         labels = [torch.as_tensor(row["phoneme_ids"], dtype=torch.long) for row in rows]
         padded = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
         return {**self.features(rows, self.views), "labels": padded, **self.draw_chunks(rows)}
@@ -117,10 +118,11 @@ class TranscriptionCollator(FeatureCollator):
         return replace(self, augmenter=None, chunk_sizes=[], language_prompt_probability=0.0, generates=True)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Features, their mask, and `input_ids`, `attention_mask`, `labels` `(B, L)` of prompts with transcripts."""
         speech = self.features(rows)
         mask = speech.pop("attention_mask")
         examples = [
-            self.processor.encode_example(num_frames, row["text"], self._requested_language(row), self._hints(row))
+            self.processor.encode_example(num_frames, row["text"], self.requested_language(row), self._hints(row))
             for row, num_frames in zip(rows, mask.long().sum(-1).tolist(), strict=True)
         ]
         pad = self.processor.tokenizer.pad_token_id
@@ -139,7 +141,7 @@ class TranscriptionCollator(FeatureCollator):
             batch["row_numbers"] = torch.tensor([row["index"] for row in rows])
         return batch
 
-    def _requested_language(self, row: dict[str, Any]) -> str | None:
+    def requested_language(self, row: dict[str, Any]) -> str | None:
         if row["language"] == NON_SPEECH or self.language_prompt_probability == 0:
             return None
         named = np.random.default_rng([row["draw"], 1]).random() < self.language_prompt_probability

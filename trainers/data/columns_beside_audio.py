@@ -10,7 +10,7 @@ from datasets import Dataset, Value
 
 
 def lacks_audio(rows: Dataset) -> np.ndarray:
-    """Which rows have neither samples nor encoded audio, by the columns' validity alone: audio is not read."""
+    """Which rows `(num_rows,)` have neither samples nor encoded audio, by the columns' validity: audio is not read."""
     name = next((name for name in ("samples", "audio") if name in rows.column_names), None)
     if name is None:
         return np.zeros(len(rows), dtype=bool)

@@ -2,8 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Where rows come from: the Hub, folders and parquet files, and how each of them is opened."""
 
+import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,10 @@ def as_source(fields: Any) -> DataSource | Dataset | IterableDataset:
     return DataSource(**fields)
 
 
+class NotStreamable(ValueError):
+    """A source that has to be loaded."""
+
+
 class _PathOfAudio(Audio):
     """`Audio` whose rows are written without torchcodec, for data sets of single audio files."""
 
@@ -132,7 +137,7 @@ def open_source(source: DataSource, cache_dir: str | os.PathLike | None) -> Data
     if isinstance(builder, AudioFolder):
         builder.BASE_FEATURE = _PathOfAudio
         if source.streaming:
-            raise ValueError(f"{source.path}: only parquet can be streamed, not single audio files.")
+            raise NotStreamable(f"{source.path}: only parquet can be streamed, not single audio files.")
     if source.streaming:
         return builder.as_streaming_dataset(source.split)
     try:
@@ -142,9 +147,29 @@ def open_source(source: DataSource, cache_dir: str | os.PathLike | None) -> Data
     return builder.as_dataset(source.split)
 
 
+def open_stream(
+    source: DataSource, rows_per_shard: int, cache_dir: str | os.PathLike | None = None
+) -> IterableDataset:
+    """Rows of a source as a stream of shards, whatever their columns, in their order.
+
+    Args:
+        source: Where they are. What can be streamed is, whatever `streaming` says.
+        rows_per_shard: Rows of a shard where they have to be loaded; else a file is a shard.
+        cache_dir: Where `datasets` keeps what it prepares.
+
+    Raises:
+        FileNotFoundError, ValueError: as [`open_source`].
+    """
+    try:
+        return open_source(replace(source, streaming=True), cache_dir)
+    except NotStreamable:
+        rows = open_source(replace(source, streaming=False), cache_dir)
+        return rows.to_iterable_dataset(num_shards=max(1, math.ceil(len(rows) / rows_per_shard)))
+
+
 def _open_saved(source: DataSource, path: Path) -> Dataset:
     if source.streaming:
-        raise ValueError(f"{source.path}: a saved data set is read from disk as it is; leave `streaming` out.")
+        raise NotStreamable(f"{source.path}: a saved data set is read from disk as it is; leave `streaming` out.")
     saved = datasets.load_from_disk(str(path))
     splits = saved if isinstance(saved, datasets.DatasetDict) else {"train": saved}
     _check_split(source, list(splits))

@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,18 +26,20 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from entropy_asr.modeling.alignment_entropy_asr import LEAD_SHARE, align_phonemes
+from entropy_asr.modeling.ctc_entropy_asr import ctc_collapse
 from entropy_asr.modeling.encoder_rules_entropy_asr import output_length
 from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
 from entropy_asr.modeling.torchaudio_entropy_asr import TokenSpan
 
 from .batching import DurationBatchSampler
 from .collation import FeatureCollator
+from .phoneme_errors import PhonemeErrors, count_errors
 from .speech_dataset import SpeechDataset
 
 
 logger = logging.getLogger(__name__)
 
-# (row, phoneme, first frame, end frame): a phoneme of a recording; phoneme 0 is what is heard before or after speech.
+# (row, phoneme, first frame, end frame): a phoneme of a recording; phoneme 0 is what is before or after speech.
 UNIT_COLUMNS = ("row", "phoneme", "start", "end")
 
 
@@ -51,12 +53,14 @@ class EncodedSpeech:
         rows: Row of the data set that each recording comes from, `(num_recordings,)`.
         units: Phonemes in the order they were said, int64 `(num_units, 4)`, see `UNIT_COLUMNS`; `row` is the number of
             the recording.
+        errors: Of the phoneme head, int64 `(V, V)`, see [`~phoneme_errors.PhonemeErrors`].
     """
 
     frames: np.ndarray
     ends: np.ndarray
     rows: np.ndarray
     units: np.ndarray
+    errors: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -76,17 +80,37 @@ class EncodedSpeech:
         temporary = folder.with_name(f"{folder.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        for name in ("frames", "ends", "rows", "units"):
+        for name in ("frames", "ends", "rows", "units", "errors"):
             np.save(temporary / f"{name}.npy", getattr(self, name))
         (temporary / "about.json").write_text(json.dumps({"recordings": len(self), "frames": len(self.frames)}))
         temporary.rename(folder)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[EncodedSpeech]") -> "EncodedSpeech":
+        """All recordings of several parts, one part's after the other's."""
+        offsets = np.cumsum([0, *map(len, parts)])[:-1]
+        units = [part.units + np.array([offset, 0, 0, 0]) for part, offset in zip(parts, offsets, strict=True)]
+        # Not in memory, nor in a file under its name before it is whole.
+        with tempfile.TemporaryFile() as file:
+            for part in parts:
+                file.write(np.ascontiguousarray(part.frames).data)
+            file.flush()
+            shape = (sum(len(part.frames) for part in parts), parts[0].frames.shape[1])
+            frames = np.memmap(file, np.float16, "r", shape=shape)
+        return cls(
+            frames=frames,
+            ends=np.cumsum(np.concatenate([part.lengths for part in parts])),
+            rows=np.concatenate([part.rows for part in parts]),
+            units=np.concatenate(units),
+            errors=sum(part.errors for part in parts),
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "EncodedSpeech":
         """Open what [`save`] wrote; frames stay on disk until they are read."""
         return cls(
             frames=np.load(folder / "frames.npy", mmap_mode="r"),
-            **{name: np.load(folder / f"{name}.npy") for name in ("ends", "rows", "units")},
+            **{name: np.load(folder / f"{name}.npy") for name in ("ends", "rows", "units", "errors")},
         )
 
 
@@ -97,6 +121,7 @@ def encode_speech(
     passes: int,
     seed: int,
     max_batch_duration: float,
+    share: tuple[int, int] = (0, 1),
 ) -> EncodedSpeech:
     """Run the encoder over rows with `phoneme_ids` and find where their phonemes are.
 
@@ -107,19 +132,25 @@ def encode_speech(
         passes: How often each row is encoded, augmented anew each time.
         seed: Seed of the augmentation.
         max_batch_duration: Seconds of padded audio in a batch.
+        share: Of `(index, count)` every `count`-th batch from number `index` on, as one of several processes;
+            [`EncodedSpeech.joined`] makes the whole of them.
     """
     dataset = SpeechDataset(rows)
     sampler = DurationBatchSampler(rows["duration"][:], max_batch_duration, shuffle=False, seed=seed)
+    index, count = share
     lengths, row_numbers, units = [], [], []
+    errors = np.zeros((model.config.phoneme_vocab_size,) * 2, dtype=np.int64)
     model.eval()
     # Not in memory: an hour of frames of a large encoder takes 200 MB.
     with tempfile.TemporaryFile() as file:
         for epoch in range(passes):
             sampler.set_epoch(epoch)
-            for batch in tqdm(sampler, desc=f"Encoding speech, pass {epoch + 1} of {passes}"):
+            batches = list(sampler)[index::count]
+            for batch in tqdm(batches, desc=f"Encoding speech, pass {epoch + 1} of {passes}", disable=index > 0):
                 items = [dataset[key] for key in batch]
                 for item, (encoded, log_probs) in zip(items, _encode_batch(model, collator, items), strict=True):
                     units += _units(len(lengths), log_probs, item["phoneme_ids"])
+                    count_errors(errors, item["phoneme_ids"], ctc_collapse(log_probs.argmax(-1).tolist()))
                     file.write(encoded.half().numpy().tobytes())
                     lengths.append(len(encoded))
                     row_numbers.append(item["index"])
@@ -131,6 +162,7 @@ def encode_speech(
         ends=np.cumsum(lengths),
         rows=np.array(row_numbers),
         units=np.array(units, dtype=np.int64).reshape(-1, len(UNIT_COLUMNS)),
+        errors=errors,
     )
 
 
@@ -155,7 +187,7 @@ def _units(recording: int, log_probs: torch.Tensor, phoneme_ids: list[int]) -> l
     try:
         spans = align_phonemes(log_probs, phoneme_ids)
     except ValueError:
-        return []  # faster speech than CTC can write: it is heard as a whole, but nothing is cut out of it
+        return []  # faster speech than CTC can write: it is used as a whole, but nothing is cut out of it
     edges = [spans[0].start, *(_edge(one, other) for one, other in pairwise(spans)), spans[-1].end]
     units = [(recording, span.token, *edge) for span, edge in zip(spans, pairwise(edges), strict=True)]
     return [(recording, 0, 0, edges[0]), *units, (recording, 0, edges[-1], num_frames)]
@@ -185,6 +217,7 @@ class UnitInventory:
     def __init__(self, speech: EncodedSpeech, max_silence: int, max_unit: int):
         self.speech = speech
         self.max_silence = max_silence
+        self._errors = PhonemeErrors(speech.errors)
         row, phoneme, start, end = speech.units.T
         offsets = speech.ends - speech.lengths
         self._start, self._end = offsets[row] + start, offsets[row] + end
@@ -221,6 +254,14 @@ class UnitInventory:
         padded = [0, *phoneme_ids, 0]
         cuts = [self._cut(*padded[i - 1 : i + 2], rng) for i in range(1, len(padded) - 1)]
         return np.concatenate([silence[0], *(self.speech.frames[slice(*cut)] for cut in cuts), silence[1]])
+
+    def misheard(self, phoneme_ids: Sequence[int], rate: float, rng: np.random.Generator) -> list[int]:
+        """Phonemes as the encoder might give them, at a phoneme error rate between none and twice `rate`.
+
+        An utterance of which nothing would be left, or something that was never recorded, stays as it is.
+        """
+        drawn = self._errors.draw(phoneme_ids, rng.uniform(0, 2 * rate), rng)
+        return drawn if drawn and self.has(drawn) else list(phoneme_ids)
 
     def has(self, phoneme_ids: Sequence[int]) -> bool:
         """Whether all of the phonemes were recorded."""
@@ -270,10 +311,33 @@ class _Table:
         return int(self._units[rng.integers(first, end)]) if end > first else None
 
 
-def encoded_or_loaded(folder: str | os.PathLike, encode) -> EncodedSpeech:
-    """What `encode()` gave when it was first asked for this folder; an interrupted run starts it again."""
-    folder = Path(folder)
+def encoded_or_loaded(
+    folder: str | os.PathLike,
+    encode: Callable[[tuple[int, int]], EncodedSpeech],
+    share: tuple[int, int] = (0, 1),
+    wait: Callable[[], None] = lambda: None,
+) -> EncodedSpeech:
+    """What `encode` gave when it was first asked for this folder; an interrupted run starts it again.
+
+    Args:
+        folder: Where it is kept.
+        encode: Gives what a share (see [`encode_speech`]) of the recordings is.
+        share: Of this process among those that see the folder; all of them call this.
+        wait: Waits for all processes.
+    """
+    folder, (index, count) = Path(folder), share
+    parts = [folder.with_name(f"{folder.name}.part-{number}-of-{count}") for number in range(count)]
+    own = parts[index] if count > 1 else folder
+    wait()  # nobody looks while somebody is done already
     if not (folder / "about.json").exists():
-        logger.warning(f"{folder}: encoding speech once for all epochs.")
-        encode().save(folder)
+        if index == 0:
+            logger.warning(f"{folder}: encoding speech once for all epochs.")
+        if not own.exists():
+            encode(share).save(own)
+        wait()
+        if index == 0 and count > 1:
+            EncodedSpeech.joined([EncodedSpeech.load(part) for part in parts]).save(folder)
+            for part in parts:
+                shutil.rmtree(part)
+        wait()
     return EncodedSpeech.load(folder)

@@ -8,6 +8,7 @@ phonemes are close. An equal sound counts as close: at inference, where hints ar
 homophones are hinted too.
 """
 
+import os
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -32,7 +33,7 @@ from .text import contains, read_lines
 MAX_WORDS = 2
 # Where errors are counted in characters.
 CHARACTERS = (2, 4)
-# A word that short is hardly ever what a user wants to be heard.
+# A word that short is hardly ever what a user wants to be found.
 MIN_LETTERS = 3
 # "<|audio|>", "</s>", "[PAD]": such words in a transcript are no keywords.
 MARKUP = re.compile(r"<[^<>]+>|\[[A-Z]+\]")
@@ -227,12 +228,19 @@ def _count_spans(rows: Dataset, max_rows: int) -> dict[str, Counter]:
     return counts
 
 
-def add_keywords(rows: Dataset, chooser: KeywordChooser, num_proc: int = 1) -> Dataset:
+def add_keywords(
+    rows: Dataset, chooser: KeywordChooser, num_proc: int = 1, cache_dir: str | os.PathLike | None = None
+) -> Dataset:
     """Adds the columns of [`KeywordChooser.choose`], chosen in `num_proc` processes.
 
-    The rows need not be those the chooser was built from.
+    The rows need not be those the chooser was built from. Of rows in memory, which have no cache of their own, the
+    words are kept in `cache_dir`: other processes and later runs then read them there.
     """
     texts = rows.select_columns(["text", "language"])
+    cache_file = None
+    if cache_dir is not None:
+        name = Hasher.hash((texts["text"][:], texts["language"][:], chooser.fingerprint))
+        cache_file = str(Path(cache_dir) / f"keywords-{name}.arrow")
     chosen = texts.map(
         lambda batch, numbers: chooser.choose(batch["text"], batch["language"], numbers),
         with_indices=True,
@@ -242,6 +250,7 @@ def add_keywords(rows: Dataset, chooser: KeywordChooser, num_proc: int = 1) -> D
         # By default it would be a hash of the whole vocabulary, and different for equal ones.
         new_fingerprint=Hasher.hash((texts._fingerprint, chooser.fingerprint)),
         num_proc=num_proc if num_proc > 1 else None,
+        cache_file_name=cache_file,
         desc="Keywords",
     )
     return add_columns(rows, chosen)

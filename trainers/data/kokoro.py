@@ -99,7 +99,7 @@ def find_weights(weights: str) -> Path:
 
 
 def trim_silence(samples: np.ndarray, sampling_rate: int) -> np.ndarray:
-    """Speech with at most `SILENCE_KEPT` seconds of silence before and after it; silence alone stays as it is."""
+    """Speech `(num_samples,)` with at most `SILENCE_KEPT` seconds of silence on both sides; silence alone is kept."""
     size = sampling_rate // 100
     frames = samples[: len(samples) // size * size].reshape(-1, size)
     power = np.square(frames, dtype=np.float64).mean(axis=1) if len(frames) else np.zeros(1)

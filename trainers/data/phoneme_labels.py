@@ -2,13 +2,15 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Phonemes of transcripts as labels, and statistics of the features that go with them."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from datasets import Dataset, Features, IterableDataset, List, Value
 
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
-from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
+from entropy_asr.modeling.spoken_text_entropy_asr import why_unreadable
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from .columns_beside_audio import add_columns
@@ -43,7 +45,7 @@ def add_phoneme_ids(
 
     def phonemize_row(row):
         try:
-            if explain_unreadable(row["text"]):
+            if why_unreadable(row["text"]):
                 return {"phoneme_ids": None}
             return {"phoneme_ids": phonemize({name: [row[name]] for name in ("text", "language")})["phoneme_ids"][0]}
         except (TypeError, ValueError):
@@ -52,7 +54,7 @@ def add_phoneme_ids(
     if is_stream(rows):
         features = Features({**rows.features, "phoneme_ids": List(Value("int64"))})
         return rows.map(phonemize_row, features=features)
-    rows = without_bad_rows(rows, [explain_unreadable(text) for text in rows["text"][:]], "phonemes", bad_rows)
+    rows = without_bad_rows(rows, [why_unreadable(text) for text in rows["text"][:]], "phonemes", bad_rows)
     texts = rows.select_columns(["text", "language"])
     labels = texts.map(
         phonemize,
@@ -65,13 +67,19 @@ def add_phoneme_ids(
     return add_columns(rows, labels)
 
 
-def measure_cmvn(extractor: EntropyASRFeatureExtractor, rows: Dataset | IterableDataset, max_rows: int = 3000):
-    """Feature extractor with the global mean and variance of evenly spaced rows, of a stream's first ones."""
+def some_waveforms(rows: Dataset | IterableDataset, max_rows: int) -> Iterator[np.ndarray]:
+    """Float32 samples `(num_samples,)` of evenly spaced rows, of a stream's first ones."""
     rows = first_rows(rows, max_rows) if is_stream(rows) else rows
     dataset = SpeechDataset(rows, replace_unreadable=True)
-    count, total, squares = 0, torch.zeros(extractor.feature_size, dtype=torch.float64), 0.0
     for index in np.linspace(0, len(dataset) - 1, min(max_rows, len(dataset))).astype(int):
-        frames = extractor.filterbank(torch.from_numpy(dataset[int(index)]["samples"])).double()
+        yield dataset[int(index)]["samples"]
+
+
+def measure_cmvn(extractor: EntropyASRFeatureExtractor, rows: Dataset | IterableDataset, max_rows: int = 3000):
+    """Feature extractor with the global mean and variance of [`some_waveforms`]."""
+    count, total, squares = 0, torch.zeros(extractor.feature_size, dtype=torch.float64), 0.0
+    for waveform in some_waveforms(rows, max_rows):
+        frames = extractor.filterbank(torch.from_numpy(waveform)).double()
         count, total, squares = count + len(frames), total + frames.sum(0), squares + frames.square().sum(0)
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=1e-6).sqrt()

@@ -18,7 +18,7 @@ import numpy as np
 from datasets import Dataset
 
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code
-from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
+from entropy_asr.modeling.spoken_text_entropy_asr import why_unreadable
 
 from .columns_beside_audio import lacks_audio, replace_columns
 
@@ -56,7 +56,7 @@ def row_problem(row: dict[str, Any]) -> str | None:
     if not isinstance(duration, (int, float)) or not 0 < duration < math.inf:
         return f"its duration is {duration}"
     if "phoneme_ids" in row and row["phoneme_ids"] is None:
-        return explain_unreadable(text) or "it has no phoneme_ids"
+        return why_unreadable(text) or "it has no phoneme_ids"
     return None
 
 

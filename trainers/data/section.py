@@ -12,7 +12,7 @@ import torch
 
 from entropy_asr.modeling.languages_entropy_asr import language_code
 
-from ..runs.records import fingerprint
+from ..runs.records import json_sha256
 from ..runs.settings import SettingsError, checked, typed
 from .augmentation import AugmentationConfig, SpeechAugmenter
 from .data_source import DataSource
@@ -185,7 +185,7 @@ class DataSection:
         rows = build_synthetic_dataset(
             texts,
             [source.language] * len(texts),
-            os.path.join(self.cache_dir, f"synthetic-{source.language}-{fingerprint(key)[:16]}"),
+            os.path.join(self.cache_dir, f"synthetic-{source.language}-{json_sha256(key)[:16]}"),
             seed=source.seed,
             voices_per_text=source.voices_per_text,
             voices=voices,

@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Data sets of synthetic speech, built once for the same texts, voices and seed."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from filelock import FileLock
 
 from entropy_asr.modeling.languages_entropy_asr import language_code
 
+from ..runs.records import json_sha256
 from .speech_engines import AnyVoice, SpeechEngine
 from .synthesis import SAMPLING_RATE, EspeakEngine
 
@@ -63,11 +63,6 @@ def _speak_rows(
             "duration": len(samples) / SAMPLING_RATE,
             "source": engine.name,
         }
-
-
-def _fingerprint(**arguments: object) -> str:
-    serialized = json.dumps({"version": _SYNTHESIS_VERSION, **arguments}, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(serialized.encode("utf-8")).hexdigest()
 
 
 def _load_complete(output_dir: Path, fingerprint: str) -> Dataset | None:
@@ -197,7 +192,7 @@ def build_synthetic_dataset(
     for language in sorted(set(languages)):
         draw(language, 0)
     key = {"jobs": jobs, "seed": seed, "voices_per_text": voices_per_text, "voices": [asdict(v) for v in voices]}
-    fingerprint = _fingerprint(**key, **engine.key(voices))
+    fingerprint = json_sha256({"version": _SYNTHESIS_VERSION, **key, **engine.key(voices)})
     output_dir = Path(output_dir).absolute()
     complete = _load_complete(output_dir, fingerprint)
     if complete is not None:

@@ -162,7 +162,7 @@ def _text_cka(encoder: SpeechEncoder, pooled: list[list[np.ndarray]], utterances
 
 
 def compare_encoders(moments: dict[str, list[np.ndarray]]) -> dict[str, Any]:
-    """CKA of every pair of encoders, at the same moments of the same utterances."""
+    """CKA of every pair of encoders, by frames `(num_moments, D)` of the same moments of the same utterances."""
     joined = FrameMoments()
     for utterance in zip(*moments.values(), strict=True):
         count = min(map(len, utterance))

@@ -4,14 +4,13 @@
 
 Error rates hide invented text, and one condition hides where it comes from: a language model that writes on silence is
 kept quiet by the guards, until they fail. So a result can hold a test set as it is, the same with silence around each
-utterance, with holes, in noise or heard in chunks, and recordings in which nobody speaks, each with guards on and off.
+utterance, with holes, in noise or in chunks, and recordings in which nobody speaks, each with guards on and off.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.spaces.hallucination_rate.hallucination_rate import hallucination_rate
 
 from .disturbances import add_noise, mask_audio, pad_with_silence
+from .encoder_chunks import EncoderChunks
 from .error_rates import RecognitionScore, evaluate_recognition
 
 
@@ -42,7 +42,7 @@ class Condition:
         padded_silence: Seconds of digital silence before and after each utterance.
         masked: Share of each utterance that is masked, see [`~disturbances.mask_audio`].
         snr: Signal-to-noise ratio in dB, see [`~disturbances.add_noise`]; None: no noise.
-        chunk_ms: The encoder hears chunks of so many milliseconds, as in a stream; 0: whole utterances.
+        chunk_ms: The encoder attends in chunks of so many milliseconds, as in a stream; 0: whole utterances.
     """
 
     guards: bool = True
@@ -63,12 +63,17 @@ class Condition:
         return ", ".join(part for part in parts if part)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether audio is heard as it is, with guards or without."""
+        return self == Condition(self.guards)
+
+    @property
     def is_for_speech(self) -> bool:
         """Whether it says nothing new of recordings without speech."""
         return bool(self.padded_silence or self.masked or self.snr is not None)
 
     def disturb(self, samples: np.ndarray, row: int, noises: Sequence[np.ndarray] | None = None) -> np.ndarray:
-        """The audio `(num_samples,)` of a row, by its number, as it is heard under this condition."""
+        """The audio `(num_samples,)` of a row, by its number, under this condition."""
         rng = np.random.default_rng(row)
         if self.masked:
             samples = mask_audio(samples, self.masked, rng)
@@ -121,9 +126,16 @@ def conditions_of(
     return [Condition(switch, **change) for change in changes for switch in switches]
 
 
+def evenly_spaced(rows: Dataset, largest: int | None) -> Dataset:
+    """At most so many rows, evenly spaced: of a data set in order some of each speaker or word; None: all."""
+    if largest is None or largest >= len(rows):
+        return rows
+    return rows.select(np.linspace(0, len(rows) - 1, largest).astype(int))
+
+
 @contextmanager
-def heard_in_chunks(pipeline: Any, chunk_ms: int) -> Iterator[None]:
-    """Inside, a pipeline's encoder hears chunks with `LEFT_CHUNKS` before them, which is what it hears in a stream.
+def chunked_encoder(pipeline: Any, chunk_ms: int) -> Iterator[None]:
+    """Inside, a pipeline's encoder attends in chunks with `LEFT_CHUNKS` before them, as in a stream.
 
     Raises:
         ValueError: the encoder takes no chunks, or a chunk is no whole number of its frames.
@@ -133,18 +145,17 @@ def heard_in_chunks(pipeline: Any, chunk_ms: int) -> Iterator[None]:
         return
     model = pipeline.model
     if not encoder_rules(model.config.audio_config).streams:
-        raise ValueError(f"`chunk_ms`: a `{model.config.audio_config.model_type}` encoder hears no chunks.")
-    frame_ms = pipeline.feature_extractor.frame_shift * prod(stage[1] for stage in model.config.audio_length_stages)
+        raise ValueError(f"`chunk_ms`: a `{model.config.audio_config.model_type}` encoder takes no chunks.")
+    frame_ms = 1000 * pipeline.processor.seconds_per_frame
     if chunk_ms % frame_ms:
         raise ValueError(f"`chunk_ms` must be a multiple of {frame_ms:g} ms, one frame, not {chunk_ms}.")
     chunks = {"chunk_size": round(chunk_ms / frame_ms), "left_chunks": LEFT_CHUNKS}
-    handle = model.model.audio_tower.register_forward_pre_hook(
-        lambda encoder, args, kwargs: (args, {**kwargs, **chunks}), with_kwargs=True
-    )
+    chunks_of_encoder = EncoderChunks(model.model.audio_tower)
     try:
-        yield
+        with chunks_of_encoder.of(chunks):
+            yield
     finally:
-        handle.remove()
+        chunks_of_encoder.remove()
 
 
 def evaluate_under(
@@ -152,35 +163,37 @@ def evaluate_under(
     dataset: Dataset,
     conditions: list[Condition],
     batch_size: int = 16,
-    progress: bool = True,
-    description: str = "evaluate",
+    description: str | None = "evaluate",
     noises: Sequence[np.ndarray] | None = None,
     keep: Callable[[Condition, RecognitionScore], None] | None = None,
+    max_disturbed_rows: int | None = None,
     **generate_kwargs: Any,
 ) -> tuple[RecognitionScore, dict[str, Any]]:
     """Transcribe and score a test set under each condition; see [`~error_rates.evaluate_recognition`].
 
     Args:
-        noises: What is heard over the speech where a condition wants noise; white noise by default.
+        description: What the bars are called; None: no bars.
+        noises: What is added to the speech where a condition wants noise, each `(num_samples,)`; else white noise.
         keep: Called with each condition and its score, transcripts among it.
+        max_disturbed_rows: Largest number of rows, evenly spaced, whose audio is changed; None: all.
 
     Returns:
         The score under the first condition, and everything for `results.json`: what that score says; `guards`, whether
         they were on; `hallucination`, its figures; `conditions`, for the others by name their `wer`, `cer`,
-        `nonempty_share` and `hallucination`. Recordings without speech are not padded, masked or heard in noise: that
+        `nonempty_share` and `hallucination`. Recordings without speech are not padded, masked or put in noise: that
         would be one more of them.
     """
     scores = {}
     for condition in conditions:
         if condition.is_for_speech and set(dataset["language"]) <= {NON_SPEECH}:
             continue
-        with heard_in_chunks(pipeline, condition.chunk_ms):
+        with chunked_encoder(pipeline, condition.chunk_ms):
             scores[condition] = evaluate_recognition(
                 pipeline,
-                dataset,
+                evenly_spaced(dataset, None if condition.is_plain else max_disturbed_rows),
                 batch_size,
-                progress,
-                f"{description}, {condition.name}" if scores else description,
+                description is not None,
+                f"{description}, {condition.name}" if scores else description or "",
                 guards=condition.guards,
                 disturb=partial(condition.disturb, noises=noises) if condition.is_for_speech else None,
                 **generate_kwargs,

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What is done to the audio of a test set: silence around it, holes in it, noise over it; and sounds without speech.
 
-Every draw depends on a seed and the row's number alone, so that all models hear the very same sound.
+Every draw depends on a seed and the row's number alone, so that all models get the very same sound.
 """
 
 from collections.abc import Sequence

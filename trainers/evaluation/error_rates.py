@@ -17,7 +17,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from accelerate.utils import gather_object
 from datasets import Dataset
+from more_itertools import chunked
 from rapidfuzz.distance import Levenshtein
 from tqdm.auto import tqdm
 
@@ -25,6 +27,7 @@ from entropy_asr.modeling.audio import AudioError
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH, language_code, language_entry
 from entropy_asr.spaces.hallucination_rate.units import fold_text
 
+from ..runs.processes import process_state
 from .disturbances import SAMPLING_RATE, samples_of
 
 
@@ -239,7 +242,8 @@ def evaluate_recognition(
     """Transcribe a data set by generation and score it.
 
     The model is not told the language. Utterances are taken from long to short so that batches hold little padding
-    and a batch that does not fit in memory is the first one.
+    and a batch that does not fit in memory is the first one. Under several processes (`accelerate launch`) each takes
+    every n-th of the same batches, and all of them get the score of the whole.
 
     Args:
         pipeline: Called as `pipeline(arrays, batch_size=..., generate_kwargs=...)` with 16 kHz mono arrays; returns
@@ -249,7 +253,7 @@ def evaluate_recognition(
         progress: Show a progress bar.
         description: Label of the progress bar.
         guards: False switches the pipeline's guards against hallucination off, but for `WITHOUT_GUARDS`'s bound.
-        disturb: Makes of an utterance's samples and its row's number what is heard; what that adds does not count as
+        disturb: Makes of an utterance's samples and its row's number other samples; what that adds does not count as
             audio.
         generate_kwargs: Passed on to `generate`, such as `num_beams`.
     """
@@ -257,8 +261,10 @@ def evaluate_recognition(
     done: list[tuple[int, dict[str, str], int]] = []  # (row, transcript, samples)
     unreadable: list[str] = []
     settings = {} if guards else {"guards": WITHOUT_GUARDS}
-    with tqdm(total=len(dataset), desc=description, unit="utt", disable=not progress) as bar:
-        for batch in _readable_batches(dataset, batch_size, unreadable, bar):
+    batches = _batches_of_process(dataset, batch_size)
+    progress = progress and process_state().is_local_main_process
+    with tqdm(total=sum(map(len, batches)), desc=description, unit="utt", disable=not progress) as bar:
+        for batch in _readable(dataset, batches, unreadable, bar):
             arrays = [disturb(audio, index) if disturb else audio for index, _, audio in batch]
             outputs = pipeline(arrays, batch_size=batch_size, generate_kwargs=dict(generate_kwargs), **settings)
             for (index, row, audio), output in zip(batch, outputs, strict=True):
@@ -268,6 +274,7 @@ def evaluate_recognition(
                     unreadable.append(f"row {index}: {reason}")
                 else:
                     done.append((index, _transcript(row, output["text"]), len(audio)))
+    done, unreadable = gather_object(done), sorted(gather_object(unreadable), key=_row_number)
     wall_seconds = time.perf_counter() - start
 
     done.sort(key=lambda item: item[0])
@@ -294,23 +301,30 @@ def _row_name(row: dict[str, Any]) -> str:
     return audio.get("path") or row.get("file") or ""
 
 
-def _readable_batches(
-    dataset: Dataset, batch_size: int, unreadable: list[str], bar: tqdm
+def _row_number(message: str) -> int:
+    return int(message.removeprefix("row ").partition(":")[0])
+
+
+def _batches_of_process(dataset: Dataset, batch_size: int) -> list[list[int]]:
+    """Row numbers of the batches that this process transcribes, from long to short."""
+    order = np.argsort(-np.asarray(dataset["duration"], dtype=np.float64), kind="stable").tolist()
+    state = process_state()
+    return list(chunked(order, batch_size))[state.process_index :: state.num_processes]
+
+
+def _readable(
+    dataset: Dataset, batches: list[list[int]], unreadable: list[str], bar: tqdm
 ) -> Iterator[list[tuple[int, dict[str, Any], np.ndarray]]]:
-    """Yield batches of `(row number, row, samples)` from long to short; errors go to `unreadable` and the log."""
-    batch = []
-    for index in np.argsort(-np.asarray(dataset["duration"], dtype=np.float64), kind="stable").tolist():
-        row = dataset[index]
-        try:
-            batch.append((index, row, samples_of(row)))
-        except AudioError as error:
-            logger.warning("Row %d is left out of the evaluation: %s", index, error)
-            unreadable.append(f"row {index}: {error}")
-            bar.update(1)
-        if len(batch) == batch_size:
+    """Yield batches as `(row number, row, samples)` of what can be read; errors go to `unreadable` and the log."""
+    for numbers in batches:
+        batch = []
+        for index in numbers:
+            row = dataset[index]
+            try:
+                batch.append((index, row, samples_of(row)))
+            except AudioError as error:
+                logger.warning("Row %d is left out of the evaluation: %s", index, error)
+                unreadable.append(f"row {index}: {error}")
+        if batch:
             yield batch
-            bar.update(len(batch))
-            batch = []
-    if batch:
-        yield batch
-        bar.update(len(batch))
+        bar.update(len(numbers))

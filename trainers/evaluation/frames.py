@@ -11,15 +11,11 @@ from transformers import PreTrainedModel
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
-from entropy_asr.modeling.components_entropy_asr import (
-    encode_audio,
-    encoder_half,
-    load_own_extractor,
-    load_speech_model,
-)
+from entropy_asr.modeling.components_entropy_asr import encode_audio
 from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_length_stages
-from entropy_asr.modeling.modeling_entropy_asr_ctc import EntropyASRPhonemeHead
+from entropy_asr.modeling.phoneme_head_entropy_asr import EntropyASRPhonemeHead
 from entropy_asr.modeling.processing_entropy_asr import extract_features
+from entropy_asr.modeling.speech_models_entropy_asr import encoder_half, load_own_extractor, load_speech_model
 
 
 @dataclass

@@ -95,7 +95,7 @@ def mean_over_seeds(values: Sequence[float]) -> Interval:
     return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
 
-def verdict(found: Interval, low: float | None, high: float | None) -> str:
+def judge_claim(found: Interval, low: float | None, high: float | None) -> str:
     """Whether a value lies between two bounds, None for no bound; on a bound is not between them.
 
     Returns:

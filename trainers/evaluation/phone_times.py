@@ -10,7 +10,7 @@ import numpy as np
 
 from entropy_asr.modeling.alignment_entropy_asr import align_phonemes
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
-from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
+from entropy_asr.modeling.spoken_text_entropy_asr import why_unreadable
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from .frames import SpeechEncoder
@@ -62,11 +62,13 @@ def align_transcript(
 ) -> PhoneTimes:
     """Times of the phonemes and words of a transcript by forced alignment with a phoneme head.
 
+    The waveform is `(num_samples,)` at the aligner's sampling rate.
+
     Raises:
         ValueError: no alignment exists, for instance because there are fewer frames than phonemes, or the text is in a
             script without phonemes.
     """
-    if problem := explain_unreadable(text):
+    if problem := why_unreadable(text):
         raise ValueError(problem)
     words = tokenizer.phonemize_words(text, None if language == NON_SPEECH else language)
     words = [(word.lower(), tokenizer.convert_tokens_to_ids(phonemes)) for word, phonemes in words if phonemes]
@@ -74,7 +76,7 @@ def align_transcript(
     ids = [phoneme for _, phonemes in words for phoneme in phonemes]
     spans = align_phonemes(log_probs, ids, aligner.blank)
     period = len(waveform) / aligner.feature_extractor.sampling_rate / len(log_probs)
-    phonemes = _widened([SpokenUnit(span.token, span.start * period, span.end * period) for span in spans])
+    phonemes = widened([SpokenUnit(span.token, span.start * period, span.end * period) for span in spans])
     spoken, first = [], 0
     for word, own in words:
         spoken.append(SpokenUnit(word, phonemes[first].start, phonemes[first + len(own) - 1].end))
@@ -83,15 +85,15 @@ def align_transcript(
     return PhoneTimes(phonemes, spoken, score)
 
 
-def _widened(units: list[SpokenUnit]) -> list[SpokenUnit]:
+def widened(units: list[SpokenUnit]) -> list[SpokenUnit]:
     """Each unit with its share of the gaps around it."""
-    widened = []
+    found = []
     for index, unit in enumerate(units):
         before = units[index - 1].end if index else -np.inf
         after = units[index + 1].start if index + 1 < len(units) else np.inf
         start = max(unit.start - MAX_REACH, (before + unit.start) / 2, 0.0)
-        widened.append(SpokenUnit(unit.label, start, min(unit.end + MAX_REACH, (unit.end + after) / 2)))
-    return widened
+        found.append(SpokenUnit(unit.label, start, min(unit.end + MAX_REACH, (unit.end + after) / 2)))
+    return found
 
 
 def frame_labels(units: list[SpokenUnit], numbers: dict[Hashable, int], num_frames: int, seconds: float) -> np.ndarray:

@@ -18,7 +18,7 @@ import datasets
 import numpy as np
 from tqdm.auto import tqdm
 
-from entropy_asr.modeling.ledger_entropy_asr import summarize_ledgers, utterance_ledger
+from entropy_asr.modeling.ledger_entropy_asr import utterance_ledger
 from entropy_asr.spaces.entropy_allocation.embedders import PACKAGED, embed_texts
 
 from ..data.data_source import DataSource
@@ -27,6 +27,7 @@ from ..runs.stage_records import command_line, versions
 from .allocation import Allocation, Utterance, compare_encoders, measure_allocation, read_utterances
 from .frame_probes import check_aligner, measure_frame_probes
 from .frames import SpeechEncoder, load_speech_encoder
+from .ledger_summary import summarize_ledgers
 from .report_options import ReportOptions
 
 
@@ -152,7 +153,7 @@ def _digest(found: Allocation) -> str:
 
 
 def measure_ledger(encoder: SpeechEncoder, utterances: list[Utterance]) -> dict[str, Any]:
-    """How H(Y) of some utterances is shared out, see [`~modeling.ledger_entropy_asr.summarize_ledgers`]."""
+    """How H(Y) of some utterances is shared out, see [`~ledger_summary.summarize_ledgers`]."""
     ledgers = [
         utterance_ledger(encoder.full_model, encoder.processor, item.waveform, item.text, item.language)
         for item in tqdm(utterances, desc=f"{encoder.name}: ledger", unit="utt")

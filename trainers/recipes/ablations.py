@@ -79,7 +79,7 @@ def without_joint_sft(stages: Stages, output_dir: str) -> None:
 
 
 def write_characters(stages: Stages) -> None:
-    """Pretrain on characters; text that nobody recorded is heard through phonemes, and left out."""
+    """Pretrain on characters; text that nobody recorded needs phonemes, and is left out."""
     for name in _named(_of_kind(stages, "encoder"), "units", "encoder pretraining (`encoder`)"):
         stages[name]["stage"] = "character_encoder"
     for name in _of_kind(stages, "encoded_sft"):

@@ -1,6 +1,11 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Recipes: YAML files that run one stage after another, or several at once, skip what is finished, resume the rest."""
+"""Recipes: YAML files that run one stage after another, or several at once, skip what is finished, resume the rest.
+
+Variables and overrides take some forty lines here. OmegaConf (2.4, tried) would have `{name}` written as `${name}` in
+all recipes, lets an override below a value (`--training.learning_rate.x 4`) silently replace it by a section, and its
+errors know neither the names that there are nor the line of the file.
+"""
 
 import logging
 import os
@@ -220,14 +225,14 @@ def check_recipe(recipe: dict[str, Any]) -> list[PlannedStage]:
         ValueError: for anything unknown.
     """
     plans = plan_stages(recipe)
-    for plan in plans:
-        check_section(plan.stage, plan.section, plan.output_dir, plan.seed, "stages", plan.name)
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if several and any(plan.background or plan.launch for plan in plans):
         raise SettingsError(
             "A recipe with stages in the background is one process that starts the others: run it without a launcher "
             "and give its stages `launch`, or start each stage by itself with `entropy-asr train`."
         )
+    for plan in plans:
+        check_section(plan.stage, plan.section, plan.output_dir, plan.seed, "stages", plan.name)
     return plans
 
 

@@ -3,7 +3,6 @@
 """How long a stage or a recipe has taken, over all its runs."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from transformers import TrainerCallback
 
 from .records import write_text
+from .repeated import repeated
 
 
 CLOCK = "clock.json"
@@ -60,21 +60,9 @@ class WallClock(TrainerCallback):
 def timed(folder: Path) -> Iterator[None]:
     """Adds up the time of all runs of a recipe, also of those that were killed, in `clock.json` of its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    clock, ended = WallClock(folder / CLOCK), threading.Event()
-
-    def keep_writing() -> None:
-        clock.write()
-        while not ended.wait(CLOCK_SECONDS):
-            clock.write()
-
-    writer = threading.Thread(target=keep_writing, daemon=True)
-    writer.start()
-    try:
+    clock = WallClock(folder / CLOCK)
+    with repeated(clock.write, CLOCK_SECONDS):
         yield
-    finally:
-        ended.set()
-        writer.join()
-        clock.write()
 
 
 def wall_seconds(folder: Path) -> float | None:

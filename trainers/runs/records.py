@@ -15,8 +15,8 @@ from .settings import SettingsError
 RECORD = "stage.json"
 
 
-def fingerprint(value: Any) -> str:
-    """Hash of a JSON-serialisable value."""
+def json_sha256(value: Any) -> str:
+    """SHA-256 of a JSON-serialisable value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -30,10 +30,7 @@ def finished(output_dir: Path, section: dict[str, Any], seed: int) -> bool:
     if not path.exists():
         return False
     record = json.loads(path.read_text(encoding="utf-8"))
-    settings = json.loads(json.dumps(section))
-    differing = sorted(
-        name for name in {*record["settings"], *settings} if record["settings"].get(name) != settings.get(name)
-    )
+    differing = differing_settings(record["settings"], json.loads(json.dumps(section)))
     if record.get("seed", seed) != seed:
         differing.append("seed")
     if differing:
@@ -42,6 +39,11 @@ def finished(output_dir: Path, section: dict[str, Any], seed: int) -> bool:
             "choose another output_dir."
         )
     return True
+
+
+def differing_settings(record: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    """Names of settings that are not what a record says, sorted; both as JSON gives them back."""
+    return sorted(name for name in {*record, *settings} if record.get(name) != settings.get(name))
 
 
 def write_record(output_dir: Path, stage: str, section: dict[str, Any], results: dict[str, Any]) -> None:

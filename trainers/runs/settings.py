@@ -271,13 +271,14 @@ def checked(cls: type, values: dict[str, Any], *key: str | int) -> dict[str, Any
 def training_arguments(cls: type, values: dict[str, Any], output_dir: Path, seed: int, *key: str) -> TrainingArguments:
     """Arguments of a stage's trainer; checkpoints go to `checkpoints` inside its folder.
 
-    `bf16` without an accelerator is the processor's: transformers asks for `use_cpu` then, which is set here.
+    Without an accelerator `use_cpu` is set: transformers asks for it where `bf16` is the processor's, and takes each
+    of several processes for the only one where nobody says so.
     """
     for name in RESERVED_ARGUMENTS:
         if name in values:
             raise SettingsError(f"{dotted(key)}: `{name}` is set by the stage itself; leave it out.", (*key, name))
     checked = checked_mapping(cls, {**values, "output_dir": str(output_dir / "checkpoints"), "seed": seed}, key)
-    if checked.get("bf16") and not torch.accelerator.is_available():
+    if not torch.accelerator.is_available():
         checked = {"use_cpu": True, **checked}
     return from_mapping(cls, checked, *key)
 

@@ -26,10 +26,11 @@ from transformers import (
 )
 from trl.models import unwrap_model_for_generation
 
-from entropy_asr.modeling.components_entropy_asr import build_audio_tower, extract_encoder, load_speech_model
+from entropy_asr.modeling.components_entropy_asr import build_audio_tower
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig
 from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_length_stages, output_length
 from entropy_asr.modeling.prompts_entropy_asr import encode_texts
+from entropy_asr.modeling.speech_models_entropy_asr import extract_encoder, load_speech_model
 
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import FeatureCollator
@@ -184,6 +185,7 @@ class CharacterCollator(FeatureCollator):
         return replace(self, augmenter=None, chunk_sizes=[], numbers=True)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Features and their mask, and `labels` `(batch_size, num_characters)`, padded with -100; drawn chunks."""
         end = self.tokenizer.eos_token_id
         texts = encode_texts(self.tokenizer, [row["text"] for row in rows])
         labels = [torch.tensor([*ids, end]) for ids in texts]
@@ -315,8 +317,10 @@ def build(run: StageRun) -> AttentionPretrainingTrainer:
         rows, eval_rows, augmenter = data.train_rows(), data.eval_rows(), data.augmenter(settings.augmentation)
     tokenizer = character_tokenizer(rows["text"][:])
     extractor = settings.model.build_feature_extractor(rows)
+    model = settings.model.build_model(tokenizer)
+    settings.model.prune(model.encoder, extractor, rows)
     return AttentionPretrainingTrainer(
-        settings.model.build_model(tokenizer),
+        model,
         settings.training,
         CharacterCollator(extractor, augmenter, tokenizer),
         train_dataset=rows,

@@ -75,8 +75,10 @@ def build(run: StageRun) -> CharacterEncoderTrainer:
         rows, eval_rows, augmenter = data.train_rows(), data.eval_rows(), data.augmenter(settings.augmentation)
     tokenizer = character_tokenizer(rows["text"][:])
     extractor = settings.model.build_feature_extractor(rows)
+    model = settings.model.build(len(tokenizer))
+    settings.model.prune(model.audio_tower, extractor, rows)
     return CharacterEncoderTrainer(
-        settings.model.build(len(tokenizer)),
+        model,
         settings.training,
         data_collator=CTCCollator(extractor, augmenter),
         train_dataset=rows,

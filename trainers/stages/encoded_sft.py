@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Supervised fine-tuning under a frozen encoder on what it heard before: no encoder runs, and text is heard too.
+"""Supervised fine-tuning under a frozen encoder on its saved output: no encoder runs, and text becomes frames too.
 
 In the place of alignment and the first supervised stage where an encoder stays as it is and computing is dear; see
 [`~encoded_speech`]. With a section `context` prompts have hints, as in [`~context_sft`]. Not in the paper.
@@ -8,6 +8,7 @@ In the place of alignment and the first supervised stage where an encoder stays 
 
 import hashlib
 import math
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,7 @@ from ..data.keywords import ContextConfig, KeywordChooser, add_keywords
 from ..data.phoneme_labels import add_phoneme_ids
 from ..data.section import DataSection
 from ..data.text import cut_text
-from ..runs.records import fingerprint
+from ..runs.records import json_sha256
 from ..runs.settings import SettingsError, checked
 from ..training.stage_run import StageRun, TrainingStage
 from .context_sft import ContextCollator
@@ -47,14 +48,17 @@ class EncodedDataSection(DataSection):
     """Section `data` of this stage: as in the other stages, evaluation rows excepted, and text.
 
     Args:
-        text: Fields of [`~lm_pretraining.TextSource`]: pieces of text that are heard through joined frames.
+        text: Fields of [`~lm_pretraining.TextSource`]: pieces of text, for which frames are joined.
         passes: How often each recording is encoded, augmented anew each time.
         encoding_batch_duration: Seconds of padded audio in a batch that is encoded.
+        phoneme_errors: Phoneme error rate of frames of text, on average: errors that the encoder makes in
+            recordings, drawn as often as it makes them where it was not trained. 0: none.
         recordings_repeat: How often each encoded recording occurs in an epoch.
         seed: Seed of the encoding's augmentation and of how text is cut.
     """
 
     text: list[dict] = field(default_factory=list)
+    phoneme_errors: float = 0.0
     passes: int = 2
     encoding_batch_duration: float = 60.0
     recordings_repeat: int = 1
@@ -70,6 +74,8 @@ class EncodedDataSection(DataSection):
         for name in ("passes", "recordings_repeat"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 0 <= self.phoneme_errors <= 0.5:
+            raise ValueError(f"phoneme_errors must be a share from 0 to 0.5, got {self.phoneme_errors}.")
 
     def pieces(self) -> list[tuple[str, str]]:
         """Pieces of text with their languages."""
@@ -109,10 +115,11 @@ class EncodedRows(torch.utils.data.Dataset):
     Indexed by `(index, draw)`; a row has `frames`, float32 `(T, hidden_size)`, `text`, `language`, `index`, `draw`.
     """
 
-    def __init__(self, rows: Dataset, speech: EncodedSpeech, inventory: UnitInventory):
+    def __init__(self, rows: Dataset, speech: EncodedSpeech, inventory: UnitInventory, phoneme_errors: float = 0.0):
         self.rows = rows.with_format("arrow")
         self.speech = speech
         self.inventory = inventory
+        self.phoneme_errors = phoneme_errors
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -122,7 +129,10 @@ class EncodedRows(torch.utils.data.Dataset):
         row = self.rows[index].to_pylist()[0]
         recording, phoneme_ids = row.pop("recording"), row.pop("phoneme_ids")
         if recording is None:
-            frames = self.inventory.frames(phoneme_ids, np.random.default_rng([draw, 3]))
+            rng = np.random.default_rng([draw, 3])
+            if self.phoneme_errors:
+                phoneme_ids = self.inventory.misheard(phoneme_ids, self.phoneme_errors, rng)
+            frames = self.inventory.frames(phoneme_ids, rng)
         else:
             frames = self.speech.recording(recording)
         return {**row, "frames": frames.astype(np.float32), "index": index, "draw": draw}
@@ -196,7 +206,7 @@ class EncodedSFTTrainer(ASRSFTTrainer):
         return self._encoded
 
     def get_eval_dataloader(self, eval_dataset=None):
-        """None: this trainer hears no audio.
+        """None: this trainer takes no audio.
 
         Raises:
             ValueError: always.
@@ -242,16 +252,22 @@ def encoded_rows(
         values = (text, language, "text", duration, None, phoneme_ids)
         for name, value in zip(columns, values, strict=True):
             columns[name].append(value)
-    return EncodedRows(Dataset.from_dict(columns), speech, inventory)
+    return EncodedRows(Dataset.from_dict(columns), speech, inventory, data.phoneme_errors)
 
 
 def with_keywords(
-    encoded: EncodedRows, context: ContextConfig, processor: EntropyASRProcessor, num_proc: int = 1
+    encoded: EncodedRows,
+    context: ContextConfig,
+    processor: EntropyASRProcessor,
+    num_proc: int = 1,
+    cache_dir: str | os.PathLike | None = None,
 ) -> EncodedRows:
-    """The same rows with the columns that hints are drawn from, chosen in `num_proc` processes."""
+    """The same rows with the columns that hints are drawn from: [`~keywords.add_keywords`] chooses and keeps them."""
     rows = encoded.rows.with_format(None)
     chooser = KeywordChooser(rows, context, processor.phoneme_tokenizer)
-    return EncodedRows(add_keywords(rows, chooser, num_proc), encoded.speech, encoded.inventory)
+    return EncodedRows(
+        add_keywords(rows, chooser, num_proc, cache_dir), encoded.speech, encoded.inventory, encoded.phoneme_errors
+    )
 
 
 def _with_recorded_phonemes(pieces: list[tuple[str, str]], inventory: UnitInventory, processor: EntropyASRProcessor):
@@ -276,16 +292,17 @@ def build(run: StageRun) -> EncodedSFTTrainer:
         raise SettingsError("encoded_sft: only the encoder of this project has phonemes to cut frames by.")
     if settings.data.text and not model.config.phoneme_head_trained:
         raise SettingsError(
-            "encoded_sft: data.text is heard through frames that a phoneme head finds, and this model's was never "
+            "encoded_sft: data.text becomes frames that a phoneme head finds, and this model's was never "
             "trained (`phoneme_head_trained`): leave data.text out, or train it with `entropy-asr train phoneme_head`."
         )
     context = run.given("context")
     common = {"features_per_frame": math.prod(stride for _, stride, _ in model.config.audio_length_stages)}
     collator = EncodedCollator(processor.feature_extractor, **common)
+    recordings, speech = _encoded_recordings(settings, model, processor)
     with settings.training.main_process_first(desc="data"):
-        encoded = _prepare_rows(settings, model, processor)
+        encoded = encoded_rows(settings.data, recordings, speech, processor)
         if context is not None:
-            encoded = with_keywords(encoded, context, processor, settings.data.num_proc)
+            encoded = with_keywords(encoded, context, processor, settings.data.num_proc, settings.data.cache_dir)
             collator = EncodedContextCollator(processor.feature_extractor, context=context, **common)
     return EncodedSFTTrainer(
         model,
@@ -303,10 +320,13 @@ def save(trainer: EncodedSFTTrainer, run: StageRun) -> None:
     save_sft(trainer, run)
 
 
-def _prepare_rows(settings: SimpleNamespace, model: EntropyASRForConditionalGeneration, processor) -> EncodedRows:
-    data = settings.data
-    rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
-    args = settings.training
+def _encoded_recordings(
+    settings: SimpleNamespace, model: EntropyASRForConditionalGeneration, processor: EntropyASRProcessor
+) -> tuple[Dataset, EncodedSpeech]:
+    """Rows of the recordings and what the encoder makes of them; the processes of a machine share the work."""
+    data, args = settings.data, settings.training
+    with args.main_process_first(desc="data"):
+        rows = add_phoneme_ids(data.train_rows(), processor.phoneme_tokenizer, data.num_proc, data.bad_rows)
     collator = FeatureCollator(
         processor.feature_extractor,
         data.augmenter(settings.augmentation),
@@ -314,24 +334,27 @@ def _prepare_rows(settings: SimpleNamespace, model: EntropyASRForConditionalGene
         left_chunks=args.left_chunks,
     )
     chunks = [args.chunk_sizes, args.left_chunks] if args.chunk_sizes else []
-    name = fingerprint([_without_text(data), asdict(settings.augmentation), encoder_fingerprint(model), *chunks])[:16]
+    name = json_sha256([_without_text(data), asdict(settings.augmentation), encoder_sha256(model), *chunks])[:16]
+    several = args.world_size > 1
     speech = encoded_or_loaded(
         Path(data.cache_dir) / f"encoded-{name}",
-        lambda: encode_speech(
-            model.to(args.device), rows, collator, data.passes, data.seed, data.encoding_batch_duration
+        lambda share: encode_speech(
+            model.to(args.device), rows, collator, data.passes, data.seed, data.encoding_batch_duration, share
         ),
+        (args.local_process_index, int(os.environ["LOCAL_WORLD_SIZE"])) if several else (0, 1),
+        torch.distributed.barrier if several else lambda: None,
     )
-    return encoded_rows(data, rows, speech, processor)
+    return rows, speech
 
 
 def _without_text(data: EncodedDataSection) -> dict[str, Any]:
     """Settings that decide what is encoded."""
-    apart = ("text", "recordings_repeat", "cache_dir", "num_proc", "encoding_batch_duration")
+    apart = ("text", "phoneme_errors", "recordings_repeat", "cache_dir", "num_proc", "encoding_batch_duration")
     return {name: value for name, value in asdict(data).items() if name not in apart}
 
 
-def encoder_fingerprint(model: EntropyASRForConditionalGeneration) -> str:
-    """Hash of the weights that encoded frames and their phonemes depend on."""
+def encoder_sha256(model: EntropyASRForConditionalGeneration) -> str:
+    """SHA-256 of the weights that encoded frames and their phonemes depend on."""
     digest = hashlib.sha256()
     for module in (model.model.audio_tower, model.phoneme_head):
         for name, tensor in sorted(module.state_dict().items()):

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Stage 1: the encoder learns sounds, with CTC on phoneme labels (paper, "Stages")."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,26 +12,32 @@ import torch
 from datasets import Dataset, IterableDataset, concatenate_datasets
 from rapidfuzz.distance import Levenshtein
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.feature_extraction_utils import BatchFeature
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput
 
-from entropy_asr.modeling.components_entropy_asr import load_feature_extractor
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig
 from entropy_asr.modeling.ctc_entropy_asr import ctc_collapse
 from entropy_asr.modeling.feature_extraction_entropy_asr import EntropyASRFeatureExtractor
 from entropy_asr.modeling.modeling_entropy_asr_ctc import EntropyASRForCTC
+from entropy_asr.modeling.processing_entropy_asr import extract_features
+from entropy_asr.modeling.speech_models_entropy_asr import load_feature_extractor
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
 from ..data.augmentation import AugmentationConfig, SpeechAugmenter
 from ..data.collation import CTCCollator
-from ..data.phoneme_labels import add_phoneme_ids, measure_cmvn
+from ..data.phoneme_labels import add_phoneme_ids, measure_cmvn, some_waveforms
 from ..data.section import DataSection
 from ..runs.settings import SettingsError, typed
 from ..training.base import SpeechArguments, SpeechTrainerMixin
 from ..training.consistency import cr_ctc_loss, ramped_weight
 from ..training.drift import DriftMonitor
+from ..training.pruning import prune_feed_forward
 from ..training.stage_run import StageRun, TrainingStage
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -41,8 +48,8 @@ class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
 
     Args:
         consistency_weight: Weight of CR-CTC's consistency term (icefall's zipformer: 0.2); each utterance is then
-            heard in two independently masked views, which doubles a batch's memory. 0: plain CTC on one view.
-        consistency_ramp_steps: First steps, in which that weight rises in a line from 0: an encoder that hears nothing
+            encoded in two independently masked views, which doubles a batch's memory. 0: plain CTC on one view.
+        consistency_ramp_steps: First steps, in which that weight rises in a line from 0: an encoder that knows nothing
             yet would agree with itself on silence. 0: the whole weight from the first step on.
 
     > Encoders for the stages that train meanwhile (see [`~drift.DriftMonitor`])
@@ -166,12 +173,12 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
         self.save_preprocessors(folder)
 
     def save_preprocessors(self, folder: Path) -> None:
-        """Save what a model needs besides its weights to hear and to spell: feature extractor, phoneme tokenizer."""
+        """Save what a model needs besides its weights: feature extractor, phoneme tokenizer."""
         self.data_collator.feature_extractor.save_pretrained(folder)
         (self.processing_class or EntropyASRPhonemeTokenizer()).save_pretrained(folder)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """As in `Trainer`, with what the model needs to hear and to spell."""
+        """As in `Trainer`, with what the model needs besides."""
         super().save_model(output_dir, _internal_call)
         if self.args.should_save:
             self.save_preprocessors(Path(output_dir or self.args.output_dir))
@@ -287,15 +294,23 @@ class EncoderModelSection:
         path: A CTC model of this project to go on with, or a speech encoder (folder or Hub id) that gets a phoneme
             head: of transformers, or FireRedASR's as it is published. Whisper's and FireRedASR's are made to stream.
         num_layers: Take the first so many layers of the encoder in `path`, all by default.
+        intermediate_size: Leave so many neurons in each of its feed-forward networks, those that rows to train on need
+            most ([`~pruning.prune_feed_forward`]); all by default.
+        pruning_rows: Largest number of those rows, evenly spaced.
     """
 
     preset: str | None = None
     path: str | None = None
     num_layers: int | None = None
+    intermediate_size: int | None = None
+    pruning_rows: int = 300
 
     def __post_init__(self):
-        if self.num_layers is not None and self.path is None:
-            raise ValueError("model: `num_layers` cuts the encoder of `path`; a preset has its own.")
+        for name in ("num_layers", "intermediate_size"):
+            if getattr(self, name) is not None and self.path is None:
+                raise ValueError(f"model: `{name}` cuts the encoder of `path`; a preset has its own.")
+        if self.pruning_rows < 1:
+            raise ValueError(f"model: `pruning_rows` must be at least 1, not {self.pruning_rows}.")
         if (self.preset is None) == (self.path is None):
             raise ValueError("model: give exactly one of `preset` and `path`.")
         if self.preset not in (None, "paper", "tiny"):
@@ -311,6 +326,21 @@ class EncoderModelSection:
         config = EntropyASRCTCConfig(audio_config=preset.audio_config.to_dict(), vocab_size=phoneme_vocab_size)
         return EntropyASRForCTC(config)
 
+    def prune(
+        self, encoder: PreTrainedModel, extractor: SequenceFeatureExtractor, rows: Dataset | IterableDataset
+    ) -> None:
+        """Make an encoder's feed-forward networks as small as asked for, in place."""
+        if self.intermediate_size is None:
+            return
+        inputs = (
+            BatchFeature({"input_features": extract_features(extractor, [waveform])[0]})
+            for waveform in some_waveforms(rows, self.pruning_rows)
+        )
+        lost = prune_feed_forward(encoder, self.intermediate_size, inputs)
+        logger.info(
+            f"{self.intermediate_size} neurons a network; at most {lost:.1%} of its output's variance is lost."
+        )
+
     def build_feature_extractor(self, rows: Dataset | IterableDataset) -> SequenceFeatureExtractor:
         """The encoder's own feature extractor; for a preset one whose normalisation is measured on the rows."""
         if self.path is not None:
@@ -324,8 +354,10 @@ def build(run: StageRun) -> EncoderPretrainingTrainer:
     with settings.training.main_process_first(desc="data"):
         rows, eval_rows, augmenter = phoneme_rows(settings, tokenizer)
     extractor = settings.model.build_feature_extractor(rows)
+    model = settings.model.build(len(tokenizer))
+    settings.model.prune(model.audio_tower, extractor, rows)
     return EncoderPretrainingTrainer(
-        settings.model.build(len(tokenizer)),
+        model,
         settings.training,
         data_collator=CTCCollator(extractor, augmenter),
         train_dataset=rows,

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 
 from entropy_asr.hub_cards.model_card import write_model_card
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
@@ -21,10 +20,18 @@ from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 from ..data.data_source import DataSource
 from ..data.section import DataSection, default_cache_dir
 from ..data.sources import load_source
-from ..evaluation.conditions import MADE_BABBLE, MADE_NON_SPEECH, Condition, conditions_of, evaluate_under
+from ..evaluation.conditions import (
+    MADE_BABBLE,
+    MADE_NON_SPEECH,
+    Condition,
+    conditions_of,
+    evaluate_under,
+    evenly_spaced,
+)
 from ..evaluation.disturbances import made_babble, made_non_speech, samples_of
 from ..evaluation.error_rates import RecognitionScore
 from ..runs.clock import wall_seconds
+from ..runs.processes import process_state
 from ..runs.settings import read_sections, typed
 from ..runs.stage_records import command_line, read_records, training_history, versions
 from ..training.stage_run import StageRun, start_stage
@@ -97,9 +104,11 @@ class EvaluationSection:
             they are off. Off, text still ends at four times what speech of that length has room for, unless
             `generation` says otherwise.
         padded_silence, masked, snr, chunk_ms: Further conditions, see [`~conditions.conditions_of`].
-        noise: What is heard over speech where `snr` wants noise; white noise by default.
+        noise: What is added to speech where `snr` wants noise; white noise by default.
         non_speech: Number of made sounds without speech, a test set more; 0: none.
         babble: Number of made sounds of many voices, of all speech in the test sets, a test set more; 0: none.
+        max_rows: Largest number of rows of each test set, evenly spaced. None: all.
+        max_disturbed_rows: Of these, the largest number that is heard otherwise than as they are, evenly spaced too.
         save_transcripts: Write every transcript, under every condition, to `transcripts.jsonl`.
     """
 
@@ -116,6 +125,8 @@ class EvaluationSection:
     noise: list[dict] = field(default_factory=list)
     non_speech: int = 0
     babble: int = 0
+    max_rows: int | None = None
+    max_disturbed_rows: int | None = None
     save_transcripts: bool = False
 
     def __post_init__(self):
@@ -127,24 +138,28 @@ class EvaluationSection:
         for name in ("non_speech", "babble"):
             if getattr(self, name) < 0:
                 raise ValueError(f"data: `{name}` is a number of sounds, not {getattr(self, name)}.")
+        for name in ("max_rows", "max_disturbed_rows"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"data: `{name}` is a number of rows from 1 on, not {getattr(self, name)}.")
         if self.noise and not self.snr:
-            raise ValueError("data: `noise` is heard where `snr` says how loud: give that too.")
+            raise ValueError("data: `noise` is added where `snr` says how loud: give that too.")
 
     def conditions(self) -> list[Condition]:
         """How each test set is transcribed."""
         return conditions_of(self.guards, self.padded_silence, self.masked, self.snr, self.chunk_ms)
 
     def noises(self) -> list[np.ndarray]:
-        """Audio of all rows of `noise`."""
+        """Audio `(num_samples,)` of each row of `noise`."""
         return [samples_of(row) for fields in self.noise for row in load_source(DataSource(**fields))]
 
     def test_sets(self) -> dict[str, Any]:
         """Rows of each test set by its name."""
-        named = [(source.name, load_source(source)) for source in (DataSource(**fields) for fields in self.eval)]
+        sources = [DataSource(**fields) for fields in self.eval]
+        named = [(source.name, evenly_spaced(load_source(source), self.max_rows)) for source in sources]
         for entry in self.synthetic_eval:
             data = DataSection(synthetic_eval=[entry], cache_dir=self.cache_dir, num_proc=self.num_proc)
             rows = data.eval_rows()
-            named.append((f"{rows[0]['source']} {rows[0]['language']}", rows))
+            named.append((f"{rows[0]['source']} {rows[0]['language']}", evenly_spaced(rows, self.max_rows)))
         if self.babble:
             spoken = [
                 rows.filter(lambda language: language != NON_SPEECH, input_columns="language") for _, rows in named
@@ -173,27 +188,38 @@ class EvaluationStage:
         return read_sections(section, self.sections, output_dir, seed, *key)
 
     def run(self, stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:
-        """Export a model, evaluate it, describe it; the main process does all of it."""
-        settings = self.read(section, output_dir, seed, stage)
-        if PartialState().is_main_process:
-            run = StageRun(stage, section, settings, output_dir, seed)
-            start_stage(output_dir, seed)
-            run.record(results=evaluate(run))
+        """Export a model, evaluate it, describe it; several processes transcribe, and the main one writes."""
+        run = StageRun(stage, section, self.read(section, output_dir, seed, stage), output_dir, seed)
+        state = process_state()
+        start_stage(output_dir, seed)
+        if state.is_main_process:
+            export_checkpoint(run)
+        state.wait_for_everyone()
+        results = evaluate(run)
+        if state.is_main_process:
+            if run.settings.export.card:
+                write_model_card(output_dir)
+            run.record(results=results)
 
 
-def evaluate(run: StageRun) -> dict[str, Any]:
-    """Results on each test set; `results.json` is written after each of them, and the card at the end."""
+def export_checkpoint(run: StageRun) -> None:
+    """Write the checkpoint that people load."""
     settings, output_dir = run.settings, run.output_dir
     model = EntropyASRForConditionalGeneration.from_pretrained(
         settings.model.path, dtype=getattr(torch, settings.export.dtype)
     )
     model.save_pretrained(output_dir, thin=settings.export.thin)
     EntropyASRProcessor.from_pretrained(settings.model.path).save_pretrained(output_dir)
+
+
+def evaluate(run: StageRun) -> dict[str, Any]:
+    """Results on each test set, in every process; the main one writes `results.json` after each of them."""
+    settings, output_dir, writes = run.settings, run.output_dir, process_state().is_main_process
     pipeline = load_pipeline(str(output_dir))
     generation = {name: value for name, value in asdict(settings.generation).items() if value is not None}
     report = describe_checkpoint(settings.export, pipeline, output_dir.parent) | {"generation": generation}
     conditions, noises = settings.data.conditions(), settings.data.noises()
-    transcripts = output_dir / "transcripts.jsonl" if settings.data.save_transcripts else None
+    transcripts = output_dir / "transcripts.jsonl" if settings.data.save_transcripts and writes else None
     if transcripts is not None:
         transcripts.unlink(missing_ok=True)
     for name, rows in settings.data.test_sets().items():
@@ -206,12 +232,13 @@ def evaluate(run: StageRun) -> dict[str, Any]:
             description=name,
             noises=noises,
             keep=keep,
+            max_disturbed_rows=settings.data.max_disturbed_rows,
             **generation,
         )
         report["languages"] = sorted({*report["languages"], *score.by_language} - {NON_SPEECH})
-        (output_dir / "results.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    if settings.export.card:
-        write_model_card(output_dir)
+        if writes:
+            results = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+            (output_dir / "results.json").write_text(results, "utf-8")
     return report["results"]
 
 

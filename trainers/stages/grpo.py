@@ -367,7 +367,7 @@ class ASRGRPOTrainer(RecognitionEvaluationMixin, ThinSavingMixin, SpeechTrainerM
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         """Log-probabilities (B, C) of the last C tokens, and entropies (B, C), at the sampling temperature, in nats.
 
-        `self._scored` says which utterance each of the B sequences hears.
+        `self._scored` says which utterance each of the B sequences is of.
         """
         parts = [
             self._score_sequences(model, *tensors, logits_to_keep)

@@ -89,7 +89,7 @@ class TextSection:
     Args:
         text: Fields of [`TextSource`], one entry a file.
         transcripts: Fields of [`~data_source.DataSource`]: the rows' texts are learnt, plain and from phonemes.
-        synthetic: Fields of [`~section.SynthesisSource`]: the same for sentences that later stages hear synthesised.
+        synthetic: Fields of [`~section.SynthesisSource`]: the same for sentences that later stages get synthesised.
         transcripts_from_phonemes: Learn these two from phonemes too, not as plain text alone.
         block_size: Tokens of one training sequence.
         phoneme_errors: Share of phonemes that are dropped, doubled or exchanged in the input, as an encoder errs.

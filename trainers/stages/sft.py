@@ -20,7 +20,8 @@ from transformers import FeatureExtractionMixin, Trainer
 from trl import SFTConfig, SFTTrainer
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC, EntropyASRProcessor
-from entropy_asr.modeling.components_entropy_asr import extract_encoder, load_feature_extractor, load_speech_model
+from entropy_asr.modeling.ledger_entropy_asr import document_start
+from entropy_asr.modeling.speech_models_entropy_asr import extract_encoder, load_feature_extractor, load_speech_model
 
 from ..data.augmentation import AugmentationConfig
 from ..data.collation import TranscriptionCollator
@@ -71,6 +72,8 @@ class ASRSFTConfig(ThinArguments, SpeechArguments, SFTConfig):
         language_prompt_probability: Share of training examples whose prompt names the language, so that a request for
             a language is honoured at inference.
         max_new_tokens: Longest transcription generated in evaluation, in tokens.
+        text_only_share: Share of the rows of a batch whose transcript is predicted a second time without prompt and
+            audio, so that what is left is still a language model: it is the prior of the ledger. Not in the paper.
         share_prompts: Compute what all prompts of a batch begin with once, see [`~shared_prompts`]. None: where it is
             possible; True refuses to train where it is not.
 
@@ -79,6 +82,7 @@ class ASRSFTConfig(ThinArguments, SpeechArguments, SFTConfig):
 
     language_prompt_probability: float = field(default=0.3, metadata={"help": "Share of prompts with a language."})
     max_new_tokens: int = field(default=128, metadata={"help": "Longest transcription in evaluation."})
+    text_only_share: float = field(default=0.0, metadata={"help": "Share of rows that are text for once."})
     share_prompts: bool | None = field(default=None, metadata={"help": "Compute common beginnings of prompts once."})
     # Unlike TRL: small models and CPUs are the default, recipes for GPUs switch these on.
     bf16: bool | None = field(default=False, metadata={"help": "Compute in bfloat16 where it is safe."})
@@ -97,6 +101,8 @@ class ASRSFTConfig(ThinArguments, SpeechArguments, SFTConfig):
             raise ValueError("completion_only_loss=False cannot be honoured: audio has no tokens to predict.")
         if not 0 <= self.language_prompt_probability <= 1:
             raise ValueError(f"language_prompt_probability is a share, got {self.language_prompt_probability}.")
+        if not 0 <= self.text_only_share <= 1:
+            raise ValueError(f"text_only_share is a share, got {self.text_only_share}.")
 
 
 class ASRSFTTrainer(RecognitionEvaluationMixin, ThinSavingMixin, SpeechTrainerMixin, SFTTrainer):
@@ -132,6 +138,24 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, ThinSavingMixin, SpeechTrainerMi
         LabelPositions(outer, inner.base_model)
         self._share_prompts(inner.model.language_model)
 
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """TRL's loss and, where `text_only_share` asks for it, that of the same transcripts without their audio."""
+        labels = inputs["labels"]
+        result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if not (self.args.text_only_share and model.training):
+            return result
+        loss, outputs = result if return_outputs else (result, None)
+        # From all over the batch: rows may lie in it by their length.
+        count = max(1, round(self.args.text_only_share * len(labels)))
+        chosen = torch.linspace(0, len(labels) - 1, count).round().long()
+        texts = text_only(labels[chosen.to(labels.device)], document_start(self.processing_class.tokenizer))
+        alone = model(**texts, use_cache=False, fused_lm_head=True)
+        # A mean over tokens, of which each step of an accumulation has its own.
+        steps = 1 if num_items_in_batch is None else self.current_gradient_accumulation_steps
+        text_loss = -alone.log_probs.sum() / alone.label_mask.sum() / steps
+        loss = loss + self.args.text_only_share * text_loss
+        return (loss, outputs) if return_outputs else loss
+
     def _share_prompts(self, language_model: nn.Module) -> None:
         parallelism, fsdp = self.accelerator.parallelism_config, getattr(self.accelerator.state, "fsdp_plugin", None)
         # Layers computed a second time, for their gradients, would add to the keys and values once more.
@@ -147,6 +171,26 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, ThinSavingMixin, SpeechTrainerMi
             raise ValueError(f"share_prompts: {found}.")
         if found is None and self.args.share_prompts is not False:
             share_prompts(language_model, always_in_two=shares_weights(self))
+
+
+def text_only(labels: torch.Tensor, start: int) -> dict[str, torch.Tensor]:
+    """Inputs of a language model for transcripts alone, as documents.
+
+    Args:
+        labels: `(B, T)`, -100 where nothing is predicted.
+        start: Token that documents begin with.
+
+    Returns:
+        `input_ids`, `attention_mask` and `labels`, `(B, L)`, padded on the right.
+    """
+    targets = [nn.functional.pad(row[row >= 0], (1, 0), value=-100) for row in labels]
+    documents = [nn.functional.pad(row[1:], (1, 0), value=start) for row in targets]
+    pad = partial(nn.utils.rnn.pad_sequence, batch_first=True)
+    return {
+        "input_ids": pad(documents, padding_value=start),
+        "attention_mask": pad([torch.ones_like(row) for row in documents]),
+        "labels": pad(targets, padding_value=-100),
+    }
 
 
 @dataclass
@@ -204,10 +248,10 @@ def exchange_encoder(model: EntropyASRForConditionalGeneration, processor: Entro
         encoder: Folder or Hub id of an [`EntropyASRForCTC`] with its feature extractor.
 
     Raises:
-        SettingsError: the encoder hears other features or other phonemes, or has another form.
+        SettingsError: the encoder takes other features or other phonemes, or has another form.
     """
     if feature_settings(load_feature_extractor(encoder)) != feature_settings(processor.feature_extractor):
-        raise SettingsError(f"model.encoder {encoder} hears other features than the model it is to go into.")
+        raise SettingsError(f"model.encoder {encoder} takes other features than the model it is to go into.")
     try:
         source = load_speech_model(encoder, torch.float32)
         if not (model.config.phoneme_head_trained or hasattr(source, "phoneme_head")):

@@ -22,8 +22,9 @@ from ..data.batching import DurationBatchSampler, EpochBatchSampler, EvaluationB
 from ..data.sources import trainer_rows
 from ..data.speech_dataset import SpeechDataset
 from ..data.streamed_rows import StreamBatchSampler, StreamedRows, check_stream_arguments, is_stream
+from ..evaluation.encoder_chunks import EncoderChunks
 from ..runs.settings import check_types
-from .chunks import ChunkArguments, DrawnChunks, taken_chunks
+from .chunks import ChunkArguments, taken_chunks
 from .entropy_monitor import EntropyMonitor, EntropyMonitorConfig, watches
 from .modules import attend_in_plain_products, find_module, freeze_modules, locate_base_model
 from .optimization import OptimizationArguments, OptimizationMixin
@@ -161,7 +162,7 @@ class SpeechTrainerMixin(OptimizationMixin):
             if any(parameter.requires_grad for parameter in module.parameters()):
                 raise ValueError(f"freeze: {name!r} is frozen, but adapters were put into it.")
         locate_base_model(self.model)
-        self._drawn_chunks = DrawnChunks()
+        self._drawn_chunks = EncoderChunks()
         if args.chunk_sizes and self._rows_have_audio:
             self._drawn_chunks.add(find_module(self.model, self._encoder_name))
         if self.is_fsdp_enabled:
@@ -327,7 +328,7 @@ class SpeechTrainerMixin(OptimizationMixin):
         self._audio_clock += seconds
 
     def training_step(self, model, inputs, *args, **kwargs):
-        """As in `Trainer`; the encoder hears the batch in the chunks that its collator has drawn."""
+        """As in `Trainer`; the encoder takes the batch in the chunks that its collator has drawn."""
         with self._drawn_chunks.of(taken_chunks(inputs) if isinstance(inputs, dict) else {}):
             return super().training_step(model, inputs, *args, **kwargs)
 

@@ -2,16 +2,11 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Chunk sizes drawn for each batch, in every stage that trains a speech encoder or reads it.
 
-An encoder that only heard chunks in pretraining is read by later stages as it is offline, and they unlearn what it
+An encoder that only had chunks in pretraining is read by later stages as it is offline, and they unlearn what it
 sounds like in a stream: each stage may draw chunks of its own.
 """
 
-import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-from torch import nn
 
 
 CHUNKS = ("chunk_size", "left_chunks")
@@ -38,46 +33,6 @@ class ChunkArguments:
             raise ValueError(f"left_chunks are numbers of chunks, or -1 for all, got {self.left_chunks}.")
         if not any(self.chunk_sizes) and self.left_chunks != [-1]:
             raise ValueError(f"left_chunks={self.left_chunks} has no effect without chunks: give chunk_sizes too.")
-
-
-class DrawnChunks:
-    """Lets speech encoders hear a batch in the chunks that were drawn for it, however deep in a model they are.
-
-    Args:
-        *encoders: Each gets a forward hook, which says the chunks where the caller says none.
-
-    Raises:
-        ValueError: an encoder takes no chunk sizes.
-
-    Example:
-        >>> with DrawnChunks(model.audio_tower).of({"chunk_size": 16, "left_chunks": 4}):
-        ...     loss = model(**batch).loss
-    """
-
-    def __init__(self, *encoders: nn.Module):
-        self._chunks: dict[str, int] = {}
-        for encoder in encoders:
-            self.add(encoder)
-
-    def add(self, encoder: nn.Module) -> None:
-        """Let one more encoder hear chunks."""
-        if "chunk_size" not in inspect.signature(encoder.forward).parameters:
-            raise ValueError(
-                f"chunk_sizes: only the encoder of this project takes chunk sizes, not `{encoder.config.model_type}`."
-            )
-        encoder.register_forward_pre_hook(self._say_chunks, with_kwargs=True)
-
-    def _say_chunks(self, encoder: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
-        return (args, {**self._chunks, **kwargs}) if self._chunks else None
-
-    @contextmanager
-    def of(self, chunks: dict[str, int]) -> Iterator[None]:
-        """Inside, encoders hear these `chunk_size` and `left_chunks`; their own where there are none."""
-        self._chunks = chunks
-        try:
-            yield
-        finally:
-            self._chunks = {}
 
 
 def taken_chunks(inputs: dict) -> dict[str, int]:

@@ -4,7 +4,7 @@
 
 Two independently masked views of each utterance go through the model in one batch. Both are trained with CTC, and each
 view's frame posterior is pulled towards the other's, which is detached: a masked frame learns from the one that was
-heard. FunASR's loss of the same name differs: it pulls one view towards an unmasked one and averages over frames.
+not. FunASR's loss of the same name differs: it pulls one view towards an unmasked one and averages over frames.
 """
 
 import torch
@@ -40,9 +40,9 @@ def cr_ctc_loss(
     With weight 0 and equal views it is the CTC loss of one view.
 
     Args:
-        ctc_loss: CTC loss summed over both views.
-        logits: See [`consistency_loss`].
-        frame_mask: See [`consistency_loss`].
+        ctc_loss: CTC loss summed over both views, a scalar.
+        logits: `(2 B, T, V)`, see [`consistency_loss`].
+        frame_mask: `(2 B, T)`, see [`consistency_loss`].
         weight: Weight of the consistency term (icefall's zipformer: 0.2).
 
     Returns:

@@ -21,7 +21,10 @@ class SharesSpeech:
     def get_audio_features(
         self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs
     ) -> BaseModelOutputWithPooling:
-        """As of the backbone, of what is shared."""
+        """As of the backbone, of shared speech: audio tokens of each sequence.
+
+        Features are `(num_utterances, num_frames, num_mel_bins)`, and their mask is `(num_utterances, num_frames)`.
+        """
         return self.shared_speech.encode(super().get_audio_features, input_features, input_features_mask, **kwargs)
 
 
@@ -44,7 +47,7 @@ class SharedSpeech:
 
     @contextmanager
     def of(self, utterances: torch.Tensor, encodings: list[torch.Tensor] | None = None):
-        """Inside, sequence i hears utterance `utterances[i]`, a row of the features.
+        """Inside, sequence i is of utterance `utterances[i]`, a row of the features.
 
         Args:
             utterances: Of shape `(num_sequences,)`.
@@ -64,12 +67,13 @@ class SharedSpeech:
         input_features_mask: torch.Tensor | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPooling:
-        """What the sequences of a batch hear.
+        """Audio tokens of the sequences of a batch.
 
         Args:
             encode: Encodes features and their mask, as `get_audio_features` of a backbone.
-            input_features: Features of each utterance, or outside of [`of`] of each sequence.
-            input_features_mask: Their mask.
+            input_features: Features of each utterance, or outside of [`of`] of each sequence,
+                `(num_utterances, num_frames, num_mel_bins)`.
+            input_features_mask: Their mask `(num_utterances, num_frames)`.
             **kwargs: For `encode`.
         """
         if self._utterances is None:
@@ -90,7 +94,7 @@ class SpokenPrompts:
         features: Of shape `(num_utterances, ...)`, as the encoder takes them.
         mask: 1 for feature frames of real audio, of shape `(num_utterances, num_frames)`.
         prompt_ids: Token ids of each utterance's prompt.
-        chunks: `chunk_size` and `left_chunks` that all of them are heard in, wherever they are encoded.
+        chunks: `chunk_size` and `left_chunks` that all of them have, wherever they are encoded.
         encodings: Audio tokens of each utterance, where they may be used again.
     """
 
@@ -101,7 +105,11 @@ class SpokenPrompts:
     encodings: list[torch.Tensor] | None = None
 
     def inputs_of(self, utterances: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor, list | None]:
-        """Features of the utterances that some sequences hear, which of them each one hears, and their encodings."""
+        """Features of the utterances that some sequences are of, which of these each one is of, and their encodings.
+
+        Args:
+            utterances: `(num_sequences,)`, the number of each one's utterance.
+        """
         different, positions = torch.unique(utterances, return_inverse=True)
         inputs = {"input_features": self.features[different], "input_features_mask": self.mask[different]}
         encodings = None if self.encodings is None else [self.encodings[index] for index in different.tolist()]

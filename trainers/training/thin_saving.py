@@ -14,7 +14,9 @@ import torch
 from peft import PeftModel
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration
-from entropy_asr.modeling.thin_checkpoints_entropy_asr import THIN_WEIGHTS, check_public_parts, read_adapters
+from entropy_asr.modeling.components_entropy_asr import THIN_WEIGHTS
+from entropy_asr.modeling.merged_adapters_entropy_asr import read_adapters
+from entropy_asr.modeling.thin_checkpoints_entropy_asr import check_public_parts
 
 from ..runs.settings import SettingsError
 from .sharding import shares_weights

@@ -1,0 +1,3 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Corpora to text: cut into parts, shared out to processes, resumed where they were killed."""

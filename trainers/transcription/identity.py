@@ -1,0 +1,62 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Whether a model and a data set are those of before, told without reading all of them."""
+
+import hashlib
+import os
+from pathlib import Path
+
+
+# Of each file, this much of its beginning and of its end: of weights, their names, shapes and some values.
+SAMPLE_BYTES = 2**16
+
+
+def model_identity(name: str) -> str:
+    """A Hub id as it is; of a folder or file on disk a hash of names, sizes and samples, wherever it lies.
+
+    Args:
+        name: Hub id, folder or file.
+    """
+    path = Path(name)
+    if not path.exists():
+        return name
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(path.iterdir()):
+        if file.is_file() and (file == path or _is_of_model(file.name)):
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode() + _sample(file))
+    return digest.hexdigest()
+
+
+def contents_of(name: str) -> str:
+    """A Hub id as it is; of a data set on disk a hash of its files' names and sizes, wherever it lies.
+
+    Args:
+        name: Hub id, folder or file.
+    """
+    path = Path(name)
+    if not path.exists():
+        return name
+    if path.is_file():
+        return _hash([f"{path.stat().st_size}"])
+    lines = []
+    for folder, _, files in os.walk(path):
+        inside = Path(folder).relative_to(path)
+        lines += [f"{inside / file}\0{os.stat(os.path.join(folder, file)).st_size}" for file in files]
+    return _hash(sorted(lines))
+
+
+def _is_of_model(name: str) -> bool:
+    """Whether a file says something of what is computed, as cards, results and logs do not."""
+    is_setting = name.endswith(".json") and ("config" in name or "token" in name)
+    return is_setting or name.endswith((".safetensors", ".bin", ".jinja"))
+
+
+def _sample(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        first = stream.read(SAMPLE_BYTES)
+        stream.seek(max(0, file.stat().st_size - SAMPLE_BYTES))
+        return first + stream.read(SAMPLE_BYTES)
+
+
+def _hash(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
