@@ -43,9 +43,10 @@ def test_torch_and_torchaudio_are_a_pair_that_loads():
     assert "2.11.0" not in RANGES["torchaudio"].specifier
 
 
-def test_readme_installs_the_locked_versions():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^(?:uv )?pip install .*$", readme, flags=re.MULTILINE)
+@pytest.mark.parametrize("page", ["README.md", "modeling/README.md", "trainers/README.md"])
+def test_readme_installs_the_locked_versions(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    commands = re.findall(r"^(?:uv )?pip install .*$", text, flags=re.MULTILINE)
     assert commands
     assert all("-c requirements-lock.txt" in command for command in commands), commands
 

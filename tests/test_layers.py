@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Imports run one way: modeling <- {hub_cards, spaces} <- trainers, and through trainers' rooms in their order."""
+"""Imports run one way: modeling <- {hub_cards, spaces} <- trainers, and through trainers' folders in their order."""
 
 import ast
 import importlib.util
@@ -9,12 +9,11 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from folder_order import LAYERS, TRAINERS_FOLDERS
 
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "entropy_asr"
-ROOMS = ("runs", "data", "evaluation", "training", "stages", "recipes", "commands")
-LAYERS = [{"modeling"}, {"hub_cards", "spaces"}, *({f"trainers.{room}"} for room in ROOMS)]
 FILES = {
     ".".join((PACKAGE, *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
     for folder in ("modeling", "hub_cards", "spaces", "trainers")
@@ -48,10 +47,10 @@ GRAPH = {module: imports(module) for module in FILES}
 
 
 def layer(module: str) -> int:
-    """Which of LAYERS a module belongs to; what stands in trainers itself is above all of its rooms."""
-    name = module.removeprefix(f"{PACKAGE}.")
+    """Which of LAYERS a module belongs to; what stands in trainers itself is above all of its folders."""
+    name = module.removeprefix(f"{PACKAGE}.").replace(".", "/")
     return next(
-        (i for i, names in enumerate(LAYERS) if any(f"{name}.".startswith(f"{n}.") for n in names)), len(LAYERS)
+        (i for i, names in enumerate(LAYERS) if any(f"{name}/".startswith(f"{n}/") for n in names)), len(LAYERS)
     )
 
 
@@ -79,6 +78,6 @@ def test_cards_and_spaces_do_not_import_each_other() -> None:
     assert not crossing
 
 
-def test_every_folder_of_the_trainers_is_a_room() -> None:
-    rooms = {path.parent.name for path in (ROOT / "trainers").glob("*/__init__.py")}
-    assert rooms == set(ROOMS)
+def test_every_folder_of_the_trainers_has_its_place_in_the_order() -> None:
+    folders = {path.parent.name for path in (ROOT / "trainers").glob("*/__init__.py")}
+    assert folders == set(TRAINERS_FOLDERS)

@@ -16,14 +16,17 @@ TESTED_BY = {
     # Readers of files, by files that are read.
     "modeling/test_audio.py": ["audio_files", "file_parts"],
     # Parts of one pipeline, and of one stream.
-    "modeling/test_pipeline_entropy_asr.py": ["modeling/recognition"],
-    "modeling/test_streaming_entropy_asr.py": ["streaming_model", "streaming_state"],
-    "modeling/test_modeling_entropy_asr_other_encoders.py": ["components"],
-    # Lists of words, by what they are for.
-    "modeling/test_word_boundaries_entropy_asr.py": ["common_english", "common_mandarin"],
+    "modeling/test_pipeline_entropy_asr.py": ["modeling/recognition", "pipeline_arguments"],
+    "modeling/test_streaming_entropy_asr.py": ["streaming_model", "streaming_state", "streaming_transcriber"],
+    "modeling/test_modeling_entropy_asr_other_encoders.py": ["components", "joining", "speech_models"],
+    "modeling/test_modeling_entropy_asr_ctc.py": ["modeling/phoneme_head"],
+    "modeling/test_adapters_entropy_asr.py": ["merged_adapters"],
+    "modeling/test_word_boundaries_entropy_asr.py": ["misheard_words"],
+    "modeling/test_loaded_adapters_entropy_asr.py": ["lora_configuration"],
+    "modeling/test_hypotheses_entropy_asr.py": ["rescoring"],
+    "modeling/test_hotwords_tolerant_entropy_asr.py": ["hotwords_inexact"],
     # Spaces: each by its page or its metric.
     "spaces/demo/test_page.py": ["demo/app", "demo/events"],
-    "spaces/test_demo_browser.py": ["demo/recorder"],
     "spaces/entropy_allocation/test_entropy_allocation.py": [
         "entropy_allocation/collection",
         "entropy_allocation/inputs",
@@ -39,9 +42,11 @@ TESTED_BY = {
         "hallucination_rate/units",
     ],
     "spaces/test_environment.py": ["server/settings"],
+    "spaces/test_openai_server.py": ["server/openai_errors"],
     "hub_cards/test_publish.py": ["server/app", "commands/publish"],
     "trainers/commands/test_checks.py": ["commands/demo", "commands/report"],
     "trainers/commands/test_stream_session.py": ["commands/stream"],
+    "trainers/commands/test_transcribe.py": ["commands/recognition_options"],
     "trainers/commands/test_cli.py": ["runs/errors"],
     "trainers/evaluation/test_report.py": ["evaluation/allocation", "evaluation/report_options"],
     "trainers/recipes/test_recipe.py": ["recipes/places"],

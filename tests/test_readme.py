@@ -1,10 +1,11 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The blocks of README.md run as they are printed, in a folder where everything they name lies.
+"""The blocks of README.md and its three pages run as they are printed, in a folder where all that they name lies.
 
-Where the README names a public model, a tiny one of the same classes lies under that name; training stops after
-two steps; installing is left out (the extras are checked), and so are servers, which have tests of their own. Commands
-are processes of seconds each, so that their blocks run with --run_slow; that all options exist is always checked.
+Where a page names a public model, a tiny one of the same classes lies under that name; training stops after
+two steps; installing is left out (the extras are checked), and so are servers, which have tests of their own; for a
+block that asks one, the one that it asks is there. Commands are processes of seconds each, so that their blocks run
+with --run_slow; that all options exist is always checked.
 """
 
 import os
@@ -25,7 +26,9 @@ import pytest
 import soundfile
 import torch
 import transformers
+from small_models import save_adapters
 
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, load_pipeline
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES
 from entropy_asr.trainers.commands import cli
 from entropy_asr.trainers.evaluation import conditions
@@ -35,9 +38,13 @@ from entropy_asr.trainers.stages import find_stage
 
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    page: (ROOT / page).read_text(encoding="utf-8")
+    for page in ("README.md", "modeling/README.md", "trainers/README.md", "trainers/evaluation/README.md")
+}
 CHECKPOINT = ROOT / "spaces" / "demo" / "checkpoint"
 SERVERS = ("entropy-asr demo", "entropy-asr serve")
+LOCAL_SERVER = "localhost:8765"
 SENTENCES = ("we go to the house", "the old man went home", "open the door", "one two three four", "he was here again")
 
 
@@ -48,12 +55,19 @@ class Block:
     Attributes:
         language: After the fence.
         text: What is in it.
-        line: Number of its first line in the README.
+        page: In which of PAGES it is.
+        line: Number of its first line there.
     """
 
     language: str
     text: str
+    page: str
     line: int
+
+    @property
+    def place(self) -> str:
+        """What errors call it."""
+        return f"{self.page}, line {self.line}"
 
     @property
     def file(self) -> str | None:
@@ -70,14 +84,17 @@ class Block:
 
 
 def blocks(*languages: str) -> list[Block]:
-    found = re.finditer(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-    all_blocks = [Block(match[1], match[2], README[: match.start()].count("\n") + 2) for match in found]
-    return [block for block in all_blocks if not languages or block.language in languages]
+    found = [
+        Block(match[1], match[2], page, text[: match.start()].count("\n") + 2)
+        for page, text in PAGES.items()
+        for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    ]
+    return [block for block in found if not languages or block.language in languages]
 
 
 def each(chosen: list[Block]) -> pytest.MarkDecorator:
-    """Parameter `block`, named by its line."""
-    return pytest.mark.parametrize("block", chosen, ids=[f"line {block.line}" for block in chosen])
+    """Parameter `block`, named by its place."""
+    return pytest.mark.parametrize("block", chosen, ids=[block.place for block in chosen])
 
 
 class StopAfterTwoSteps(transformers.TrainerCallback):
@@ -98,9 +115,13 @@ def folder(tmp_path_factory) -> Path:
     for name in ("talk.wav", "a.flac", "b.ogg"):
         soundfile.write(folder / name, speech[0][1], 16000)
     (folder / "talk.raw").write_bytes((speech[0][1] * 32767).astype(np.int16).tobytes())
+    (folder / "talk.rttm").write_text("SPEAKER talk 1 0.0 0.6 <NA> <NA> Anna <NA> <NA>\n", encoding="utf-8")
     (folder / "million_places.txt").write_text("New York\n北京\nthe house\n", encoding="utf-8")
     save_dataset(folder / "my-org" / "my-speech", speech)
     save_public_models(folder)
+    tiny = EntropyASRForConditionalGeneration.from_pretrained(CHECKPOINT)
+    for name in ("law", "medicine"):
+        save_adapters(tiny, "spaces/demo/checkpoint", folder / "runs" / name)
     for block in blocks("yaml"):
         (folder / block.file).write_text(block.text, encoding="utf-8")
     return folder
@@ -120,7 +141,7 @@ def save_dataset(target: Path, speech: list[tuple[str, np.ndarray]]) -> None:
 
 
 def save_public_models(folder: Path) -> None:
-    """A Parakeet and a Qwen3 of a few thousand parameters, with their preprocessors, where the README names them."""
+    """A Parakeet and a Qwen3 of a few thousand parameters, with their preprocessors, where the pages name them."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
     encoder = transformers.ParakeetEncoderConfig(**sizes, num_mel_bins=80, subsampling_conv_channels=8)
@@ -165,9 +186,28 @@ def test_every_block_is_of_a_kind_that_is_tested():
     assert {block.language for block in blocks()} == {"bash", "python", "yaml"}
 
 
+@pytest.fixture
+def local_server(block) -> Iterator[str]:
+    """Address of the server that a block asks: on a port that is free, which no block can know."""
+    if LOCAL_SERVER not in block.text:
+        yield LOCAL_SERVER
+        return
+    for name in ("openai", "uvicorn", "python_multipart"):
+        pytest.importorskip(name)
+    from running_app import RunningApp
+
+    from entropy_asr.spaces.server import openai_server, settings
+
+    pipeline = load_pipeline(CHECKPOINT, device="cpu")
+    running = RunningApp(openai_server.build_app(pipeline, settings.OpenAISettings()))
+    yield f"127.0.0.1:{running.port}"
+    running.stop()
+
+
 @each(blocks("python"))
-def test_python_block_runs(block, here, capsys):
-    exec(compile(block.text, f"README.md, line {block.line}", "exec"), {"__name__": "__main__"})
+def test_python_block_runs(block, here, local_server, capsys):
+    text = block.text.replace(LOCAL_SERVER, local_server)
+    exec(compile(text, block.place, "exec"), {"__name__": "__main__"})
     assert "print(" not in block.text or capsys.readouterr().out.strip()
 
 
@@ -182,7 +222,7 @@ TRAINING = [block for block in blocks("python") if trained_folders(block)]
 
 @each(TRAINING)
 def test_trained_models_transcribe_and_get_a_card(block, here, capsys):
-    exec(compile(block.text, f"README.md, line {block.line}", "exec"), {"__name__": "__main__"})
+    exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})
     capsys.readouterr()
     for folder in trained_folders(block):
         assert cli.main(["transcribe", "--model", folder, "talk.wav"]) == 0
@@ -200,7 +240,7 @@ def test_trained_models_transcribe_and_get_a_card(block, here, capsys):
 @pytest.mark.slow
 @each(TRAINING)
 def test_trained_models_can_be_published(block, here, capsys):
-    exec(compile(block.text, f"README.md, line {block.line}", "exec"), {"__name__": "__main__"})
+    exec(compile(block.text, block.place, "exec"), {"__name__": "__main__"})
     for folder in trained_folders(block):
         assert cli.main(["card", folder]) == 0
         assert cli.main(["publish", folder, "--dry_run"]) == 0
@@ -227,8 +267,10 @@ def test_commands_have_the_options_and_files_they_name(block):
         elif program == "pip":
             wanted = re.findall(r"\[(\w+)\]", words[-1])
             assert words[0] == "install" and words[-1].startswith(".") and set(wanted) <= set(extras)
+        elif program == "python":  # what an export brings along
+            assert (ROOT / "hub_cards" / Path(words[0]).name).is_file()
         else:
-            assert program == "pytest"
+            assert program in ("pytest", "curl")
 
 
 def test_first_command_prints_what_the_readme_says(capsys, monkeypatch):
@@ -240,8 +282,33 @@ def test_first_command_prints_what_the_readme_says(capsys, monkeypatch):
     assert f"# {capsys.readouterr().out}" in first
 
 
+def test_every_feature_that_is_compared_has_a_test_that_is_there():
+    page = (ROOT / "hub_cards" / "features.md").read_text(encoding="utf-8")
+    tables = [re.findall(r"^\| ([^|-][^|]*) \|(.*)$", part, re.MULTILINE) for part in page.split("How each line")]
+    compared, checked = (dict(table) for table in tables)
+    assert list(compared) == list(checked)
+    for feature, tests in checked.items():
+        named = re.findall(r"`(tests/[^`]+)`", tests)
+        assert named and all((ROOT / name).is_file() for name in named), feature
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_files_lead_somewhere(page):
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", PAGES[page])
+    assert linked
+    for link in linked:
+        assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_the_first_page_leads_to_the_others_before_its_first_command():
+    first_screen = PAGES["README.md"].split("## Start")[0]
+    assert all(f"]({page})" in first_screen for page in PAGES if page != "README.md")
+    assert first_screen.count("![") == 1
+
+
 def test_options_of_inline_commands_exist():
-    spans = re.findall(r"`(entropy-asr [^`]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
+    text = re.sub(r"```.*?```", "", "\n".join(PAGES.values()), flags=re.DOTALL)
+    spans = re.findall(r"`(entropy-asr [^`]+)`", text)
     assert spans
     for span in spans:
         _, command, *words = span.split()

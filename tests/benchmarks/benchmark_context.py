@@ -17,7 +17,7 @@ from benchmark_hints import transcribe
 from datasets import Dataset
 
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.commands.models import bundled_checkpoint
+from entropy_asr.trainers.commands.models import default_model
 from entropy_asr.trainers.data.data_source import DataSource
 from entropy_asr.trainers.data.decoding import read_samples
 from entropy_asr.trainers.data.keywords import ContextConfig, KeywordChooser, add_keywords
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     args = parser.parse_args()
-    pipe = load_pipeline(args.model or bundled_checkpoint(), device="cpu")
+    pipe = load_pipeline(args.model or default_model(), device="cpu")
     for name in args.sets:
         rows = hinted_rows(pipe, str(args.data_dir / name), args.split, args.rows)
         for kind in ("none", "right", "wrong"):

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber
-from entropy_asr.trainers.commands.models import bundled_checkpoint
+from entropy_asr.modeling.streaming_transcriber_entropy_asr import StreamingTranscriber
+from entropy_asr.trainers.commands.models import default_model
 from entropy_asr.trainers.data.data_source import DataSource
 from entropy_asr.trainers.data.decoding import read_samples
 from entropy_asr.trainers.data.sources import load_source
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--rows", type=int, default=80)
     args = parser.parse_args()
-    pipe = load_pipeline(args.model or bundled_checkpoint(), device="cpu")
+    pipe = load_pipeline(args.model or default_model(), device="cpu")
     sounds = made_sounds(args.rows // 2) | {"esc10_noise": recordings(args.data_dir, "esc10_noise", args.rows)}
     for name, group in sounds.items():
         measure(pipe, name, group, streams=True)

@@ -22,7 +22,7 @@ import numpy as np
 
 from entropy_asr.modeling import HotwordIndex
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.commands.models import bundled_checkpoint
+from entropy_asr.trainers.commands.models import default_model
 from entropy_asr.trainers.data.data_source import DataSource
 from entropy_asr.trainers.data.decoding import read_samples
 from entropy_asr.trainers.data.keywords import keyword_spans
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--rows", type=int, default=100)
     args = parser.parse_args()
-    pipe = load_pipeline(args.model or bundled_checkpoint(), device="cpu")
+    pipe = load_pipeline(args.model or default_model(), device="cpu")
     for name in SETS:
         measure(pipe, name, args.data_dir, args.rows)
 

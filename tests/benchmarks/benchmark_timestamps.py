@@ -16,7 +16,7 @@ import numpy as np
 
 from entropy_asr.modeling.alignment_entropy_asr import TimedText, align_words
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.commands.models import bundled_checkpoint
+from entropy_asr.trainers.commands.models import default_model
 from entropy_asr.trainers.data.data_source import DataSource
 from entropy_asr.trainers.data.decoding import read_samples
 from entropy_asr.trainers.data.sources import load_source
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=60)
     parser.add_argument("--data_dir", type=Path)
     args = parser.parse_args()
-    pipe = load_pipeline(args.model or bundled_checkpoint(), device="cpu")
+    pipe = load_pipeline(args.model or default_model(), device="cpu")
     for language in ("en", "zh"):
         measure_synthetic(pipe, language, args.sentences)
     if args.data_dir:

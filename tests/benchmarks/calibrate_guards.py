@@ -23,7 +23,7 @@ from entropy_asr.modeling import detect_speech
 from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.guards_entropy_asr import GuardSettings, is_speech_absent
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline, load_pipeline
-from entropy_asr.trainers.commands.models import bundled_checkpoint
+from entropy_asr.trainers.commands.models import default_model
 from entropy_asr.trainers.data.data_source import DataSource
 from entropy_asr.trainers.data.decoding import read_samples
 from entropy_asr.trainers.data.sources import load_source
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=60)
     parser.add_argument("--max_loss", type=float, default=0.005)
     args = parser.parse_args()
-    pipe = load_pipeline(args.model or bundled_checkpoint(), device="cpu")
+    pipe = load_pipeline(args.model or default_model(), device="cpu")
     noise, *speech = (
         hear(pipe, args.data_dir, name, split, round(args.rows * share)) for name, split, share in (NOISE, *SPEECH)
     )

@@ -6,9 +6,10 @@
 
 ROOT is any checkout (`git worktree add /tmp/old COMMIT`), by default this one. Circles are groups of modules that
 import each other, by all imports, those inside functions too; back edges run from a folder to one above it (modeling,
-then hub_cards and spaces, then trainers' rooms; a trainers without rooms counts as one). Files, classes and functions
-are counted with their blank lines, comments and docstrings. What a Space uploads is counted in the same way, all that
-its `app.py` imports at any time; lines of code are those that are neither blank nor comment nor docstring.
+then hub_cards and spaces, then trainers' folders in their order, then what lies in trainers itself). Files, classes
+and functions are counted with their blank lines, comments and docstrings, and so is what a Space uploads (of another
+checkout: all that its `app.py` imports at any time). Lines of code are those that are neither blank nor comment nor
+docstring.
 """
 
 import ast
@@ -22,10 +23,12 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 from code_lines import code_lines
+from folder_order import LAYERS
+
+from entropy_asr.hub_cards.space_files import space_modules
 
 
-ROOMS = ("runs", "data", "evaluation", "training", "stages", "recipes", "commands")
-LAYERS = [{"modeling"}, {"hub_cards", "spaces"}, *({f"trainers/{room}"} for room in ROOMS), {"trainers"}]
+ROOT = Path(__file__).resolve().parents[2]
 LONG_FILE, LONG_CLASS, MANY_PARAMETERS = 500, 300, 8
 
 
@@ -82,8 +85,11 @@ def uploaded(root: Path, modules: dict[str, tuple[Path, ast.Module]], space: str
     entry = f"entropy_asr.spaces.{space}.app"
     if entry not in modules:
         return "-"
-    needed = {entry, *reached(imports(modules, with_packages=True), entry)}
-    needed |= {name.rpartition(".")[0] for name in needed} & set(modules)
+    if root.resolve() == ROOT:
+        needed = set(space_modules(space))
+    else:
+        needed = {entry, *reached(imports(modules, with_packages=True), entry)}
+        needed |= {name.rpartition(".")[0] for name in needed} & set(modules)
     lines, code = Counter(), Counter()
     for path, _ in (modules[name] for name in needed):
         for place in ("in all", path.parts[0]):
@@ -100,14 +106,14 @@ def circles(graph: dict[str, set[str]]) -> list[set[str]]:
 
 
 def folder(path: Path) -> str:
-    """The folder as it is counted: a room of trainers, a Space, or one of the four."""
+    """The folder as it is counted: one of trainers, a Space, or one of the four."""
     return "/".join(path.parts[: -1 if path.parts[0] == "modeling" else min(2, len(path.parts) - 1)])
 
 
 def layer(path: Path) -> int:
     """Which of LAYERS a module belongs to."""
     name = "/".join(path.parts[:2]) if path.parts[0] == "trainers" and len(path.parts) > 2 else path.parts[0]
-    return next((number for number, names in enumerate(LAYERS) if name in names), len(LAYERS) - 1)
+    return next((number for number, names in enumerate(LAYERS) if name in names), len(LAYERS))
 
 
 def parameters(function: ast.FunctionDef) -> int:

@@ -18,8 +18,8 @@ FOLDER = Path(__file__).parents[2] / "spaces" / "demo" / "examples"
 # listens for the hotword. Its Mandarin is from human voices alone, of which few of espeak-ng's remind it.
 CLIPS = {
     "english": ("i don't know what to do", Voice("en", "gmw/en-US", "f3", rate=150)),
-    "mandarin": ("一样大", Voice("zh", "sit/cmn", "Alicia", pitch=87, pitch_range=90, rate=180)),
-    "hotword": ("four six", Voice("en", "gmw/en", "m1", rate=130)),
+    "mandarin": ("汽车", Voice("zh", "sit/cmn", "steph", pitch=87, pitch_range=70, rate=160)),
+    "hotword": ("four five six", Voice("en", "gmw/en", "Jacky", rate=110)),
 }
 
 

@@ -6,7 +6,8 @@
 python tests/benchmarks/readme_results.py
 ```
 
-Ours come from the checkpoint's `results.json` (the evaluation stage of its recipe), peers from `evaluate_peer.py`.
+Ours come from the checkpoint's `results.json` (the evaluation stage of its recipe), peers from `evaluate_peer.py`, and
+what a second of speech costs from `compare_costs.py`.
 """
 
 import json
@@ -20,6 +21,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 OURS = ROOT / "spaces" / "demo" / "checkpoint" / "results.json"
 PEERS = Path(__file__).parent / "results"
+COSTS = Path(__file__).parent / "costs.json"
 MARKS = ("<!-- results: tests/benchmarks/readme_results.py writes this table -->", "<!-- end of results -->")
 
 
@@ -34,7 +36,23 @@ def results_table() -> str:
         found = [report["results"].get(name) for report in reports]
         cells = ["–" if score is None else rate(score)[1] for score in found]
         lines.append(f"| {title(name, titles)} | {kind} | {' | '.join(cells)} |")
-    return "\n".join([*lines, *hallucination_lines(reports[0]["results"], titles)])
+    return "\n".join([*lines, *hallucination_lines(reports[0]["results"], titles), *cost_lines(titles)])
+
+
+def cost_lines(titles: dict[str, dict[str, str]]) -> list[str]:
+    """A table of what a second of speech costs each model; nothing where it was not measured."""
+    if not COSTS.is_file():
+        return []
+    report = json.loads(COSTS.read_text(encoding="utf-8"))
+    heard = f"{report['recordings']} recordings of {title(report['dataset'], titles)}, {report['threads']} threads"
+    columns = ("weights, MB", "peak memory, MiB", "CPU seconds a second of speech", "the same as a stream")
+    lines = ["", f"| {heard}, {report['cpu']} | {' | '.join(columns)} |", f"| --- {'| ---: ' * len(columns)}|"]
+    for name, costs in report["models"].items():
+        seconds = costs["seconds_per_second"]
+        cells = [f"{costs['megabytes']:.0f}", f"{costs['peak_mib']:.0f}"]
+        cells += [f"{seconds[way]:.3f}" if way in seconds else "–" for way in ("offline", "streaming")]
+        lines.append(f"| {name} ({costs['parameters'] / 1e6:.0f}M) | {' | '.join(cells)} |")
+    return lines
 
 
 def title(name: str, titles: dict[str, dict[str, str]]) -> str:

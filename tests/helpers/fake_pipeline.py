@@ -17,9 +17,13 @@ class FakePipeline:
     def __init__(self):
         self.calls: list[dict] = []
         self.looping = False
+        self.adapters: dict[str, str] = {}
         self.model = SimpleNamespace(
             num_parameters=lambda: 1234, dtype=torch.float32, device=torch.device("cpu"), training=False
         )
+
+    def load_adapter(self, path, name):
+        self.adapters[name] = path
 
     def __call__(self, items, batch_size, generate_kwargs, **options):
         self.calls.append({"count": 0, "batch_size": batch_size, "generate_kwargs": generate_kwargs, **options})

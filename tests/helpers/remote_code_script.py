@@ -54,6 +54,7 @@ def main(full: str, ctc: str, again: str, thin: str) -> dict:
             "phoneme_tokenizer": type(processor.phoneme_tokenizer).__name__,
         },
         "phoneme": processor.phoneme_tokenizer.convert_ids_to_tokens(5),
+        "common words": [processor.phoneme_tokenizer.common_words(code) for code in ("en", "zh")],
         "ctc_logits": ctc_model(**features).logits[0, :3, :5].tolist(),
     }
     result["thin"] = {
@@ -70,7 +71,8 @@ def main(full: str, ctc: str, again: str, thin: str) -> dict:
         transcribe(waveforms[0], hotwords=["Kaldi"])
     except ImportError as error:
         result["missing"] = str(error)
-    index_class = sys.modules[type(transcribe).__module__].HotwordIndex
+    package = type(transcribe).__module__.rpartition(".")[0]
+    index_class = sys.modules[f"{package}.hotwords_entropy_asr"].HotwordIndex
     indexed = transcribe([*waveforms], hotwords=index_class({"Kaldi": ["k", "æ", "l"]}), batch_size=2)
     result["texts with an index"] = [text["text"] for text in indexed]
     # What is saved from here must be as complete as what was loaded.

@@ -2,10 +2,12 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Builders of models of a few thousand parameters that several tests share."""
 
+import copy
 from pathlib import Path
 
 import torch
 import transformers
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config
 
@@ -158,3 +160,19 @@ def build_model(config: EntropyASRConfig, seed: int = 1) -> EntropyASRForConditi
     model = EntropyASRForConditionalGeneration(config).eval()
     model.generation_config.update(pad_token_id=0, suppress_tokens=[config.audio_token_id])
     return model
+
+
+def save_adapters(model: EntropyASRForConditionalGeneration, base: Path | str, folder: Path, **settings) -> Path:
+    """A folder of random LoRA adapters of a model that lies in `base`, as PEFT saves them.
+
+    What else is trained (`modules_to_save`) is halved.
+    """
+    defaults = {"r": 2, "lora_alpha": 16, "target_modules": ".*language_model.*(q|v|up)_proj"}
+    config = LoraConfig(**{**defaults, "init_lora_weights": False, **settings})
+    adapted = get_peft_model(copy.deepcopy(model), config)
+    with torch.no_grad():
+        for parameter in (one for name, one in adapted.named_parameters() if "modules_to_save" in name):
+            parameter.mul_(0.5)
+    adapted.peft_config["default"].base_model_name_or_path = str(base)
+    adapted.save_pretrained(folder)
+    return folder

@@ -79,7 +79,10 @@ def test_readmes_table_has_what_an_evaluation_under_conditions_adds(tmp_path):
     assert "| made sounds without speech | text where nobody speaks | 50.0 |" in lines[3]
     assert lines[4:6] == ["", "| transcripts with text that nobody said, % | guards on | guards off |"]
     assert lines[7].endswith(" | 3.4 | – |") and lines[8] == "| made sounds without speech | 50.0 | 100.0 |"
-    assert all("nobody said" not in line for line in readme_script()["results_table"]().splitlines())
+    # Results without them have no such table.
+    plain = {"fsdd_digits": {**measured, "wer": 0.25}}
+    path.write_text(json.dumps({"name": "ours", "parameters": 9e6, "results": plain}), encoding="utf-8")
+    assert all("nobody said" not in line for line in script["results_table"]().splitlines())
 
 
 def test_measurements_say_where_they_come_from():
@@ -108,7 +111,8 @@ def test_card_of_the_bundled_checkpoint_agrees_with_its_results():
     for result in card.data.eval_results:
         assert result.metric_value == pytest.approx(100 * results[result.dataset_type][result.metric_type], abs=0.005)
     for score_name, score in results.items():
-        name = known[score_name]["title"]
+        # Sounds that an evaluation makes itself are on no list of data sources.
+        name = known.get(score_name, {}).get("title", score_name)
         table = card.text.partition("## Results")[2].splitlines()
         row = next(line for line in table if line.startswith(f"| {name} |"))
         cells = [cell.strip() for cell in row.strip("| ").split("|")]

@@ -6,7 +6,7 @@ import pytest
 from card_report import REPORT, write_report
 from huggingface_hub import ModelCard
 
-from entropy_asr.hub_cards.model_card import _licence, write_model_card
+from entropy_asr.hub_cards.model_card import joint_licence, write_model_card
 from entropy_asr.spaces.hallucination_rate.hallucination_rate import hallucination_rate
 
 
@@ -64,7 +64,7 @@ def test_a_card_says_first_where_most_of_the_text_is_wrong(tmp_path):
     ],
 )
 def test_licence_of_the_card_allows_no_more_than_that_of_the_data(licences, licence):
-    assert _licence(licences) == licence
+    assert joint_licence(licences) == licence
 
 
 def test_a_card_says_what_its_test_sets_are_and_the_metadata_too(tmp_path):

@@ -9,6 +9,7 @@ server; KohakuHub is a service of several containers and no package).
 """
 
 import ast
+import json
 import re
 import shutil
 import sys
@@ -24,8 +25,9 @@ from small_models import save_public_parts
 
 import entropy_asr.spaces
 from entropy_asr.hub_cards import publish
-from entropy_asr.hub_cards.imported_modules import modules_needed, package_folder
-from entropy_asr.modeling import EntropyASRForConditionalGeneration
+from entropy_asr.hub_cards.imported_modules import package_folder
+from entropy_asr.hub_cards.space_files import space_modules
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel
 from entropy_asr.trainers.commands import cli
 
 
@@ -41,6 +43,9 @@ class FakeHub:
     def create_repo(self, repo_id, repo_type, private, exist_ok, **options):
         self.calls.append((repo_id, repo_type, private, options))
 
+    def add_space_variable(self, repo_id, key, value):
+        self.calls.append((repo_id, key, value))
+
     def upload_folder(self, repo_id, folder_path, repo_type, commit_message, ignore_patterns):
         names = [path.relative_to(folder_path).as_posix() for path in publish.list_files(folder_path)]
         self.calls.append((repo_id, repo_type, commit_message, names))
@@ -54,7 +59,8 @@ class FakeHub:
 @pytest.fixture
 def hub(monkeypatch) -> FakeHub:
     hub = FakeHub()
-    for name, call in (("create_repo", hub.create_repo), ("upload_folder", hub.upload_folder)):
+    for name in ("create_repo", "add_space_variable", "upload_folder"):
+        call = getattr(hub, name)
         stand_in = create_autospec(getattr(HfApi, name))  # refuses arguments that the client does not have
         stand_in.side_effect = lambda api, *args, call=call, **kwargs: call(*args, **kwargs)
         monkeypatch.setattr(HfApi, name, stand_in)
@@ -119,6 +125,33 @@ def test_server_space_answers_from_its_own_files(hub, capsys):
     assert not [name for name in names if name.startswith("entropy_asr/spaces/demo/") and name.endswith(".py")]
 
 
+# What visitors ask for, each of which may import what did not come along.
+VISITS = """
+from entropy_asr.spaces.demo.settings import DemoSettings
+from entropy_asr.spaces.demo.recognizer import Recognizer
+from entropy_asr.spaces.demo.live import LiveSessions
+import soundfile
+recognizer = Recognizer(DemoSettings())
+clip = folder + "/entropy_asr/spaces/demo/examples/english.flac"
+result = recognizer.transcribe(clip, "auto", "Kaldi, New York")
+assert result["text"] and result["chunks"] and not result["hotwords_found"], result
+assert recognizer.explain(clip).ledger.tokens
+samples, rate = soundfile.read(clip, dtype="int16")
+sessions = LiveSessions(recognizer)
+key = sessions.start(rate, "en", "Kaldi")
+sessions.push(key, samples[: 5 * rate])
+assert sessions.finish(key)
+"""
+
+
+@pytest.mark.slow
+def test_demo_space_has_all_that_visitors_ask_for(tmp_path):
+    for package in ("gradio", "daachorse", "phonemizer"):
+        pytest.importorskip(package)
+    publish.stage_space("demo", tmp_path / "space")
+    publish.check(publish.APP + VISITS, tmp_path / "space")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["entropy_allocation", "hallucination_rate"])
 def test_metric_space_opens_its_page_from_its_own_files(capsys, name):
@@ -140,14 +173,14 @@ def test_requirements_of_a_space_are_the_packages(tmp_path, space, extras):
 
 
 # Imported, and not asked for: they come with transformers or Gradio, are there on a Space with a shared GPU only, or
-# for checkpoints that are adapters only.
-NOT_ASKED_FOR = {"PIL", "huggingface_hub", "packaging", "peft", "spaces", "tqdm"}
+# for checkpoints that are adapters only, or for a style of text that no Space asks for.
+NOT_ASKED_FOR = {"PIL", "huggingface_hub", "packaging", "peft", "spaces", "tqdm", "wetext"}
 
 
 @pytest.mark.parametrize("space", ["demo", "server"])
 def test_a_space_asks_for_what_its_modules_import(space):
     imported = set()
-    for path in modules_needed(f"entropy_asr.spaces.{space}.app").values():
+    for path in space_modules(space).values():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
@@ -172,7 +205,13 @@ def test_a_space_takes_along_what_it_imports_and_no_training(tmp_path, space):
     assert {path for path in files if package not in path.parents} == {top / "app.py"}
     assert {path.name for path in package.iterdir()} == {"modeling", "spaces"}
     assert not (package / "spaces" / "hallucination_rate").exists()
-    assert sum(map(code_lines, files)) < 11_000
+    assert sum(map(code_lines, files)) < 9_000
+
+
+def test_a_space_is_told_its_model_before_it_starts(hub, tmp_path):
+    publish.stage_space("server", tmp_path / "space")
+    publish.upload(tmp_path / "space", "me/server", "space", variables={publish.MODEL_VARIABLE: "me/tiny"})
+    assert hub.calls[1] == ("me/server", "ENTROPY_ASR_MODEL", "me/tiny") and len(hub.calls) == 3
 
 
 def test_examples_of_the_card_load_the_repository(tmp_path):
@@ -183,6 +222,38 @@ def test_examples_of_the_card_load_the_repository(tmp_path):
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\nmy own words about entropy-asr-tiny\n")
     publish.address_card(tmp_path, "me/tiny")
     assert "my own words about entropy-asr-tiny" in (tmp_path / "README.md").read_text()
+
+
+def test_for_vllm_auto_model_is_the_backbone_and_the_card_loads_the_model_that_generates(tmp_path):
+    publish.stage_model(CHECKPOINT, tmp_path / "staged", for_vllm=True)
+    classes = json.loads((tmp_path / "staged" / "config.json").read_text(encoding="utf-8"))["auto_map"]
+    assert classes["AutoModel"] == "modeling_entropy_asr.EntropyASRModel"
+    assert classes["AutoModelForMultimodalLM"].endswith("EntropyASRForConditionalGeneration")
+    card = (tmp_path / "staged" / "README.md").read_text(encoding="utf-8")
+    assert "AutoModelForMultimodalLM.from_pretrained(" in card and "AutoModel.from_pretrained(" not in card
+    # What vLLM's Transformers backend asks of the class, and of the weights, all of which it wants to place.
+    backbone, info = EntropyASRModel.from_pretrained(tmp_path / "staged", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    assert backbone.is_backend_compatible()
+    assert backbone.get_decoder() is backbone.language_model and backbone.get_encoder("audio") is backbone.audio_tower
+
+
+@pytest.mark.slow
+def test_for_vllm_the_published_code_gives_the_backbone(tmp_path):
+    publish.stage_model(CHECKPOINT, tmp_path / "staged", for_vllm=True)
+    script = """
+import transformers
+model = transformers.AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True)
+assert type(model).__name__ == "EntropyASRModel", type(model)
+"""
+    publish.check(publish.BLOCK + script, tmp_path / "staged")
+    publish.check(publish.MODEL_CHECK, tmp_path / "staged")
+
+
+def test_a_thin_checkpoint_is_not_for_vllm(tmp_path):
+    (tmp_path / "model.thin.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match="this checkpoint is thin: save it whole"):
+        publish.map_backbone(tmp_path)
 
 
 def test_a_checkpoint_that_does_not_load_is_not_uploaded(hub, tmp_path):
@@ -203,6 +274,10 @@ def test_what_cannot_be_published_is_refused(hub, tmp_path, capsys):
         ([str(bare)], "--repo_id"),
         ([str(bare), "--dry_run"], "no card"),
         (["--space", "nothing", "--dry_run"], "no Space 'nothing'"),
+        (["--space", "demo", "--for_vllm", "--dry_run"], "--for_vllm belongs to a checkpoint"),
+        ([str(bare), "--model", str(bare), "--dry_run"], "--model belongs to a Space"),
+        (["--space", "demo", "--model", str(bare), "--repo_id", "me/demo"], "publish it first"),
+        (["--space", "hallucination_rate", "--model", str(bare), "--dry_run"], "runs no model"),
     ):
         assert cli.main(["publish", *arguments]) == 2
         assert reason in capsys.readouterr().err

@@ -48,6 +48,6 @@ def test_settings_of_fine_tuning_are_valid(tmp_path):
 def test_streaming_is_shown_only_where_the_encoder_streams(tmp_path):
     shutil.copyfile(DEMO / "checkpoint" / "results.json", tmp_path / "results.json")
     config = (DEMO / "checkpoint" / "config.json").read_text(encoding="utf-8")
-    for model_type, streams in (("entropy_asr_encoder", True), ("parakeet_encoder", False)):
-        (tmp_path / "config.json").write_text(config.replace('"entropy_asr_encoder"', f'"{model_type}"'))
+    for model_type, streams in (("entropy_asr_whisper_encoder", True), ("parakeet_encoder", False)):
+        (tmp_path / "config.json").write_text(config.replace('"entropy_asr_whisper_encoder"', f'"{model_type}"'))
         assert ("StreamingTranscriber" in model_card(tmp_path)) == streams

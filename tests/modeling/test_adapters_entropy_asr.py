@@ -14,8 +14,15 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModel, AutoProcessor, pipeline
 
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor, load_pipeline
-from entropy_asr.modeling.components_entropy_asr import load_speech_model
+from entropy_asr.modeling import (
+    EntropyASRForConditionalGeneration,
+    EntropyASRProcessor,
+    adapters_entropy_asr,
+    load_pipeline,
+)
+from entropy_asr.modeling.adapters_entropy_asr import adapters_beside
+from entropy_asr.modeling.loaded_adapters_entropy_asr import LoadedAdapters
+from entropy_asr.modeling.speech_models_entropy_asr import load_speech_model
 from entropy_asr.trainers.evaluation.frames import load_speech_encoder
 
 
@@ -158,3 +165,16 @@ def test_adapters_without_peft_say_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ImportError, match="holds adapters, which need `pip install peft`"):
         load_pipeline(folder)
+
+
+def test_where_adapters_cannot_be_loaded_the_model_runs_without_and_a_name_is_refused(model, monkeypatch):
+    """As in a Space whose requests name none: the file for them is not there."""
+    assert isinstance(adapters_beside(model), LoadedAdapters)
+    monkeypatch.setattr(adapters_entropy_asr, "is_here", lambda module: False)
+    monkeypatch.setitem(sys.modules, LoadedAdapters.__module__, None)
+    adapters = adapters_beside(model)
+    with adapters.active(None):
+        assert adapters.names == ()
+    for ask in (adapters.check, adapters.active, lambda name: adapters.load("somewhere", name)):
+        with pytest.raises(ImportError, match=r"`adapter` needs loaded_adapters_entropy_asr\.py"):
+            ask("law")

@@ -17,7 +17,7 @@ from entropy_asr.modeling.alignment_entropy_asr import (
     frames_needed,
 )
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
-from entropy_asr.trainers.commands.models import bundled_checkpoint
+from entropy_asr.trainers.commands.models import default_model
 from entropy_asr.trainers.data.synthesis import VOICES, synthesize_with_alignment
 from entropy_asr.trainers.data.synthetic_sentences import synthetic_sentences
 
@@ -190,14 +190,15 @@ def test_no_frames_and_no_words(phoneme_tokenizer):
 @pytest.mark.parametrize(("language", "limit"), [("en", 0.06), ("zh", 0.06)])
 def test_median_error_on_synthetic_speech_is_at_most_60_ms(language, limit):
     """Word boundaries that espeak-ng knows, against those of the bundled checkpoint's phoneme head."""
-    pipe = load_pipeline(bundled_checkpoint(), device="cpu")
+    pipe = load_pipeline(default_model(), device="cpu")
     voices = [voice for voice in VOICES if voice.language == language]
     errors = []
     for number, text in enumerate(synthetic_sentences(language, 24, "test")):
         speech = synthesize_with_alignment(text, voices[number % len(voices)])
         inputs = pipe.processor(speech.samples)
         logits, mask = pipe.model.get_phoneme_logits(inputs["input_features"], inputs["input_features_mask"])
-        found = align_words(logits[0][mask[0]].log_softmax(-1), text, pipe.processor.phoneme_tokenizer, 0.04)
+        log_probs = logits[0][mask[0]].log_softmax(-1)
+        found = align_words(log_probs, text, pipe.processor.phoneme_tokenizer, pipe.processor.seconds_per_frame)
         position = 0
         for word in speech.words:
             size = len(word.text) if language == "zh" else 1

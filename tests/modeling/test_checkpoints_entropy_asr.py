@@ -8,7 +8,7 @@ from small_models import save_public_parts
 from transformers import AutoModel
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRModel
-from entropy_asr.modeling.thin_checkpoints_entropy_asr import THIN_WEIGHTS
+from entropy_asr.modeling.components_entropy_asr import THIN_WEIGHTS
 
 
 @pytest.fixture(scope="module")

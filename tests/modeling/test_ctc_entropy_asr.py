@@ -2,13 +2,15 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """From frames to phonemes: in one piece, chunk by chunk, and with times."""
 
+import itertools
+import math
 import random
 
 import pytest
 import torch
 
 from entropy_asr.modeling import EntropyASRPhonemeTokenizer
-from entropy_asr.modeling.ctc_entropy_asr import ctc_collapse, greedy_spans
+from entropy_asr.modeling.ctc_entropy_asr import ctc_collapse, ctc_log_probs, greedy_spans
 
 
 def emission_of(path: list[int], vocab_size: int = 6, certainty: float = 0.9) -> torch.Tensor:
@@ -60,3 +62,15 @@ def test_spans_are_where_the_frames_are():
     assert [(span.token, span.start, span.end) for span in spans] == [(3, 1, 3), (3, 4, 5), (2, 5, 6)]
     assert [span.score for span in spans] == pytest.approx([0.9] * 3)
     assert greedy_spans(torch.zeros(0, 6)) == []
+
+
+def test_probability_of_labels_is_the_sum_over_all_their_paths():
+    """Of utterances of different lengths in one call; what has no path has no probability."""
+    torch.manual_seed(0)
+    frames = [torch.randn(length, 4).log_softmax(-1) for length in (5, 3, 3, 2, 0, 0)]
+    labels = [[1, 1, 2], [3], [], [1, 1], [], [1]]
+    for row, wanted, found in zip(frames, labels, ctc_log_probs(frames, labels), strict=True):
+        paths = (path for path in itertools.product(range(4), repeat=len(row)) if ctc_collapse(path) == wanted)
+        total = sum(math.exp(sum(row[time, label].item() for time, label in enumerate(path))) for path in paths)
+        assert math.exp(found) == pytest.approx(total, abs=1e-6)
+    assert ctc_log_probs([], []) == []

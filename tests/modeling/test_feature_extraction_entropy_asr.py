@@ -142,10 +142,12 @@ def test_a_stream_of_portions_has_the_frames_of_the_whole(length, seed):
         stream.push(portion)
         if stream.num_ready > 3:
             frames.append(stream.take(int(rng.integers(1, stream.num_ready))))
-    frames.append(stream.take_rest())
+    stream.finish()
+    frames.append(stream.take(stream.num_ready))
     expected = extractor.extract(torch.from_numpy(waveform))
     assert torch.cat(frames).shape == expected.shape
     assert (torch.cat(frames) - expected).abs().max() < 1e-4
-    assert len(stream.take_rest()) == 0
+    stream.finish()
+    assert stream.num_ready == 0
     with pytest.raises(ValueError, match="are ready"):
         stream.take(1)

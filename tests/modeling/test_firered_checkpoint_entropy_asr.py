@@ -21,8 +21,8 @@ from entropy_asr.modeling import (
     EntropyASRPhonemeTokenizer,
     EntropyASRProcessor,
 )
-from entropy_asr.modeling.components_entropy_asr import load_feature_extractor, load_speech_model
 from entropy_asr.modeling.firered_checkpoint_entropy_asr import read_cmvn
+from entropy_asr.modeling.speech_models_entropy_asr import load_feature_extractor, load_speech_model
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_models import build_model, small_config, small_encoder_config
 from transformers.generation import (
+    GenerationConfig,
     LogitsProcessor,
     MaxLengthCriteria,
     NoRepeatNGramLogitsProcessor,
@@ -15,7 +16,7 @@ from transformers.generation import (
 )
 
 from entropy_asr.modeling import EntropyASRPipeline, StreamingBatch
-from entropy_asr.modeling.generation_entropy_asr import TranscriptCriteria
+from entropy_asr.modeling.generation_entropy_asr import TranscriptCriteria, transcript_tokens
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
 
@@ -114,6 +115,13 @@ def test_lengths_of_all_criteria_and_their_list_agree(pipe):
     criteria = TranscriptCriteria(StoppingCriteriaList([MaxLengthCriteria(3)]), prompt_length=10)
     assert criteria.max_length == 13
     assert [criteria(torch.zeros(1, length), None).item() for length in (12, 13)] == [False, True]
+
+
+def test_tokens_of_a_transcript_end_with_its_end_and_not_with_padding():
+    config = GenerationConfig(eos_token_id=[2, 9], pad_token_id=0)
+    sequences = torch.tensor([[5, 6, 2, 0, 0], [5, 6, 7, 8, 0], [9, 0, 0, 0, 0], [5, 0, 6, 0, 2]])
+    tokens = transcript_tokens(sequences, torch.tensor([5, 4, 5, 4]), config)
+    assert tokens == [[5, 6, 2], [5, 6, 7, 8], [9], [5, 0, 6]]
 
 
 # Each setting: as where there is no prompt to be seen

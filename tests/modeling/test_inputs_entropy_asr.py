@@ -145,7 +145,6 @@ def test_what_is_not_clearly_one_item_or_several_is_refused(pipe, paths, make, r
 def short_segments(monkeypatch):
     """Whatever lasts longer than a second is long."""
     monkeypatch.setattr(long_form_entropy_asr, "SEGMENT_SECONDS", 1.0)
-    monkeypatch.setattr("entropy_asr.modeling.pipeline_entropy_asr.SEGMENT_SECONDS", 1.0)
 
 
 @pytest.mark.parametrize("name", [*LISTS, *STREAMS])

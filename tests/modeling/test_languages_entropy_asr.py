@@ -20,7 +20,7 @@ from entropy_asr.modeling.languages_entropy_asr import (
     written_languages,
 )
 from entropy_asr.modeling.phonetics_entropy_asr import sound_class
-from entropy_asr.modeling.spoken_text_entropy_asr import explain_unreadable
+from entropy_asr.modeling.spoken_text_entropy_asr import why_unreadable
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from entropy_asr.spaces.demo.page import language_choices
 from entropy_asr.trainers.data.keywords import keyword_spans
@@ -133,8 +133,8 @@ def test_an_entry_alone_makes_a_language_known_everywhere(toki_pona, processor, 
     assert tokenizer.phonemize_words("мот ока", "tok") == [("мот", ["m", "ʘ", "t"]), ("ока", ["ʘ", "k", "a"])]
     # A head that was trained without the language has the nearest symbols that the entry names, or none.
     assert former.phonemize("ом", "tok") == ["oʊ", "m"]
-    assert explain_unreadable("мот") is None
-    assert "Cyrillic letters and the digits" in explain_unreadable("α")
+    assert why_unreadable("мот") is None
+    assert "Cyrillic letters and the digits" in why_unreadable("α")
     assert sound_class("aː") == sound_class("a") != sound_class("ʘ")
     # Scores, style, keywords, joined segments.
     score = score_transcripts(["МОТ"], ["мат!"], "tok")

@@ -13,7 +13,6 @@ from small_models import build_model, small_config
 from tqdm import tqdm
 
 from entropy_asr.modeling import AudioError, join_texts, load_audio, long_form_entropy_asr, url_entropy_asr
-from entropy_asr.modeling import vad_entropy_asr as vad
 from entropy_asr.modeling.audio import audio_blocks, audio_duration
 from entropy_asr.modeling.long_form_entropy_asr import speech_segments
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
@@ -24,15 +23,7 @@ from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 LIMIT = {"max_new_tokens": 12}
 
 
-@pytest.fixture(autouse=True)
-def loudness_vad(monkeypatch):
-    """Takes loud windows for speech, so that segments can be written down by hand."""
-
-    class LoudnessVAD:
-        def __call__(self, samples):
-            return (np.abs(samples.reshape(-1, vad.WINDOW)).max(-1) > 0.02).astype(np.float32)
-
-    monkeypatch.setattr(vad, "SileroVAD", LoudnessVAD)
+pytestmark = pytest.mark.usefixtures("loudness_vad")
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +167,17 @@ def test_times_of_words_count_from_the_beginning_of_the_recording(pipe, recordin
             expected.append((chunk["text"].strip(), *times))
     assert len(expected) > 12
     assert [(chunk["text"].strip(), *chunk["timestamp"]) for chunk in result["chunks"]] == expected
+
+
+def test_segments_beside_words_cost_no_second_reading(pipe, recording):
+    pytest.importorskip("phonemizer")
+    result = pipe(recording[0], return_timestamps="word", return_segments=True, **LIMIT)
+    assert result["segments"] == pipe(recording[0], return_timestamps=True, **LIMIT)["chunks"]
+    assert result["chunks"] == pipe(recording[0], return_timestamps="word", **LIMIT)["chunks"]
+    short = pipe(recording[0][:20000], return_segments=True, **LIMIT)
+    assert short["segments"] == [{"text": short["text"], "timestamp": (0.0, 1.25)}]
+    with pytest.raises(ValueError, match="`return_segments` gives the times of segments"):
+        pipe(recording[0], chunk_length_s=0, return_segments=True, **LIMIT)
 
 
 def test_short_audio_with_times_of_segments(pipe, waveforms):

@@ -20,8 +20,8 @@ from entropy_asr.modeling import (
     EntropyASRProcessor,
     StreamingTranscriber,
 )
-from entropy_asr.modeling.components_entropy_asr import load_speech_model
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRCTCConfig
+from entropy_asr.modeling.speech_models_entropy_asr import load_speech_model
 
 
 LENGTHS = [61, 7, 40, 33, 1, 100, 2, 99]

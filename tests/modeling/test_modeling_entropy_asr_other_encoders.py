@@ -166,9 +166,6 @@ def test_saved_checkpoints_are_joined(encoder, language_model, waveforms, tmp_pa
     weights = model.model.audio_tower.state_dict()
     assert len(weights) > 10
     assert not model.config.phoneme_head_trained
-    # Whisper's positions for 30 s are filled up to whole audio tokens.
-    table = weights.pop("embed_positions.weight", None)
-    assert table is None or torch.equal(table[:1500], source["embed_positions.weight"])
     assert all(torch.equal(value, source[name]) for name, value in weights.items())
     assert generate(model, processor(waveforms[:2])).shape[0] == 2
 

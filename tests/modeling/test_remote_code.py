@@ -41,6 +41,7 @@ CODE = {
     "containers_entropy_asr.py",
     "ctc_entropy_asr.py",
     "decoding_entropy_asr.py",
+    "diarization_entropy_asr.py",
     "encoder_attention_entropy_asr.py",
     "encoder_cache_entropy_asr.py",
     "encoder_rules_entropy_asr.py",
@@ -54,14 +55,17 @@ CODE = {
     "guards_entropy_asr.py",
     "hotwords_entropy_asr.py",
     "hotwords_tolerant_entropy_asr.py",
+    "hotwords_inexact_entropy_asr.py",
     "hotword_entries_entropy_asr.py",
     "hotword_matches_entropy_asr.py",
+    "hypotheses_entropy_asr.py",
     "word_boundaries_entropy_asr.py",
-    "common_english_entropy_asr.py",
-    "common_mandarin_entropy_asr.py",
     "inputs_entropy_asr.py",
+    "joining_entropy_asr.py",
     *(file.name for file in MODELING.glob("language_*.py")),
     "languages_entropy_asr.py",
+    "letters_entropy_asr.py",
+    "loaded_adapters_entropy_asr.py",
     "long_form_entropy_asr.py",
     "modeling_entropy_asr.py",
     "modeling_entropy_asr_base.py",
@@ -69,21 +73,33 @@ CODE = {
     "modeling_entropy_asr_encoder.py",
     "modeling_entropy_asr_firered.py",
     "modeling_entropy_asr_whisper.py",
+    "lora_configuration_entropy_asr.py",
+    "merged_adapters_entropy_asr.py",
+    "misheard_words_entropy_asr.py",
     "mpeg_entropy_asr.py",
     "numerals_english_entropy_asr.py",
     "numerals_mandarin_entropy_asr.py",
+    "optional_parts_entropy_asr.py",
+    "phoneme_head_entropy_asr.py",
     "phonetics_entropy_asr.py",
+    "pipeline_arguments_entropy_asr.py",
     "pipeline_entropy_asr.py",
     "pipeline_parts_entropy_asr.py",
     "processing_entropy_asr.py",
     "prompts_entropy_asr.py",
     "recognition_entropy_asr.py",
+    "rescoring_entropy_asr.py",
     "results_entropy_asr.py",
+    "speech_models_entropy_asr.py",
+    "spoken_language_entropy_asr.py",
     "spoken_text_entropy_asr.py",
     "streaming_cache_entropy_asr.py",
     "streaming_entropy_asr.py",
     "streaming_model_entropy_asr.py",
     "streaming_state_entropy_asr.py",
+    "streaming_transcriber_entropy_asr.py",
+    "sure_numbers_entropy_asr.py",
+    "text_style_entropy_asr.py",
     "thin_checkpoints_entropy_asr.py",
     "tokenization_entropy_asr_phoneme.py",
     "tones_mandarin_entropy_asr.py",
@@ -167,6 +183,12 @@ def test_every_auto_class_loads_the_folders_own_code(remote):
         "phoneme_tokenizer": "EntropyASRPhonemeTokenizer",
     }
     assert remote["phoneme"] == EntropyASRPhonemeTokenizer().convert_ids_to_tokens(5)
+
+
+def test_hotwords_of_the_folders_own_code_are_told_from_the_same_common_words(remote):
+    words = [EntropyASRPhonemeTokenizer().common_words(code) for code in ("en", "zh")]
+    assert all(words[0]) and words[1][0]
+    assert remote["common words"] == [list(pair) for pair in words]
 
 
 def test_models_of_the_folders_own_code_give_the_saved_models_outputs(remote, saved, expected_tokens, waveforms):

@@ -41,6 +41,20 @@ def test_phonemes_are_no_text_that_needs_spaces():
     assert chunks == [{"text": "ə", "timestamp": (0.0, 0.1)}, {"text": "ə", "timestamp": (2.0, 2.1)}]
 
 
+def test_segments_are_told_beside_the_times_of_words():
+    words = [{"text": "a", "timestamp": (0.0, 0.5)}, {"text": " b", "timestamp": (0.5, None)}]
+    result = {"text": "a b", "chunks": words, "confidence": 0.5, "flags": []}
+    segments = [SegmentResult(1.0, 2.0, result), SegmentResult(4.0, 5.0, {**result, "text": "你"})]
+    merged = merge_segments(segments, WantedOutputs(return_timestamps="word", return_segments=True))
+    verdict = {"confidence": 0.5, "flags": []}
+    assert merged["segments"] == [
+        {**verdict, "text": "a b", "timestamp": (1.0, 2.0)},
+        {**verdict, "text": " 你", "timestamp": (4.0, 5.0)},
+    ]
+    assert len(merged["chunks"]) == 4
+    assert WantedOutputs(return_segments=True).of_silence() == {"text": "", "segments": []}
+
+
 def test_a_segment_without_speech_says_nothing_of_the_others():
     segments = [
         SegmentResult(0.0, 4.0, {"text": "a", "confidence": 0.4, "flags": ["low_agreement"]}),
@@ -60,6 +74,36 @@ def test_hotwords_of_a_recording_are_those_of_any_segment():
     ]
     merged = merge_segments(segments, WantedOutputs(return_hotwords=True))
     assert merged == {"text": "Kaldi", "hotwords_found": ["Kaldi", "icefall"]}
+
+
+def test_language_of_a_recording_is_that_of_most_speech():
+    segments = [
+        SegmentResult(0.0, 4.0, {"text": "a", "language": "en", "language_probability": 0.9}),
+        SegmentResult(4.0, 5.0, {"text": "", "language": None, "language_probability": None}),
+        SegmentResult(5.0, 8.0, {"text": "一", "language": "zh", "language_probability": 1.0}),
+        SegmentResult(8.0, 9.0, {"text": "b", "language": "en", "language_probability": 0.5}),
+    ]
+    merged = merge_segments(segments, WantedOutputs(return_language=True))
+    probability = pytest.approx((4 * 0.9 + 0.5) / 8)
+    assert merged == {"text": "a 一 b", "language": "en", "language_probability": probability}
+    silent = {"text": "", "language": None, "language_probability": None}
+    assert merge_segments(segments[1:2], WantedOutputs(return_language=True)) == silent
+
+
+def test_hypotheses_of_a_recording_are_joined_from_its_segments():
+    def found(*scored):
+        each = {"llm_log_prob": -2.0, "token_log_probs": [-2.0], "ctc_log_prob": None, "confidence": 0.5}
+        return {"text": scored[0][0], "hypotheses": [{"text": text, "score": score, **each} for text, score in scored]}
+
+    segments = [
+        SegmentResult(0.0, 1.0, found(("hello", -0.1), ("hallo", -0.4))),
+        SegmentResult(1.0, 3.0, found(("world", -0.2), ("word", -0.3))),
+    ]
+    merged = merge_segments(segments, WantedOutputs(return_hypotheses=True))
+    assert [one["text"] for one in merged["hypotheses"]] == ["hello world", "hello word"]
+    assert merged["text"] == merged["hypotheses"][0]["text"]
+    assert merged["hypotheses"][1]["score"] == pytest.approx((-0.1 - 2 * 0.3) / 3)
+    assert merge_segments([], WantedOutputs(return_hypotheses=True)) == {"text": "", "hypotheses": []}
 
 
 def test_a_recording_without_speech_has_the_keys_of_any_other():

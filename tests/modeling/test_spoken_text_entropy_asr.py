@@ -8,11 +8,11 @@ import pytest
 
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES
 from entropy_asr.modeling.spoken_text_entropy_asr import (
-    explain_unreadable,
     reading_parts,
     spoken_characters,
     spoken_text,
     unreadable_characters,
+    why_unreadable,
 )
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
@@ -44,7 +44,7 @@ def test_characters_without_phonemes_are_named_with_their_script(tokenizer, text
     assert unreadable_characters(text) == runs
     for language in (None, "en", "zh"):  # never spelled by the English names of their letters
         assert tokenizer.phonemize(text, language).count("<unk>") == len(runs)
-    reason = explain_unreadable(text)
+    reason = why_unreadable(text)
     assert (reason is None) == (not runs)
     for run, script in runs:
         assert f"{run!r} ({script})" in reason and "Latin letters, Chinese characters and the digits" in reason

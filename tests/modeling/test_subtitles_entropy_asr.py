@@ -14,7 +14,7 @@ from entropy_asr.modeling.subtitles_entropy_asr import (
     LINE_WIDTH,
     MAX_SECONDS,
     Cue,
-    _width,
+    display_width,
     format_srt,
     format_vtt,
     make_cues,
@@ -78,7 +78,7 @@ def test_cues_keep_every_word_in_two_lines_and_seven_seconds(text, per_chunk):
     assert re.sub(r"\s", "", shown) == re.sub(r"\s", "", text)
     for cue in cues:
         lines = cue.text.split("\n")
-        assert len(lines) <= 2 and all(_width(line) <= LINE_WIDTH for line in lines)
+        assert len(lines) <= 2 and all(display_width(line) <= LINE_WIDTH for line in lines)
         assert 0 < cue.end - cue.start <= MAX_SECONDS + 0.01 or per_chunk == "segment"
     assert all(one.end <= other.start + 1e-9 for one, other in pairwise(cues))
     assert cues[0].start == 0.0 and cues[-1].end == pytest.approx(duration)
@@ -92,7 +92,7 @@ def check_lines(text: str, cues: list[Cue]) -> None:
     lines = [line for cue in cues for line in cue.text.split("\n")]
     assert [line for line in lines[1:] if line[0] in BEGINS_NO_LINE] == []
     assert [line for line in lines[:-1] if line[-1] in ENDS_NO_LINE] == []
-    assert all(line == line.strip() and 0 < _width(line) <= LINE_WIDTH for line in lines)
+    assert all(line == line.strip() and 0 < display_width(line) <= LINE_WIDTH for line in lines)
     assert "".join("".join(lines).split()) == "".join(text.split())
 
 
@@ -162,7 +162,7 @@ def test_punctuation_rules_hold_for_any_text():
 def test_a_run_of_punctuation_longer_than_a_line_stays_within_its_width():
     cues = make_cues([{"text": "好" + "！" * 60, "timestamp": (0.0, 3.0)}], 3.0)
     lines = [line for cue in cues for line in cue.text.split("\n")]
-    assert "".join(lines) == "好" + "！" * 60 and max(map(_width, lines)) <= LINE_WIDTH
+    assert "".join(lines) == "好" + "！" * 60 and max(map(display_width, lines)) <= LINE_WIDTH
 
 
 def test_line_breaks_of_a_text_end_no_cue():
@@ -197,3 +197,46 @@ def test_players_read_what_was_written(write, separator):
     assert [(start, end, unescape(text)) for start, end, text in read] == [
         (pytest.approx(cue.start, abs=6e-4), pytest.approx(cue.end, abs=6e-4), cue.text) for cue in cues
     ]
+
+
+def spoken(*turns: tuple[str | None, str]) -> list[dict]:
+    """Words of one turn after the other."""
+    chunks: list[dict] = []
+    for speaker, text in turns:
+        chunks += [{**chunk, "speaker": speaker} for chunk in words(text, 0.3 * len(chunks))]
+    return chunks
+
+
+def test_cues_name_who_speaks_and_end_where_another_begins():
+    cues = make_cues(spoken(("Anna", "Open the door."), ("Ben & Bo", "Which one?"), (None, "Hm.")), 10)
+    assert [(cue.speaker, cue.text) for cue in cues] == [
+        *(("Anna", "Open the door."), ("Ben & Bo", "Which one?"), (None, "Hm."))
+    ]
+    assert [text for *_, text in read_cues(format_srt(cues), ",")] == [
+        *("Anna: Open the door.", "Ben & Bo: Which one?", "Hm.")
+    ]
+    assert [text for *_, text in read_cues(format_vtt(cues), ".")] == [
+        *("<v Anna>Open the door.", "<v Ben &amp; Bo>Which one?", "Hm.")
+    ]
+
+
+@pytest.mark.parametrize("speaker", ["Anna", "安娜", "Speaker with a name\nof two lines"])
+@pytest.mark.parametrize("unit", ["words", "segment"])
+def test_names_leave_lines_as_short_as_they_are_to_be(speaker, unit):
+    text = "the old man went home and opened the door of the house where he was born a hundred years before this day"
+    chunks = spoken((speaker, text))
+    if unit == "segment":
+        chunks = [{"text": text, "timestamp": (0.0, 9.0), "speaker": speaker}]
+    cues = make_cues(chunks, 10)
+    assert " ".join(" ".join(cue.text for cue in cues).split()) == text
+    name = " ".join(speaker.split())
+    room = min(display_width(f"{name}: "), LINE_WIDTH // 2)  # longer names are shown whole
+    for cue in cues:
+        first, *others = cue.text.split("\n")
+        assert cue.speaker == name and len(others) <= 1
+        assert room + display_width(first) <= LINE_WIDTH and all(display_width(line) <= LINE_WIDTH for line in others)
+
+
+def test_a_long_word_beside_a_name_is_not_cut():
+    word = "donaudampfschifffahrtsgesellschaft"
+    assert [cue.text for cue in make_cues(spoken(("Anna", f"{word} yes")), 1)] == [f"{word}\nyes"]

@@ -15,8 +15,9 @@ from small_models import save_public_parts
 from transformers import AutoModel, AutoModelForSpeechSeq2Seq, Qwen3ForCausalLM, pipeline
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, load_pipeline
-from entropy_asr.modeling.components_entropy_asr import load_speech_model
-from entropy_asr.modeling.thin_checkpoints_entropy_asr import ADAPTER_WEIGHTS, THIN_WEIGHTS, read_adapters
+from entropy_asr.modeling.components_entropy_asr import THIN_WEIGHTS
+from entropy_asr.modeling.merged_adapters_entropy_asr import ADAPTER_WEIGHTS, read_adapters
+from entropy_asr.modeling.speech_models_entropy_asr import load_speech_model
 
 
 TASK = "automatic-speech-recognition"

@@ -124,6 +124,19 @@ def test_save_and_load(tokenizer: EntropyASRPhonemeTokenizer, tmp_path: Path) ->
     assert loaded.get_vocab() == tokenizer.get_vocab()
     assert loaded("hello 中国").input_ids == tokenizer("hello 中国").input_ids
     assert pickle.loads(pickle.dumps(loaded)).get_vocab() == tokenizer.get_vocab()
+    assert loaded.common_words("zh") == tokenizer.common_words("zh")
+
+
+def test_common_words_of_the_folder_go_before_the_built_in_ones(tokenizer: EntropyASRPhonemeTokenizer, tmp_path: Path):
+    """A checkpoint without the file, as older ones are, has the built-in ones."""
+    tokenizer.save_pretrained(tmp_path)
+    lists = {"en": {"words": ["the raft", "is"], "joined": ["is_the"]}}
+    (tmp_path / "common_words.json").write_text(json.dumps(lists), encoding="utf-8")
+    own = EntropyASRPhonemeTokenizer.from_pretrained(tmp_path)
+    assert own.common_words("en") == ("the raft is", "is_the") and own.common_words("zh") == ("", "")
+    (tmp_path / "common_words.json").unlink()
+    words, joined = EntropyASRPhonemeTokenizer.from_pretrained(tmp_path).common_words("en")
+    assert len(words.split()) == len(set(words.split())) == 6000 and "of_the" in joined.split()
 
 
 def test_vocabulary_file_is_honoured(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_memory_of_a_stream_without_speech_is_bounded(written_vad):
     segmenter = SpeechSegmenter(SETTINGS)
     for _ in range(50):
         segmenter.push(SAMPLES)
-    assert len(segmenter._held) <= 0.064 * 16000
+    assert len(segmenter.held) <= 0.064 * 16000
 
 
 def test_silence_and_tones_are_no_speech():

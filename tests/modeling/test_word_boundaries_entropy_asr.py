@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy_asr.modeling import HotwordIndex, hotwords_entropy_asr
+from entropy_asr.modeling import EntropyASRPhonemeTokenizer, HotwordIndex, hotwords_entropy_asr
 from entropy_asr.modeling.languages_entropy_asr import default_phonemes
+from entropy_asr.modeling.misheard_words_entropy_asr import misheard
 from entropy_asr.modeling.word_boundaries_entropy_asr import CommonWords, common_pronunciations
 
 
@@ -180,6 +181,16 @@ def test_own_common_words_take_the_place_of_the_built_in_ones(phoneme_tokenizer)
             HotwordIndex.build(["raft"], phoneme_tokenizer, common_words=wrong)
 
 
+def test_common_words_of_a_checkpoint_take_the_place_of_the_built_in_ones(phoneme_tokenizer, tmp_path):
+    lists = {"en": {"words": ["the is", "grafton"], "joined": ["is_the"]}}
+    (tmp_path / "common_words.json").write_text(json.dumps(lists), encoding="utf-8")
+    own = common_pronunciations(EntropyASRPhonemeTokenizer(common_words_file=str(tmp_path / "common_words.json")))
+    built_in = common_pronunciations(phoneme_tokenizer)
+    grafton, night = (tuple(phoneme_tokenizer.phonemize(word)) for word in ("grafton", "night"))
+    assert grafton in own and night not in own
+    assert night in built_in and grafton not in built_in
+
+
 def test_silence_strange_sounds_and_empty_lists(phoneme_tokenizer, english):
     for index in (english, HotwordIndex.build([], phoneme_tokenizer)):
         for tolerance in (0.0, 0.3):
@@ -258,7 +269,7 @@ def test_reading_is_the_cheapest_of_all(letters, text):
 def test_noisy_reading_is_the_same_from_both_sides_and_no_dearer(letters, text):
     phonemes = [LETTERS[letter] for letter in text]
     codes = np.array([1 + DEFAULT_PHONEMES.index(phoneme) for phoneme in phonemes], np.uint16)
-    noisy = letters.read_noisy(codes, phonemes)
+    noisy = misheard(letters).read(codes, phonemes)
     exact = letters.read("".join(map(code_of, text)), phonemes)
     assert noisy.before[0] == noisy.after[-1] == 0
     assert all(one <= other + 0.1 * len(text) + 1e-3 for one, other in zip(noisy.before, exact.before, strict=True))

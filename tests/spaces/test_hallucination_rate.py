@@ -18,7 +18,7 @@ from unicode_forms import FORMS
 import entropy_asr.spaces
 from entropy_asr.spaces.hallucination_rate import sounds, spoken, units
 from entropy_asr.spaces.hallucination_rate.detection import Thresholds, detect, find_burst
-from entropy_asr.spaces.hallucination_rate.hallucination_rate import summarize, warn_of_scripts
+from entropy_asr.spaces.hallucination_rate.hallucination_rate import summarize_detections, warn_of_scripts
 from entropy_asr.spaces.hallucination_rate.units import fold_text, split_units
 
 
@@ -432,10 +432,10 @@ def test_any_output_can_be_scored(reference, hypothesis):
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_rates_lie_in_0_1_and_do_not_depend_on_the_order(pairs, rng):
-    result = summarize([detect(*pair) for pair in pairs])
+    result = summarize_detections([detect(*pair) for pair in pairs])
     assert all(0 <= result[name] <= 1 for name in (*RATES, "mean_unsupported"))
     shuffled = random.Random(rng.random()).sample(pairs, len(pairs))
-    other = summarize([detect(*pair) for pair in shuffled])
+    other = summarize_detections([detect(*pair) for pair in shuffled])
     assert other.pop("hallucination_rate_interval") == result.pop("hallucination_rate_interval")
     assert other.pop("paper_rate_interval") == result.pop("paper_rate_interval")
     # Sums of floats depend on the order in their last digits.

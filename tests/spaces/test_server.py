@@ -4,17 +4,15 @@
 
 import asyncio
 import json
-import socket
-import threading
-import time
-import urllib.request
+import urllib.error
 from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
 import pytest
 import websockets
-from small_models import build_model, build_tokenizer, small_config
+from running_app import RunningApp
+from small_models import build_model, build_tokenizer, save_adapters, small_config
 
 from entropy_asr.modeling import (
     EndpointSettings,
@@ -25,6 +23,7 @@ from entropy_asr.modeling import (
     StreamingTranscriber,
 )
 from entropy_asr.spaces.server import server
+from entropy_asr.spaces.server.settings import ServerSettings
 
 
 LIMITS = {"max_new_tokens": 12}
@@ -38,43 +37,31 @@ def pipe() -> EntropyASRPipeline:
     return EntropyASRPipeline(model=build_model(small_config()), processor=processor)
 
 
-class RunningServer:
-    """The application on a free port, in a thread."""
+class RunningServer(RunningApp):
+    """The application of a batch."""
 
-    def __init__(self, batch: StreamingBatch):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.uvicorn = server.make_server(server.build_app(batch), "127.0.0.1", self.port)
-        self.uvicorn.config.log_level = "error"
-        self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
-        self.thread.start()
-        deadline = time.monotonic() + 20
-        while not self.uvicorn.started:
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.01)
+    def __init__(self, batch: StreamingBatch, **settings):
+        super().__init__(server.build_app(batch, ServerSettings(**settings)))
 
-    def connect(self):
-        return websockets.connect(f"ws://127.0.0.1:{self.port}/v1/stream", max_size=None)
-
-    def health(self) -> dict:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health") as answer:
-            return json.load(answer)
+    def connect(self, **options):
+        return websockets.connect(f"ws://127.0.0.1:{self.port}/v1/stream", max_size=None, **options)
 
     def wait_until_empty(self) -> None:
-        deadline = time.monotonic() + 20
-        while self.health()["streams"]:
-            assert time.monotonic() < deadline, "streams of clients that are gone"
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        self.uvicorn.should_exit = True
-        self.thread.join(10)
+        self.wait_for("streams", 0)
 
 
 @pytest.fixture
 def running(pipe) -> Iterator[RunningServer]:
     running = RunningServer(StreamingBatch(pipe, max_streams=4, **SETTINGS))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def guarded(pipe) -> Iterator[RunningServer]:
+    """A server with a token and narrow limits."""
+    limits = {"api_key": "secret", "max_connections": 3, "max_seconds": 2.0}
+    running = RunningServer(StreamingBatch(pipe, max_streams=2, **SETTINGS), **limits)
     yield running
     running.stop()
 
@@ -129,6 +116,26 @@ def test_clients_together_get_what_they_get_alone(running, pipe):
     running.wait_until_empty()
 
 
+def test_clients_choose_adapters_side_by_side(pipe, tmp_path):
+    several = EntropyASRPipeline(model=build_model(small_config()), processor=pipe.processor)
+    kinds = {"law": {}, "sports": {"target_modules": ".*language_model.*(o|down)_proj"}}
+    for name, kind in kinds.items():
+        several.load_adapter(save_adapters(pipe.model, "", tmp_path / name, **kind), name)
+    samples, names = sound(0), [None, "law", "sports", "law"]
+    texts = {name: expected(several, samples, adapter=name) for name in names}
+    assert texts[None] == expected(pipe, samples) and len({str(messages) for messages in texts.values()}) == 3
+    running = RunningServer(StreamingBatch(several, max_streams=4, **SETTINGS))
+
+    async def all_at_once():
+        return await asyncio.gather(*(talk(running, samples, 1600, 0.002, adapter=name) for name in names))
+
+    for name, messages in zip(names, asyncio.run(all_at_once()), strict=True):
+        assert messages[1:-1] == texts[name]
+    reason, code = asyncio.run(answer_to(running, '{"type": "start", "adapter": "cooking"}'))
+    assert "no adapter 'cooking'; there are: law, sports" in reason and code == 1008
+    running.stop()
+
+
 async def answer_to(running: RunningServer, *messages) -> tuple[str, int]:
     """The error that messages lead to, and the code that the connection is closed with."""
     received = []
@@ -156,6 +163,7 @@ async def answer_to(running: RunningServer, *messages) -> tuple[str, int]:
         (['{"type": "start", "sampling_rate": "fast"}'], "sampling_rate", 1008),
         (['{"type": "start", "sampling_rate": null}'], "sampling_rate", 1008),
         (['{"type": "start", "hotwords": "Kaldi"}'], "hotwords", 1008),
+        (['{"type": "start", "adapter": ["law"]}'], "no adapter", 1008),
         ([json.dumps({"type": "start", "hotwords": ["a"] * 1001})], "1000 hotwords", 1008),
     ],
 )
@@ -234,7 +242,6 @@ def test_a_flood_is_slowed_down_and_others_are_served(running, pipe, monkeypatch
 
 def test_silent_clients_are_sent_away(running, monkeypatch):
     monkeypatch.setattr(server, "IDLE_SECONDS", 0.2)
-    monkeypatch.setattr(server._receive, "__defaults__", (0.2,))
     message, code = asyncio.run(answer_to(running))
     assert "nothing was sent" in message and code == 1008
     message, code = asyncio.run(answer_to(running, b"\x00\x00"))
@@ -288,6 +295,68 @@ def test_audio_for_a_stream_that_has_left_costs_only_its_client(running, pipe, m
     assert messages[:-1] == expected(pipe, sound(2))[1:]
     running.wait_until_empty()
     assert asyncio.run(talk(running, sound(2)))[1:-1] == expected(pipe, sound(2))
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (b"\x00\x00", "a token is needed"),
+        ('{"type": "start"}', "a token is needed"),
+        ('{"type": "start", "token": "sesame"}', "is not the one"),
+        ('{"type": "start", "token": 7}', "is not the one"),
+    ],
+)
+def test_who_shows_no_token_is_sent_away(guarded, first, reason):
+    message, code = asyncio.run(answer_to(guarded, first))
+    assert reason in message and code == 1008
+    assert guarded.metrics("secret")['entropy_asr_refusals_total{code="1008"}'] == 1
+    assert guarded.metrics("secret")["entropy_asr_streams_total"] == 0
+
+
+def test_the_token_is_shown_in_a_header_or_in_the_first_message(guarded, pipe):
+    async def by_header():
+        async with guarded.connect(additional_headers={"Authorization": "Bearer secret"}) as client:
+            await client.send(sound(0).tobytes())
+            await client.send(json.dumps({"type": "finish"}))
+            return [json.loads(message) async for message in client]
+
+    assert asyncio.run(by_header())[1:-1] == expected(pipe, sound(0))
+    assert asyncio.run(talk(guarded, sound(0), token="secret"))[1:-1] == expected(pipe, sound(0))
+
+
+def test_a_stream_that_is_too_long_is_ended(guarded):
+    start = json.dumps({"type": "start", "token": "secret"})
+    message, code = asyncio.run(answer_to(guarded, start, sound(1).tobytes(), sound(2).tobytes()))
+    assert "at most 2 seconds" in message and code == 1008
+    guarded.wait_until_empty()
+    assert guarded.metrics("secret")["entropy_asr_audio_seconds_total"] == pytest.approx(1.7)
+
+
+def test_connections_that_begin_nothing_are_counted(guarded, pipe):
+    async def main():
+        idle = [await guarded.connect() for _ in range(3)]
+        refused = await answer_to(guarded)
+        for client in idle:
+            await client.close()
+        return refused
+
+    message, code = asyncio.run(main())
+    assert "more than 3 connections" in message and code == 1013
+    guarded.wait_for("connections", 0)
+    assert asyncio.run(talk(guarded, sound(3), token="secret"))[1:-1] == expected(pipe, sound(3))
+
+
+def test_metrics_tell_what_the_server_did(guarded):
+    asyncio.run(talk(guarded, sound(4), token="secret"))
+    guarded.wait_until_empty()
+    metrics = guarded.metrics("secret")
+    names = ("connections", "streams", "audio_seconds", "failed_steps", "refusals")
+    assert [metrics[f"entropy_asr_{name}_total"] for name in names] == [1, 1, pytest.approx(1.7), 0, 0]
+    assert metrics["entropy_asr_busy_seconds_total"] > 0
+    assert (metrics["entropy_asr_streams"], metrics["entropy_asr_max_streams"]) == (0, 2)
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        guarded.metrics()
+    assert guarded.health()["status"] == "ok"  # which anyone may ask
 
 
 FILES = {

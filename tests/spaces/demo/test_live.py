@@ -9,7 +9,7 @@ import pytest
 import torch
 from demo_streams import SETTINGS, pieces, stream
 
-from entropy_asr.modeling.streaming_entropy_asr import StreamingTranscriber
+from entropy_asr.modeling.streaming_transcriber_entropy_asr import StreamingTranscriber
 from entropy_asr.spaces.demo.live import LiveSessions
 from entropy_asr.spaces.demo.recognizer import (
     DemoError,
@@ -75,17 +75,17 @@ def test_who_leaves_while_being_stopped_is_told_and_nobody_else_notices(recogniz
     for piece in pieces(digits)[1:]:
         sessions.push(staying, piece)
     assert [update.text for update in sessions.finish(staying)] == stream(sessions, digits)[1]
-    assert not sessions.sessions and not sessions._batch.streams
+    assert not sessions.sessions and not sessions.batch.streams
 
 
 def test_a_stream_that_fails_at_its_end_gives_its_place_back(recognizer, monkeypatch):
     sessions = LiveSessions(recognizer)
     key = sessions.start(16000)
     with monkeypatch.context() as patch:
-        patch.setattr(sessions._batch, "finish", lambda stream: 1 / 0)
+        patch.setattr(sessions.batch, "finish", lambda stream: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             sessions.finish(key)
-    assert not sessions.sessions and not sessions._batch.streams
+    assert not sessions.sessions and not sessions.batch.streams
 
 
 def test_pieces_that_cannot_follow_are_refused(recognizer, digits):
@@ -118,25 +118,25 @@ def test_a_piece_that_comes_twice_is_heard_once_and_a_missing_one_is_told(recogn
 def test_starts_and_ends_that_come_twice_are_answered_as_the_first_time(recognizer, digits):
     sessions = LiveSessions(recognizer)
     keys = [sessions.start(16000, "en", key="a visitor's key") for _ in range(3)]
-    assert keys == ["a visitor's key"] * 3 and len(sessions._batch.streams) == 1
+    assert keys == ["a visitor's key"] * 3 and len(sessions.batch.streams) == 1
     for number, piece in enumerate(pieces(digits)):
         sessions.push(keys[0], piece, number=number)
     updates = sessions.finish(keys[0], number + 1)
     assert updates and sessions.finish(keys[0], number + 1) == updates
     assert sessions.num_samples(keys[0]) == len(digits)
     sessions.start(16000, key=keys[0])
-    assert not sessions.sessions and not sessions._batch.streams, "a start that comes late begins nothing"
+    assert not sessions.sessions and not sessions.batch.streams, "a start that comes late begins nothing"
     short = sessions.start(16000)
     with pytest.raises(DemoError, match="pieces 0 to 1 are missing"):
         sessions.finish(short, 2)
-    assert not sessions.sessions and not sessions._batch.streams
+    assert not sessions.sessions and not sessions.batch.streams
 
 
 def test_what_has_ended_is_kept_for_a_few_streams_only(recognizer):
     sessions = LiveSessions(recognizer)
     for _ in range(20):
         assert sessions.finish(sessions.start(16000)) == []
-    assert len(sessions._ended) == 4 * SETTINGS.max_live and not sessions.sessions
+    assert len(sessions.ended) == 4 * SETTINGS.max_live and not sessions.sessions
 
 
 def test_the_place_of_a_visitor_who_has_gone_is_given_to_the_next(recognizer):
@@ -144,7 +144,7 @@ def test_the_place_of_a_visitor_who_has_gone_is_given_to_the_next(recognizer):
     gone, busy = (sessions.start(16000, max_idle=30) for _ in range(2))
     for key in (gone, busy):
         sessions.sessions[key].last_call -= 31
-    with sessions._answering(busy):  # however long that takes
+    with sessions.answering(busy):  # however long that takes
         sessions.start(16000)
     with pytest.raises(DemoError, match="has ended"):
         sessions.push(gone, np.zeros(1600, dtype=np.int16))

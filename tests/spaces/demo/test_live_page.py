@@ -39,7 +39,7 @@ def served(recognizer) -> Iterator[tuple[str, LiveSessions]]:
         made, create = [], LiveHandlers.__init__
         patch.setattr(LiveHandlers, "__init__", lambda self, *others: made.append(self) or create(self, *others))
         page = demo_page.build_page(SETTINGS)
-    options = demo_page.launch_options(SETTINGS)
+    options = demo_page.gradio_options(SETTINGS)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, inbrowser=False, **options)
     yield f"{url}gradio_api/run/{HEAR}", made[0].sessions
     page.close()

@@ -56,7 +56,7 @@ def test_users_beyond_the_queue_are_told_and_the_others_answered(monkeypatch, re
     monkeypatch.setattr(demo_page, "Recognizer", SlowRecognizer)
     settings = DemoSettings(max_queue=3)
     page = demo_page.build_page(settings)
-    options = demo_page.launch_options(settings)
+    options = demo_page.gradio_options(settings)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, inbrowser=False, **options)
     try:
         client = gradio_client.Client(url, verbose=False, httpx_kwargs={"timeout": 60}, download_files=False)
@@ -81,7 +81,7 @@ def test_live_streams_through_the_api_as_the_readme_has_it(monkeypatch, recogniz
     monkeypatch.setattr(demo_page, "Recognizer", lambda settings: recognizer)
     page = demo_page.build_page(SETTINGS)
     _, url, _ = page.launch(
-        prevent_thread_lock=True, quiet=True, inbrowser=False, **demo_page.launch_options(SETTINGS)
+        prevent_thread_lock=True, quiet=True, inbrowser=False, **demo_page.gradio_options(SETTINGS)
     )
     try:
         client = gradio_client.Client(url, verbose=False, httpx_kwargs={"timeout": 60})

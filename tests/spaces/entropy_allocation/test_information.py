@@ -31,6 +31,12 @@ def test_of_uncorrelated_blocks_is_nothing():
     assert GaussianBlocks([u, p, c], 1e-3).csai() == pytest.approx(0, abs=1e-9)
 
 
+def test_columns_are_standardized_over_the_rows_at_hand():
+    rows = np.array([[1.0, 5.0, -2.0], [3.0, 5.0, 4.0], [5.0, 5.0, 1.0]])
+    found = standardized(rows)
+    assert found.mean(0) == pytest.approx([0, 0, 0]) and (found**2).mean(0) == pytest.approx([1, 0, 1])
+
+
 def test_of_independent_rows_is_near_its_expected_chance():
     rng = np.random.default_rng(0)
     values = [

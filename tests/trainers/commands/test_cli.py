@@ -30,11 +30,9 @@ def test_help_needs_no_heavy_import():
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["transcribe"],
         ["transcribe", "a.wav", "--batch_size", "0"],
         ["transcribe", "a.wav", "--language", "klingon"],
         ["transcribe", "a.wav", "--beams", "3"],
-        ["evaluate", "--model", "m"],
         ["evaluate", "--dataset", "d", "--max", "3"],
         ["train", "joint_sft"],
         ["train", "joint_sft", "--config", "tiny", "stray"],

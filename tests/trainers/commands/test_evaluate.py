@@ -3,6 +3,8 @@
 """`entropy-asr evaluate`: its table, its files, and data sets that it refuses."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from datasets import Audio, Dataset
@@ -131,3 +133,50 @@ def test_evaluate_refuses_conditions_that_there_are_not(pipeline, tmp_path, caps
     with pytest.raises(SystemExit):
         cli.main(["evaluate", "--model", "m", "--dataset", str(tmp_path), *arguments])
     assert arguments[0] in capsys.readouterr().err and pipeline.calls == []
+
+
+def test_evaluate_scores_what_was_transcribed_before(pipeline, tmp_path, capsys):
+    dataset = make_dataset(tmp_path / "spoken", {10: "length 10", 20: "long 20"}, "en")
+    written, output = tmp_path / "out.parquet", tmp_path / "results.json"
+    lines = tmp_path / "transcripts.jsonl"
+    options = ["--split", "test", "--text_column", "text", "--model", "some/model"]
+    assert cli.main(["transcribe", "--dataset", dataset, "--output", str(written), *options]) == 0
+    pipeline.calls.clear()
+    scoring = ["evaluate", "--transcripts", str(written), "--output", str(output), "--save_transcripts", str(lines)]
+    assert cli.main(scoring) == 0
+    assert pipeline.calls == [] and "WER 16.7" in capsys.readouterr().out
+    transcribed_here = tmp_path / "here.json"
+    cli.main(["evaluate", "--dataset", dataset, "--model", "some/model", "--output", str(transcribed_here)])
+    report, here = (json.loads(path.read_text()) for path in (output, transcribed_here))
+    assert report["model"] == here["model"] == "some/model"
+    for name in ("wer", "by_language", "hallucination", "guards"):
+        assert report["results"]["spoken"][name] == here["results"]["spoken"][name]
+    assert [json.loads(line)["hypothesis"] for line in lines.read_text().splitlines()] == ["length 10", "length 20"]
+    assert cli.main([*scoring, "--snr", "10"]) == 2
+    assert "--snr is of transcribing" in capsys.readouterr().err
+    assert cli.main(["evaluate"]) == 2
+
+
+@pytest.mark.slow
+def test_two_real_processes_measure_what_one_measures(tmp_path):
+    spoken = make_dataset(tmp_path / "spoken", {10 * n: f"length {n}" for n in range(2, 9)}, "en")
+    broken = Dataset.from_parquet(f"{spoken}/test-00000-of-00001.parquet").to_list()
+    broken[3]["audio"]["bytes"] = b"not audio"
+    Dataset.from_list(broken).cast_column("audio", Audio(decode=False)).to_parquet(
+        f"{spoken}/test-00000-of-00001.parquet"
+    )
+    command = [sys.executable, "-m", "entropy_asr.trainers.commands.cli", "evaluate", "--dataset", spoken]
+    command += ["--batch_size", "2", "--device", "cpu", "--non_speech", "3", "--padded_silence", "0.5"]
+    found = []
+    for processes in ([], ["--num_processes", "2"]):
+        name = tmp_path / f"results{len(found)}"
+        outputs = ["--output", f"{name}.json", "--save_transcripts", f"{name}.jsonl"]
+        ended = subprocess.run([*command, *outputs, *processes], capture_output=True, text=True)
+        assert ended.returncode == (0 if processes else 1), ended.stderr
+        assert ended.stdout.count("spoken") == 1  # one table
+        results = json.loads(name.with_suffix(".json").read_text())["results"]
+        for result in results.values():
+            assert result.pop("wall_seconds") > 0 and result.pop("audio_seconds_per_second") > 0
+        found.append((results, name.with_suffix(".jsonl").read_text()))
+    assert found[0] == found[1]
+    assert found[0][0]["spoken"]["unreadable"] and found[0][0]["spoken"]["utterances"] == 6

@@ -13,7 +13,7 @@ def test_model_that_cannot_be_loaded_is_named(pipeline, tmp_path, capsys):
 
 
 def test_without_bundled_checkpoint_the_error_names_the_option(pipeline, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(models, "package_folder", lambda name: tmp_path)
+    monkeypatch.setattr(models, "bundled_checkpoint", lambda: tmp_path / "demo" / "checkpoint")
     assert cli.main(["transcribe", write_wav(tmp_path / "a.wav")]) == 2
     assert "--model" in capsys.readouterr().err
 
@@ -22,6 +22,6 @@ def test_bundled_checkpoint_is_the_default(pipeline, tmp_path, monkeypatch):
     checkpoint = tmp_path / "demo" / "checkpoint"
     checkpoint.mkdir(parents=True)
     (checkpoint / "config.json").write_text("{}")
-    monkeypatch.setattr(models, "package_folder", lambda name: tmp_path)
+    monkeypatch.setattr(models, "bundled_checkpoint", lambda: tmp_path / "demo" / "checkpoint")
     assert cli.main(["transcribe", write_wav(tmp_path / "a.wav")]) == 0
     assert pipeline.loaded == [(str(checkpoint), None, None)]

@@ -3,6 +3,7 @@
 """`entropy-asr stream`: what it prints for files and pipes, and what it refuses."""
 
 import io
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -153,10 +154,10 @@ def test_hotwords_and_guards_are_passed_on(capsys, checkpoint, samples, tmp_path
     options = ["--hotwords", str(tmp_path / "words.txt"), "--hotword_tolerance", "0.2", "--no_guards"]
     assert stream(capsys, checkpoint, str(tmp_path / "tone.wav"), *options)[0] == 0
     assert stream(capsys, checkpoint, str(tmp_path / "tone.wav"), "--hotwords", "Kaldi", "WeNet")[0] == 0
-    wanted = ("hotwords", "hotword_tolerance", "guards", "return_confidence")
+    wanted = ("hotwords", "hotword_tolerance", "guards", "return_confidence", "return_language")
     assert [[call[name] for name in wanted] for call in calls] == [
-        [["Kaldi", "ice fall"], 0.2, False, None],
-        [["Kaldi", "WeNet"], None, None, None],
+        [["Kaldi", "ice fall"], 0.2, False, None, None],
+        [["Kaldi", "WeNet"], None, None, None, None],
     ]
 
 
@@ -169,6 +170,12 @@ def test_an_index_file_of_hotwords_is_taken_as_by_transcribe(capsys, checkpoint,
     assert stream(capsys, checkpoint, *arguments)[0] == 0
     assert calls[0]["hotwords"].search(["k", "æ", "l"])
     assert stream(capsys, checkpoint, *arguments[:-1], str(tmp_path / "missing.txt"))[0] == 2
+
+
+def test_the_language_of_each_segment_is_shown(capsys, checkpoint, samples, tmp_path):
+    soundfile.write(tmp_path / "tone.wav", samples, 16000)
+    _, out, err = stream(capsys, checkpoint, str(tmp_path / "tone.wav"), "--return_language", *OPTIONS)
+    assert len(re.findall(r"ms later, (?:en|zh) [01]\.\d\d", err)) == out.count("\n") == 2
 
 
 def test_confidence_and_flags_are_shown(capsys, checkpoint, samples, tmp_path):

@@ -195,6 +195,39 @@ def test_transcribe_passes_every_option_on(pipeline, tmp_path):
     assert pipeline.calls == [{"count": 3, "progress": True, **passed}]
 
 
+def test_transcribe_passes_hypotheses_and_language_on(pipeline, tmp_path):
+    file = write_wav(tmp_path / "a.wav")
+    options = ["--format", "json", "--return_language", "--num_hypotheses", "4", "--rescoring_weight", "0"]
+    assert cli.main(["transcribe", file, "--model", "m", "--language", "auto", *options]) == 0
+    call = pipeline.calls[0]
+    assert (call["return_language"], call["language"]) == (True, None)
+    assert (call["num_return_sequences"], call["rescoring_weight"]) == (4, 0.0)
+
+
+def test_transcribe_passes_a_diarization_on(pipeline, tmp_path):
+    files = [write_wav(tmp_path / f"{name}.wav") for name in "ab"]
+    rttm = tmp_path / "all.rttm"
+    rttm.write_text("SPEAKER a 1 0 1 <NA> <NA> Anna <NA> <NA>\n")
+    for given in (files[:1], files):
+        assert cli.main(["transcribe", *given, "--model", "m", "--format", "json", "--diarization", str(rttm)]) == 0
+    # That of one file need not name it.
+    assert [call["diarization"] for call in pipeline.calls] == [[str(rttm)], str(rttm)]
+
+
+def test_transcribe_passes_a_text_style_on(pipeline, tmp_path):
+    pytest.importorskip("wetext")
+    file = write_wav(tmp_path / "a.wav")
+    for options in (
+        ["--numbers", "written"],
+        ["--punctuation", "auto"],
+        ["--numbers", "spoken", "--punctuation", "half"],
+    ):
+        assert cli.main(["transcribe", file, "--model", "m", *options]) == 0
+    assert [call["text_style"] for call in pipeline.calls] == [
+        *({"numbers": "written"}, {"punctuation": "auto"}, {"numbers": "spoken", "punctuation": "half"})
+    ]
+
+
 def test_transcribe_passes_hotwords_times_and_guards_on(pipeline, tmp_path):
     file = write_wav(tmp_path / "a.wav")
     words = tmp_path / "words.txt"
@@ -225,6 +258,11 @@ def test_transcribe_passes_hotwords_times_and_guards_on(pipeline, tmp_path):
         (["--timestamps", "word"], "--timestamps needs --format"),
         (["--timestamps", "phoneme", "--format", "srt"], "not of phonemes"),
         (["--confidence", "--format", "vtt"], "--confidence needs --format json"),
+        (["--diarization", "x.rttm"], "--diarization needs --format json, srt or vtt"),
+        (["--diarization", "x.rttm", "--format", "vtt"], "--diarization x.rttm: there is no such file"),
+        (["--return_language"], "--return_language needs --format json"),
+        (["--num_hypotheses", "2"], "--num_hypotheses needs --format json"),
+        (["--rescoring_weight", "0.2", "--format", "json"], "--rescoring_weight needs --num_hypotheses"),
         (["--hotword_tolerance", "0.1"], "needs --hotwords"),
         (["--hotwords", "gone.txt"], "gone.txt: cannot be read"),
         (["--hotwords", "gone.npz"], "gone.npz: cannot be read"),

@@ -1,5 +1,7 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What augmentation does to samples and features: ratios, lengths and shares that were asked for, and nothing else."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -118,6 +120,18 @@ def test_silence_precedes_noise_at_both_ends_with_beta_lengths():
     assert abs(np.corrcoef(added.T)[0, 1]) < 0.15
 
 
+def test_silence_alone_is_zeros_around_untouched_speech():
+    config = AugmentationConfig(silence_probability=0.25, silence_max_seconds=2.0)
+    augmenter, rng, samples = SpeechAugmenter(config), np.random.default_rng(0), tone(500, 0.5, 0.5)
+    rows = [augmenter.waveform(samples, rng) for _ in range(1000)]
+    padded = [row for row in rows if len(row) > len(samples)]
+    assert len(padded) / 1000 == pytest.approx(0.25, abs=0.04)
+    for row in padded:
+        start = int(row.nonzero()[0]) - int(samples.nonzero()[0])
+        assert torch.equal(row[start : start + len(samples)], samples)
+        assert not row[:start].any() and not row[start + len(samples) :].any()
+
+
 def test_short_noise_is_looped_and_long_noise_is_cut_from_anywhere():
     config = AugmentationConfig(noise_probability=1.0, snr_std=0.0)
     samples, rng = tone(500), np.random.default_rng(0)
@@ -190,6 +204,8 @@ def test_two_views_differ():
     [
         ({"speed_factors": [0.1]}, "speed_factors"),
         ({"noise_probability": 20}, "noise_probability"),
+        ({"silence_probability": 20}, "silence_probability"),
+        ({"silence_probability": 0.1}, "silence_max_seconds"),
         ({"time_mask_share": 1.5}, "time_mask_share"),
         ({"gain_db": -1.0}, "gain_db"),
         ({"num_time_masks": -1}, "num_time_masks"),

@@ -1,5 +1,7 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Batches of rows: within their bounds, every row once an epoch, the same again after a resume."""
+
 import logging
 
 import numpy as np

@@ -83,10 +83,10 @@ def test_evaluation_prompts_are_padded_on_the_left_and_numbered(processor, rows)
 def test_language_is_named_for_the_share_of_rows_and_always_the_same(processor, rows):
     named = collator(processor, language_prompt_probability=0.3)
     row = next(row for row in rows if row["language"] == "zh")
-    choices = [named._requested_language({**row, "draw": draw}) for draw in range(2000)]
+    choices = [named.requested_language({**row, "draw": draw}) for draw in range(2000)]
     assert set(choices) == {"zh", None}
     assert 0.26 < sum(choice == "zh" for choice in choices) / 2000 < 0.34
-    assert choices == [named._requested_language({**row, "draw": draw}) for draw in range(2000)]
+    assert choices == [named.requested_language({**row, "draw": draw}) for draw in range(2000)]
 
 
 def test_augmentation_depends_on_the_draw_alone(processor, rows):

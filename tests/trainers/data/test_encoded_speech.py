@@ -2,12 +2,16 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Frames that are encoded once: of recordings, and of texts heard through them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import numpy as np
 import pytest
 import torch
 
 from entropy_asr.trainers.data.collation import FeatureCollator
 from entropy_asr.trainers.data.encoded_speech import EncodedSpeech, UnitInventory, encode_speech, encoded_or_loaded
+from entropy_asr.trainers.data.phoneme_errors import count_errors
 from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 
 
@@ -25,6 +29,14 @@ def test_recordings_are_encoded_in_the_chunks_that_are_drawn(encoded):
     assert not np.array_equal(drawn.frames, whole.frames)
 
 
+def errors_counted(utterances):
+    """As of an encoder that takes each 5 for a 6 and hears the others right."""
+    counts = np.zeros((10, 10), dtype=np.int64)
+    for said in [[phoneme for phoneme, _ in utterance if phoneme] for utterance in utterances]:
+        count_errors(counts, said, [6 if phoneme == 5 else phoneme for phoneme in said])
+    return counts
+
+
 def inventory_of(utterances):
     """Inventory of utterances [(phoneme, number of frames), ...]; a frame holds (utterance, position, phoneme)."""
     frames, ends, units = [], [], []
@@ -35,7 +47,7 @@ def inventory_of(utterances):
             frames += [(number, position + offset, phoneme) for offset in range(length)]
             position += length
         ends.append(len(frames))
-    arrays = {"rows": np.arange(len(ends)), "units": np.array(units)}
+    arrays = {"rows": np.arange(len(ends)), "units": np.array(units), "errors": errors_counted(utterances)}
     return UnitInventory(
         EncodedSpeech(np.array(frames, dtype=np.float16), np.array(ends), **arrays), max_silence=12, max_unit=10
     )
@@ -69,6 +81,23 @@ def test_a_pause_is_not_taken_for_a_phoneme():
         # 5 was said in two frames; no shorter 6 was recorded.
         assert phonemes.count(5) == 2 and phonemes.count(6) == 11
     assert inventory.expected_length([5, 6]) == inventory.expected_length([]) + 13
+
+
+def test_a_text_is_misheard_as_recordings_are():
+    inventory = inventory_of([[(0, 2), (5, 2), (6, 3), (0, 1)], [(7, 1), (8, 1)]])
+    heard = [inventory.misheard([5, 7, 8], 0.1, np.random.default_rng(seed)) for seed in range(200)]
+    assert {tuple(row) for row in heard} == {(5, 7, 8), (6, 7, 8)}
+    assert heard.count([6, 7, 8]) == pytest.approx(0.4 * 200 * 0.75, rel=0.35)
+    # A 6 that nobody recorded cannot be joined.
+    alone = inventory_of([[(5, 2)], [(7, 1)]])
+    assert all(alone.misheard([5, 7], 0.5, np.random.default_rng(seed)) == [5, 7] for seed in range(50))
+
+
+def test_errors_of_an_encoder_are_counted_while_it_runs(encoded):
+    model, _, rows, speech = encoded
+    said = sum(len(row) for row in rows["phoneme_ids"])
+    assert speech.errors.shape == (model.config.phoneme_vocab_size,) * 2
+    assert speech.errors[0, 0] == said == speech.errors[1:].sum()
 
 
 def test_expected_length_is_the_mean_of_what_is_joined(encoded):
@@ -109,7 +138,27 @@ def test_units_cover_each_recording_in_order(encoded):
 
 def test_encoding_is_kept(encoded, tmp_path):
     *_, speech = encoded
-    kept = encoded_or_loaded(tmp_path / "encoded", lambda: speech)
-    again = encoded_or_loaded(tmp_path / "encoded", lambda: pytest.fail("encoded twice"))
+    kept = encoded_or_loaded(tmp_path / "encoded", lambda share: speech)
+    again = encoded_or_loaded(tmp_path / "encoded", lambda share: pytest.fail("encoded twice"))
     for one in (kept, again):
         assert np.array_equal(one.frames, speech.frames) and np.array_equal(one.units, speech.units)
+
+
+def test_processes_encode_each_recording_once_as_one_alone_does(encoded, tmp_path):
+    model, processor, rows, alone = encoded
+    collator, barrier = FeatureCollator(processor.feature_extractor), Barrier(2)
+
+    def process(index: int) -> EncodedSpeech:
+        encode = lambda share: encode_speech(model, rows, collator, 1, 0, 3.0, share)  # noqa: E731
+        return encoded_or_loaded(tmp_path / "encoded", encode, (index, 2), barrier.wait)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(process, range(2))
+    assert np.array_equal(first.frames, second.frames) and np.array_equal(first.errors, alone.errors)
+    assert [path.name for path in tmp_path.iterdir()] == ["encoded"]
+    assert sorted(first.rows) == sorted(alone.rows) and len(set(first.rows)) == len(first)
+    for recording, row in enumerate(first.rows):
+        (same,) = np.flatnonzero(alone.rows == row)
+        assert np.array_equal(first.recording(recording), alone.recording(same))
+        ours, theirs = (one.units[one.units[:, 0] == number] for one, number in ((first, recording), (alone, same)))
+        assert np.array_equal(ours[:, 1:], theirs[:, 1:])

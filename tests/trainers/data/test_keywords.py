@@ -142,6 +142,16 @@ def test_choice_depends_on_seed_and_row_alone(rows, chosen, tokenizer):
         assert in_two_processes[name][:] == chosen[name][:]
 
 
+def test_keywords_of_rows_in_memory_are_chosen_once(rows, tokenizer, tmp_path, monkeypatch):
+    chooser = KeywordChooser(rows, ContextConfig(), tokenizer)
+    first = add_keywords(rows, chooser, cache_dir=tmp_path)
+    other = KeywordChooser(rows, ContextConfig(seed=3), tokenizer)
+    monkeypatch.setattr(KeywordChooser, "choose", lambda *args: pytest.fail("chosen twice"))
+    assert add_keywords(rows, chooser, cache_dir=tmp_path)["keywords"][:] == first["keywords"][:]
+    with pytest.raises(pytest.fail.Exception):
+        add_keywords(rows, other, cache_dir=tmp_path)
+
+
 def test_important_keywords_are_found_where_they_are_spoken(rows, tokenizer, tmp_path):
     file = tmp_path / "important.txt"
     file.write_text("boston\n北京\n")

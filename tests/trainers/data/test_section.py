@@ -250,5 +250,7 @@ def test_conditions_of_an_evaluation_are_checked_and_made_sounds_are_a_test_set(
         EvaluationSection(padded_silence=-1.0)
     with pytest.raises(ValueError, match="data: `non_speech`"):
         EvaluationSection(non_speech=-1)
+    with pytest.raises(ValueError, match="`max_rows` is a number of rows from 1 on, not 0"):
+        EvaluationSection(max_rows=0)
     with pytest.raises((ValueError, TypeError), match="padded_silence"):
         EvaluationSection(padded_silence="long")

@@ -4,7 +4,7 @@
 
 import pytest
 
-from entropy_asr.trainers.data.text import cut_text, read_lines, transcript_style
+from entropy_asr.trainers.data.text import cut_text, frequent_words, read_lines, transcript_style
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,9 @@ def test_lines_are_collapsed_and_empty_ones_left_out(tmp_path):
     (tmp_path / "a.txt").write_text("  one \t two\n\n\u3000\nthree", encoding="utf-8")
     (tmp_path / "b.txt").write_text("四\n", encoding="utf-8")
     assert list(read_lines([tmp_path / "a.txt", tmp_path / "b.txt"])) == ["one two", "three", "四"]
+
+
+def test_frequent_words_are_words_of_the_language():
+    words = frequent_words(2000)
+    assert len(words) == len(set(words)) == 2000
+    assert {"中国", "我们", "一个"} <= set(words) and max(map(len, words)) <= 4

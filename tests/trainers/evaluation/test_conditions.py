@@ -13,10 +13,11 @@ from small_models import build_model, build_tokenizer, small_config
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRProcessor
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
 from entropy_asr.trainers.evaluation.conditions import (
+    chunked_encoder,
     conditions_of,
     evaluate_under,
+    evenly_spaced,
     hallucination_lines,
-    heard_in_chunks,
 )
 
 
@@ -91,7 +92,7 @@ def test_models_hear_the_same_masked_and_noisy_audio_and_transcripts_are_kept():
     listeners, kept = [Listener(), Listener()], []
     conditions = conditions_of("on", masked=[0.25], snr=[0])
     for listener in listeners:
-        evaluate_under(listener, SPEECH, conditions, progress=False, keep=lambda *found: kept.append(found))
+        evaluate_under(listener, SPEECH, conditions, description=None, keep=lambda *found: kept.append(found))
     assert all(np.array_equal(first, second) for first, second in zip(*(one.heard for one in listeners), strict=True))
     plain, masked, noisy = listeners[0].heard[0], listeners[0].heard[4], listeners[0].heard[8]
     assert (masked == 0).mean() == 0.25 and set(np.unique(masked)) == {0, plain[0]}
@@ -118,16 +119,16 @@ def test_chunks_are_what_a_stream_of_them_hears():
     with torch.no_grad():
         whole = tower(features, attention_mask=mask).last_hidden_state
         chunked = tower(features, attention_mask=mask, chunk_size=16, left_chunks=4).last_hidden_state
-        with heard_in_chunks(pipeline, 640):
+        with chunked_encoder(pipeline, 640):
             heard = tower(features, attention_mask=mask).last_hidden_state
         after = tower(features, attention_mask=mask).last_hidden_state
     assert torch.equal(heard, chunked) and torch.equal(after, whole) and not torch.equal(heard, whole)
-    with pytest.raises(ValueError, match="multiple of 40 ms"), heard_in_chunks(pipeline, 650):
+    with pytest.raises(ValueError, match="multiple of 40 ms"), chunked_encoder(pipeline, 650):
         pass
 
 
 def test_each_condition_has_its_figures():
-    score, result = evaluate_under(Recognizer(), SPEECH, conditions_of("both", 1.0), progress=False)
+    score, result = evaluate_under(Recognizer(), SPEECH, conditions_of("both", 1.0), description=None)
     assert score.wer == 0 == result["wer"] and result["guards"] is True
     assert result["hallucination"]["hallucination_rate"] == 0
     found = {name: condition["hallucination"] for name, condition in result["conditions"].items()}
@@ -142,6 +143,23 @@ def test_each_condition_has_its_figures():
     json.dumps(result)
 
 
+def test_disturbed_audio_may_be_heard_of_fewer_rows_spread_over_the_set():
+    kept = {}
+    numbered = Dataset.from_list([{**row, "text": f"turn {index}"} for index, row in enumerate(SPEECH)])
+    evaluate_under(
+        Recognizer(),
+        numbered,
+        conditions_of("both", 1.0),
+        description=None,
+        keep=lambda condition, score: kept.update({condition.name: [row["reference"] for row in score.transcripts]}),
+        max_disturbed_rows=2,
+    )
+    assert [len(references) for references in kept.values()] == [4, 4, 2, 2]
+    assert kept["1 s of silence around, guards off"] == ["turn 0", "turn 3"]
+    assert evenly_spaced(numbered, None) is evenly_spaced(numbered, 4) is numbered
+    assert evenly_spaced(numbered, 3)["text"][:] == ["turn 0", "turn 1", "turn 3"]
+
+
 def test_a_model_that_knows_no_end_is_cut_without_guards_too(monkeypatch):
     """It would write until its language model has no position left: 4096 of the smallest, for each utterance."""
     config = small_config()
@@ -154,13 +172,13 @@ def test_a_model_that_knows_no_end_is_cut_without_guards_too(monkeypatch):
         pipeline.model.model.language_model, "forward", lambda *a, **k: steps.append(1) or forward(*a, **k)
     )
     endless = {"suppress_tokens": [processor.end_of_text_id]}
-    _, result = evaluate_under(pipeline, SILENCE.select([0]), conditions_of("off"), progress=False, **endless)
+    _, result = evaluate_under(pipeline, SILENCE.select([0]), conditions_of("off"), description=None, **endless)
     assert result["hallucination"]["nonspeech_rate"] == 1
     assert 4 * 25 < len(steps) < 200  # a second of audio: far more than 25 tokens, the most that speech has
 
 
 def test_sets_without_speech_are_not_padded_and_count_text_on_nothing():
-    _, result = evaluate_under(Recognizer(), SILENCE, conditions_of("both", 1.0), progress=False)
+    _, result = evaluate_under(Recognizer(), SILENCE, conditions_of("both", 1.0), description=None)
     assert list(result["conditions"]) == ["guards off"]
     assert result["hallucination"]["nonspeech_rate"] == 0
     assert result["conditions"]["guards off"]["hallucination"]["nonspeech_rate"] == 1
@@ -168,12 +186,12 @@ def test_sets_without_speech_are_not_padded_and_count_text_on_nothing():
 
 def test_what_a_row_without_speech_is_called_is_no_reference():
     """Data sets of noises name the noise where others have a transcript."""
-    _, result = evaluate_under(Recognizer(), rows("none", "turn left", 3000), conditions_of(), progress=False)
+    _, result = evaluate_under(Recognizer(), rows("none", "turn left", 3000), conditions_of(), description=None)
     assert result["hallucination"]["empty_reference_rate"] == 1
 
 
 def test_lines_name_the_condition_and_the_rates():
-    _, result = evaluate_under(Recognizer(), SPEECH, conditions_of("both", 1.0), progress=False)
+    _, result = evaluate_under(Recognizer(), SPEECH, conditions_of("both", 1.0), description=None)
     lines = hallucination_lines(result)
     assert len(lines) == 4 and lines[0].startswith("guards on: hallucination 0.0 % (0.0 to 0.0;")
     assert lines[3].startswith("1 s of silence around, guards off: hallucination 100.0 %")
@@ -182,5 +200,5 @@ def test_lines_name_the_condition_and_the_rates():
 
 def test_a_set_of_which_nothing_can_be_read_has_no_figures():
     broken = Dataset.from_list([{"audio": {"bytes": b"no audio"}, "text": "a", "language": "en", "duration": 1.0}])
-    _, result = evaluate_under(Recognizer(), broken, conditions_of(), progress=False)
+    _, result = evaluate_under(Recognizer(), broken, conditions_of(), description=None)
     assert result["hallucination"] is None and hallucination_lines(result) == []

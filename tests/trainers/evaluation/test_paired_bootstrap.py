@@ -10,9 +10,9 @@ import pytest
 from entropy_asr.trainers.evaluation.paired_bootstrap import (
     CountedSet,
     Interval,
+    judge_claim,
     mean_over_seeds,
     paired_difference,
-    verdict,
 )
 
 
@@ -51,7 +51,7 @@ def test_few_seeds_are_not_taken_for_more_alike_than_they_are():
 
 def test_one_seed_decides_nothing():
     found = paired_difference([CountedSet(np.array([[1, 1]]), np.array([[0, 0]]), np.ones(2))])
-    assert found == Interval(1.0, -math.inf, math.inf) and verdict(found, 0, None) == "not decided here"
+    assert found == Interval(1.0, -math.inf, math.inf) and judge_claim(found, 0, None) == "not decided here"
     assert mean_over_seeds([2.0]).high == math.inf
 
 
@@ -75,10 +75,11 @@ def test_students_interval_of_three_seeds():
         ((-0.01, 0.01), -0.02, 0.02, "holds"),
         ((0.03, 0.05), -0.02, 0.02, "does not hold"),
         ((-0.03, 0.0), -0.02, 0.02, "not decided here"),
+        ((-0.02, 0.0), -0.02, 0.02, "not decided here"),
     ],
 )
 def test_verdicts(interval, low, high, expected):
-    assert verdict(Interval(sum(interval) / 2, *interval), low, high) == expected
+    assert judge_claim(Interval(sum(interval) / 2, *interval), low, high) == expected
 
 
 def test_counts_that_do_not_belong_together_are_refused():

@@ -22,6 +22,6 @@ def test_labels_of_frames_and_words():
 
 def test_gaps_between_phonemes_are_shared():
     spans = [SpokenUnit("a", 1.0, 1.04), SpokenUnit("b", 1.10, 1.14), SpokenUnit("c", 2.0, 2.04)]
-    widened = phone_times._widened(spans)
+    widened = phone_times.widened(spans)
     assert [unit.start for unit in widened] == pytest.approx([0.9, 1.07, 1.9])
     assert [unit.end for unit in widened] == pytest.approx([1.07, 1.24, 2.14])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from entropy_asr.trainers.commands.models import bundled_checkpoint
+from entropy_asr.trainers.commands.models import default_model
 from entropy_asr.trainers.evaluation import report_plots
 from entropy_asr.trainers.evaluation.report_plots import draw_plots, measured_metrics, plot_files
 
@@ -125,7 +125,7 @@ def test_a_report_is_drawn_anew_from_its_figures_as_pictures_and_vectors(tmp_pat
 
 
 def test_plots_of_the_bundled_checkpoint_are_those_of_its_report():
-    folder = Path(bundled_checkpoint()) / "report"
+    folder = Path(default_model()) / "report"
     report = json.loads((folder / "report.json").read_text("utf-8"))
     expected = {file for name in report["datasets"] for file in plot_files(name, report)}
     assert expected == {path.name for path in folder.glob("*.png")}

@@ -3,30 +3,31 @@
 """The experiment on the paper's claims: its arms are fair, and its page says what its files hold."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import transformers
-from audio_rows import encode, write_parquet
-from small_models import small_whisper
-from training_helpers import make_rows
+from claims_script import BENCHMARKS, SIZES, run_here, write_data
 
-from entropy_asr.trainers.commands import cli
 from entropy_asr.trainers.recipes import recipe
-from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe, run_section
+from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe
 
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RECIPE = Path(recipe.__file__).parent / "claims.yaml"
+SCRIPT = Path(__file__).parents[1] / "claims_script.py"
 
 
 @pytest.fixture
 def claims(monkeypatch):
-    """`tests/benchmarks/claims.py`, which imports its neighbour."""
+    """`tests/benchmarks/claims.py`, which imports its neighbours."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    monkeypatch.delitem(sys.modules, "claims", raising=False)
+    for name in ("claims", "claims_page", "claims_plots", "claims_progress", "claims_results"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     import claims
 
     return claims
@@ -75,55 +76,106 @@ def test_arms_differ_in_nothing_but_what_they_are_about(claims):
 
 def test_every_claim_is_about_stages_that_there_are(claims):
     found = stages()
+    assert set(claims.plan()["allocation_stages"]) <= set(found)
     for claim in claims.plan()["claims"]:
         names = claim.get("terms", {}) or [f"{claim['first']}_results", f"{claim['second']}_results"]
+        assert set(claim.get("terms", {})) <= set(claims.plan()["allocation_stages"]), claim["says"]
         assert set(names) <= set(found) and ("low" in claim or "high" in claim), claim["says"]
         # A word that YAML reads as true would be no name.
         assert all(isinstance(key, str) for key in claim) and (claim["kind"] != "hallucinations" or "sounds" in claim)
 
 
+def test_what_each_stage_is_expected_to_take_fits_into_two_hours(claims):
+    plans = check_recipe(load_recipe(RECIPE, "run"))
+    lanes = claims.lanes_of(plans, claims.plan()["seconds"])
+    assert sorted(name for lane in lanes for name in lane.seconds) == sorted(claims.plan()["seconds"])
+    assert max(lane.remaining() for lane in lanes) + claims.plan()["report_seconds"] < 110 * 60
+    # Neither core waits long for the other.
+    assert abs(lanes[0].remaining() - lanes[1].remaining()) < 0.15 * lanes[0].remaining()
+    with pytest.raises(ValueError, match="lacks phonemes_head"):
+        claims.lanes_of([plan for plan in plans if plan.name == "phonemes_head"], {})
+
+
+def test_progress_says_when_a_seed_will_have_ended(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from claims_progress import Lane, Progress
+
+    moment = [1e9]
+    lanes = [Lane(tmp_path, {"long": 3000, "longer": 3000}), Lane(tmp_path, {"short": 1000})]
+    progress = Progress(lanes, 600, now=lambda: moment[0])
+    progress.write(tmp_path)
+    assert json.loads((tmp_path / "progress.json").read_text())["minutes_left"] == 110
+    # Half of a stage, which should have taken 25 minutes, took 50.
+    (tmp_path / "long").mkdir()
+    (tmp_path / "long" / "clock.json").write_text(json.dumps({"seconds": 9, "step": 5, "max_steps": 10}))
+    (tmp_path / "short").mkdir()
+    (tmp_path / "short" / "stage.json").write_text("{}")
+    moment[0] += 3000
+    progress.write(tmp_path)
+    found = json.loads((tmp_path / "progress.json").read_text())
+    assert found["stages_done"] == 1 and found["stages"] == 3 and found["running"] == ["long 50 %"]
+    assert found["pace"] == round(3600 / 2100, 2) and found["minutes_left"] == round(85 * 3600 / 2100)
+    assert found["estimated_end"] == "2001-09-09 05:02 UTC"
+    assert capsys.readouterr().out.splitlines()[-1].endswith("2001-09-09 05:02 UTC.")
+
+
 def write_seed(claims, folder: Path, seed: int, wrong: dict[str, float]) -> None:
-    """Result files of a seed: of 40 utterances each arm gets a share wrong, and writes on as many sounds of ten."""
-    rng = np.random.default_rng(seed)
-    names = list(dict.fromkeys(name for stages in claims.plan()["arms"].values() for name in stages))
-    for name in names:
-        (folder / name).mkdir(parents=True)
-        (folder / name / "stage.json").write_text(json.dumps({"steps": 5, "processor_seconds": 720.0}))
-    for arm in claims.plan()["arms"]:
+    """A seed's run, of which the rest is kept: of 40 utterances each arm gets a share wrong, and of ten sounds it
+    writes on as many."""
+    rng, run = np.random.default_rng(seed), folder / f"run-{seed}"
+    plan, kept = claims.plan(), folder / "kept" / str(seed)
+    record = {"steps": 5, "seconds": 800.0, "processor_seconds": 720.0, "history": [{"step": 5, "loss": 2.5}]}
+    for name in {name for stages in plan["arms"].values() for name in stages}:
+        (run / name).mkdir(parents=True)
+        (run / name / "stage.json").write_text(json.dumps(record))
+    for arm in plan["arms"]:
         rows = []
-        for condition in claims.plan()["conditions"]:
+        for condition in plan["conditions"]:
             for index in range(40):
                 hypothesis = "turn right" if index < 40 * wrong[arm] else "turn left"
                 rows.append(("words", condition, "en", "turn left", hypothesis))
         for index in range(10):
             rows.append(("sounds", "guards off", "none", "", "hello there" if index < 10 * wrong[arm] else ""))
         keys = ("dataset", "condition", "language", "reference", "hypothesis")
+        lines = [json.dumps(dict(zip(keys, row, strict=True))) for row in rows]
         for kind in ("results", "guarded"):
-            (folder / f"{arm}_{kind}").mkdir()
-            (folder / f"{arm}_{kind}" / "stage.json").write_text("{}")
-            lines = [json.dumps(dict(zip(keys, row, strict=True))) for row in rows]
+            assert not claims.keep_arm(run, kept, arm, {"seed": seed})
+            (run / f"{arm}_{kind}").mkdir()
+            (run / f"{arm}_{kind}" / "stage.json").write_text("{}")
             text = "\n".join(lines).replace("guards off", "guards on" if kind == "guarded" else "guards off")
-            (folder / f"{arm}_{kind}" / "transcripts.jsonl").write_text(text + "\n")
+            (run / f"{arm}_{kind}" / "transcripts.jsonl").write_text(text + "\n")
+        assert claims.keep_arm(run, kept, arm, {"seed": seed, "encoder_steps": 5})
     models = {}
-    for place, name in enumerate(names):
+    for place, name in enumerate(plan["allocation_stages"]):
         pai = 5 + 0.001 * rng.normal() + (1 if name == "proposed_joint_sft" else 0)
         table = [{"pca_size": size, "ridge": 1e-3, "pai": pai * size, "chance": 0.1 * size} for size in (2, 4)]
         models[name] = {"nse": 0.9 - 0.01 * place, "pai": pai, "details": {"pai": {"ridge": 1e-3, "table": table}}}
-    (folder / "allocation").mkdir()
-    report = {"datasets": {"words": {"models": models}}}
-    (folder / "allocation" / "report.json").write_text(json.dumps(report))
+    (run / "allocation").mkdir()
+    report = {"options": {}, "versions": {}, "command": "ours alone", "datasets": {"words": {"models": models}}}
+    (run / "allocation" / "report.json").write_text(json.dumps(report))
+    claims.keep_allocation(run / "allocation", kept)
+    shutil.rmtree(run)
 
 
-def test_page_says_what_the_files_hold(claims, tmp_path, capsys):
+def write_page(claims, folder: Path) -> tuple[dict, dict]:
+    """The page of what was kept, in a README too: what `claims.json` holds, and its claims by what they say."""
+    import claims_page
+
+    readme = folder / "README.md"
+    readme.write_text("\n".join(["Before.", *claims_page.MARKS, "After."]))
+    assert claims.main(["page", "--results_dir", str(folder / "kept"), "--readme", str(readme)]) == 0
+    content = json.loads((folder / "kept" / "claims.json").read_text())
+    return content, {claim["says"]: claim for claim in content["claims"]}
+
+
+def test_page_says_what_the_files_hold(claims, tmp_path):
     pytest.importorskip("matplotlib")
     wrong = dict.fromkeys(claims.plan()["arms"], 0.5) | {"proposed": 0.1}
     for seed in (1, 2, 3):
-        write_seed(claims, tmp_path / "runs" / str(seed), seed, wrong)
-    (tmp_path / "runs" / "4").mkdir()  # not whole
-    assert claims.main(["page", str(tmp_path / "runs"), "--output_dir", str(tmp_path / "page")]) == 0
-    content = json.loads((tmp_path / "page" / "claims.json").read_text())
-    assert content["seeds"] == ["1", "2", "3"]
-    found = {claim["says"]: claim for claim in content["claims"]}
+        write_seed(claims, tmp_path, seed, wrong)
+    (tmp_path / "kept" / "4").mkdir()  # not whole
+    content, found = write_page(claims, tmp_path)
+    assert content["seeds"] == ["1", "2", "3"] and content["settings"] == {"encoder_steps": 5}
     better = found["proposed makes fewer errors than conventional"]
     # A word of two: 5 % against 25 %.
     assert better["found"]["value"] == pytest.approx(-0.2) and better["verdict"] == "holds"
@@ -133,83 +185,116 @@ def test_page_says_what_the_files_hold(claims, tmp_path, capsys):
     assert silent["found"]["value"] == pytest.approx(0.1 - 0.5 * 0.5)
     assert found["joint SFT after IA-SFT leaves PAI within 2 %"]["verdict"] == "does not hold"
     assert found["phoneme pretraining raises CSAI"]["verdict"] == "not measured here"
-    page = (tmp_path / "page" / "claims.md").read_text()
+    page = (tmp_path / "kept" / "claims.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     assert sum(line.endswith(("holds |", "hold |", "here |")) for line in rows) == len(content["claims"])
     assert "| errors: guards off | 5.0 | 25.0 |" in page and "| hours of one processor | 1.00 | 0.80 |" in page
-    pictures = sorted(path.name for path in (tmp_path / "page").glob("*.png"))
+    assert "| text without speech, guards on | 10.0 | 50.0 |" in page
+    # Nothing was measured earlier; the encoder `characters` is no result of the arm `characters`.
+    assert not any(arm["error rates before the last stage"] for arm in content["arms"].values())
+    pictures = sorted(path.name for path in (tmp_path / "kept").glob("*.png"))
     assert len(pictures) == 4 and all(f"({name})" in page for name in pictures)
+    summary = (tmp_path / "README.md").read_text().splitlines()[2:-2]
+    assert len(summary) <= 10 and all(len(line) <= 120 for line in summary)
+    assert "with 3 seeds" in summary[0] and "proposed makes fewer errors than conventional" in " ".join(summary)
 
 
-def test_page_without_a_whole_seed_says_so(claims, tmp_path):
+def test_one_seed_decides_nothing_and_shows_what_its_utterances_say(claims, tmp_path):
+    pytest.importorskip("matplotlib")
+    write_seed(claims, tmp_path, 2, dict.fromkeys(claims.plan()["arms"], 0.5) | {"proposed": 0.1})
+    content, found = write_page(claims, tmp_path)
+    assert {claim["verdict"] for claim in content["claims"]} == {"not decided here", "not measured here"}
+    better = found["proposed makes fewer errors than conventional"]
+    assert better["found"]["low"] is None and -0.3 < better["utterances_alone"]["low"] < -0.2
+    assert -0.2 < better["utterances_alone"]["high"] < -0.1
+    page = (tmp_path / "kept" / "claims.md").read_text()
+    assert re.search(r"\| -20\.00 \| -2\d\.\d\d to -1\d\.\d\d, utterances alone \|", page)
+    assert "One seed cannot say how seeds differ" in (tmp_path / "README.md").read_text().replace("\n", " ")
+
+
+def test_page_refuses_what_does_not_belong_together(claims, tmp_path):
     with pytest.raises(ValueError, match="no seed has been run to its end"):
-        claims.main(["page", str(tmp_path)])
+        claims.main(["page", "--results_dir", str(tmp_path)])
+    for seed in (1, 2):
+        write_seed(claims, tmp_path, seed, dict.fromkeys(claims.plan()["arms"], 0.5))
+    path = tmp_path / "kept" / "2" / "half.json"
+    path.write_text(path.read_text().replace('"encoder_steps":5', '"encoder_steps":6'))
+    with pytest.raises(ValueError, match="1/proposed and 2/half have different settings"):
+        claims.main(["page", "--results_dir", str(tmp_path / "kept")])
+    path.write_text(path.read_text().replace('"encoder_steps":6', '"encoder_steps":5'))
+    (tmp_path / "README.md").write_text("Without a place for it.")
+    with pytest.raises(ValueError, match="README lacks the lines"):
+        claims.main(["page", "--results_dir", str(tmp_path / "kept"), "--readme", str(tmp_path / "README.md")])
 
 
-def test_run_ends_when_the_time_is_up(claims, tmp_path):
-    marker = tmp_path / "ended"
+def test_run_ends_when_the_time_is_up(claims, tmp_path, monkeypatch):
+    marker, looks = tmp_path / "ended", []
     code = f"import time; open({str(marker)!r}, 'w'); time.sleep(60)"
     assert claims.run_until(claims.time.monotonic() - 1, [sys.executable, "-c", code]) == claims.NOT_DONE
     assert not marker.exists()
-    assert claims.run_until(claims.time.monotonic() + 3, [sys.executable, "-c", code]) == claims.NOT_DONE
+    monkeypatch.setattr(claims, "SECONDS", 0.5)
+    until = claims.time.monotonic() + 3
+    assert claims.run_until(until, [sys.executable, "-c", code], lambda: looks.append(1)) == claims.NOT_DONE
+    assert len(looks) >= 3
     assert claims.run_until(claims.time.monotonic() + 30, [sys.executable, "-c", "raise SystemExit(3)"]) == 3
 
 
-def write_data(folder: Path) -> None:
-    """Data sets by the names that the recipe has, of a few tones each, and texts."""
-    names = ("librispeech_subset", "speechocean762", "fsdd_digits", "speech_commands_mini", "aishell_sample")
-    for name in (*names, "audio_cmn_words", "esc10_noise"):
-        language = {"aishell_sample": "zh", "audio_cmn_words": "zh", "esc10_noise": "none"}.get(name, "en")
-        for split in ("train", "dev", "test", "extra"):
-            rows = make_rows(" ".join([language] * 4), seed=len(name + split))
-            rows = [
-                {
-                    "audio": {"bytes": encode(np.asarray(row["samples"]) / 32768), "path": f"{index}.ogg"},
-                    **{key: row[key] for key in ("text", "language", "duration")},
-                }
-                for index, row in enumerate(rows)
-            ]
-            write_parquet(folder / name, split, rows=rows)
-    (folder / "text_lm").mkdir(parents=True)
-    for name in ("librispeech_train_clean_100_text.txt", "zh_tw_cc0_sentences.txt"):
-        (folder / "text_lm" / name).write_text("go on then\n" * 600, encoding="utf-8")
+def without_times(folder: Path) -> dict[str, object]:
+    """All that was kept of a seed, but for how long things took."""
+
+    def cleaned(value):
+        if isinstance(value, dict):
+            return {key: cleaned(item) for key, item in value.items() if not key.endswith("seconds")}
+        return [cleaned(item) for item in value] if isinstance(value, list) else value
+
+    return {path.name: cleaned(json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))}
+
+
+def toy_arguments(folder: Path, name: str) -> list[str]:
+    """The command line of a toy's run, of seed 1."""
+    data = ["--data_dir", str(folder / "data"), "--encoder", str(folder / "data" / "whisper")]
+    places = ["--output_dir", str(folder / name), "--results_dir", str(folder / f"{name}-kept")]
+    report = ["--embedder", "none", "--allocation_rows", "24", "--ledger_rows", "1"]
+    sizes = [part for name, value in SIZES.items() for part in (f"--{name}", str(value))]
+    return ["run", *data, *places, "--seeds", "1", *report, *sizes]
 
 
 @pytest.mark.slow
-def test_all_arms_of_two_seeds_run_to_the_page(claims, tmp_path, monkeypatch):
-    """With a public encoder of a few thousand parameters; a second call has nothing left to do."""
-    pytest.importorskip("opencc")
+def test_all_arms_run_to_the_page_and_give_the_same_figures_again(claims, tmp_path, monkeypatch):
+    """With a public encoder of a few thousand parameters."""
     pytest.importorskip("matplotlib")
     write_data(tmp_path / "data")
-    small_whisper("WhisperForConditionalGeneration").save_pretrained(tmp_path / "whisper")
-    transformers.WhisperFeatureExtractor(feature_size=80).save_pretrained(tmp_path / "whisper")
-
-    def run_here(until: float, command: list[str]) -> int:
-        arguments = command[3:]
-        if arguments[0] == "report":
-            return cli.main(arguments)
-        overrides = arguments[2:]
-        position = overrides.index("--output_dir")
-        loaded = load_recipe(Path(arguments[1]), overrides[position + 1], overrides[:position])
-        for plan in check_recipe(loaded):
-            run_section(plan.stage, plan.section, plan.output_dir, plan.seed)
-        return 0
-
     monkeypatch.setattr(claims, "run_until", run_here)
-    sizes = (
-        "--encoder_layers 1 --language_model_layers 1 --half_language_model_layers 1 --head_steps 1 --encoder_steps 3"
-    )
-    sizes += " --drift_interval 1 --alignment_steps 1 --ia_sft_steps 3 --joint_sft_steps 1 --all_sft_steps 4"
-    sizes += " --test_rows 1 --non_speech 1 --max_lines 600 --bf16 false"
-    places = ["--data_dir", str(tmp_path / "data"), "--encoder", str(tmp_path / "whisper")]
-    options = ["run", *places, "--output_dir", str(tmp_path / "runs"), "--seeds", "1", "2"]
-    assert claims.main([*options, "--ledger_rows", "1", *sizes.split()]) == 0
-    monkeypatch.setattr("entropy_asr.trainers.training.stage_run.run_trainer", lambda *_: pytest.fail("trained again"))
-    assert claims.main([*options, "--ledger_rows", "1", *sizes.split()]) == 0
-    assert claims.main(["page", str(tmp_path / "runs")]) == 0
-    content = json.loads((tmp_path / "runs" / "claims.json").read_text())
-    assert content["seeds"] == ["1", "2"]
-    assert {claim["verdict"] for claim in content["claims"] if claim.get("metric") != "csai"} <= set(
-        claims.VERDICTS[:3]
-    )
+    assert claims.main(toy_arguments(tmp_path, "runs")) == 0
+    whole = without_times(tmp_path / "runs-kept" / "1")
+    assert set(whole) == {"allocation.json", *(f"{arm}.json" for arm in claims.plan()["arms"])}
     assert not list((tmp_path / "runs").glob("*/*/checkpoints/checkpoint-*"))
+
+    # Nothing is left to do.
+    with monkeypatch.context() as patch:
+        patch.setattr("entropy_asr.trainers.training.stage_run.run_trainer", lambda *_: pytest.fail("trained again"))
+        assert claims.main(toy_arguments(tmp_path, "runs")) == 0
+
+    # One arm again.
+    for folder in (tmp_path / "runs" / "1").glob("half_*"):
+        if folder.name != "half_language_model":
+            shutil.rmtree(folder)
+    assert claims.main(toy_arguments(tmp_path, "runs")) == 0
+    assert without_times(tmp_path / "runs-kept" / "1") == whole
+
+    # All again, and killed: in pretraining, between two swaps, while transcripts are written.
+    run = tmp_path / "killed" / "1"
+    places = [
+        run / "phonemes" / "checkpoints" / "checkpoint-2" / "trainer_state.json",
+        run / "proposed_ia_sft" / "checkpoints" / "checkpoint-1" / "trainer_state.json",
+        run / "no_ia_sft_results" / "transcripts.jsonl",
+    ]
+    command = [sys.executable, str(SCRIPT), *toy_arguments(tmp_path, "killed"), "--", *map(str, places)]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=True)
+    assert without_times(tmp_path / "killed-kept" / "1") == whole
+
+    (tmp_path / "runs-kept").rename(tmp_path / "kept")
+    content, _ = write_page(claims, tmp_path)
+    assert content["seeds"] == ["1"]
+    measured = [claim for claim in content["claims"] if claim.get("metric") != "csai"]
+    assert {claim["verdict"] for claim in measured} == {"not decided here"}

@@ -185,7 +185,7 @@ def test_shipped_recipe_is_valid(path, tmp_path, monkeypatch):
     plans = check_recipe(loaded)
     plan_reports(loaded, plans)
     assert [plan.name for plan in plans] == list(read_yaml(path)["stages"])
-    assert len(plans) > 2 or path.stem == "tiny-hints"
+    assert len(plans) > 2
     assert {plan.output_dir.parent for plan in plans} == {tmp_path}
 
 

@@ -5,7 +5,7 @@
 import pytest
 
 from entropy_asr.trainers.runs.errors import SettingsError
-from entropy_asr.trainers.runs.records import fingerprint, finished, write_record
+from entropy_asr.trainers.runs.records import finished, json_sha256, write_record
 
 
 def test_a_stage_is_finished_with_the_settings_and_the_seed_of_its_record(tmp_path):
@@ -20,7 +20,7 @@ def test_a_stage_is_finished_with_the_settings_and_the_seed_of_its_record(tmp_pa
         finished(tmp_path, section, 8)
 
 
-def test_a_fingerprint_is_of_the_values_and_not_of_their_order():
+def test_a_hash_is_of_the_values_and_not_of_their_order():
     assert (
-        fingerprint({"a": 1, "b": ["你"]}) == fingerprint({"b": ["你"], "a": 1}) != fingerprint({"a": 1, "b": ["好"]})
+        json_sha256({"a": 1, "b": ["你"]}) == json_sha256({"b": ["你"], "a": 1}) != json_sha256({"a": 1, "b": ["好"]})
     )

@@ -164,12 +164,15 @@ def test_decoder_learns_first_above_frozen_layers_of_whisper_and_is_gone_on_with
     small_whisper("WhisperForConditionalGeneration").save_pretrained(tmp_path / "whisper")
     WhisperFeatureExtractor(feature_size=80).save_pretrained(tmp_path / "whisper")
     section = stage_section("attention_pretraining", components, max_steps=1)
-    section["model"] = {"path": str(tmp_path / "whisper"), "num_layers": 1, "decoder_layers": 1}
+    sizes = {"num_layers": 1, "intermediate_size": 24, "pruning_rows": 2, "decoder_layers": 1}
+    section["model"] = {"path": str(tmp_path / "whisper"), **sizes}
     section["training"] |= {"freeze": ["encoder"], "chunk_sizes": [8], "left_chunks": [4]}
     run_section("attention_pretraining", section, tmp_path / "head", 7)
     public = small_whisper("WhisperForConditionalGeneration").get_encoder().state_dict()
     tower = load_file(tmp_path / "head" / "model.safetensors")
     assert torch.equal(tower["conv1.weight"], public["conv1.weight"]) and not any("layers.1." in key for key in tower)
+    # Pruned to half of its neurons, it is gone on with below.
+    assert {len(tensor) for name, tensor in tower.items() if ".fc1." in name} == {24}
 
     section = stage_section("attention_pretraining", components, max_steps=1, learning_rate=1e-9)
     section["model"] = {"path": str(tmp_path / "head"), "decoder": str(tmp_path / "head" / "decoder")}

@@ -8,6 +8,7 @@ import pytest
 from datasets import concatenate_datasets
 from safetensors.torch import load_file
 from training_helpers import make_rows, same_tensors, stage_section, trainer_arguments
+from transformers import AutoConfig
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRForConditionalGeneration, EntropyASRForCTC
 from entropy_asr.trainers import EncoderPretrainingConfig
@@ -16,6 +17,7 @@ from entropy_asr.trainers.recipes.recipe import check_section, run_section
 from entropy_asr.trainers.stages.attention_pretraining import character_tokenizer
 from entropy_asr.trainers.stages.character_encoder import CharacterEncoderTrainer, add_character_ids
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderModelSection
+from entropy_asr.trainers.training.pruning import feed_forward_networks
 
 
 def section_of(components, folder, **training) -> dict:
@@ -93,6 +95,15 @@ def test_later_stages_take_the_encoder_and_no_head(components, tmp_path):
     run_section("joint_sft", joint, tmp_path / "joint", 7)
     model = EntropyASRForConditionalGeneration.from_pretrained(tmp_path / "joint")
     assert same_tensors(model.model.audio_tower.state_dict(), encoder)
+
+
+def test_its_encoder_is_pruned(components, tmp_path):
+    section = stage_section("character_encoder", components, max_steps=1)
+    size = AutoConfig.from_pretrained(section["model"]["path"]).intermediate_size // 2
+    section["model"] |= {"intermediate_size": size, "pruning_rows": 2}
+    run_section("character_encoder", section, tmp_path, 7)
+    pruned = EntropyASRForCTC.from_pretrained(tmp_path / "characters").audio_tower
+    assert {first.out_features for first, _ in feed_forward_networks(pruned)} == {size}
 
 
 def test_streams_are_refused(tmp_path):

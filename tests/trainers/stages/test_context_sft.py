@@ -105,6 +105,12 @@ def test_keyword_recall_counts_keywords_not_utterances():
     assert keyword_recall([""], [[]], ["en"]) is None
 
 
+def test_a_keyword_is_recalled_as_a_whole_word_however_it_is_written():
+    assert keyword_recall(["a category of its own"], [["cat"]], ["en"]) == 0
+    assert keyword_recall(["Anna Marsh, I think"], [["anna marsh"]], ["en"]) == 1
+    assert keyword_recall(["今天去北京"], [["北京", "南京"]], ["zh"]) == 1 / 2
+
+
 def test_evaluation_reports_recall_and_error_rates_of_each_kind_of_hints(rows, components, tmp_path):
     model, processor = SFTModelSection(path=str(components / "full")).build()
     trainer = ContextSFTTrainer(

@@ -12,6 +12,7 @@ from training_helpers import (
     labelled_rows,
     relative_difference,
     small_encoder,
+    stage_section,
     trainer_arguments,
 )
 from transformers import (
@@ -23,6 +24,7 @@ from transformers import (
 
 from entropy_asr.modeling import (
     EntropyASRFeatureExtractor,
+    EntropyASRForCTC,
     EntropyASRPhonemeTokenizer,
     EntropyASRWhisperFeatureExtractor,
 )
@@ -31,7 +33,9 @@ from entropy_asr.trainers import EncoderPretrainingConfig, EncoderPretrainingTra
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 from entropy_asr.trainers.evaluation.frames import load_speech_encoder
+from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderModelSection
+from entropy_asr.trainers.training.pruning import feed_forward_networks
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +173,33 @@ def test_whisper_gets_a_phoneme_head_and_features_that_stream(tmp_path, rows, to
     assert model(**batch).loss.isfinite()
 
 
-def test_layers_of_a_preset_are_not_cut():
-    with pytest.raises(ValueError, match="`num_layers` cuts the encoder of `path`"):
-        EncoderModelSection(preset="tiny", num_layers=2)
+def test_a_stage_prunes_its_encoder_and_goes_on_from_its_checkpoint(components, tmp_path):
+    section = stage_section("encoder", components, max_steps=2, learning_rate=0.0)
+    whole = EntropyASRForCTC.from_pretrained(section["model"]["path"])
+    size = whole.config.audio_config.intermediate_size // 2
+    section["model"] |= {"intermediate_size": size, "pruning_rows": 2}
+    for max_steps in (2, 4):  # the second run goes on from a checkpoint that is already pruned
+        section["training"]["max_steps"] = max_steps
+        run_section("encoder", section, tmp_path, 7)
+        (tmp_path / "stage.json").unlink()
+    trained = EntropyASRForCTC.from_pretrained(tmp_path)
+    assert trained.config.audio_config.intermediate_size == size
+    networks = feed_forward_networks(trained.audio_tower)
+    assert networks and {first.out_features for first, _ in networks} == {size}
+    # Attention is as it was: only the networks are pruned.
+    kept = {name: weight for name, weight in whole.state_dict().items() if ".self_attn." in name}
+    assert kept and all(torch.equal(trained.state_dict()[name], weight) for name, weight in kept.items())
+
+
+@pytest.mark.parametrize("field", ["num_layers", "intermediate_size"])
+def test_what_a_preset_has_is_not_cut(field):
+    with pytest.raises(ValueError, match=f"`{field}` cuts the encoder of `path`"):
+        EncoderModelSection(preset="tiny", **{field: 2})
+
+
+def test_an_encoder_is_not_pruned_by_no_rows():
+    with pytest.raises(ValueError, match="`pruning_rows` must be at least 1, not 0"):
+        EncoderModelSection(path="x", pruning_rows=0)
 
 
 @pytest.mark.parametrize("fields", [{}, {"preset": "tiny", "path": "x"}, {"preset": "huge"}])

@@ -10,8 +10,8 @@ from published_firered import write_checkpoint
 from training_helpers import stage_section
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRForCTC
-from entropy_asr.modeling.components_entropy_asr import load_speech_model
 from entropy_asr.modeling.firered_checkpoint_entropy_asr import read_cmvn
+from entropy_asr.modeling.speech_models_entropy_asr import load_speech_model
 from entropy_asr.trainers.commands.checks import ENCODER_FILES, CommandError, check_model
 from entropy_asr.trainers.evaluation.frames import load_speech_encoder
 from entropy_asr.trainers.recipes.recipe import run_section

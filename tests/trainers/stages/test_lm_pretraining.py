@@ -2,6 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The small language model: its tokenizer, its material, what of it is learnt."""
 
+import math
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +121,16 @@ def test_disturbed_phonemes():
     assert disturbed == disturb(phonemes, 0.3, np.random.default_rng(0))
     assert set(disturbed) == set(phonemes) and disturbed != phonemes
     assert abs(len(disturbed) - len(phonemes)) < 100
+
+
+def test_as_many_phonemes_are_disturbed_as_was_asked_for():
+    """Each is dropped, doubled or exchanged; exchanges bring every phoneme once more in a tenth of cases (Poisson)."""
+    phonemes = [str(number) for number in range(6000)]
+    counts = Counter(disturb(phonemes, 0.3, np.random.default_rng(0)))
+    gone, twice = (sum(counts[phoneme] == count for phoneme in phonemes) / 6000 for count in (0, 2))
+    not_brought = math.exp(-0.1)
+    assert gone == pytest.approx((0.1 + 0.1) * not_brought, abs=0.01)
+    assert twice == pytest.approx((0.1 + 0.1 * 0.7) * not_brought, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
@@ -29,13 +30,14 @@ from entropy_asr.modeling import (
     EntropyASRPipeline,
     EntropyASRProcessor,
 )
+from entropy_asr.modeling.ledger_entropy_asr import utterance_ledger
 from entropy_asr.modeling.pipeline_entropy_asr import load_pipeline
 from entropy_asr.trainers import AlignmentConfig, AlignmentTrainer, JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.data.collation import TranscriptionCollator
 from entropy_asr.trainers.evaluation.error_rates import evaluate_recognition
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.settings import SettingsError
-from entropy_asr.trainers.stages.sft import SFTModelSection
+from entropy_asr.trainers.stages.sft import SFTModelSection, text_only
 
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": ".*language_model.*(q|v)_proj"}
@@ -75,7 +77,7 @@ def test_a_full_model_goes_on_with_a_newer_encoder(components, tmp_path):
 
 def test_an_encoder_that_does_not_fit_is_refused(components, tmp_path):
     save_newer_encoder(tmp_path / "other_features", cmvn_mean=[1.0] * 80, cmvn_std=[2.0] * 80)
-    with pytest.raises(SettingsError, match="other_features hears other features"):
+    with pytest.raises(SettingsError, match="other_features takes other features"):
         SFTModelSection(path=str(components / "full"), encoder=str(tmp_path / "other_features")).build()
     headless = small_encoder().audio_tower
     headless.save_pretrained(tmp_path / "headless")
@@ -110,6 +112,13 @@ def test_gradient_accumulation_gives_the_gradient_of_one_batch(components, tmp_p
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+def test_text_alone_is_a_document_and_nothing_but_the_transcript():
+    found = text_only(torch.tensor([[-100, -100, 7, 8, 9], [-100, 5, -100, -100, -100]]), start=2)
+    assert found["input_ids"].tolist() == [[2, 7, 8, 9], [2, 5, 2, 2]]
+    assert found["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert found["labels"].tolist() == [[-100, 7, 8, 9], [-100, 5, -100, -100]]
+
+
 def test_loss_of_the_trainer_is_the_loss_of_the_model(components, tmp_path, rows):
     """TRL computes it in chunks, without the logits."""
     trainer = sft_trainer(AlignmentTrainer, AlignmentConfig, components, tmp_path, rows, max_batch_size=8)
@@ -120,6 +129,29 @@ def test_loss_of_the_trainer_is_the_loss_of_the_model(components, tmp_path, rows
         loss = trainer.compute_loss(trainer.model, dict(inputs))
         own = load(components)[0].eval()(**inputs).loss
     torch.testing.assert_close(loss, own, rtol=1e-6, atol=0)
+
+
+def test_text_alone_is_predicted_too_where_that_is_asked_for(components, tmp_path, rows):
+    """The ledger's prior: what the language model expects of a transcript, from the start of a document."""
+    prior = {}
+    for share in (0.0, 1.0):
+        trainer = sft_trainer(
+            JointSFTTrainer,
+            JointSFTConfig,
+            components,
+            tmp_path / str(share),
+            rows,
+            max_batch_size=8,
+            max_steps=16,
+            text_only_share=share,
+            learning_rate=1e-2,
+        )
+        trainer.train()
+        model, processor = trainer.accelerator.unwrap_model(trainer.model).eval(), trainer.processing_class
+        noise = np.random.default_rng(0).normal(size=16000).astype(np.float32)
+        ledgers = [utterance_ledger(model, processor, noise, text) for text in rows["text"] if text]
+        prior[share] = sum(sum(ledger.prior) for ledger in ledgers)
+    assert prior[1.0] < 0.8 * prior[0.0]
 
 
 # Evaluation

@@ -27,7 +27,7 @@ def test_whisper_is_pretrained_on_phonemes_in_chunks_and_joined(components, tmp_
     assert len(trained.audio_tower.layers) == 1
     before = small_whisper("WhisperForConditionalGeneration").get_encoder().state_dict()
     assert not torch.equal(trained.audio_tower.conv1.weight.cpu(), before["conv1.weight"])
-    assert torch.equal(trained.audio_tower.embed_positions.weight[:1500], before["embed_positions.weight"])
+    torch.testing.assert_close(trained.audio_tower.embed_positions.weight[:1500], before["embed_positions.weight"])
 
     section = stage_section("alignment", components, max_steps=2, save_steps=2)
     section["model"]["encoder"] = str(tmp_path / "encoder")

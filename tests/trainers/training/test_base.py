@@ -105,10 +105,11 @@ def test_bfloat16_trains_on_a_processor_as_float32_does(tmp_path):
     assert losses[True][-1] < losses[True][0]
 
 
-def test_bfloat16_of_a_recipe_needs_no_word_of_the_device(tmp_path):
-    arguments = training_arguments(JointSFTConfig, {"bf16": True, "report_to": "none"}, tmp_path, 0)
-    assert arguments.bf16 and arguments.use_cpu != torch.accelerator.is_available()
-    assert not training_arguments(JointSFTConfig, {"report_to": "none"}, tmp_path, 0).use_cpu
+@pytest.mark.parametrize("bf16", [True, False])
+def test_a_stage_needs_no_word_of_the_device(tmp_path, bf16):
+    """Without one, transformers refuses bfloat16, and takes several processes each for the only one."""
+    arguments = training_arguments(JointSFTConfig, {"bf16": bf16, "report_to": "none"}, tmp_path, 0)
+    assert arguments.bf16 == bf16 and arguments.use_cpu != torch.accelerator.is_available()
 
 
 def test_training_batches_keep_to_the_bounds(tmp_path):

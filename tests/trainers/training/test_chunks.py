@@ -6,14 +6,10 @@ import json
 import shutil
 
 import pytest
-import torch
-from training_helpers import SPEECH_STAGES, small_encoder, stage_section, trained_history
-from transformers import WhisperConfig
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from training_helpers import SPEECH_STAGES, stage_section, trained_history
 
 from entropy_asr.trainers import JointSFTConfig, PhonemeHeadConfig
 from entropy_asr.trainers.recipes.recipe import run_section
-from entropy_asr.trainers.training.chunks import DrawnChunks
 
 
 CHUNKS = {"chunk_sizes": [2], "left_chunks": [0]}
@@ -48,22 +44,6 @@ def test_drawn_chunks_are_heard_as_an_encoder_of_such_chunks_hears(stage, compon
     assert drawn != losses(stage, components, tmp_path / "full")
 
 
-def test_outside_of_a_batch_an_encoder_hears_as_it_did(components):
-    encoder = small_encoder().audio_tower.eval()
-    features = torch.randn(1, 80, 80)
-    before = encoder(features).last_hidden_state
-    chunks = DrawnChunks(encoder)
-    with chunks.of({"chunk_size": 2, "left_chunks": 0}):
-        drawn = encoder(features).last_hidden_state
-        given = encoder(features, chunk_size=0).last_hidden_state
-    assert torch.equal(drawn, encoder(features, chunk_size=2, left_chunks=0).last_hidden_state)
-    assert not torch.allclose(drawn, before)
-    assert torch.equal(given, before)
-    with pytest.raises(RuntimeError), chunks.of({"chunk_size": 2, "left_chunks": 0}):
-        raise RuntimeError
-    assert torch.equal(encoder(features).last_hidden_state, before)
-
-
 def test_evaluation_hears_full_context(components, tmp_path):
     section = stage_section("joint_sft", components, max_steps=1, save_strategy="no", learning_rate=0.0, **CHUNKS)
     section["data"]["eval"] = section["data"]["train"]
@@ -81,12 +61,6 @@ def test_evaluation_hears_full_context(components, tmp_path):
         for name in ("drawn", "full")
     ]
     assert losses[0] == losses[1]
-
-
-def test_encoder_without_chunk_masks_is_refused():
-    config = WhisperConfig(d_model=8, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=8)
-    with pytest.raises(ValueError, match="only the encoder of this project takes chunk sizes, not `whisper`"):
-        DrawnChunks(WhisperEncoder(config))
 
 
 @pytest.mark.parametrize("config", [JointSFTConfig, PhonemeHeadConfig])

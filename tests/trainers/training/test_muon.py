@@ -1,12 +1,13 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Muon: orthogonal steps of the layers' matrices, AdamW's of the rest."""
+
 import copy
 
 import pytest
 import torch
 from torch import nn
 
-from entropy_asr.trainers.data.text import frequent_words
 from entropy_asr.trainers.training.muon import MuonWithAdamW, layer_matrices, orthogonalize
 
 
@@ -90,6 +91,18 @@ def test_steps_are_those_of_torch_muon_up_to_its_bfloat16(dtype):
         assert torch.cosine_similarity(moved.flatten(), expected.flatten(), dim=0) > 0.98
 
 
+def test_weights_decay_by_their_share_of_the_learning_rate():
+    """Without a gradient nothing else moves a matrix."""
+    matrix, biases = nn.Parameter(torch.randn(6, 4)), nn.Parameter(torch.randn(6))
+    start = matrix.detach().clone(), biases.detach().clone()
+    groups = [{"params": [matrix], "muon": True}, {"params": [biases], "weight_decay": 0.0}]
+    optimizer = MuonWithAdamW(groups, lr=0.5, weight_decay=0.1)
+    matrix.grad, biases.grad = torch.zeros_like(matrix), torch.zeros_like(biases)
+    optimizer.step()
+    torch.testing.assert_close(matrix.detach(), 0.95 * start[0])
+    assert torch.equal(biases.detach(), start[1])
+
+
 def test_resumed_equals_uninterrupted():
     model = small_model()
     optimizer = MuonWithAdamW(groups(model), lr=1e-2)
@@ -101,9 +114,3 @@ def test_resumed_equals_uninterrupted():
     take_steps(resumed, again, 3, first=3)
     for one, other in zip(model.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
-
-
-def test_frequent_words_are_words_of_the_language():
-    words = frequent_words(2000)
-    assert len(words) == len(set(words)) == 2000
-    assert {"中国", "我们", "一个"} <= set(words) and max(map(len, words)) <= 4

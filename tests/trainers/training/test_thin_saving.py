@@ -13,7 +13,7 @@ from training_helpers import make_rows, run_and_kill, same_tensors, stage_sectio
 from transformers import AutoModel
 
 from entropy_asr.modeling import load_pipeline
-from entropy_asr.modeling.thin_checkpoints_entropy_asr import THIN_WEIGHTS
+from entropy_asr.modeling.components_entropy_asr import THIN_WEIGHTS
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.settings import SettingsError
 from entropy_asr.trainers.stages.joint_sft import JointSFTConfig, JointSFTTrainer

@@ -1,0 +1,123 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""How far a seed of `claims.py` is, and when it will have ended, by what each stage is expected to take."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from entropy_asr.trainers.runs.clock import CLOCK
+from entropy_asr.trainers.runs.records import RECORD, write_text
+
+
+PROGRESS = "progress.json"
+# Between two looks.
+SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Stages that run one after another, each beside those of the other lane.
+
+    Args:
+        folder: Of the recipe, with a folder a stage.
+        seconds: What each stage is expected to take, by its name, in their order.
+    """
+
+    folder: Path
+    seconds: dict[str, float]
+
+    def share(self, stage: str) -> float:
+        """How much of a stage is done, in [0, 1]: all once its record is there, else the share of its steps."""
+        if (self.folder / stage / RECORD).exists():
+            return 1.0
+        try:
+            clock = json.loads((self.folder / stage / CLOCK).read_text(encoding="utf-8"))
+            return min(1.0, clock["step"] / clock["max_steps"])
+        except (FileNotFoundError, KeyError, ZeroDivisionError):
+            return 0.0
+
+    def remaining(self) -> float:
+        """Seconds expected of what is left."""
+        return sum(seconds * (1 - self.share(name)) for name, seconds in self.seconds.items())
+
+    def current(self) -> str | None:
+        """The first stage that is not done."""
+        return next((name for name in self.seconds if self.share(name) < 1), None)
+
+
+class Progress:
+    """Writes how far a seed is to `progress.json` in its folder, and prints a line.
+
+    Args:
+        lanes: What runs at the same time.
+        after: Seconds expected of what follows when all lanes have ended.
+        now: The time, seconds since 1970.
+    """
+
+    def __init__(self, lanes: list[Lane], after: float, now: Callable[[], float] = time.time):
+        self.lanes = lanes
+        self.after = after
+        self.now = now
+        self._began, self._left_then = now(), self.expected()
+
+    def expected(self) -> float:
+        """Seconds expected until the end, at the expected pace."""
+        return max(lane.remaining() for lane in self.lanes) + self.after
+
+    def pace(self) -> float:
+        """How much longer than expected all has taken since this began; 1 before much is done."""
+        done, took = self._left_then - self.expected(), self.now() - self._began
+        # As if ten minutes had gone as expected before.
+        return (took + 600) / (done + 600)
+
+    def look(self) -> dict[str, Any]:
+        """What there is to say now."""
+        left, now = self.expected(), self.now()
+        seconds = left * self.pace()
+        stages = [name for lane in self.lanes for name in lane.seconds]
+        done = sum(lane.share(name) == 1 for lane in self.lanes for name in lane.seconds)
+        return {
+            "time": _clock_time(now),
+            "stages_done": done,
+            "stages": len(stages),
+            "running": [f"{name} {100 * lane.share(name):.0f} %" for lane in self.lanes if (name := lane.current())],
+            "pace": round(self.pace(), 2),
+            "minutes_left": round(seconds / 60),
+            "estimated_end": _clock_time(now + seconds),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write the file and print its line."""
+        found = self.look()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / PROGRESS, json.dumps(found, indent=1) + "\n")
+        print(
+            f"{found['time']}: {found['stages_done']} of {found['stages']} stages done, now "
+            f"{' and '.join(found['running']) or 'the report'}; {found['minutes_left']} min left at "
+            f"{found['pace']} times the expected time: {found['estimated_end']}.",
+            flush=True,
+        )
+
+
+def _clock_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def lanes_of(plans: list[Any], seconds: dict[str, float]) -> list[Lane]:
+    """The two lanes of a recipe's planned stages.
+
+    Args:
+        plans: [`~schedule.PlannedStage`]s.
+        seconds: What each is expected to take.
+
+    Raises:
+        ValueError: of a stage nothing is expected.
+    """
+    if missing := [plan.name for plan in plans if plan.name not in seconds]:
+        raise ValueError(f"The plan's `seconds` lacks {', '.join(missing)}.")
+    lanes = [[plan for plan in plans if plan.background is behind] for behind in (False, True)]
+    return [Lane(plans[0].output_dir.parent, {plan.name: seconds[plan.name] for plan in lane}) for lane in lanes]
