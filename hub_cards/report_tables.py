@@ -123,14 +123,22 @@ def pca_size(details: dict[str, Any]) -> str:
 
 
 def _sensitivity(models: dict[str, Any]) -> list[str]:
-    """How PAI and CSAI move with k and ridge."""
-    rows = [
-        [model, name.upper(), f"{entry['pca_size']}, {entry['ridge']:g}", f"{entry[name]:.2f} ({entry['chance']:.2f})"]
+    """How PAI and CSAI move with k, a column each, and the ridge; checkpoints with equal frames stand once."""
+    tables = {
+        (model, name): entries
         for model, figures in models.items()
         for name in ("pai", "csai")
-        for entry in figures["details"].get(name, {}).get("table", [])
-    ]
-    return [*markdown_table(["model", "figure", "k, ridge", "bits (chance)"], rows), ""] if rows else []
+        if "same_frames_as" not in figures and (entries := figures["details"].get(name, {}).get("table"))
+    }
+    sizes = sorted({entry["pca_size"] for entries in tables.values() for entry in entries})
+    rows = []
+    for (model, name), entries in tables.items():
+        for ridge in dict.fromkeys(entry["ridge"] for entry in entries):
+            found = {entry["pca_size"]: entry for entry in entries if entry["ridge"] == ridge}
+            cells = [f"{found[k][name]:.2f} ({found[k]['chance']:.2f})" if k in found else "-" for k in sizes]
+            rows.append([model, f"{name.upper()}, {ridge:g}", *cells])
+    header = ["model", "figure, ridge", *(f"k = {k}" for k in sizes)]
+    return ["Bits (chance) over k and ridge:", "", *markdown_table(header, rows), ""] if rows else []
 
 
 def _layers(models: dict[str, Any]) -> list[str]:

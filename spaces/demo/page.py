@@ -27,7 +27,7 @@ DOWNLOADS = ("txt", "srt", "vtt", "json")
 EXAMPLES = {
     "English": (str(FOLDER / "examples" / "english.flac"), "en", ""),
     "Mandarin": (str(FOLDER / "examples" / "mandarin.flac"), "zh", ""),
-    "English with a hotword": (str(FOLDER / "examples" / "hotword.flac"), "en", "four, Kaldi"),
+    "English with a hotword": (str(FOLDER / "examples" / "hotword.flac"), "en", "robert, Kaldi"),
 }
 INTRODUCTION = """# entropy-asr
 Speech recognition in two parts: an **encoder** hears phonemes, the sounds that words are made of, and a **language

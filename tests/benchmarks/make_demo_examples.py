@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "spaces" / "demo" / "examples"
 CLIPS = {
     "english": ("i don't know what to do", Voice("en", "gmw/en-US", "f3", rate=150)),
     "mandarin": ("汽车", Voice("zh", "sit/cmn", "steph", pitch=87, pitch_range=70, rate=160)),
-    "hotword": ("four five six", Voice("en", "gmw/en", "Jacky", rate=110)),
+    "hotword": ("i like robert", Voice("en", "gmw/en-US", "m2", rate=110)),
 }
 
 

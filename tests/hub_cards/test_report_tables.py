@@ -28,3 +28,22 @@ def test_tables_mark_texts_that_are_not_in_the_sound_and_count_those_without_a_p
     none = {"num_utterances": 0, "num_impossible": 3, "num_unheard": 0, "num_tokens": 0}
     result = {**RESULT, "models": {"tiny": {**FIGURES, "ledger": none}}}
     assert "| impossible: 3 utterances with fewer frames than phonemes |" in "\n".join(summary_table(result))
+
+
+def test_figures_over_k_and_ridge_stand_once_with_a_column_for_each_k():
+    def entries(*values):
+        sizes = [(2, 0.001), (2, 0.01), (5, 0.001)]
+        return [{"pca_size": k, "ridge": r, "pai": v, "chance": 0.1} for (k, r), v in zip(sizes, values, strict=True)]
+
+    def figures(*values):
+        return {**FIGURES, "details": {"pai": {**FIGURES["details"]["pai"], "table": entries(*values)}}}
+
+    models = {"tiny": figures(1.0, 0.9, 3.0), "frozen": figures(1.0, 0.9, 3.0) | {"same_frames_as": "tiny"}}
+    lines = detail_tables({**RESULT, "models": models | {"large": figures(2.0, 1.9, 4.0)}})
+    start = lines.index("| model | figure, ridge | k = 2 | k = 5 |")
+    assert lines[start + 2 : lines.index("", start)] == [
+        "| tiny | PAI, 0.001 | 1.00 (0.10) | 3.00 (0.10) |",
+        "| tiny | PAI, 0.01 | 0.90 (0.10) | - |",
+        "| large | PAI, 0.001 | 2.00 (0.10) | 4.00 (0.10) |",
+        "| large | PAI, 0.01 | 1.90 (0.10) | - |",
+    ]
