@@ -36,7 +36,7 @@ from benchmark_encoder import (
     qwen_inputs,
     width_for,
 )
-from interleaved import Step, interleave, print_conditions, ratio, spread
+from interleaved import Step, interleave, print_conditions, print_goal, ratio, spread
 from transformers import (
     FunAsrNanoConfig,
     FunAsrNanoFeatureExtractor,
@@ -288,6 +288,9 @@ def print_speed(models: dict[str, PreTrainedModel], seconds: float, tokens: int,
             f"{ratio(ours[0], prefill):11.2f} {spread(1000 * token, 3):>15} {ratio(ours[1], token):11.2f}",
             flush=True,
         )
+    whole = {name: values[:, 0] + tokens * values[:, 1] for name, values in measured.items()}
+    for name in sorted(set(models) - {OURS}):
+        print_goal(f"{seconds:g} s to {tokens} tokens, ours / {name}", ratio(whole[name], whole[OURS]), 1.5)
 
 
 @dataclass

@@ -1,8 +1,8 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""One forward pass of our encoder against transformers' speech encoders of the same number of parameters.
+"""Our encoders against transformers' speech encoders of the same number of parameters: a pass, or a training step.
 
-    python tests/benchmarks/benchmark_encoder.py [--parameters 30] [--rounds 7] [--threads 1]
+    python tests/benchmarks/benchmark_encoder.py [--parameters 30] [--dtype bfloat16] [--training] [--profile]
 
 Weights are random: this is about speed alone. All encoders get the same width, a feed-forward width of four times
 that, heads of 64 channels, and as many layers as come closest to the number of parameters (within 10 %). What else
@@ -10,7 +10,10 @@ they have is their default; the convolutions in front of theirs are narrowed in 
 the largest model. Parakeet is there twice, the second time at our frame rate. Features are given, random, of the kind
 that each one's feature extractor would give for the same seconds; short utterances are padded and masked.
 
-Encoders of fewer frames a second do less work a second of audio, and leave the language model less to read.
+Encoders of fewer frames a second do less work a second of audio, and leave the language model less to read. Whisper's
+encoder is there in our form and in transformers', which computes 30 s however short an utterance is.
+
+A training step is forward, the sum of squares as loss, backward and AdamW, in training mode.
 """
 
 import argparse
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from interleaved import cpu_and_wall, interleave, print_conditions, ratio, spread
+from interleaved import cpu_and_wall, interleave, print_conditions, print_goal, ratio, spread
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from transformers import (
     FunAsrNanoEncoderConfig,
@@ -30,17 +33,21 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     Qwen3ASREncoderConfig,
+    WhisperConfig,
 )
 from transformers.models.fun_asr_nano.modeling_fun_asr_nano import FunAsrNanoEncoder
 from transformers.models.qwen3_asr.modeling_qwen3_asr import Qwen3ASREncoder
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from entropy_asr.modeling.configuration_entropy_asr import EntropyASREncoderConfig
+from entropy_asr.modeling.configuration_entropy_asr import EntropyASREncoderConfig, EntropyASRWhisperEncoderConfig
 from entropy_asr.modeling.modeling_entropy_asr_encoder import EntropyASREncoder
+from entropy_asr.modeling.modeling_entropy_asr_whisper import EntropyASRWhisperEncoder
 
 
 FRAMES_A_SECOND = 100  # of features
 HEAD_DIM = 64
 QWEN_CHUNK = 100  # feature frames; its encoder takes whole chunks
+WHISPER_FRAMES = 3000
 Inputs = dict[str, torch.Tensor]
 
 
@@ -94,6 +101,24 @@ def qwen_config(width: int, depth: int) -> Qwen3ASREncoderConfig:
     )
 
 
+def our_whisper_config(width: int, depth: int) -> EntropyASRWhisperEncoderConfig:
+    return EntropyASRWhisperEncoderConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=depth,
+        num_attention_heads=width // HEAD_DIM,
+    )
+
+
+def whisper_config(width: int, depth: int) -> WhisperConfig:
+    return WhisperConfig(
+        d_model=width,
+        encoder_ffn_dim=4 * width,
+        encoder_layers=depth,
+        encoder_attention_heads=width // HEAD_DIM,
+    )
+
+
 def padded(lengths: list[int], channels: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Random features `(batch, length, channels)`, zero where padded, and their mask."""
     mask = torch.arange(length)[None, :] < torch.tensor(lengths)[:, None]
@@ -117,6 +142,12 @@ def qwen_inputs(lengths: list[int]) -> Inputs:
     return {"input_features": features.transpose(1, 2).contiguous(), "input_features_mask": mask}
 
 
+def whisper_inputs(lengths: list[int]) -> Inputs:
+    """`(batch, channels, frames)`, always 30 s."""
+    features, _ = padded(lengths, 80, WHISPER_FRAMES)
+    return {"input_features": features.transpose(1, 2).contiguous()}
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One encoder: configuration by width and depth, class, and a random batch of utterances of feature frames."""
@@ -127,8 +158,11 @@ class Candidate:
 
 
 OURS = "EntropyASREncoder"
+OUR_WHISPER = "EntropyASRWhisperEncoder"
 CANDIDATES = {
     OURS: Candidate(entropy_asr_config, EntropyASREncoder, lambda lengths: frame_inputs(lengths, 80)),
+    OUR_WHISPER: Candidate(our_whisper_config, EntropyASRWhisperEncoder, lambda lengths: frame_inputs(lengths, 80)),
+    "WhisperEncoder": Candidate(whisper_config, WhisperEncoder, whisper_inputs),
     "ParakeetEncoder": Candidate(parakeet_config, ParakeetEncoder, lambda lengths: frame_inputs(lengths, 80)),
     "ParakeetEncoder, 4x subsampling": Candidate(
         lambda width, depth: parakeet_config(width, depth, 4),
@@ -176,8 +210,11 @@ def build_matched(candidate: Candidate, parameters: float) -> PreTrainedModel:
 
 def output_rate(model: PreTrainedModel, candidate: Candidate, seconds: int = 16) -> float:
     """Output frames a second of audio; also where they are packed without padding."""
-    frames = model(**candidate.inputs([seconds * FRAMES_A_SECOND])).last_hidden_state
-    return frames.numel() / frames.shape[-1] / seconds
+    inputs = candidate.inputs([seconds * FRAMES_A_SECOND])
+    inputs["input_features"] = inputs["input_features"].to(model.dtype)
+    computed = max(seconds, WHISPER_FRAMES / FRAMES_A_SECOND) if candidate.inputs is whisper_inputs else seconds
+    frames = model(**inputs).last_hidden_state
+    return frames.numel() / frames.shape[-1] / computed
 
 
 def attention_operations(query, key, value, *args, **kwargs) -> int:
@@ -194,23 +231,61 @@ def operations(model: PreTrainedModel, inputs: Inputs) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def print_costs(models: dict[str, PreTrainedModel], batches: dict[str, Inputs], audio: float, rounds: int) -> None:
-    """A row for each encoder; times are of the whole batch, which holds `audio` seconds of speech."""
-    steps = {name: cpu_and_wall(lambda m=model, b=batches[name]: m(**b)) for name, model in models.items()}
-    measured = interleave(steps, rounds)
+def forward(model: PreTrainedModel, inputs: Inputs) -> None:
+    with torch.no_grad():
+        model(**inputs)
+
+
+def training_step(model: PreTrainedModel) -> Callable[[PreTrainedModel, Inputs], None]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+
+    def step(model: PreTrainedModel, inputs: Inputs) -> None:
+        model(**inputs).last_hidden_state.float().square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def print_costs(models: dict[str, PreTrainedModel], batches: dict[str, Inputs], args: argparse.Namespace) -> None:
+    """A row for each encoder; times are of the whole batch."""
+    audio = sum(args.seconds)
+    calls = {name: training_step(model.train()) if args.training else forward for name, model in models.items()}
+    steps = {name: cpu_and_wall(lambda n=name, m=model: calls[n](m, batches[n])) for name, model in models.items()}
+    measured = interleave(steps, args.rounds)
     print(
         f"{'':31} {'param. M':>8} {'layers':>6} {'frames/s':>8} {'attention':>9} {'GFLOP':>6} "
         f"{'CPU s':>14} {'wall s':>14} {'audio s/CPU s':>13} {'ours/theirs':>11}"
     )
-    for name, model in models.items():
-        cpu, wall = measured[name].T
-        print(
-            f"{name:31} {count(model) / 1e6:8.1f} {model.config.num_hidden_layers:6} "
-            f"{output_rate(model, CANDIDATES[name]):8.2f} {model.config._attn_implementation:>9} "
-            f"{operations(model, batches[name]):6.1f} {spread(cpu, 3):>14} {spread(wall, 3):>14} "
-            f"{audio / np.median(cpu):13.1f} {ratio(measured[OURS][:, 0], cpu):11.2f}",
-            flush=True,
-        )
+    with torch.no_grad():
+        for name, model in models.items():
+            cpu, wall = measured[name].T
+            print(
+                f"{name:31} {count(model) / 1e6:8.1f} {model.config.num_hidden_layers:6} "
+                f"{output_rate(model.eval(), CANDIDATES[name]):8.2f} {model.config._attn_implementation:>9} "
+                f"{operations(model, batches[name]):6.1f} {spread(cpu, 3):>14} {spread(wall, 3):>14} "
+                f"{audio / np.median(cpu):13.1f} {ratio(measured[OURS][:, 0], cpu):11.2f}",
+                flush=True,
+            )
+    print_goals(measured, f"encoder, {'training step' if args.training else 'pass'}, {args.dtype}")
+
+
+def print_goals(measured: dict[str, np.ndarray], work: str) -> None:
+    """How many times as fast ours is as each other one: Whisper's in its own form, the Conformer for all others."""
+    for name, values in measured.items():
+        if name not in (OURS, OUR_WHISPER):
+            ours = OUR_WHISPER if name == "WhisperEncoder" else OURS
+            print_goal(f"{work}, {ours} / {name}", ratio(values[:, 0], measured[ours][:, 0]), 1)
+
+
+def print_profile(call: Callable[[], None], rows: int = 12) -> None:
+    """Where the time of a call goes, by operators of torch, each without those it calls."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        call()
+    events = profiler.key_averages()
+    total = sum(event.self_cpu_time_total for event in events)
+    for event in sorted(events, key=lambda event: -event.self_cpu_time_total)[:rows]:
+        print(f"{event.key:50} {100 * event.self_cpu_time_total / total:6.1f} % {event.count:6} calls")
 
 
 def main() -> None:
@@ -220,18 +295,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1, help="the CPU times of several add up")
     parser.add_argument("--seed", type=int, default=0, help="of the features")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="of weights and features")
+    parser.add_argument("--training", action="store_true", help="a training step in place of a pass")
+    parser.add_argument("--profile", action="store_true", help="where our pass spends its time, by operators")
     args = parser.parse_args()
     print_conditions(args.threads)
-    parameters = 1e6 * args.parameters
-    models = {name: build_matched(candidate, parameters) for name, candidate in CANDIDATES.items()}
+    parameters, dtype = 1e6 * args.parameters, getattr(torch, args.dtype)
+    models = {name: build_matched(candidate, parameters).to(dtype) for name, candidate in CANDIDATES.items()}
     torch.manual_seed(args.seed)
     lengths = [round(FRAMES_A_SECOND * seconds) for seconds in args.seconds]
     batches = {name: candidate.inputs(lengths) for name, candidate in CANDIDATES.items()}
+    for batch in batches.values():
+        batch["input_features"] = batch["input_features"].to(dtype)
     audio, padded_audio = sum(args.seconds), max(args.seconds) * len(args.seconds)
     print(f"one batch of {', '.join(f'{seconds:g}' for seconds in args.seconds)} s: {audio:g} s, ", end="")
-    print(f"{padded_audio:g} s with padding; fp32, width {width_for(parameters)}, random weights: speed only")
-    with torch.no_grad():
-        print_costs(models, batches, audio, args.rounds)
+    print(f"{padded_audio:g} s with padding; {args.dtype}, width {width_for(parameters)}, random weights: speed only")
+    print_costs(models, batches, args)
+    if args.profile:
+        for name in (OURS, OUR_WHISPER):
+            print(f"\n{name}, a pass by operators of torch, without those they call")
+            print_profile(lambda n=name: forward(models[n].eval(), batches[n]))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ def ratio(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.median(ours / theirs))
 
 
+def print_goal(name: str, value: float, bound: float) -> None:
+    """A line that `speed.py` gathers: a figure of which more is better, and what it should reach."""
+    print(f"goal: {name}: {value:.2f}, wanted {bound:g}, {'met' if value >= bound else 'not met'}", flush=True)
+
+
 def print_conditions(threads: int) -> None:
     """Sets torch's number of threads and prints on what everything below rests."""
     torch.set_num_threads(threads)
