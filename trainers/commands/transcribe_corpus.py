@@ -19,6 +19,8 @@ from .recognition_options import check_recognition_options, recognition_options
 
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
+
     from ..transcription.engine import CorpusTranscriber
     from ..transcription.parts import Parts, Totals
     from ..transcription.transcripts import Recognizer
@@ -102,6 +104,8 @@ def _check_options(args: argparse.Namespace) -> None:
         need_extra("ray", "--ray")
         if misplaced := [name for name in launch_options(args) if name != "num_processes"]:
             raise CommandError(f"--{misplaced[0]} is of accelerate, not of --ray: RAY_ADDRESS names a cluster")
+        if args.device is not None and ":" in args.device:
+            raise CommandError(f"--device {args.device}: each worker of --ray takes a GPU of its own")
 
 
 def _make_paths_absolute(args: argparse.Namespace) -> None:
@@ -122,10 +126,11 @@ def _transcribe_here(args: argparse.Namespace) -> int:
 
     transcriber = _make_transcriber(args)
     parts, num_shards = transcriber.parts, transcriber.corpus.num_shards
-    if (totals := parts.finished()) is not None:
-        parts.remove_parts()  # of a run that was killed in between
-        return _tell(args, totals)
     state = find_process(args)
+    if (totals := parts.finished()) is not None:
+        if state.is_main_process:
+            parts.remove_parts()  # of a run that was killed in between
+        return _tell(args, totals, state)
     with locked(parts.folder):
         with state.main_process_first():
             if state.is_main_process:
@@ -147,9 +152,7 @@ def _transcribe_here(args: argparse.Namespace) -> int:
             say("error", f"{args.output}: all else is done; run this again when they can be read")
             return int(state.num_processes == 1)
         totals = parts.finish(num_shards)
-    # Of several processes, whoever started them says so: a launcher would take it for a fault.
-    status = _tell(args, totals)
-    return status if state.num_processes == 1 else 0
+    return _tell(args, totals, state)
 
 
 def _transcribe_on_ray(args: argparse.Namespace, shards: list[int]) -> None:
@@ -159,9 +162,11 @@ def _transcribe_on_ray(args: argparse.Namespace, shards: list[int]) -> None:
         transcribe_on_ray(partial(_make_transcriber, args), shards, args.num_processes, args.device != "cpu")
 
 
-def _tell(args: argparse.Namespace, totals: "Totals") -> int:
-    print(f"{args.output}: {totals}")
-    return int(totals.errors > 0)
+def _tell(args: argparse.Namespace, totals: "Totals", state: "PartialState") -> int:
+    if state.is_main_process:
+        print(f"{args.output}: {totals}")
+    # Of several processes, whoever started them says so: a launcher would take it for a fault.
+    return int(totals.errors > 0 and state.num_processes == 1)
 
 
 def _make_transcriber(args: argparse.Namespace) -> "CorpusTranscriber":

@@ -140,7 +140,11 @@ def open_corpus(source: DataSource, keep_columns: Sequence[str] = (), rows_per_p
     language = None if "language" in given else UNKNOWN
     extra = [name for name in keep_columns if name not in AUDIO_COLUMNS]
     rows = to_shared_columns(rows, source.path, source.text_column, language, source.name, extra)
-    kept = [name for name in rows.features if name in (*extra, *(AUDIO_COLUMNS if "audio" in keep_columns else ()))]
+    if merged := [name for name in extra if name not in rows.features]:
+        place = "the output's `reference`" if merged[0] == source.text_column else "part of the audio"
+        raise ValueError(f"{source.path}: column {merged[0]!r} cannot be kept: it is {place}.")
+    audio = () if len(extra) == len(keep_columns) else AUDIO_COLUMNS
+    kept = [name for name in rows.features if name in (*extra, *audio)]
     schema = datasets.Features({name: rows.features[name] for name in kept}).arrow_schema.remove_metadata()
     if rows.num_shards < MIN_FILES:
         # What is no parquet cannot be cut further.

@@ -120,15 +120,15 @@ def _made(row: dict[str, Any], result: dict[str, Any], duration: float | None, l
     with suppress(ValueError):
         given = language_code(given, non_speech=True)
     given = None if given == UNKNOWN else given
+    # Where the corpus is asked for references of its own, columns of these names are kept of it.
+    references = {"reference": row["text"], "reference_language": given}
     labels = {
         "file": (row.get("audio") or {}).get("path"),
-        "reference": row["text"],
-        "reference_language": given,
         "language": language or given,
         "duration": duration,
         "error": error,
     }
-    return {**row, **labels, **result, "text": None if error else result["text"], "error": error}
+    return {**references, **row, **labels, **result, "text": None if error else result["text"], "error": error}
 
 
 def _audio(row: dict[str, Any]) -> dict[str, Any] | None:

@@ -90,6 +90,7 @@ def test_other_settings_do_not_go_on(pipeline, folder, tmp_path, capsys):
         (["--split", "test"], "no split 'test'; it has train"),
         (["--rescoring_weight", "0.5"], "--rescoring_weight needs --num_hypotheses"),
         (["--ray", "--num_machines", "2"], "--num_machines is of accelerate"),
+        (["--ray", "--device", "cuda:1"], "--device cuda:1: each worker of --ray takes a GPU of its own"),
         (["talk.wav"], "talk.wav: give files or --dataset, not both"),
     ],
 )
@@ -176,5 +177,9 @@ def test_two_real_processes_write_what_one_writes(folder, tmp_path, options):
     ]
     command = [sys.executable, "-m", "entropy_asr.trainers.commands.cli", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 1 and ended.stdout == f"{two}: 23 rows, 2 of them with errors, 0.00 h of audio\n", ended
+    told = (1, f"{two}: 23 rows, 2 of them with errors, 0.00 h of audio\n")
+    assert (ended.returncode, ended.stdout) == told, ended
     assert two.read_bytes() == one.read_bytes()
+    # What is finished is told once, and is no fault of a process.
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == told and "Traceback" not in ended.stderr, ended

@@ -5,6 +5,7 @@
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from audio_rows import write_audio_folder
 from corpora import write_corpus
@@ -81,6 +82,22 @@ def test_columns_that_are_not_there_are_named(parquet):
     assert open_corpus(source, ["id", "audio"]).kept.names == ["audio", "id"]
     with pytest.raises(ValueError, match="no column 'sentence'"):
         open_corpus(DataSource(str(parquet), text_column="sentence"))
+
+
+def test_columns_that_go_into_others_are_not_lost_in_silence(tmp_path):
+    numbered = write_corpus(tmp_path / "numbered")
+    for path in numbered.glob("*.parquet"):
+        table = pq.read_table(path)
+        table = table.set_column(table.column_names.index("id"), "id", table["id"].cast("string"))
+        pq.write_table(table.replace_schema_metadata(None), path)
+    with pytest.raises(ValueError, match="column 'id' cannot be kept: it is the output's `reference`"):
+        open_corpus(DataSource(str(numbered), text_column="id"), ["id"])
+    rows = {"samples": [[1, -2] * 800], "sampling_rate": [16000], "text": ["one"], "language": ["en"]}
+    Dataset.from_dict(rows).cast_column("samples", SAMPLES).save_to_disk(tmp_path / "saved")
+    source = DataSource(str(tmp_path / "saved"), text_column=None)
+    with pytest.raises(ValueError, match="column 'sampling_rate' cannot be kept: it is part of the audio"):
+        open_corpus(source, ["sampling_rate"])
+    assert open_corpus(source, ["samples"]).kept.names == open_corpus(source, ["audio"]).kept.names == ["samples"]
 
 
 def test_a_damaged_file_is_an_unreadable_shard(tmp_path):

@@ -82,6 +82,13 @@ def test_the_language_is_what_was_told_or_given(told, given, expected):
     assert table["language"].to_pylist() == [expected]
 
 
+def test_columns_of_a_corpus_that_are_called_as_references_are_kept_as_they_are():
+    kept = pa.schema({"reference": pa.string(), "reference_language": pa.string()})
+    rows = [shared(0, text="", reference="said before", reference_language="zh")]
+    table, _ = transcribed(rows, load_recognizer(), None, output_schema({}, kept, False))
+    assert table["reference"].to_pylist() == ["said before"] and table["reference_language"].to_pylist() == ["zh"]
+
+
 def test_references_and_columns_are_kept():
     kept = pa.schema({"audio": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "id": pa.int64()})
     rows = [shared(number, id=number) for number in range(3)]
