@@ -99,6 +99,9 @@ def _check_options(args: argparse.Namespace) -> None:
     check_dataset(args.dataset)
     check = check_output_file if args.output.suffix == ".parquet" else check_output_folder
     check(args.output, "--output")
+    data = Path(args.dataset)
+    if data.is_dir() and args.output.resolve().is_relative_to(data.resolve()):
+        raise CommandError(f"--output {args.output} lies in the data set, which would be another one in the next run")
     check_recognition_options(args)
     if args.ray:
         need_extra("ray", "--ray")

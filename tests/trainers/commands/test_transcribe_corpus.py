@@ -103,6 +103,13 @@ def test_what_does_not_go_together_is_refused_at_once(
     assert pipeline.loaded == [] and list(tmp_path.iterdir()) == []
 
 
+def test_an_output_in_the_data_set_would_change_it(pipeline, folder, capsys):
+    for name in ("out.parquet", "deep/out"):
+        assert cli.main(words(folder, folder / name)) == 2
+        assert "lies in the data set, which would be another one in the next run" in capsys.readouterr().err
+    assert pipeline.loaded == [] and not (folder / "deep").exists()
+
+
 def test_options_of_data_sets_need_one(pipeline, tmp_path, capsys):
     file = write_wav(tmp_path / "a.wav")
     for option in ("--output", "--split", "--num_processes"):
