@@ -3,8 +3,10 @@
 """`entropy-asr evaluate`: error rates and hallucination rates of a model on data sets."""
 
 import argparse
+import json
 import platform
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..runs.console import to_json
@@ -131,8 +133,15 @@ def run(args: argparse.Namespace) -> int:
         if not args.snr:
             raise CommandError("--noise is added where --snr says how loud: give that too")
         check_dataset(args.noise)
-    status = launch_if_asked(args)
-    return _run_here(args) if status is None else status
+    with TemporaryDirectory() as folder:
+        results = args.output or Path(folder) / "results.json"
+        status = launch_if_asked(args, () if args.output else ("--output", str(results)))
+        if status is None:
+            return _run_here(args)
+        if status or args.machine_rank:
+            return status
+        found = json.loads(results.read_text(encoding="utf-8"))["results"].values()
+    return int(any(result["unreadable"] for result in found))
 
 
 def _run_here(args: argparse.Namespace) -> int:
@@ -165,7 +174,7 @@ def _run_here(args: argparse.Namespace) -> int:
             print(_format_table_rows(name, score))
             print(*(f"  {line}" for line in hallucination_lines(report["results"][name])), sep="\n", flush=True)
             _write_results(args, name, report, score)
-    # Not of several processes: a launcher would take it for a fault.
+    # Of several processes, whoever started them says so: a launcher would take it for a fault.
     return int(unreadable > 0 and state.num_processes == 1)
 
 

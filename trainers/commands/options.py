@@ -4,7 +4,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -106,8 +106,12 @@ def launch_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in LAUNCH_OPTIONS if getattr(args, name) is not None}
 
 
-def launch_if_asked(args: argparse.Namespace) -> int | None:
+def launch_if_asked(args: argparse.Namespace, more: Sequence[str] = ()) -> int | None:
     """Run the same command in the processes that were asked for; None where this process is the one to run it.
+
+    Args:
+        args: With `command_line`.
+        more: What the command line has there besides.
 
     Returns:
         The exit status of `accelerate launch`.
@@ -119,7 +123,8 @@ def launch_if_asked(args: argparse.Namespace) -> int | None:
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     add_launch_options(parser, "")
-    return launch(parser.parse_known_args(args.command_line)[1], {"accelerate_config": "ddp"} | launched)
+    command = [*parser.parse_known_args(args.command_line)[1], *more]
+    return launch(command, {"accelerate_config": "ddp"} | launched)
 
 
 def add_streaming_options(parser: argparse.ArgumentParser) -> None:

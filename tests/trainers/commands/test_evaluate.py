@@ -172,7 +172,7 @@ def test_two_real_processes_measure_what_one_measures(tmp_path):
         name = tmp_path / f"results{len(found)}"
         outputs = ["--output", f"{name}.json", "--save_transcripts", f"{name}.jsonl"]
         ended = subprocess.run([*command, *outputs, *processes], capture_output=True, text=True)
-        assert ended.returncode == (0 if processes else 1), ended.stderr
+        assert ended.returncode == 1 and "Traceback" not in ended.stderr, ended.stderr
         assert ended.stdout.count("spoken") == 1  # one table
         results = json.loads(name.with_suffix(".json").read_text())["results"]
         for result in results.values():
@@ -180,3 +180,6 @@ def test_two_real_processes_measure_what_one_measures(tmp_path):
         found.append((results, name.with_suffix(".jsonl").read_text()))
     assert found[0] == found[1]
     assert found[0][0]["spoken"]["unreadable"] and found[0][0]["spoken"]["utterances"] == 6
+    # Also where nothing is written that says so.
+    ended = subprocess.run([*command, "--num_processes", "2"], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 1 and ended.stdout.count("spoken") == 1, ended.stderr
