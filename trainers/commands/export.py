@@ -12,6 +12,8 @@ from .options import add_command, positive, whole
 
 
 PARTS = ("encoder", "language_model")
+# Of the encoder's graphs, where they are not given.
+DEFAULTS = {"int8": False, "chunk_ms": 640, "left_chunks": 4}
 
 
 def add_parser(commands: Any) -> None:
@@ -27,13 +29,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, help="default: all that the model has; the language model in a folder"
     )
-    parser.add_argument("--int8", action="store_true", help="the encoder's graphs with weights of 8 bits too")
     parser.add_argument(
-        "--chunk_ms", type=positive, default=640, metavar="MS", help="of the streaming graph; default: %(default)s"
+        "--int8", action="store_true", default=None, help="the encoder's graphs with weights of 8 bits too"
     )
-    parser.add_argument(
-        "--left_chunks", type=whole, default=4, metavar="N", help="chunks that it sees before; default: %(default)s"
-    )
+    parser.add_argument("--chunk_ms", type=positive, metavar="MS", help="of the streaming graph (default: 640)")
+    parser.add_argument("--left_chunks", type=whole, metavar="N", help="chunks that it sees before (default: 4)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,8 +45,11 @@ def run(args: argparse.Namespace) -> int:
     """
     check_model(args.model)
     check_output_folder(args.output_dir, "--output_dir")
+    given = {name: getattr(args, name) for name in DEFAULTS if getattr(args, name) is not None}
     if args.parts is None or "encoder" in args.parts:
         need_extra("onnx", "the encoder of export")
+    elif given:
+        raise CommandError(f"--{next(iter(given))} is of the encoder, which --parts leaves out")
     quiet_libraries()
     from entropy_asr.hub_cards.model_export import export_encoder, export_language_model, list_written
 
@@ -56,8 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if "language_model" in parts and not has_language_model:
         raise CommandError(f"--parts language_model: {name} is a CTC model, which has none")
     if "encoder" in parts:
-        options = {"chunk_ms": args.chunk_ms, "left_chunks": args.left_chunks, "int8": args.int8}
-        export_encoder(model, processor, args.output_dir, **options)
+        export_encoder(model, processor, args.output_dir, **DEFAULTS | given)
     if "language_model" in parts:
         export_language_model(model, processor.tokenizer, args.output_dir / "language_model")
     for path, size in list_written([args.output_dir]):

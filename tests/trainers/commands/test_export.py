@@ -73,6 +73,12 @@ def test_options_that_cannot_be_honoured_are_refused(tmp_path, capsys, options, 
     assert reason in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--int8"], ["--chunk_ms", "640"], ["--left_chunks", "4"]])
+def test_options_of_a_part_that_is_left_out_are_refused(tmp_path, capsys, option):
+    assert cli.main(["export", "-o", str(tmp_path / "out"), "--parts", "language_model", *option]) == 2
+    assert f"{option[0]} is of the encoder, which --parts leaves out" in capsys.readouterr().err
+
+
 def test_another_model_is_refused(tmp_path, capsys):
     Qwen3ForCausalLM(small_text_config()).save_pretrained(tmp_path / "text")
     command = ["export", "--model", str(tmp_path / "text"), "-o", str(tmp_path / "out"), "--parts", "language_model"]
