@@ -24,6 +24,8 @@ def process_state(on_cpu: bool = False) -> PartialState:
     state = PartialState(cpu=on_cpu or not torch.accelerator.is_available())
     if state.num_processes != int(os.environ.get("WORLD_SIZE", "1")):
         raise SettingsError(
-            f"{os.environ['WORLD_SIZE']} processes were started, of which accelerate knows nothing.", ()
+            f"By the environment (WORLD_SIZE) {os.environ['WORLD_SIZE']} processes were started, but accelerate knows "
+            f"of {state.num_processes}: start them by accelerate launch or torchrun, or unset WORLD_SIZE.",
+            (),
         )
     return state

@@ -16,5 +16,5 @@ def test_alone_it_is_the_main_one():
 def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch):
     process_state(on_cpu=True)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SettingsError, match="2 processes were started"):
+    with pytest.raises(SettingsError, match=r"WORLD_SIZE\) 2 processes were started, but accelerate knows of 1"):
         process_state(on_cpu=True)
