@@ -83,7 +83,8 @@ def write_characters(stages: Stages) -> None:
     for name in _named(_of_kind(stages, "encoder"), "units", "encoder pretraining (`encoder`)"):
         stages[name]["stage"] = "character_encoder"
     for name in _of_kind(stages, "encoded_sft"):
-        stages[name]["data"] = {**stages[name].get("data", {}), "text": []}
+        data = stages[name].get("data", {})
+        stages[name]["data"] = {**{key: data[key] for key in data if key != "phoneme_errors"}, "text": []}
 
 
 def _kind(name: str, section: dict[str, Any]) -> str:

@@ -76,6 +76,10 @@ class EncodedDataSection(DataSection):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not 0 <= self.phoneme_errors <= 0.5:
             raise ValueError(f"phoneme_errors must be a share from 0 to 0.5, got {self.phoneme_errors}.")
+        if self.phoneme_errors and not self.text:
+            raise ValueError(
+                f"phoneme_errors={self.phoneme_errors} are drawn into text: give text too, or leave it 0."
+            )
 
     def pieces(self) -> list[tuple[str, str]]:
         """Pieces of text with their languages."""

@@ -39,6 +39,9 @@ from ..training.stage_run import StageRun, TrainingStage
 
 logger = logging.getLogger(__name__)
 
+# Rows that neurons are chosen by where no number is given.
+PRUNING_ROWS = 300
+
 
 @dataclass
 class EncoderPretrainingConfig(SpeechArguments, TrainingArguments):
@@ -296,21 +299,23 @@ class EncoderModelSection:
         num_layers: Take the first so many layers of the encoder in `path`, all by default.
         intermediate_size: Leave so many neurons in each of its feed-forward networks, those that rows to train on need
             most ([`~pruning.prune_feed_forward`]); all by default.
-        pruning_rows: Largest number of those rows, evenly spaced.
+        pruning_rows: Largest number of those rows, evenly spaced. None: 300.
     """
 
     preset: str | None = None
     path: str | None = None
     num_layers: int | None = None
     intermediate_size: int | None = None
-    pruning_rows: int = 300
+    pruning_rows: int | None = None
 
     def __post_init__(self):
         for name in ("num_layers", "intermediate_size"):
             if getattr(self, name) is not None and self.path is None:
                 raise ValueError(f"model: `{name}` cuts the encoder of `path`; a preset has its own.")
-        if self.pruning_rows < 1:
+        if self.pruning_rows is not None and self.pruning_rows < 1:
             raise ValueError(f"model: `pruning_rows` must be at least 1, not {self.pruning_rows}.")
+        if self.pruning_rows is not None and self.intermediate_size is None:
+            raise ValueError("model: `pruning_rows` are those that `intermediate_size` prunes by: give that too.")
         if (self.preset is None) == (self.path is None):
             raise ValueError("model: give exactly one of `preset` and `path`.")
         if self.preset not in (None, "paper", "tiny"):
@@ -334,7 +339,7 @@ class EncoderModelSection:
             return
         inputs = (
             BatchFeature({"input_features": extract_features(extractor, [waveform])[0]})
-            for waveform in some_waveforms(rows, self.pruning_rows)
+            for waveform in some_waveforms(rows, self.pruning_rows or PRUNING_ROWS)
         )
         lost = prune_feed_forward(encoder, self.intermediate_size, inputs)
         logger.info(

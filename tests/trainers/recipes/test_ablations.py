@@ -76,7 +76,8 @@ def test_characters_take_the_place_of_phonemes_in_pretraining():
     for name, first in (("scratch", "encoder_words"), ("tiny", "encoder_head")):
         changed = stages(name, "--units", "character")
         assert [changed[stage]["stage"] for stage in (first, "encoder")] == ["character_encoder"] * 2
-        assert changed["sft_text"]["data"]["text"] == []
+        data = changed["sft_text"]["data"]
+        assert data["text"] == [] and "phoneme_errors" not in data and data["passes"]
     assert stages("tiny", "--units", "phoneme") == stages("tiny")
 
 

@@ -127,6 +127,8 @@ def test_stage_trains_all_but_the_encoder_and_resumes_exactly(components, tmp_pa
 def test_what_cannot_be_done_is_refused(tmp_path):
     with pytest.raises(ValueError, match="eval"):
         EncodedDataSection(eval=[{"path": "somewhere"}])
+    with pytest.raises(ValueError, match="phoneme_errors=0.1 are drawn into text: give text too"):
+        EncodedDataSection(train=[{"path": "not read"}], phoneme_errors=0.1)
     with pytest.raises(ValueError, match="eval_strategy"):
         EncodedSFTConfig(output_dir=str(tmp_path), eval_strategy="steps", eval_steps=1, use_cpu=True)
     with pytest.raises(ValueError, match="frozen"):

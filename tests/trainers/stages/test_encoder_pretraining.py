@@ -200,6 +200,8 @@ def test_what_a_preset_has_is_not_cut(field):
 def test_an_encoder_is_not_pruned_by_no_rows():
     with pytest.raises(ValueError, match="`pruning_rows` must be at least 1, not 0"):
         EncoderModelSection(path="x", pruning_rows=0)
+    with pytest.raises(ValueError, match="`intermediate_size` prunes by: give that too"):
+        EncoderModelSection(path="x", pruning_rows=200)
 
 
 @pytest.mark.parametrize("fields", [{}, {"preset": "tiny", "path": "x"}, {"preset": "huge"}])
