@@ -4,6 +4,7 @@
 
 import json
 import math
+import os
 import re
 import textwrap
 from dataclasses import asdict
@@ -73,6 +74,17 @@ def of_utterances(claim: dict[str, Any], results: Results) -> Interval | None:
     return paired_difference(sets, claim.get("factor", 1.0)) if sets else None
 
 
+def lean(claim: dict[str, Any], found: Interval | None, utterances: Interval | None) -> dict[str, str | None]:
+    """With one seed, on which side of the claim's bounds its value lies, and the interval over its utterances."""
+    bounds = claim.get("low"), claim.get("high")
+    at_value = found and judge_claim(Interval(found.value, found.value, found.value), *bounds)
+    return {
+        "value_alone": {"holds": "for", "does not hold": "against", None: None}.get(at_value, "open"),
+        "utterances_say": utterances
+        and {"holds": "for", "does not hold": "against"}.get(judge_claim(utterances, *bounds), "open"),
+    }
+
+
 def decide(results: Results) -> list[dict[str, Any]]:
     """All claims with what was measured and a verdict."""
     decided = []
@@ -83,6 +95,7 @@ def decide(results: Results) -> list[dict[str, Any]]:
                 **claim,
                 "found": found and asdict(found),
                 "utterances_alone": utterances and asdict(utterances),
+                **(lean(claim, found, utterances) if len(results.seeds) < 2 else {}),
                 "verdict": judge_claim(found, claim.get("low"), claim.get("high")) if found else "not measured here",
             }
         )
@@ -110,7 +123,9 @@ def write_page(folder: Path, readme: Path) -> int:
     lines += [line for file, title in pictures.items() for line in (f"![{title}]({file})", "", f"{title}.", "")]
     (folder / "claims.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     if readme.exists():
-        readme.write_text(with_summary(readme.read_text(encoding="utf-8"), results, decided), encoding="utf-8")
+        page = Path(os.path.relpath(folder / "claims.md", readme.parent)).as_posix()
+        text = with_summary(readme.read_text(encoding="utf-8"), summary(results, decided, page))
+        readme.write_text(text, encoding="utf-8")
     print(folder / "claims.md")
     return 0
 
@@ -127,6 +142,18 @@ def tally(decided: list[dict[str, Any]]) -> str:
     return ", ".join(f"{sum(claim['verdict'] == word for claim in decided)} {word}" for word in VERDICTS)
 
 
+def leaning(decided: list[dict[str, Any]]) -> str:
+    """Of one seed, how many values, and how many intervals over its utterances, are on their claim's side."""
+    values, intervals = (
+        [claim[name] for claim in decided if claim[name] is not None] for name in ("value_alone", "utterances_say")
+    )
+    return (
+        f"{values.count('for')} of {len(values)} values are on their claim's side and {values.count('against')} on "
+        f"the other, by the whole interval of utterances alone {intervals.count('for')} of {len(intervals)} and "
+        f"{intervals.count('against')}"
+    )
+
+
 def heading(results: Results, decided: list[dict[str, Any]]) -> list[str]:
     """What was done, in a few lines."""
     return [
@@ -137,8 +164,9 @@ def heading(results: Results, decided: list[dict[str, Any]]) -> list[str]:
         "on its side. Intervals of error and hallucination rates are of a paired bootstrap over utterances and seeds, "
         "those of NSE, PAI, CSAI and CKA Student's over seeds; half an interval is the difference that these sizes "
         "can show. With three seeds the bootstrap's are somewhat narrow: how seeds vary is itself a guess. With one "
-        "seed, which cannot say how seeds vary, nothing is decided, and intervals are of its utterances alone. "
-        "Written by `tests/benchmarks/claims.py page`; why these sizes, is in `claims.yaml` beside it.",
+        "seed, which cannot say how seeds vary, nothing is decided, and intervals are of its utterances alone"
+        + (f": {leaning(decided)}. " if len(results.seeds) < 2 else ". ")
+        + "Written by `tests/benchmarks/claims.py page`; why these sizes, is in `claims.yaml` beside it.",
         "",
     ]
 
@@ -147,8 +175,15 @@ def claim_table(decided: list[dict[str, Any]]) -> list[str]:
     """A row a claim."""
     lines = ["| the paper says | must be | measured | interval | can show | verdict |", "|---|---|---:|---:|---:|---|"]
     for claim in decided:
-        lines.append(f"| {claim['says']} | {bounds(claim)} | {' | '.join(measured(claim))} | {claim['verdict']} |")
+        lines.append(f"| {claim['says']} | {bounds(claim)} | {' | '.join(measured(claim))} | {verdict(claim)} |")
     return lines
+
+
+def verdict(claim: dict[str, Any]) -> str:
+    """The verdict, with what one seed alone says."""
+    sides = {"utterances": claim.get("utterances_say"), "value": claim.get("value_alone")}
+    said = next((f" ({name}: {side})" for name, side in sides.items() if side is not None), "")
+    return f"{claim['verdict']}{said}"
 
 
 def bounds(claim: dict[str, Any]) -> str:
@@ -185,6 +220,7 @@ def arm_figures(results: Results) -> dict[str, Any]:
     return {
         arm: {
             "error rates": {name: results.rate(arm, name, "errors") for name in plan()["conditions"]},
+            "error rates by test set": results.rates(arm, PLAIN, "errors"),
             "error rates before the last stage": results.earlier_rates(arm),
             "insertions per 100 utterances": results.rate(arm, PLAIN, "insertions"),
             "text without speech": results.rate(arm, PLAIN, "nonempty", spoken=False),
@@ -205,6 +241,9 @@ def arm_table(figures: dict[str, Any]) -> list[str]:
     arms = list(figures)
     lines = [f"| %, mean over seeds | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
     rows = {f"errors: {name}": [figures[arm]["error rates"][name] for arm in arms] for name in plan()["conditions"]}
+    # A set on which all arms are wrong, or none is, says nothing of which is better, and the mean hides it.
+    for name in figures[arms[0]]["error rates by test set"]:
+        rows[f"errors on {name}"] = [figures[arm]["error rates by test set"][name] for arm in arms]
     earlier = [list(figures[arm]["error rates before the last stage"].values()) for arm in arms]
     rows["errors before the last stage"] = [found[-1] if found else [] for found in earlier]
     for name in figures[arms[0]]:
@@ -222,8 +261,8 @@ def arm_table(figures: dict[str, Any]) -> list[str]:
 # README
 
 
-def summary(results: Results, decided: list[dict[str, Any]]) -> str:
-    """The verdicts in at most `SUMMARY_LINES` lines."""
+def summary(results: Results, decided: list[dict[str, Any]], page: str) -> str:
+    """The verdicts in at most `SUMMARY_LINES` lines, the last with a link to the page."""
     seeds = f"{len(results.seeds)} seed{'s' if len(results.seeds) > 1 else ''}"
     text = f"Of {len(decided)} claims, with {seeds}: {tally(decided)}."
     for word in VERDICTS[:2]:
@@ -232,26 +271,22 @@ def summary(results: Results, decided: list[dict[str, Any]]) -> str:
     rates = {arm: 100 * np.mean(results.rate(arm, PLAIN, "errors")) for arm in ("proposed", "conventional")}
     text += f" Errors: {', '.join(f'{arm} {rate:.1f} %' for arm, rate in rates.items())}."
     if len(results.seeds) < 2:
-        text += " One seed cannot say how seeds differ, so nothing is decided yet."
+        text += f" One seed cannot say how seeds differ, so nothing is decided yet: {leaning(decided)}."
     lines = textwrap.wrap(text, 119)
-    page = "[All of it](tests/benchmarks/results/claims/claims.md)."
+    link = f"[All of it]({page})."
     if len(lines) >= SUMMARY_LINES:
-        lines = [*lines[: SUMMARY_LINES - 1], f"... {page}"]
-    else:
-        lines.append(page)
-    return "\n".join(lines)
+        return "\n".join([*lines[: SUMMARY_LINES - 1], f"... {link}"])
+    return "\n".join([*lines, link])
 
 
-def with_summary(readme: str, results: Results, decided: list[dict[str, Any]]) -> str:
+def with_summary(readme: str, said: str) -> str:
     """README with a fresh summary between its marks.
 
     Raises:
         ValueError: it has no such marks.
     """
     begin, end = map(re.escape, MARKS)
-    found, count = re.subn(
-        f"(?<={begin}\n).*?(?={end})", lambda _: summary(results, decided) + "\n", readme, flags=re.DOTALL
-    )
+    found, count = re.subn(f"(?<={begin}\n).*?(?={end})", lambda _: said + "\n", readme, flags=re.DOTALL)
     if not count:
         raise ValueError(f"README lacks the lines {MARKS[0]} and {MARKS[1]} that its summary goes between.")
     return found

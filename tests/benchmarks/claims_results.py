@@ -188,23 +188,33 @@ class Results:
             stage: What was measured, where not the last stages.
         """
         found = [[self._counts(seed, arm, condition, stage) for seed in self.seeds] for arm in arms]
-        sets = [name for name, counts in found[0][0].items() if bool(counts["units"].sum()) == spoken]
         return [
             CountedSet(
                 *(np.stack([counts[name][what] for counts in arm]) for arm in found),
                 found[0][0][name]["units" if what == "errors" else "ones"],
             )
-            for name in sets
+            for name in self.sets(arms[0], condition, spoken, stage)
         ]
+
+    def sets(self, arm: str, condition: str, spoken: bool = True, stage: str = "") -> list[str]:
+        """Test sets of speech, or of sounds without, that were heard under a condition; see [`both`]."""
+        found = self._counts(self.seeds[0], arm, condition, stage)
+        return [name for name, counts in found.items() if bool(counts["units"].sum()) == spoken]
 
     def _counts(self, seed: Path, arm: str, condition: str, stage: str) -> dict[str, dict[str, np.ndarray]]:
         stage = stage or f"{arm}_{'guarded' if condition.endswith('guards on') else 'results'}"
         return self._arrays(seed / f"{arm}.json", stage, condition)
 
+    def rates(self, arm: str, condition: str, what: str, spoken: bool = True, stage: str = "") -> dict[str, list]:
+        """An arm's rate on each test set, of each seed."""
+        counted = self.both((arm, arm), condition, what, spoken, stage)
+        names = self.sets(arm, condition, spoken, stage)
+        return {name: (one.first.sum(1) / one.units.sum()).tolist() for name, one in zip(names, counted, strict=True)}
+
     def rate(self, arm: str, condition: str, what: str, spoken: bool = True, stage: str = "") -> list[float]:
         """Mean over test sets of an arm's rate, of each seed."""
-        sets = self.both((arm, arm), condition, what, spoken, stage)
-        return np.mean([one.first.sum(1) / one.units.sum() for one in sets], axis=0).tolist() if sets else []
+        rates = list(self.rates(arm, condition, what, spoken, stage).values())
+        return np.mean(rates, axis=0).tolist() if rates else []
 
     def report(self, seed: Path) -> dict[str, Any]:
         """The entropy allocation report of a seed."""

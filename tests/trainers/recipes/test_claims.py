@@ -188,7 +188,9 @@ def test_page_says_what_the_files_hold(claims, tmp_path):
     page = (tmp_path / "kept" / "claims.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     assert sum(line.endswith(("holds |", "hold |", "here |")) for line in rows) == len(content["claims"])
-    assert "| errors: guards off | 5.0 | 25.0 |" in page and "| hours of one processor | 1.00 | 0.80 |" in page
+    assert "utterances:" not in page and not any("value_alone" in claim for claim in content["claims"])
+    assert "| errors: guards off | 5.0 | 25.0 |" in page and "| errors on words | 5.0 | 25.0 |" in page
+    assert "| hours of one processor | 1.00 | 0.80 |" in page
     assert "| text without speech, guards on | 10.0 | 50.0 |" in page
     # Nothing was measured earlier; the encoder `characters` is no result of the arm `characters`.
     assert not any(arm["error rates before the last stage"] for arm in content["arms"].values())
@@ -196,6 +198,7 @@ def test_page_says_what_the_files_hold(claims, tmp_path):
     assert len(pictures) == 4 and all(f"({name})" in page for name in pictures)
     summary = (tmp_path / "README.md").read_text().splitlines()[2:-2]
     assert len(summary) <= 10 and all(len(line) <= 120 for line in summary)
+    assert summary[-1].endswith("[All of it](kept/claims.md).")  # as README's reader follows it
     assert "with 3 seeds" in summary[0] and "proposed makes fewer errors than conventional" in " ".join(summary)
 
 
@@ -209,7 +212,20 @@ def test_one_seed_decides_nothing_and_shows_what_its_utterances_say(claims, tmp_
     assert -0.2 < better["utterances_alone"]["high"] < -0.1
     page = (tmp_path / "kept" / "claims.md").read_text()
     assert re.search(r"\| -20\.00 \| -2\d\.\d\d to -1\d\.\d\d, utterances alone \|", page)
-    assert "One seed cannot say how seeds differ" in (tmp_path / "README.md").read_text().replace("\n", " ")
+    assert "| not decided here (utterances: for) |" in page and "| not decided here (value: against) |" in page
+    # Two arms that err alike; proposed's PAI, one bit of five more; what nobody measured.
+    says = {
+        "a fixed encoder costs less than no IA-SFT (table 3)": ("open", "open"),
+        "joint SFT after IA-SFT leaves PAI within 2 %": ("against", None),
+        "phoneme pretraining lowers NSE": ("for", None),
+        "phoneme pretraining raises CSAI": (None, None),
+    }
+    for name, expected in says.items():
+        assert (found[name]["value_alone"], found[name]["utterances_say"]) == expected, name
+    measured = [claim["value_alone"] for claim in content["claims"] if claim["value_alone"]]
+    told = f"{measured.count('for')} of {len(measured)} values are on their claim's side"
+    readme = (tmp_path / "README.md").read_text().replace("\n", " ")
+    assert "One seed cannot say how seeds differ" in readme and told in readme and told in page
 
 
 def test_page_refuses_what_does_not_belong_together(claims, tmp_path):
