@@ -62,6 +62,8 @@ MAX_UNREAD_UPDATES = 1000
 IDLE_SECONDS = 60.0
 # For the last words to a client that may not be listening.
 FAREWELL_SECONDS = 5.0
+# For what is at work, or not read, when the server is told to stop.
+STOP_SECONDS = 10
 START_FIELDS = {"type", "token", "sampling_rate", "language", "hotwords", "adapter"}
 NOT_OF_THE_STREAM = ("type", "token")
 COUNTED = {
@@ -93,6 +95,7 @@ class Session:
         self.rate = rate
         self.updates: asyncio.Queue[StreamingUpdate | None] = asyncio.Queue(MAX_UNREAD_UPDATES)
         self.audio: list[np.ndarray] = []
+        self.num_waiting = 0
         self.seconds = 0.0
         self.is_finished = False
         self.has_ended = False
@@ -104,11 +107,17 @@ class Session:
     @property
     def seconds_waiting(self) -> float:
         """Audio that arrived and that the model has not taken."""
-        return sum(map(len, self.audio)) / self.rate + self.stream.seconds_waiting
+        return self.num_waiting / self.rate + self.stream.seconds_waiting
+
+    def take(self) -> list[np.ndarray]:
+        """What arrived since the last time."""
+        arrived, self.audio, self.num_waiting = self.audio, [], 0
+        return arrived
 
     async def push(self, samples: np.ndarray) -> None:
         """Hand audio to the engine; waits while much of it is left, which slows down the client."""
         self.audio.append(samples)
+        self.num_waiting += len(samples)
         self.seconds += len(samples) / self.rate
         if self.seconds_waiting > MAX_WAITING_SECONDS:
             self.has_room.clear()
@@ -202,9 +211,8 @@ class Engine:
         """Pass to the batch what came in; whether anything did."""
         any_audio = False
         for session in self.sessions.values():
-            arrived, session.audio = session.audio, []
             try:
-                for samples in arrived:
+                for samples in session.take():
                     self.batch.push(session.stream, samples)
                     any_audio = True
                 if session.is_finished and not session.stream.is_finished:
@@ -459,7 +467,19 @@ def make_batch(pipeline: Any, settings: ServerSettings) -> StreamingBatch:
 
 def make_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
     """The server of an application of [`build_app`], to be run."""
-    return uvicorn.Server(uvicorn.Config(app, host=host, port=port, ws_max_size=MAX_MESSAGE_BYTES, ws_max_queue=8))
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_max_queue=8,
+        # A few hundred bytes would become messages of a megabyte; sound hardly gets smaller.
+        ws_per_message_deflate=False,
+        # The answer to a ping waits behind audio that is not read yet: IDLE_SECONDS tells who has gone.
+        ws_ping_timeout=None,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    return uvicorn.Server(config)
 
 
 def serve(app: Starlette, host: str, port: int) -> None:

@@ -4,12 +4,16 @@
 
 import asyncio
 import json
+import re
+import time
 import urllib.error
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import websockets
 from running_app import RunningApp
 from small_models import build_model, build_tokenizer, save_adapters, small_config
@@ -98,6 +102,15 @@ def test_a_client_gets_what_the_transcriber_gives(running, pipe):
     assert updates == expected(pipe, samples)
     assert updates[-1]["type"] == "final" and updates[-1]["text"]
     assert done == {"type": "done", "seconds": 1.7}
+
+
+def test_the_example_of_the_card_runs(running, tmp_path, monkeypatch, capsys):
+    card = Path(server.__file__).with_name("README.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "/v1/stream" in block)
+    soundfile.write(tmp_path / "talk.wav", sound(0), 16000)
+    monkeypatch.chdir(tmp_path)
+    exec(example.replace("localhost:7860", f"127.0.0.1:{running.port}"), {})
+    assert capsys.readouterr().out.startswith("0.0 1.7 ")
 
 
 def test_the_request_is_honoured(running, pipe):
@@ -238,6 +251,33 @@ def test_a_flood_is_slowed_down_and_others_are_served(running, pipe, monkeypatch
     assert flooded[-1] == {"type": "done", "seconds": 60.0}
     finals = [message for message in flooded if message["type"] == "final"]
     assert [(message["start"], message["end"]) for message in finals] == [(5 * n, 5 * n + 5) for n in range(12)]
+
+
+def test_a_client_that_is_slowed_down_may_answer_pings_late(running, monkeypatch):
+    """Its answer stands behind audio that the server has not read yet."""
+    config, step = running.uvicorn.config, StreamingBatch.step
+    config.ws_ping_interval = 0.1
+    config.ws_ping_timeout = config.ws_ping_timeout and 0.1
+
+    def step_slowly(batch):
+        time.sleep(0.15)
+        return step(batch)
+
+    monkeypatch.setattr(StreamingBatch, "step", step_slowly)
+    monkeypatch.setattr(server, "MAX_WAITING_SECONDS", 0.5)
+    messages = asyncio.run(talk(running, sound(6, 8.0), portion=16000))
+    assert messages[-1] == {"type": "done", "seconds": 8.0}
+
+
+def test_messages_are_as_large_as_what_is_sent(running):
+    """Of compressed ones a kilobyte may hold a megabyte, and a client has hundreds of them on their way."""
+
+    async def connect():
+        async with running.connect() as client:
+            return client.request.headers.get("Sec-WebSocket-Extensions"), client.protocol.extensions
+
+    offered, taken = asyncio.run(connect())
+    assert "permessage-deflate" in offered and not taken
 
 
 def test_silent_clients_are_sent_away(running, monkeypatch):
