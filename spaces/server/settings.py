@@ -18,8 +18,10 @@ def check_api_key(key: str | None) -> None:
     """Refuse a token that no client could send, or that every client would."""
     if key is not None and not key.strip():
         raise ValueError(f"{PREFIX}API_KEY is empty.")
-    if key is not None and not key.isascii():
-        raise ValueError(f"{PREFIX}API_KEY must be ASCII: clients can send no other.")
+    if key is not None and not (key.isascii() and key.isprintable() and key == key.strip()):
+        raise ValueError(
+            f"{PREFIX}API_KEY must be printable ASCII without blanks at its ends: no header can hold another."
+        )
 
 
 def parse_adapters(text: str) -> dict[str, str]:

@@ -30,6 +30,8 @@ def test_variables_have_their_fields_types():
         (OpenAISettings, "MAX_REQUESTS", "0", "must be positive, not 0"),
         (OpenAISettings, "MAX_SECONDS", "nan", "must be positive, not nan"),
         (OpenAISettings, "API_KEY", "schlüssel", ".*ASCII"),
+        (OpenAISettings, "API_KEY", "secret\n", ".*without blanks at its ends"),
+        (ServerSettings, "API_KEY", "sec\tret", ".*printable"),
         (OpenAISettings, "MODEL_NAME", " ", ".*empty"),
     ],
 )
