@@ -28,7 +28,10 @@ def read_wave(path: str, sampling_rate: int) -> np.ndarray:
         rate, channels, bits = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
         if (rate, channels, bits) != (sampling_rate, 1, 16):
             raise ValueError(f"{path}: {rate} Hz, {channels} channels, {bits} bits, not {sampling_rate}, 1 and 16")
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+    if not len(samples):
+        raise ValueError(f"{path}: holds no samples")
+    return samples
 
 
 def compute_features(samples: np.ndarray, settings: dict[str, Any], arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -107,6 +110,45 @@ def find_phonemes(logits: np.ndarray, phonemes: list[str], blank: int) -> list[s
     return [phonemes[index] for index in best[changed] if index != blank]
 
 
+def check_length(features: np.ndarray, settings: dict[str, Any], path: str) -> None:
+    """Refuse what the encoder has no positions for.
+
+    Args:
+        features: of the file, `(num_features, num_mel_bins)`.
+        settings: all of `encoder.json`.
+        path: of the file.
+
+    Raises:
+        ValueError: it is longer.
+    """
+    seconds = len(features) * settings["features"]["hop_samples"] / settings["features"]["sampling_rate"]
+    most = (settings["max_frames"] or float("inf")) * settings["frame_ms"] / 1000
+    if seconds > most:
+        raise ValueError(f"{path}: {seconds:.1f} s, and this encoder takes {most:g} s at a time: cut it at pauses")
+
+
+def recognize(path: str, folder: Path, streaming: bool, int8: bool) -> str:
+    """Phonemes of a file by one of the folder's graphs.
+
+    Raises:
+        ValueError: a file that it cannot take, or a graph that was not exported.
+    """
+    settings = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
+    graph = settings["streaming" if streaming else "offline"]
+    if int8 and "int8_file" not in graph:
+        raise ValueError("no quantised graph was exported: `entropy-asr export --int8` writes it")
+    samples = read_wave(path, settings["features"]["sampling_rate"])
+    features = compute_features(samples, settings["features"], dict(np.load(folder / "features.npz")))
+    check_length(features, settings, path)
+    name = graph["int8_file" if int8 else "file"]
+    session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
+    if streaming:
+        logits = np.concatenate([chunk["logits"][0] for chunk in encode_chunks(session, features, graph)])
+    else:
+        logits = encode(session, features)["logits"][0]
+    return " ".join(find_phonemes(logits, settings["phonemes"], settings["blank"]))
+
+
 def main() -> None:
     """Print the phonemes of a file."""
     parser = argparse.ArgumentParser(description="Phonemes of a WAV file.")
@@ -114,18 +156,10 @@ def main() -> None:
     parser.add_argument("--streaming", action="store_true", help="chunk by chunk")
     parser.add_argument("--int8", action="store_true", help="the quantised graph")
     args = parser.parse_args()
-    folder = Path(__file__).parent
-    settings = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
-    graph = settings["streaming" if args.streaming else "offline"]
-    name = graph["int8_file" if args.int8 else "file"]
-    session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
-    samples = read_wave(args.audio, settings["features"]["sampling_rate"])
-    features = compute_features(samples, settings["features"], dict(np.load(folder / "features.npz")))
-    if args.streaming:
-        logits = np.concatenate([chunk["logits"][0] for chunk in encode_chunks(session, features, graph)])
-    else:
-        logits = encode(session, features)["logits"][0]
-    print(" ".join(find_phonemes(logits, settings["phonemes"], settings["blank"])))
+    try:
+        print(recognize(args.audio, Path(__file__).parent, args.streaming, args.int8))
+    except (ValueError, OSError, EOFError, wave.Error) as error:
+        parser.error(f"{args.audio}: {error}" if isinstance(error, (EOFError, wave.Error)) else str(error))
 
 
 if __name__ == "__main__":
