@@ -142,6 +142,8 @@ def publish_space(name: str, repo_id: str | None, model: str | None = None, **op
         raise ValueError(f"there is no Space {name!r}: {', '.join(SPACES)}")
     if model is not None and os.path.isdir(model) and not options.get("is_dry_run"):
         raise ValueError(f"{model} is a folder of this machine: publish it first, and name it by its Hub id")
+    if model is not None and os.path.isdir(model):
+        model = os.path.abspath(model)  # it is tried from another folder
     variables = NO_VARIABLES if model is None else {MODEL_VARIABLE: model}
     _publish(lambda folder: stage_space(name, folder, model), SPACES[name], repo_id, "space", variables, **options)
 

@@ -214,6 +214,13 @@ def test_a_space_is_told_its_model_before_it_starts(hub, tmp_path):
     assert hub.calls[1] == ("me/server", "ENTROPY_ASR_MODEL", "me/tiny") and len(hub.calls) == 3
 
 
+def test_a_space_is_tried_with_a_model_that_is_named_from_here(monkeypatch):
+    monkeypatch.chdir(CHECKPOINT.parent)
+    told = f"import os; assert os.path.isfile(os.environ['{publish.MODEL_VARIABLE}'] + '/config.json')"
+    monkeypatch.setitem(publish.SPACES, "server", told)
+    publish.publish_space("server", None, model=CHECKPOINT.name, is_dry_run=True)
+
+
 def test_examples_of_the_card_load_the_repository(tmp_path):
     shutil.copytree(CHECKPOINT, tmp_path, dirs_exist_ok=True)
     publish.address_card(tmp_path, "me/tiny")
