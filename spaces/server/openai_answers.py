@@ -42,14 +42,13 @@ def pipeline_options(request: TranscriptionRequest, times_words: bool) -> dict[s
     return options
 
 
-def make_answer(request: TranscriptionRequest, result: dict[str, Any], seconds: float, tokenizer: Any) -> Response:
+def make_answer(request: TranscriptionRequest, result: dict[str, Any], seconds: float) -> Response:
     """The pipeline's result as it was asked for.
 
     Args:
         request: The request.
-        result: Of the pipeline, with the options of [`pipeline_options`].
+        result: Of the pipeline, with the options of [`pipeline_options`]; its segments have `tokens`.
         seconds: Length of the recording.
-        tokenizer: Of the language model: token ids of segments.
     """
     text, name = result["text"], request.response_format
     if name == "text":
@@ -71,7 +70,7 @@ def make_answer(request: TranscriptionRequest, result: dict[str, Any], seconds: 
         answer["words"] = _words(result["chunks"], seconds)
     if "segment" in request.granularities:
         answer["segments"] = [
-            {**_segment(number, segment, request.temperature, tokenizer), **spoken_language(request, segment)}
+            {**_segment(number, segment, request.temperature), **spoken_language(request, segment)}
             for number, segment in enumerate(result["segments"])
         ]
     return JSONResponse({**answer, "usage": usage})
@@ -100,7 +99,7 @@ def _words(chunks: list[dict[str, Any]], seconds: float) -> list[dict[str, Any]]
     return words
 
 
-def _segment(number: int, segment: dict[str, Any], temperature: float, tokenizer: Any) -> dict[str, Any]:
+def _segment(number: int, segment: dict[str, Any], temperature: float) -> dict[str, Any]:
     text, (start, end) = segment["text"], segment["timestamp"]
     encoded = text.encode("utf-8")
     return {
@@ -109,7 +108,7 @@ def _segment(number: int, segment: dict[str, Any], temperature: float, tokenizer
         "start": round(start, 3),
         "end": round(end, 3),
         "text": text,
-        "tokens": tokenizer(text, add_special_tokens=False)["input_ids"],
+        "tokens": segment["tokens"],
         "temperature": temperature,
         "avg_logprob": None,
         "compression_ratio": round(len(encoded) / len(zlib.compress(encoded)), 3),

@@ -8,7 +8,7 @@
 - `GET /health`: requests at work and the limit; needs no token. `GET /metrics`: for Prometheus.
 
 What is wrong is said as OpenAI says it, `{"error": {"message", "type", "param", "code"}}`, with status 400 (a field
-or the audio), 401 (the token), 404 (the model or the address), 408 (nothing was sent for a minute), 413 (the file is
+or the audio), 401 (the token), 404 (the model or the address), 408 (the body stops or is slow), 413 (the file is
 too large), 429 (too many requests at a time) or 500 (the server failed). Requests take turns on the model; one whose
 client has gone is ended.
 """
@@ -44,6 +44,8 @@ from .tokens import is_right, shown_token
 IDLE_SECONDS = 60.0
 # Of a form, beside its file.
 MAX_FIELD_BYTES = 2**20
+# A body that comes more slowly, its first minute apart, would keep the place of another request for days.
+MIN_BYTES_PER_SECOND = 2**12
 COUNTED = {
     "requests": "Requests for transcriptions, refused ones included.",
     "admitted_requests": "Requests that were read.",
@@ -59,7 +61,6 @@ class Endpoint:
         self.settings = settings
         self.name, self.adapters = settings.served_name, pipeline.adapters
         self.transcriber = Transcriber(pipeline)
-        self.tokenizer = pipeline.processor.tokenizer
         self.started = int(time.time())
         self.num_requests = 0
         self.counts = Counts(COUNTED)
@@ -113,15 +114,17 @@ class Endpoint:
 
 
 def _bounded(receive: Receive, endpoint: Endpoint) -> Receive:
-    """A body's messages until it is too large, or does not go on."""
-    num_bytes = 0
+    """A body's messages until it is too large, too slow, or does not go on."""
+    num_bytes, begun = 0, time.monotonic()
 
     async def receive_bounded() -> Message:
         nonlocal num_bytes
+        left = begun + IDLE_SECONDS + num_bytes / MIN_BYTES_PER_SECOND - time.monotonic()
         try:
-            message = await asyncio.wait_for(receive(), IDLE_SECONDS)
+            message = await asyncio.wait_for(receive(), min(IDLE_SECONDS, left))
         except TimeoutError as error:
-            message = f"nothing was sent for {IDLE_SECONDS:.0f} seconds"
+            slow = f"the body comes at less than {MIN_BYTES_PER_SECOND} bytes a second"
+            message = slow if left < IDLE_SECONDS else f"nothing was sent for {IDLE_SECONDS:.0f} seconds"
             raise OpenAIError(message, None, "request_timeout", 408) from error
         num_bytes += len(message.get("body", b""))
         if num_bytes > endpoint.max_bytes + MAX_FIELD_BYTES:
@@ -175,7 +178,7 @@ async def transcribe(request: Request) -> Response:
     result = await _outcome(request, _start(endpoint, Job(wanted, audio)))
     if result is None:
         return Response(status_code=CLIENT_GONE)
-    return make_answer(wanted, result, seconds, endpoint.tokenizer)
+    return make_answer(wanted, result, seconds)
 
 
 def _start(endpoint: Endpoint, job: Job) -> Job:
@@ -235,7 +238,8 @@ async def _stream(request: Request, endpoint: Endpoint, wanted: TranscriptionReq
     pieces: asyncio.Queue[str | Future] = asyncio.Queue()
 
     def put(piece: str | Future) -> None:
-        loop.call_soon_threadsafe(pieces.put_nowait, piece)
+        with suppress(RuntimeError):  # the server has been closed meanwhile
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
     job = _start(endpoint, Job(wanted, audio, put))
     job.result.add_done_callback(put)

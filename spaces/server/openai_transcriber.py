@@ -101,8 +101,9 @@ class Job:
     def abandon(self) -> None:
         """Let the model go on to the next one."""
         self.abandoned.set()
-        if self.result is not None:
-            self.result.cancel()
+        if self.result is not None and self.result.cancel():
+            # What waits in the executor stays there until its turn: it must not keep a file that counts no more.
+            self.request, self.audio = TranscriptionRequest(), b""
 
 
 class Transcriber:
@@ -136,7 +137,11 @@ class Transcriber:
             )
 
     def submit(self, job: Job) -> Future[dict[str, Any]]:
-        """Transcribe when those before it are done; the pipeline's result, or an [`OpenAIError`]."""
+        """Transcribe when those before it are done.
+
+        Returns:
+            The pipeline's result, whose segments have `tokens` too, or an [`OpenAIError`].
+        """
         job.result = self._executor.submit(self._transcribe, job)
         return job.result
 
@@ -167,6 +172,11 @@ class Transcriber:
             raise unreadable(error, job.request.name) from error
         if deltas is not None:
             deltas.finish(result["text"])
+        # Here, for a tokenizer is not to be used from several threads at a time.
+        for segment in result.get("segments", ()):
+            segment["tokens"] = self.pipeline.processor.tokenizer(segment["text"], add_special_tokens=False)[
+                "input_ids"
+            ]
         return result
 
     def _index(self, hints: tuple[str, ...]) -> Any:

@@ -33,13 +33,13 @@ def test_words_without_room_in_the_audio_have_times_too():
     request = TranscriptionRequest(response_format="verbose_json", granularities=("word",), language="en")
     times = [("a", (0.0, 0.5)), (" b", (None, None)), (" c", (0.9, 1.02))]
     result = {"text": "a b c", "chunks": [{"text": text, "timestamp": time} for text, time in times]}
-    words = json.loads(make_answer(request, result, 1.0, None).body)["words"]
+    words = json.loads(make_answer(request, result, 1.0).body)["words"]
     assert [tuple(word.values()) for word in words] == [("a", 0.0, 0.5), ("b", 0.5, 0.5), ("c", 0.9, 1.0)]
 
 
 def test_segments_of_a_recording_in_which_nobody_speaks():
     request = TranscriptionRequest(response_format="verbose_json", language="en")
-    answer = json.loads(make_answer(request, {"text": "", "segments": []}, 2.25, None).body)
+    answer = json.loads(make_answer(request, {"text": "", "segments": []}, 2.25).body)
     assert (answer["segments"], answer["duration"], answer["usage"]) == ([], 2.25, {"type": "duration", "seconds": 3})
 
 

@@ -9,6 +9,7 @@ import threading
 import urllib.error
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from entropy_asr.modeling import EntropyASRPipeline, load_audio, load_pipeline
 from entropy_asr.modeling.subtitles_entropy_asr import FORMATS, make_cues
 from entropy_asr.spaces.environment import BUNDLED_CHECKPOINT
 from entropy_asr.spaces.server import app as space
-from entropy_asr.spaces.server import openai_server
+from entropy_asr.spaces.server import openai_server, server
 from entropy_asr.spaces.server.settings import OpenAISettings, ServerSettings
 
 
@@ -358,6 +359,44 @@ def test_a_body_that_does_not_come_is_not_waited_for(limited, monkeypatch):
         slow.sendall(HEAD)
         assert b"408 Request Timeout" in slow.recv(1000)
     limited.wait_for("requests", 0)
+
+
+def test_a_body_that_comes_in_drops_is_not_waited_for(limited, monkeypatch):
+    monkeypatch.setattr(openai_server, "IDLE_SECONDS", 0.5)
+    with socket.create_connection(("127.0.0.1", limited.port), timeout=0.05) as slow:
+        slow.sendall(HEAD.replace(b"Content-Length: 9", b"Content-Length: 999"))
+        slow.sendall(b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n')
+        answer = b""
+        for _ in range(200):
+            slow.sendall(b"a")
+            with suppress(TimeoutError):
+                answer = slow.recv(1000)
+                break
+    assert b"408 Request Timeout" in answer and b"less than 4096 bytes a second" in answer
+    limited.wait_for("requests", 0)
+
+
+def test_a_server_that_is_stopped_ends_what_is_at_work(pipe, monkeypatch):
+    monkeypatch.setattr(server, "STOP_SECONDS", 1)
+    running = RunningApp(openai_server.build_app(pipe, OpenAISettings()))
+    begun, goes_on = threading.Event(), threading.Event()
+    generate = pipe.model.generate
+
+    def wait(*args, **kwargs):
+        begun.set()
+        assert goes_on.wait(30)
+        return generate(*args, **kwargs)
+
+    monkeypatch.setattr(pipe.model, "generate", wait)
+    with ThreadPoolExecutor(1) as clients:
+        answer = clients.submit(client_of(running).audio.transcriptions.create, file=ENGLISH, model=NAME)
+        assert begun.wait(20)
+        running.stop()
+        has_stopped = not running.thread.is_alive()
+        goes_on.set()
+        with pytest.raises(openai.APIError):
+            answer.result(20)
+    assert has_stopped
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -3,6 +3,7 @@
 """Text told while it is written, work that is given up, and the length of what is sent."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -71,6 +72,25 @@ def test_a_job_that_is_given_up_ends_and_the_next_one_begins(pipe):
         transcriber.submit(job).result(30)
     whole = transcriber.submit(Job(TranscriptionRequest(), wav(1))).result(30)["text"]
     assert len(told) == 1 and whole.startswith(told[0]) and whole != told[0]
+    transcriber.close()
+
+
+def test_what_nobody_waits_for_any_more_keeps_no_file_in_memory(pipe):
+    transcriber = Transcriber(pipe)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def hold(piece: str) -> None:
+        begun.set()
+        assert goes_on.wait(30)
+
+    long = transcriber.submit(Job(TranscriptionRequest(stream=True), wav(1), hold))
+    assert begun.wait(30)
+    waiting = Job(TranscriptionRequest(hints=("Kaldi",)), wav(1))
+    transcriber.submit(waiting)
+    waiting.abandon()
+    assert not waiting.audio and not waiting.request.hints
+    goes_on.set()
+    assert long.result(30)["text"]
     transcriber.close()
 
 
