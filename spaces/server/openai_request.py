@@ -12,7 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES, language_code
 
 from .openai_errors import OpenAIError
-from .settings import MAX_HOTWORDS
+from .settings import check_hotwords
 
 
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
@@ -211,9 +211,11 @@ def _read_hints(values: dict[str, list[str]]) -> tuple[str, ...]:
     """Hints of `prompt` and `keywords`."""
     prompt = _single(values, "prompt") or ""
     hints = tuple(dict.fromkeys((*split_hints(prompt), *values.get("keywords", []))))
-    if len(hints) > MAX_HOTWORDS:
+    try:
+        check_hotwords(hints)
+    except ValueError as error:
         name = "prompt" if prompt else "keywords"
-        raise OpenAIError(f"`{name}`: more than {MAX_HOTWORDS} hints", name, "too_many_hints")
+        raise OpenAIError(f"`{name}`: {error}", name, "too_many_hints") from error
     return hints
 
 

@@ -50,7 +50,7 @@ from entropy_asr.modeling.streaming_entropy_asr import Stream, StreamingBatch, S
 from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE, EndpointSettings
 
 from .metrics import Counts, gauge_lines, metrics_response
-from .settings import MAX_HOTWORDS, ServerSettings
+from .settings import ServerSettings, check_hotwords
 from .tokens import is_right, shown_token
 
 
@@ -60,6 +60,8 @@ MAX_MESSAGE_BYTES = 2**20
 # Updates that a client has not taken; one that does not read is disconnected.
 MAX_UNREAD_UPDATES = 1000
 IDLE_SECONDS = 60.0
+# A model that fails so often in a row, as on a GPU that is lost, works again only in another process.
+MAX_FAILED_STEPS = 3
 # For the last words to a client that may not be listening.
 FAREWELL_SECONDS = 5.0
 # For what is at work, or not read, when the server is told to stop.
@@ -148,6 +150,7 @@ class Engine:
         self.num_connections = 0
         self.counts = Counts(COUNTED)
         self.started = time.monotonic()
+        self.failed_in_a_row = 0
         self._wake = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="entropy-asr")
         self._stepping = asyncio.Lock()
@@ -158,9 +161,11 @@ class Engine:
         Raises:
             ProtocolError: there is no room, or the request cannot be honoured.
         """
-        hotwords = request.get("hotwords")
-        if isinstance(hotwords, list) and len(hotwords) > MAX_HOTWORDS:
-            raise ProtocolError(f"more than {MAX_HOTWORDS} hotwords", REFUSED)
+        if isinstance(hotwords := request.get("hotwords"), list):
+            try:
+                check_hotwords(hotwords)
+            except ValueError as error:
+                raise ProtocolError(str(error), REFUSED) from error
         join = partial(self.batch.join, **request)
         async with self._stepping:
             try:
@@ -193,8 +198,10 @@ class Engine:
             while self._hand_over() or self.batch.has_work:
                 try:
                     await self._step()
+                    self.failed_in_a_row = 0
                 except Exception:
                     logger.exception("a step failed")
+                    self.failed_in_a_row += 1
                     self.counts.add("failed_steps")
                     for session in self.sessions.values():
                         session.fail(ProtocolError("the server failed", FAILED))
@@ -393,7 +400,7 @@ async def _close(socket: WebSocket, error: ProtocolError) -> None:
 async def health(request: Request) -> JSONResponse:
     """Load of the server: `busy` is the share of its time that the model worked."""
     engine: Engine = request.app.state.engine
-    has_failed = request.app.state.work.done()
+    has_failed = request.app.state.work.done() or engine.failed_in_a_row >= MAX_FAILED_STEPS
     load = {
         "status": "failed" if has_failed else "ok",
         "streams": len(engine.sessions),

@@ -2,16 +2,30 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What the servers run, and their limits."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ..environment import BUNDLED_CHECKPOINT, PREFIX
 
 
-# A request with more hotwords would keep the model from all others while their phonemes are looked up.
-MAX_HOTWORDS = 1000
+# A request with more or longer hotwords would keep the model from all others while their phonemes are looked up.
+MAX_HOTWORDS, MAX_HOTWORD_CHARACTERS = 1000, 50_000
 # Of the checkpoint that is bundled, by its card.
 BUNDLED_NAME = "entropy-asr-tiny"
+
+
+def check_hotwords(hotwords: Collection[Any]) -> None:
+    """Refuse more hotwords than a request may have.
+
+    Raises:
+        ValueError: too many, or together too long.
+    """
+    if len(hotwords) > MAX_HOTWORDS:
+        raise ValueError(f"more than {MAX_HOTWORDS} hotwords")
+    if sum(len(word) for word in hotwords if isinstance(word, str)) > MAX_HOTWORD_CHARACTERS:
+        raise ValueError(f"hotwords of more than {MAX_HOTWORD_CHARACTERS} characters together")
 
 
 def check_api_key(key: str | None) -> None:

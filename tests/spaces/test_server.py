@@ -178,6 +178,7 @@ async def answer_to(running: RunningServer, *messages) -> tuple[str, int]:
         (['{"type": "start", "hotwords": "Kaldi"}'], "hotwords", 1008),
         (['{"type": "start", "adapter": ["law"]}'], "no adapter", 1008),
         ([json.dumps({"type": "start", "hotwords": ["a"] * 1001})], "1000 hotwords", 1008),
+        ([json.dumps({"type": "start", "hotwords": 2 * ["word " * 5001]})], "50000 characters", 1008),
     ],
 )
 def test_garbage_is_told_and_costs_only_its_sender(running, pipe, messages, reason, code):
@@ -300,6 +301,23 @@ def test_a_failing_step_ends_its_connections_and_not_the_server(running, pipe, m
     message, code = asyncio.run(answer_to(running, sound(8).tobytes()))
     assert message == "the server failed" and code == 1011
     assert asyncio.run(talk(running, sound(8)))[1:-1] == expected(pipe, sound(8))
+
+
+def test_a_model_that_fails_and_fails_is_told_by_health(running, monkeypatch):
+    """What watches the server then starts it anew, as after a GPU was lost."""
+
+    def fail(batch):
+        raise RuntimeError("no device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StreamingBatch, "step", fail)
+        assert running.health()["status"] == "ok"
+        for _ in range(3):
+            asyncio.run(answer_to(running, sound(8).tobytes()))
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            running.health()
+    assert asyncio.run(talk(running, sound(8)))[-1]["type"] == "done"
+    assert running.health()["status"] == "ok"
 
 
 def test_a_client_that_reads_nothing_is_disconnected(running, monkeypatch):
