@@ -127,7 +127,7 @@ class Recorder {
       language, hotwords, state: 'opening', waiting: [], recorded: 0, sent: 0, acknowledged: 0, number: 0, level: 0,
     };
     this.session = session;
-    this.tell('', '');
+    this.tell('');
     session.microphone = new Microphone(
       (block) => this.take(session, block),
       () => { this.tell('The microphone was taken away: the recording ended.'); this.stop(session); },
