@@ -14,11 +14,13 @@ import json
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -77,13 +79,19 @@ class EncodedSpeech:
 
     def save(self, folder: Path) -> None:
         """Write to a folder that is there only when it is whole."""
-        temporary = folder.with_name(f"{folder.name}.tmp")
+        # Machines may share the place.
+        temporary = folder.with_name(f"{folder.name}.{socket.gethostname()}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         for name in ("frames", "ends", "rows", "units", "errors"):
             np.save(temporary / f"{name}.npy", getattr(self, name))
         (temporary / "about.json").write_text(json.dumps({"recordings": len(self), "frames": len(self.frames)}))
-        temporary.rename(folder)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not (folder / "about.json").exists():
+                raise
+            shutil.rmtree(temporary)  # another machine was here first, with the same
 
     @classmethod
     def joined(cls, parts: "Sequence[EncodedSpeech]") -> "EncodedSpeech":
@@ -94,9 +102,7 @@ class EncodedSpeech:
         with tempfile.TemporaryFile() as file:
             for part in parts:
                 file.write(np.ascontiguousarray(part.frames).data)
-            file.flush()
-            shape = (sum(len(part.frames) for part in parts), parts[0].frames.shape[1])
-            frames = np.memmap(file, np.float16, "r", shape=shape)
+            frames = _frames_in(file, sum(len(part.frames) for part in parts), parts[0].frames.shape[1])
         return cls(
             frames=frames,
             ends=np.cumsum(np.concatenate([part.lengths for part in parts])),
@@ -154,16 +160,21 @@ def encode_speech(
                     file.write(encoded.half().numpy().tobytes())
                     lengths.append(len(encoded))
                     row_numbers.append(item["index"])
-        file.flush()
-        shape = (sum(lengths), model.config.audio_config.hidden_size)
-        frames = np.memmap(file, np.float16, "r", shape=shape)
+        frames = _frames_in(file, sum(lengths), model.config.audio_config.hidden_size)
     return EncodedSpeech(
         frames=frames,
-        ends=np.cumsum(lengths),
-        rows=np.array(row_numbers),
+        ends=np.cumsum(lengths, dtype=np.int64),
+        rows=np.array(row_numbers, dtype=np.int64),
         units=np.array(units, dtype=np.int64).reshape(-1, len(UNIT_COLUMNS)),
         errors=errors,
     )
+
+
+def _frames_in(file: IO[bytes], num_frames: int, hidden_size: int) -> np.ndarray:
+    """What was written to a file, `(num_frames, hidden_size)`; a process may have had none to encode."""
+    file.flush()
+    shape = (num_frames, hidden_size)
+    return np.memmap(file, np.float16, "r", shape=shape) if num_frames else np.zeros(shape, np.float16)
 
 
 @torch.no_grad()
@@ -337,7 +348,8 @@ def encoded_or_loaded(
         wait()
         if index == 0 and count > 1:
             EncodedSpeech.joined([EncodedSpeech.load(part) for part in parts]).save(folder)
-            for part in parts:
-                shutil.rmtree(part)
         wait()
+        if index == 0 and count > 1:  # only now: another machine may have joined the same parts
+            for part in parts:
+                shutil.rmtree(part, ignore_errors=True)
     return EncodedSpeech.load(folder)

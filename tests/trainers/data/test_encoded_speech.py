@@ -3,7 +3,7 @@
 """Frames that are encoded once: of recordings, and of texts heard through them."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, local
 
 import numpy as np
 import pytest
@@ -142,6 +142,34 @@ def test_encoding_is_kept(encoded, tmp_path):
     again = encoded_or_loaded(tmp_path / "encoded", lambda share: pytest.fail("encoded twice"))
     for one in (kept, again):
         assert np.array_equal(one.frames, speech.frames) and np.array_equal(one.units, speech.units)
+
+
+def test_a_process_may_have_nothing_to_encode(encoded, tmp_path):
+    model, processor, rows, alone = encoded
+    collator = FeatureCollator(processor.feature_extractor)
+    parts = [encode_speech(model, rows, collator, 1, 0, 60.0, (index, 3)) for index in range(3)]
+    assert [len(part) for part in parts].count(0) == 2
+    for index, part in enumerate(parts):
+        part.save(tmp_path / str(index))
+    joined = EncodedSpeech.joined([EncodedSpeech.load(tmp_path / str(index)) for index in range(3)])
+    assert sorted(joined.rows) == sorted(alone.rows) and joined.rows.dtype == np.int64
+    assert joined.recording(len(joined) - 1).shape[1] == model.config.audio_config.hidden_size
+
+
+def test_machines_may_share_a_folder(encoded, tmp_path, monkeypatch):
+    *_, speech = encoded
+    barrier, others = Barrier(4), local()
+    monkeypatch.setattr("socket.gethostname", lambda: others.name)
+
+    def process(number: int) -> EncodedSpeech:
+        machine, index = divmod(number, 2)
+        others.name = f"machine{machine}"
+        return encoded_or_loaded(tmp_path / "encoded", lambda share: speech, (index, 2), barrier.wait)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(process, range(4)))
+    assert {len(one) for one in found} == {2 * len(speech)}
+    assert [path.name for path in tmp_path.iterdir()] == ["encoded"]
 
 
 def test_processes_encode_each_recording_once_as_one_alone_does(encoded, tmp_path):
