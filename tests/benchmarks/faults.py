@@ -1,0 +1,99 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What `fuzz_inputs.py`, `kill_points.py` and `equalities.py` measured: one file of results, and a page made of it.
+
+python tests/benchmarks/faults.py   # writes tests/benchmarks/FAULTS.md; nothing in its tables is typed
+"""
+
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+
+RESULTS = Path(__file__).parent / "results" / "faults.json"
+PAGE = Path(__file__).parent / "FAULTS.md"
+# Sections of the page, in their order: title, what it says before its table, columns.
+SECTIONS = {
+    "fuzzed_inputs": (
+        "Fuzzed inputs",
+        "Valid seeds that were mutated, or what hypothesis drew, each used in a process with bounds. *Refused* is one "
+        "line of an expected class that names the input; anything else but a result is a *finding*.",
+        ("area", "inputs", "accepted", "refused", "findings", "seconds", "slowest, s", "most memory, MiB"),
+    ),
+    "kill_points": (
+        "Kill points",
+        "SIGKILL at random points, and the run started again until it ends. *Lost* did not end, or with less than an "
+        "uninterrupted run; *unequal* ended with other weights, files or rows.",
+        ("area", "runs", "kills", "lost", "unequal", "seconds"),
+    ),
+    "equalities": (
+        "Equalities",
+        "The largest absolute difference of two ways to the same, beside the largest value there is.",
+        ("what", "encoder", "dtype", "values", "largest difference", "largest value", "bound", "holds"),
+    ),
+}
+
+
+def write_results(section: str, rows: list[dict[str, Any]], settings: dict[str, Any], path: Path = RESULTS) -> None:
+    """Put a section's table into the file of results, in place of the earlier one.
+
+    Args:
+        section: One of [`SECTIONS`].
+        rows: Of the table, by the names of its columns.
+        settings: What they were measured with.
+        path: The file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    about = {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "cores": len(os.sched_getaffinity(0)),
+    }
+    results[section] = {"settings": settings, "about": about, "rows": rows}
+    path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.1e}" if 0 < abs(value) < 0.05 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[str]:
+    """Lines of a table; numbers to the right."""
+    numeric = [all(isinstance(row.get(name), (int, float)) for row in rows) for name in columns]
+    lines = [f"| {' | '.join(columns)} |", f"|{'|'.join(' ---: ' if right else ' --- ' for right in numeric)}|"]
+    return lines + [f"| {' | '.join(cell(row.get(name, '–')) for name in columns)} |" for row in rows]
+
+
+def page(results: dict[str, Any]) -> str:
+    """The page of these results."""
+    lines = [
+        "# Faults and bad input",
+        "",
+        "Written by `python tests/benchmarks/faults.py` from `results/faults.json`.",
+    ]
+    for name, (title, text, columns) in SECTIONS.items():
+        if name not in results:
+            continue
+        found = results[name]
+        settings = ", ".join(f"{key} {value}" for key, value in found["settings"].items())
+        about = ", ".join(f"{key} {value}" for key, value in found["about"].items())
+        lines += ["", f"## {title}", "", text, "", *table(found["rows"], columns), "", f"{settings}; {about}."]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
