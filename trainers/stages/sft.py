@@ -103,6 +103,9 @@ class ASRSFTConfig(ThinArguments, SpeechArguments, SFTConfig):
             raise ValueError(f"language_prompt_probability is a share, got {self.language_prompt_probability}.")
         if not 0 <= self.text_only_share <= 1:
             raise ValueError(f"text_only_share is a share, got {self.text_only_share}.")
+        if self.text_only_share and self.ddp_find_unused_parameters:
+            # DDP would look for them in the pass over the text, and take those of the encoder for unused.
+            raise ValueError("ddp_find_unused_parameters=True does not go together with text_only_share.")
 
 
 class ASRSFTTrainer(RecognitionEvaluationMixin, ThinSavingMixin, SpeechTrainerMixin, SFTTrainer):

@@ -3,6 +3,8 @@
 """Supervised stages: what is trained and what stays, the loss, evaluation by generation, adapters."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from stage_trainers import sft_trainer
+from text_only_script import text_only_gradient
 from training_helpers import (
     GradientRecorder,
     changed_modules,
@@ -40,6 +43,7 @@ from entropy_asr.trainers.runs.settings import SettingsError
 from entropy_asr.trainers.stages.sft import SFTModelSection, text_only
 
 
+TEXT_ONLY_SCRIPT = Path(__file__).parents[1] / "text_only_script.py"
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": ".*language_model.*(q|v)_proj"}
 
 
@@ -117,6 +121,36 @@ def test_text_alone_is_a_document_and_nothing_but_the_transcript():
     assert found["input_ids"].tolist() == [[2, 7, 8, 9], [2, 5, 2, 2]]
     assert found["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
     assert found["labels"].tolist() == [[-100, 7, 8, 9], [-100, 5, -100, -100]]
+
+
+def check_text_only_gradients(whole, *others):
+    for gradient, loss in others:
+        assert relative_difference(whole[0], gradient) < 1e-5
+        assert loss == pytest.approx(whole[1], rel=1e-5)
+
+
+def test_text_alone_counts_the_same_in_a_batch_and_in_steps_that_accumulate(components, tmp_path):
+    whole = text_only_gradient(components, tmp_path / "1", max_batch_size=8)
+    parts = text_only_gradient(components, tmp_path / "4", max_batch_size=2, gradient_accumulation_steps=4)
+    check_text_only_gradients(whole, parts)
+    without, _ = text_only_gradient(components, tmp_path / "0", max_batch_size=8, text_only_share=0.0)
+    assert relative_difference(whole[0], without) > 0.01
+
+
+@pytest.mark.slow
+def test_text_alone_counts_the_same_in_two_processes(components, tmp_path):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launcher, str(TEXT_ONLY_SCRIPT), str(components), str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    assert result.returncode == 0, result.stderr[-4000:]
+    whole = text_only_gradient(components, tmp_path / "1", max_batch_size=8)
+    check_text_only_gradients(whole, *(torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2)))
+
+
+def test_parameters_that_the_text_leaves_out_may_not_be_looked_for(tmp_path):
+    settings = {"text_only_share": 0.5, "ddp_find_unused_parameters": True}
+    with pytest.raises(ValueError, match="ddp_find_unused_parameters.*text_only_share"):
+        trainer_arguments(JointSFTConfig, tmp_path, **settings)
 
 
 def test_loss_of_the_trainer_is_the_loss_of_the_model(components, tmp_path, rows):
