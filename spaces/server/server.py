@@ -23,8 +23,9 @@ Protocol, at `ws://HOST:PORT/v1/stream`; messages of text are JSON objects:
 What is wrong is said by `{"type": "error", "message"}` before the connection is closed with code 1003 (not the
 protocol), 1008 (a request that cannot be honoured, a token that is missing, nothing sent for a minute, updates not
 read, a stream that is too long), 1011 (the server failed) or 1013 (all streams or connections are taken). A client
-that sends faster than it is served is read from more slowly; nothing is dropped. `GET /health` tells the number of
-streams and the load, with status 503 where the server has failed; it needs no token. `GET /metrics` is Prometheus'.
+that sends faster than it is served is read from more slowly, its pings included; nothing is dropped. `GET /health`
+tells the number of streams and the load, with status 503 where the server has failed; it needs no token. `GET
+/metrics` is Prometheus'.
 """
 
 import asyncio

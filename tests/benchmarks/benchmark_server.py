@@ -57,7 +57,8 @@ async def talk(address: str, samples: np.ndarray, delay: float) -> dict[str, Any
     """Lags of a client's texts, its largest delay in sending, seconds heard by the server, partial updates."""
     await asyncio.sleep(delay)
     measured: dict[str, Any] = {"lags": [], "held_up": 0.0, "partial": 0}
-    async with websockets.connect(address, max_size=None) as client:
+    # A server that does not keep up answers pings late: how late texts are is to be measured, not ended.
+    async with websockets.connect(address, max_size=None, ping_timeout=None) as client:
         start = time.monotonic()
 
         async def send() -> None:
