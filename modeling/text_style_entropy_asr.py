@@ -10,7 +10,7 @@ say what they do ([`~sure_numbers_entropy_asr`]). Without a style a text is left
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from .languages_entropy_asr import AUTOMATIC, LANGUAGES, is_unspaced
@@ -20,6 +20,8 @@ from .sure_numbers_entropy_asr import sure_number
 # What wetext calls the two directions, and the languages that it knows.
 DIRECTIONS = {"written": "itn", "spoken": "tn"}
 NUMBER_LANGUAGES = ("zh", "en", "ja")
+# What wetext raises for texts that its grammars do not cover: English ones for "7十...", all for a backslash.
+NO_READING = (AssertionError, RuntimeError)
 WIDTHS = ("full", "half", "auto")
 _HALF, _FULL = ",.?!:;()", "，。？！：；（）"
 _TO_FULL = dict(zip(_HALF, _FULL, strict=True))
@@ -136,13 +138,24 @@ def numbers(text: str, language: str, direction: str) -> list[Rewritten]:
     # Numerals are known in lower case, where letters stay in their places.
     lowered = "".join(low if len(low := one.lower()) == 1 else one for one in text)
     rules = _normalizer(language, DIRECTIONS[direction])
-    spans = [(one.input_start, one.input_end) for one in rules.normalize_with_mapping(lowered).mappings]
+    try:
+        spans = [(one.input_start, one.input_end) for one in rules.normalize_with_mapping(lowered).mappings]
+    except NO_READING:
+        return []
     # Each alone: the rules' mapping of a whole text has seconds in times ("08:30:00") that nobody said.
-    found = [(*span, rules.normalize(lowered[slice(*span)])) for span in spans]
+    found = [(*span, _normalized(rules, lowered[slice(*span)])) for span in spans]
     if direction == "written":
-        reader = _normalizer(language, DIRECTIONS["spoken"]).normalize
+        reader = partial(_normalized, _normalizer(language, DIRECTIONS["spoken"]))
         found = [(*span, sure_number(language, lowered, *span, written, reader)) for *span, written in found]
     return [_least(start, text[start:end], written) for start, end, written in found if written is not None]
+
+
+def _normalized(rules: Any, text: str) -> str:
+    """A text as the rules write it; one that they cannot read stays as it is."""
+    try:
+        return rules.normalize(text)
+    except NO_READING:
+        return text
 
 
 def punctuation(text: str, width: str) -> list[Rewritten]:

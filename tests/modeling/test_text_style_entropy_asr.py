@@ -37,6 +37,9 @@ LIMIT = {"max_new_tokens": 6, "guards": False}
         ("spoken", "我有25个苹果", None, "我有二十五个苹果"),
         ("spoken", "涨了3.5%。", "zh", "涨了百分之三点五。"),
         ("spoken", "nothing to rewrite", "en", None),
+        ("spoken", "7十...", "en", None),
+        ("spoken", "百分之7three point。、（", "en", None),
+        ("written", "twenty five a\\b", "en", None),
     ],
 )
 def test_numbers_are_written_in_digits_or_in_words(style, text, language, expected):
