@@ -307,6 +307,9 @@ class TranscriptDecoder:
         """Settings under which each row ends where it would alone: at its longest transcript of `(B,)` tokens."""
         config, others = copy.copy(settings.config), settings.others
         config.max_new_tokens = int(new_tokens.max()) - num_written
+        # `generate` counts what it adds, and what is asked for is the transcript.
+        if config.min_new_tokens is not None:
+            config.min_new_tokens = max(0, config.min_new_tokens - num_written)
         setattr(config, NUM_WRITTEN, num_written)
         criteria = [RowLengthCriteria(new_tokens), *_listed(others.get("stopping_criteria"))]
         processors = _listed(others.get("logits_processor"))

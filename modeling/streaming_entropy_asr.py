@@ -297,7 +297,8 @@ class StreamingBatch:
         segment = stream.segments[0]
         is_final = segment.is_complete
         end = segment.start + (segment.num_samples if is_final else segment.num_chunks * self.encoder.chunk_samples)
-        stable = "" if text is None else self.decoding.stable_text(segment)
+        # Without speech there is no text, whatever was stable before.
+        stable = self.decoding.stable_text(segment) if text else ""
         style = self.pipeline.wanted.text_style
         if text is not None and style is not None:
             text, stable = style(text, stream.language), style(stable, stream.language)

@@ -160,7 +160,7 @@ class StreamDecoding:
             segment = stream.segments[0]
             log_probs, samples = torch.cat(segment.log_probs), np.concatenate(segment.samples)
             if self.decoder.is_speech_absent(log_probs, samples, self.request.guards):
-                segment.transcript = Transcript("", (NO_SPEECH,))
+                segment.transcript, segment.languages = Transcript("", (NO_SPEECH,)), {}
                 continue
             hints = self._hints(stream)
             before, after = self.processor.prompt_ids(stream.language, hints)

@@ -136,3 +136,24 @@ def test_the_language_is_that_of_the_first_token_also_where_it_is_stable(bundled
 
 def test_previews_with_beams_go_on_from_what_is_stable(pipe, sound):
     check_updates(updates_of(pipe, sound, generate_kwargs={"num_beams": 2}))
+
+
+def test_the_shortest_text_that_is_asked_for_counts_what_is_stable(bundled):
+    """A bound that the text reaches by itself changes nothing, however much of it stands already."""
+    samples = load_audio(str(EXAMPLE))
+    options = {"chunk_ms": 320, "left_chunks": -1, "language": "en"}
+    updates = updates_of(bundled, samples, **options)
+    assert len(updates[-2].stable_text.split()) >= 3
+    bounded = updates_of(bundled, samples, **options, generate_kwargs={"min_new_tokens": 4})
+    assert bounded[-1].text == updates[-1].text
+
+
+def test_where_nobody_spoke_after_all_nothing_is_stable_and_no_language_is_told(bundled):
+    """A few sounds at the beginning are speech for a moment, and too few for what follows."""
+    samples = np.concatenate([load_audio(str(EXAMPLE))[:16000], np.zeros(16000 * 6, np.float32)])
+    nearly_deaf = {"min_phoneme_probability": 1.0}
+    updates = updates_of(bundled, samples, guards=nearly_deaf, return_language=True, chunk_ms=320)
+    assert any(update.stable_text for update in updates[:-1])
+    assert (updates[-1].text, updates[-1].flags) == ("", ("no_speech",))
+    assert (updates[-1].language, updates[-1].language_probability) == (None, None)
+    assert all(update.text.startswith(update.stable_text) for update in updates)
