@@ -50,8 +50,9 @@ class StreamingBatch:
     Streams join and leave at any time; what one says, and how it is portioned, changes nothing in another's
     transcript. The object is not to be used from several threads at a time.
 
-    What the pipeline was made with (language, hotwords, generation settings, guards) holds for streams as well where
-    nothing else is given here or to `join`; only its times are for recordings.
+    What the pipeline was made with (language, hotwords, adapter, generation settings, guards) holds for streams as
+    well where nothing else is given here or to `join`; only its times and the hotwords that were found are for
+    recordings.
 
     Args:
         pipeline ([`EntropyASRPipeline`]): model, processor and device, and default settings.
@@ -160,7 +161,7 @@ class StreamingBatch:
                 pipeline's setting, and 0 without one.
             sampling_rate: of its samples, in Hz.
             adapter: name of the adapter that the model has for this stream, of those that the pipeline has loaded;
-                none by default. Streams of one adapter share batches.
+                by default the pipeline's setting, and none without one. Streams of one adapter share batches.
 
         Raises:
             RuntimeError: `max_streams` are there already.
@@ -182,6 +183,7 @@ class StreamingBatch:
         if hotword_tolerance is None:
             hotword_tolerance = defaults.hotword_tolerance
         check_tolerance(hotword_tolerance)
+        adapter = defaults.adapter if adapter is None else adapter
         self.decoder.adapters.check(adapter)
         self.pipeline.wanted.check(language)
         self.decoder.check_language(defaults.return_language, language)

@@ -122,6 +122,9 @@ def test_streams_of_several_adapters_share_a_batch(several, merged, sounds):
     assert [found[stream] for stream in streams] == [expected[name] for name in streams.values()]
     single = StreamingTranscriber(several, adapter="law", **options)
     assert [update.text for update in single.push(sound) + single.finish() if update.is_final] == expected["law"]
+    made = EntropyASRPipeline(model=several.model, processor=several.processor, adapter="law")
+    single = StreamingTranscriber(made, **options)
+    assert [update.text for update in single.push(sound) + single.finish() if update.is_final] == expected["law"]
     with pytest.raises(ValueError, match="There is no adapter 'cooking'; there are: law, med.icine, sports"):
         batch.join(adapter="cooking")
 
