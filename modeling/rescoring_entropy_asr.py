@@ -107,7 +107,8 @@ def scored(
     num_tokens = max(1, len(hypothesis.token_ids))
     acoustic = min(0.0, ctc - best_path) / max(1, num_phonemes) if weight else 0.0
     own = (1 - weight) * llm / num_tokens + weight * acoustic
-    added = (1 - weight) * (hypothesis.external_score or 0.0) / num_tokens
+    # What others forbid has minus infinity there, which without a share is nothing.
+    added = (1 - weight) * (hypothesis.external_score or 0.0) / num_tokens if weight < 1 else 0.0
     return replace(hypothesis, ctc_log_prob=ctc_log_prob, score=own + added, confidence=math.exp(own))
 
 
