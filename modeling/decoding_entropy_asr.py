@@ -66,6 +66,14 @@ UNSUPPORTED_GENERATION = (
     "prefill_chunk_size",
     "token_healing",
 )
+# What `generate` gives beside tokens, and a pipeline has no place for.
+RAW_OUTPUTS = (
+    "return_dict_in_generate",
+    "output_scores",
+    "output_logits",
+    "output_attentions",
+    "output_hidden_states",
+)
 DEFAULT_GUARDS = GuardSettings()
 
 
@@ -145,9 +153,11 @@ class TranscriptDecoder:
         """Index of hotwords; that of a list is kept for the next call with the same list.
 
         Raises:
-            ValueError: no words, or the phoneme head was never trained.
-            ImportError: a list without the extra `g2p`.
+            ValueError: no list of words, or the phoneme head was never trained.
+            ImportError: a list of words without the extra `g2p`.
         """
+        if isinstance(hotwords, (list, tuple)) and not hotwords:
+            return HotwordIndex()  # nothing to listen for, so that neither head nor extra is needed
         self._check_phoneme_head("`hotwords`")
         if is_index(hotwords):
             return hotwords
@@ -168,7 +178,9 @@ class TranscriptDecoder:
         """
         if return_timestamps not in (None, False, *TIMED_UNITS):
             units = ", ".join(map(repr, TIMED_UNITS))
-            raise ValueError(f"`return_timestamps` must be one of {units}, not {return_timestamps!r}.")
+            raise ValueError(
+                f"`return_timestamps` must be one of {units}, or True for segments, not {return_timestamps!r}."
+            )
         if return_timestamps or return_confidence:
             self._check_phonemes_of_text("`return_timestamps`" if return_timestamps else "`return_confidence`")
 
@@ -223,10 +235,10 @@ class TranscriptDecoder:
                 raise ValueError(f"`{name}` is not supported: it looks at token ids, and speech has none.")
         check_encoder_token_settings(config)
         _check_transcript_lengths(config)
-        if config.return_dict_in_generate:
+        if asked := [name for name in RAW_OUTPUTS if getattr(config, name)]:
             raise ValueError(
                 "The pipeline returns texts, and those of `num_return_sequences` with their scores: "
-                "`return_dict_in_generate` needs the model's `generate`."
+                f"`{asked[0]}` needs the model's `generate`."
             )
         if "num_return_sequences" not in settings and config.num_return_sequences == 1:
             config.num_return_sequences = None  # as configurations have it that ask for nothing
@@ -345,7 +357,7 @@ class TranscriptDecoder:
         """
         spoken, written = None, languages
         if request.return_language or request.guards.one_language:
-            with needed_for("`return_language`"):
+            with needed_for("`return_language` (or `one_language` of the guards)"):
                 from .spoken_language_entropy_asr import SpokenLanguages
             heard = frames if self.model.config.phoneme_head_trained else None
             spoken = SpokenLanguages(

@@ -246,6 +246,11 @@ def test_what_rests_on_an_untrained_phoneme_head_is_refused(untrained_pipe, wave
         untrained_pipe(waveforms[0], **arguments)
 
 
+def test_no_hotwords_need_no_phoneme_head(untrained_pipe, waveforms):
+    limits = {"guards": False, "max_new_tokens": 6}
+    assert untrained_pipe(waveforms[0], hotwords=[], **limits) == untrained_pipe(waveforms[0], **limits)
+
+
 def test_with_an_untrained_phoneme_head_the_detector_is_the_guard(untrained_pipe, waveforms, vad):
     assert untrained_pipe(waveforms[0], return_flags=True) == {"text": "", "flags": ["no_speech"]}
     vad["segments"] = [(0.0, 1.0)]

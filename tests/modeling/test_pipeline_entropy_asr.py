@@ -295,7 +295,7 @@ def test_decoding_is_greedy_and_bounded_whatever_the_checkpoint_says(model, proc
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"return_timestamps": "sentence"}, "return_timestamps.*'word'.*sentence"),
+        ({"return_timestamps": "sentence"}, "return_timestamps.*'word'.*True for segments.*sentence"),
         ({"hotword_tolerance": 0.5}, "tolerance"),
         ({"guards": {"no_speach": False}}, "guards.*no_speech"),
         ({"hotwords": ["Kaldi", "!"]}, "'!' has 0 phonemes"),
@@ -315,6 +315,7 @@ def test_decoding_is_greedy_and_bounded_whatever_the_checkpoint_says(model, proc
         ({"return_timestamps": True, "chunk_length_s": 0}, "return_timestamps=True"),
         ({"generate_kwargs": {"num_beams": 2, "num_return_sequences": 3}}, "num_return_sequences"),
         ({"generate_kwargs": {"return_dict_in_generate": True}}, "return_dict_in_generate"),
+        ({"generate_kwargs": {"output_scores": True}}, "output_scores"),
         ({"generate_kwargs": {"prompt_lookup_num_tokens": 3}}, "prompt_lookup_num_tokens"),
         ({"generate_kwargs": {"assistant_model": object()}}, "assistant_model"),
         ({"generate_kwargs": {"prefill_chunk_size": 2}}, "prefill_chunk_size"),
