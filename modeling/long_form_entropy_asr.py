@@ -223,7 +223,8 @@ class LongFormTranscriber:
             item = segment.item
             if item.bar is not None:
                 item.bar.update(segment.end - item.end)
-            item.results.append(SegmentResult(segment.start, segment.end, segment.with_speaker(result)))
+            languages = segment.utterance.languages
+            item.results.append(SegmentResult(segment.start, segment.end, segment.with_speaker(result), languages))
             item.num_open -= 1
 
     def _finished(self) -> Iterator[dict[str, Any]]:

@@ -50,8 +50,8 @@ class PipelineArguments:
         guards (`bool`, `dict` or [`GuardSettings`], *optional*, defaults to `True`): guards against
             hallucination; a dict sets some of their fields, `False` switches all off.
         return_language (`bool`, *optional*, defaults to `False`): adds `language`, the code of the one that was
-            spoken, and `language_probability`; of several segments, that of most speech. Both are `None` where
-            nobody speaks.
+            spoken, and `language_probability`; of several segments, by the mean over the speech. Both are `None`
+            where nobody speaks.
         num_return_sequences (`int`, *optional*): adds `hypotheses`, at most so many different texts with their
             scores, the best by the joint score first: it is the text. Beam search is as wide unless `num_beams` or
             sampling says otherwise. Needs the extra `g2p` unless `rescoring_weight` is 0. Of a hypothesis there are

@@ -5,6 +5,7 @@
 Texts of segments are joined with a space unless both sides are of a script without spaces.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -157,18 +158,22 @@ def _within(time: float | None, seconds: float) -> float | None:
 
 
 class SegmentResult(NamedTuple):
-    """Result of a segment that lasts from `start` to `end` seconds of its recording."""
+    """Result of a segment that lasts from `start` to `end` seconds of its recording.
+
+    `languages` is the probability of each language by its code, where that was asked for and somebody speaks.
+    """
 
     start: float
     end: float
     result: dict[str, Any]
+    languages: Mapping[str, float] | None = None
 
 
 def merge_segments(segments: Sequence[SegmentResult], wanted: WantedOutputs) -> dict[str, Any]:
     """One result of a recording's segments: texts joined, times counted from the beginning of the recording.
 
-    Confidence is the mean over the speech; flags and hotwords are those of any segment. The language is the one that
-    most is spoken in, its probability the mean over the speech of that it is this one.
+    Confidence is the mean over the speech, and so is the probability of each language, of which the most probable one
+    is told; flags and hotwords are those of any segment.
 
     Args:
         segments: results of the segments, in order; none of a recording without speech.
@@ -193,7 +198,7 @@ def merge_segments(segments: Sequence[SegmentResult], wanted: WantedOutputs) -> 
 
 def _timed_segments(texts: list[str], segments: Sequence[SegmentResult]) -> list[dict[str, Any]]:
     """Each segment as a chunk: its text, its times, and what else is known of it but for smaller chunks."""
-    verdicts = [{name: value for name, value in result.items() if name != "chunks"} for *_, result in segments]
+    verdicts = [{name: value for name, value in one.result.items() if name != "chunks"} for one in segments]
     return [
         {**verdict, "text": text, "timestamp": (segment.start, segment.end)}
         for text, segment, verdict in zip(texts, segments, verdicts, strict=True)
@@ -201,13 +206,13 @@ def _timed_segments(texts: list[str], segments: Sequence[SegmentResult]) -> list
 
 
 def _shares_of_languages(segments: Sequence[SegmentResult]) -> dict[str, float]:
-    """Share of each language in the speech of a recording, each segment as certain as it is of its own language."""
-    spoken = [segment for segment in segments if segment.result["language"] is not None]
-    seconds = sum(segment.end - segment.start for segment in spoken)
-    shares: dict[str, float] = {}
-    for start, end, result in spoken:
-        share = (end - start) / seconds * result["language_probability"]
-        shares[result["language"]] = shares.get(result["language"], 0.0) + share
+    """Mean probability of each language over the speech of a recording."""
+    spoken = [(segment.end - segment.start, segment.languages) for segment in segments if segment.languages]
+    total = sum(seconds for seconds, _ in spoken)
+    shares: dict[str, float] = defaultdict(float)
+    for seconds, languages in spoken:
+        for code, probability in languages.items():
+            shares[code] += seconds / total * probability
     return shares
 
 
@@ -244,12 +249,14 @@ def _merge_verdicts(segments: Sequence[SegmentResult]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     # Pauses say nothing of a recording in which somebody speaks elsewhere.
     segments = [item for item in segments if NO_SPEECH not in item.result.get("flags", [])] or segments
-    if any("confidence" in result for *_, result in segments):
-        seconds = sum(end - start for start, end, _ in segments)
-        merged["confidence"] = sum((end - start) * result["confidence"] for start, end, result in segments) / seconds
+    results = [segment.result for segment in segments]
+    if any("confidence" in result for result in results):
+        lengths = [segment.end - segment.start for segment in segments]
+        scores = [seconds * result["confidence"] for seconds, result in zip(lengths, results, strict=True)]
+        merged["confidence"] = sum(scores) / sum(lengths)
     for name in ("flags", "hotwords_found"):
-        if any(name in result for *_, result in segments):
-            merged[name] = list(dict.fromkeys(value for *_, result in segments for value in result[name]))
+        if any(name in result for result in results):
+            merged[name] = list(dict.fromkeys(value for result in results for value in result[name]))
     return merged
 
 

@@ -76,16 +76,14 @@ def test_hotwords_of_a_recording_are_those_of_any_segment():
     assert merged == {"text": "Kaldi", "hotwords_found": ["Kaldi", "icefall"]}
 
 
-def test_language_of_a_recording_is_that_of_most_speech():
-    segments = [
-        SegmentResult(0.0, 4.0, {"text": "a", "language": "en", "language_probability": 0.9}),
-        SegmentResult(4.0, 5.0, {"text": "", "language": None, "language_probability": None}),
-        SegmentResult(5.0, 8.0, {"text": "一", "language": "zh", "language_probability": 1.0}),
-        SegmentResult(8.0, 9.0, {"text": "b", "language": "en", "language_probability": 0.5}),
-    ]
+def test_language_of_a_recording_is_the_most_probable_over_its_speech():
+    """What a segment leaves to other languages counts for these: the longest one alone does not decide."""
+    told = [("a", {"en": 0.55, "zh": 0.45}), ("", None), ("一", {"en": 0.4, "zh": 0.6}), ("b", {"en": 0.5, "zh": 0.5})]
+    times = [(0.0, 4.0), (4.0, 5.0), (5.0, 8.0), (8.0, 9.0)]
+    segments = [SegmentResult(*time, {"text": text}, shares) for time, (text, shares) in zip(times, told, strict=True)]
     merged = merge_segments(segments, WantedOutputs(return_language=True))
-    probability = pytest.approx((4 * 0.9 + 0.5) / 8)
-    assert merged == {"text": "a 一 b", "language": "en", "language_probability": probability}
+    probability = pytest.approx((4 * 0.45 + 3 * 0.6 + 0.5) / 8)
+    assert merged == {"text": "a 一 b", "language": "zh", "language_probability": probability}
     silent = {"text": "", "language": None, "language_probability": None}
     assert merge_segments(segments[1:2], WantedOutputs(return_language=True)) == silent
 
