@@ -230,16 +230,8 @@ class TranscriptDecoder:
             config = copy.deepcopy(self.model.generation_config)
             config.do_sample, config.max_new_tokens, config.max_length = False, None, None
         others = config.update(**settings, **beams_for_hypotheses(settings, config))
-        for name in UNSUPPORTED_GENERATION:
-            if name in others or getattr(config, name, None) not in (None, False):
-                raise ValueError(f"`{name}` is not supported: it looks at token ids, and speech has none.")
-        check_encoder_token_settings(config)
+        _check_supported(config, others)
         _check_transcript_lengths(config)
-        if asked := [name for name in RAW_OUTPUTS if getattr(config, name)]:
-            raise ValueError(
-                "The pipeline returns texts, and those of `num_return_sequences` with their scores: "
-                f"`{asked[0]}` needs the model's `generate`."
-            )
         if "num_return_sequences" not in settings and config.num_return_sequences == 1:
             config.num_return_sequences = None  # as configurations have it that ask for nothing
         if config.eos_token_id is None:
@@ -470,6 +462,19 @@ def _listed(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _check_supported(config: GenerationConfig, others: Mapping[str, Any]) -> None:
+    """Refuse what `generate` can do and pipelines cannot; `others` are arguments that are no part of `config`."""
+    for name in UNSUPPORTED_GENERATION:
+        if name in others or getattr(config, name, None) not in (None, False):
+            raise ValueError(f"`{name}` is not supported: it looks at token ids, and speech has none.")
+    check_encoder_token_settings(config)
+    if asked := [name for name in RAW_OUTPUTS if getattr(config, name)]:
+        raise ValueError(
+            "The pipeline returns texts, and those of `num_return_sequences` with their scores: "
+            f"`{asked[0]}` needs the model's `generate`."
+        )
 
 
 def _check_transcript_lengths(config: GenerationConfig) -> None:

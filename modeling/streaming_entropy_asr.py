@@ -172,16 +172,12 @@ class StreamingBatch:
         free = [slot for slot in range(self._slots.num_slots) if slot not in taken]
         if not free:
             raise RuntimeError(f"All {self._slots.num_slots} streams are taken (`max_streams`).")
-        if (
-            isinstance(sampling_rate, bool)
-            or not isinstance(sampling_rate, int)
-            or not 1000 <= sampling_rate <= 768000
-        ):
+        is_number = isinstance(sampling_rate, int) and not isinstance(sampling_rate, bool)
+        if not is_number or not 1000 <= sampling_rate <= 768000:
             raise ValueError(f"`sampling_rate` must be between 1000 and 768000 Hz, not {sampling_rate!r}.")
         defaults = self.request
         language = language_code(defaults.language if language is None else language, optional=True)
-        if hotword_tolerance is None:
-            hotword_tolerance = defaults.hotword_tolerance
+        hotword_tolerance = defaults.hotword_tolerance if hotword_tolerance is None else hotword_tolerance
         check_tolerance(hotword_tolerance)
         adapter = defaults.adapter if adapter is None else adapter
         self.decoder.adapters.check(adapter)
