@@ -121,13 +121,14 @@ def _phonemes(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
 
 
 def _prompt(model: PreTrainedModel, processor: Any, stacking: int) -> dict[str, Any]:
-    """What the language model reads around the audio embeddings, and what ends its answer."""
+    """What the language model reads around the audio embeddings, what ends its answer, and what is not part of it."""
     before, after = processor.prompt_ids()
     return {
         "frames_per_audio_token": stacking,
         "prompt_before_audio": before,
         "prompt_after_audio": after,
         "eos_token_id": model.generation_config.eos_token_id,
+        "suppressed_token_ids": list(model.generation_config.suppress_tokens or ()),
     }
 
 

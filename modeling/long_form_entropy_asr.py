@@ -6,7 +6,8 @@ Memory holds one block, the open segment and one batch, whatever the length. Seg
 nothing that voice activity detection takes for speech, so that no word is transcribed twice or dropped at a seam.
 An item that cannot be read or transcribed costs itself: its result has the reason, and the others go on.
 
-With a diarization, segments are also cut where the speaker changes, and say whose they are.
+With a diarization, segments are also cut where the speaker changes, and say whose they are. With `carry_context`, each
+is told the last sentence of the one before, and so waits for it.
 """
 
 import os
@@ -77,6 +78,7 @@ class Item:
         is_cut: whether it was long and so cut into segments.
         is_read: whether all of its segments were given out.
         num_open: segments that were given out and have no result yet.
+        context: what its next segment is told of those before it.
         results: of the others.
         error: why it cannot be transcribed.
         bar: of a long one, in seconds.
@@ -86,6 +88,7 @@ class Item:
     is_cut: bool = False
     is_read: bool = False
     num_open: int = 0
+    context: str = ""
     results: list[SegmentResult] = field(default_factory=list)
     error: str | None = None
     bar: tqdm | None = None
@@ -162,6 +165,8 @@ class LongFormTranscriber:
         sampling_rate: of the utterances, in Hz.
         progress: whether to show a bar for each long item, in seconds of audio.
         diarization: who speaks when; every item is then cut, however short it is.
+        next_context: what the next segment of an item is told, of an utterance that was recognised; by default none is
+            told anything. Segments are then transcribed one by one.
 
     Attributes:
         is_asked_to_cut: whether segments were asked for, also where nothing is long.
@@ -178,6 +183,7 @@ class LongFormTranscriber:
         sampling_rate: int = SAMPLING_RATE,
         progress: bool = False,
         diarization: "Diarizations | None" = None,
+        next_context: Callable[[BatchedUtterance], str] | None = None,
     ):
         self.is_asked_to_cut = bool(chunk_length_s) or wanted.has_segments
         chunk_length_s = SEGMENT_SECONDS if chunk_length_s is None else chunk_length_s
@@ -194,6 +200,9 @@ class LongFormTranscriber:
         self.endpoints = EndpointSettings(max_segment=float(chunk_length_s)) if chunk_length_s else None
         self.progress = progress
         self.diarization = diarization
+        self.next_context = next_context
+        if next_context is not None and chunk_length_s == 0:
+            raise ValueError("`carry_context` tells segments of each other, and `chunk_length_s=0` cuts none.")
         self._unfinished: deque[Item] = deque()
 
     def __call__(
@@ -203,11 +212,16 @@ class LongFormTranscriber:
 
         Args:
             items: what [`load_audio`] reads; an [`AudioError`] among them stands for an item that could not be.
-            batch_size: segments that are transcribed together, see [`batch_segments`].
+            batch_size: segments that are transcribed together, see [`batch_segments`]; one where they are told of each
+                other.
             across_items: whether a batch may hold segments of several items; else an item's result is there before
                 the next item is read.
             numbered: whether messages have the items' numbers.
         """
+        if self.next_context is not None:
+            if batch_size not in (None, 1):
+                raise ValueError("`carry_context` lets each segment wait for the one before: `batch_size` must be 1.")
+            batch_size = 1
         entries = enumerate(items)
         groups = [entries] if across_items else ([entry] for entry in entries)
         for group in groups:
@@ -218,6 +232,9 @@ class LongFormTranscriber:
 
     def _recognize(self, batch: list[Segment]) -> None:
         are_pieces = any(segment.item.is_cut for segment in batch)
+        if self.next_context is not None:
+            for segment in batch:
+                segment.utterance.context = segment.item.context
         results = self.recognize([segment.utterance for segment in batch], are_pieces)
         for segment, result in zip(batch, results, strict=True):
             item = segment.item
@@ -226,6 +243,8 @@ class LongFormTranscriber:
             languages = segment.utterance.languages
             item.results.append(SegmentResult(segment.start, segment.end, segment.with_speaker(result), languages))
             item.num_open -= 1
+            if self.next_context is not None:
+                item.context = self.next_context(segment.utterance)
 
     def _finished(self) -> Iterator[dict[str, Any]]:
         """Results of items all of whose segments came back."""

@@ -32,6 +32,7 @@ REQUESTED = {
     "lora_configuration_entropy_asr": "adapters",
     "misheard_words_entropy_asr": "hotword_tolerance",
     "rescoring_entropy_asr": "num_return_sequences",
+    "segment_context_entropy_asr": "carry_context",
     "spoken_language_entropy_asr": "return_language",
     "streaming_transcriber_entropy_asr": "StreamingTranscriber",
     "sure_numbers_entropy_asr": "text_style",

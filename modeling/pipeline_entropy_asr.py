@@ -114,6 +114,7 @@ class EntropyASRPipeline(Pipeline):
             processor = complete_processor(model.config, None, tokenizer, feature_extractor)
         check_processor(model.config, processor)
         self._chunk_length_s = kwargs.pop("chunk_length_s", None)
+        self._carry_context = kwargs.pop("carry_context", False)
         self.decoder = TranscriptDecoder(model, processor)
         self._recognizer = BatchRecognizer(self.decoder)
         super().__init__(model=model, processor=processor, task=task, **kwargs)
@@ -126,6 +127,7 @@ class EntropyASRPipeline(Pipeline):
         batch_size: int | None = None,
         num_workers: int | None = None,
         diarization: Any = None,
+        carry_context: bool | None = None,
         **kwargs,
     ) -> dict[str, Any] | list[dict[str, Any]] | Iterator[dict[str, Any]]:
         """Transcribe one item, or several.
@@ -147,6 +149,8 @@ class EntropyASRPipeline(Pipeline):
                 list of them, or an RTTM file that names recordings as their files are named. Items are then cut where
                 the speaker changes too, see [`~diarization_entropy_asr`]: adds `segments` with `speaker`, `None` where
                 nobody is known to speak, and `other_speakers` at the same time; chunks of words have `speaker`.
+            carry_context (`bool`, *optional*, defaults to `False`): whether each segment of a long item is told the
+                last sentence of the one before, as a hint; they are then transcribed one by one.
             kwargs: further settings, by name, which [`PipelineArguments`] explains: `language`, `hotwords`,
                 `hotword_tolerance`, `adapter`, `text_style`, `guards`, `return_timestamps`, `return_segments`,
                 `return_confidence`, `return_flags`, `return_hotwords`, `return_language`, `num_return_sequences`,
@@ -173,7 +177,7 @@ class EntropyASRPipeline(Pipeline):
         is_single = not isinstance(inputs, list | Dataset | GeneratorType)
         if diarization is not None:
             diarization = self._diarizations(diarization, inputs, is_single)
-        run = self._transcriber(params, chunk_length_s, progress, diarization)
+        run = self._transcriber(params, chunk_length_s, progress, diarization, carry_context)
         num_workers = self._num_workers if num_workers is None else num_workers
         if run.is_asked_to_cut and num_workers:
             raise ValueError("`num_workers` must be 0 where audio is cut into segments: one reader knows their order.")
@@ -197,8 +201,9 @@ class EntropyASRPipeline(Pipeline):
         chunk_length_s: float | None,
         progress: bool,
         diarization: "Diarizations | None",
+        carry_context: bool | None,
     ) -> LongFormTranscriber:
-        """What runs the items of a call; `chunk_length_s` is the pipeline's where the call has none."""
+        """What runs the items of a call; `chunk_length_s` and `carry_context` are the pipeline's where it has none."""
         wanted = WantedOutputs(**params[2])
         if diarization is not None:
             wanted = replace(wanted, return_segments=True)
@@ -206,7 +211,13 @@ class EntropyASRPipeline(Pipeline):
             chunk_length_s = self._chunk_length_s
         recognize = partial(self._recognize, params=params)
         rate = self.processor.sampling_rate
-        return LongFormTranscriber(recognize, wanted, chunk_length_s, rate, progress, diarization)
+        context = self._next_context if (self._carry_context if carry_context is None else carry_context) else None
+        return LongFormTranscriber(recognize, wanted, chunk_length_s, rate, progress, diarization, context)
+
+    def _next_context(self, utterance: BatchedUtterance) -> str:
+        with needed_for("`carry_context`"):
+            from .segment_context_entropy_asr import next_context
+        return next_context(utterance.transcript, utterance.context, self.processor.tokenizer)
 
     def _loaded(self, inputs: Any, num_workers: int | None) -> Iterable[Any]:
         """Items in their order; with workers, what these loaded of them, or why they could not."""

@@ -27,6 +27,7 @@ class BatchedUtterance:
         waveform: its samples, `(num_samples,)` at the processor's rate.
         seconds: its length.
         log_probs: log-probabilities `(T, V)` of the phoneme head, on the CPU.
+        context: what was said before it, which is a hint too.
         hints: hotwords that were found in it.
         transcript: what was recognised.
         languages: probability of each language by its code, where that was asked for and there is speech.
@@ -37,6 +38,7 @@ class BatchedUtterance:
     waveform: np.ndarray
     seconds: float
     log_probs: torch.Tensor | None = None
+    context: str = ""
     hints: list[str] = field(default_factory=list)
     transcript: Transcript = field(default_factory=Transcript)
     languages: dict[str, float] | None = None
@@ -127,18 +129,19 @@ class BatchRecognizer:
         speech: EntropyASRSpeechOutput,
         request: DecodingRequest,
     ) -> dict[str, torch.Tensor]:
-        """Inputs whose prompts have the hotwords that were found; without any, prompts stay as they are."""
-        if request.hotwords is None or not len(request.hotwords):
-            return inputs
-        found = self.processor.find_hints(
-            speech.phoneme_logits, speech.frame_mask, request.hotwords, request.hotword_tolerance
-        )
-        for utterance, hints in zip(utterances, found, strict=True):
-            utterance.hints = [] if NO_SPEECH in utterance.transcript.flags else hints
-        if not any(found):
+        """Inputs whose prompts have context and the hotwords that were found; without any they stay as they are."""
+        told = [[utterance.context] if utterance.context else [] for utterance in utterances]
+        if request.hotwords is not None and len(request.hotwords):
+            found = self.processor.find_hints(
+                speech.phoneme_logits, speech.frame_mask, request.hotwords, request.hotword_tolerance
+            )
+            for utterance, hints in zip(utterances, found, strict=True):
+                utterance.hints = [] if NO_SPEECH in utterance.transcript.flags else hints
+            told = [[*context, *hints] for context, hints in zip(told, found, strict=True)]
+        if not any(told):
             return inputs
         counts = speech.audio_token_mask.sum(-1).tolist()
-        prompts = self.processor.tokenize_prompts(counts, request.language, found)
+        prompts = self.processor.tokenize_prompts(counts, request.language, told)
         return inputs | {name: tokens.to(inputs["input_ids"].device) for name, tokens in prompts.items()}
 
     def _generate(

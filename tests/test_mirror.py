@@ -43,6 +43,7 @@ TESTED_BY = {
     ],
     "spaces/test_environment.py": ["server/settings"],
     "spaces/test_openai_server.py": ["server/openai_errors"],
+    "hub_cards/test_gguf_export.py": ["hub_cards/run_gguf"],
     "hub_cards/test_publish.py": ["server/app", "commands/publish"],
     "trainers/commands/test_checks.py": ["commands/demo", "commands/report"],
     "trainers/commands/test_stream_session.py": ["commands/stream"],

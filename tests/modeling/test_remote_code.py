@@ -90,6 +90,7 @@ CODE = {
     "recognition_entropy_asr.py",
     "rescoring_entropy_asr.py",
     "results_entropy_asr.py",
+    "segment_context_entropy_asr.py",
     "speech_models_entropy_asr.py",
     "spoken_language_entropy_asr.py",
     "spoken_text_entropy_asr.py",

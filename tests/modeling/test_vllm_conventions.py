@@ -52,3 +52,37 @@ def test_arguments_of_the_backend_reach_the_attention(model):
         model.model(torch.tensor([[5, 6, 7]]), attention_instances="backend")
     hook.remove()
     assert seen == ["backend"]
+
+
+def test_each_audio_is_processed_and_encoded_alone_behind_the_bare_placeholder(model, processor, waveforms):
+    """So that what is kept of one does not depend on its neighbours; the mask comes along, as a batch of one."""
+    together = processor(waveforms[:3])
+    expected = model.model.get_audio_features(together["input_features"], together["input_features_mask"])
+    found = []
+    for waveform in waveforms[:3]:
+        alone = processor(
+            text=processor.audio_token, audio=[waveform], return_tensors="pt", return_text_replacement_offsets=True
+        )
+        ((replacement,),) = alone.pop("text_replacement_offsets")
+        features = {name: alone[name][0].unsqueeze(0) for name in ("input_features", "input_features_mask")}
+        output = model.model.get_audio_features(features.pop("input_features"), return_dict=True, **features)
+        ids = processor.tokenizer(replacement["replacement"], add_special_tokens=False).input_ids
+        assert set(ids) == {model.config.audio_token_id} and len(ids) == len(output.pooler_output)
+        found.append(output.pooler_output)
+    torch.testing.assert_close(torch.cat(found), expected.pooler_output, atol=1e-4, rtol=1e-4)
+
+
+def test_two_audios_may_stand_in_one_prompt(processor, waveforms):
+    text = f"{processor.audio_token} {processor.audio_token}"
+    inputs = processor(text=text, audio=waveforms[:2], return_tensors="pt", return_text_replacement_offsets=True)
+    assert [len(row) for row in inputs["text_replacement_offsets"]] == [2]
+
+
+def test_the_backbone_is_built_from_its_configuration_without_weights(model):
+    with torch.device("meta"):
+        backbone = type(model.model)._from_config(model.config)
+    assert type(backbone.get_decoder()) is type(model.model.language_model)
+    assert set(backbone.state_dict()) == set(model.model.state_dict())
+    # Beside those behind "model." there are the head, which vLLM has itself, and what the backbone says to pass over.
+    others = {name for name in model.state_dict() if not name.startswith("model.")}
+    assert {name.split(".")[0] for name in others} == {"lm_head", "phoneme_head"}

@@ -23,6 +23,7 @@ EXTRAS = {
     "serve": ("starlette", "uvicorn", "websockets"),
     "demo": ("gradio",),
     "onnx": ("onnx", "onnxscript"),
+    "gguf": ("gguf",),
     "style": ("wetext",),
     "ray": ("ray",),
 }

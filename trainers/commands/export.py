@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""`entropy-asr export`: the encoder as ONNX and the language model of transformers, for use without this package."""
+"""`entropy-asr export`: the encoder as ONNX, the language model of transformers or as GGUF, without this package."""
 
 import argparse
 from pathlib import Path
@@ -14,6 +14,7 @@ from .options import add_command, positive, whole
 PARTS = ("encoder", "language_model")
 # Of the encoder's graphs, where they are not given.
 DEFAULTS = {"int8": False, "chunk_ms": 640, "left_chunks": 4}
+GGUF_TYPES = ("f32", "f16", "bf16", "q8_0")
 
 
 def add_parser(commands: Any) -> None:
@@ -22,7 +23,8 @@ def add_parser(commands: Any) -> None:
         commands,
         "export",
         run,
-        "Write encoder and phoneme head as ONNX (extra: onnx), and the language model as one of transformers.",
+        "Write encoder and phoneme head as ONNX (extra: onnx), and the language model as one of transformers, or for "
+        "llama.cpp (extra: gguf).",
     )
     parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
     parser.add_argument("-o", "--output_dir", type=Path, required=True, metavar="D", help="folder to write into")
@@ -31,6 +33,12 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--int8", action="store_true", default=None, help="the encoder's graphs with weights of 8 bits too"
+    )
+    parser.add_argument(
+        "--gguf",
+        choices=GGUF_TYPES,
+        metavar="TYPE",
+        help=f"the language model as GGUF too, its matrices as {', '.join(GGUF_TYPES)} (extra: gguf)",
     )
     parser.add_argument("--chunk_ms", type=positive, metavar="MS", help="of the streaming graph (default: 640)")
     parser.add_argument("--left_chunks", type=whole, metavar="N", help="chunks that it sees before (default: 4)")
@@ -50,6 +58,10 @@ def run(args: argparse.Namespace) -> int:
         need_extra("onnx", "the encoder of export")
     elif given:
         raise CommandError(f"--{next(iter(given))} is of the encoder, which --parts leaves out")
+    if args.gguf is not None:
+        need_extra("gguf", "--gguf")
+        if args.parts is not None and "language_model" not in args.parts:
+            raise CommandError("--gguf is of the language model, which --parts leaves out")
     quiet_libraries()
     from entropy_asr.hub_cards.model_export import export_encoder, export_language_model, list_written
 
@@ -58,10 +70,16 @@ def run(args: argparse.Namespace) -> int:
     parts = args.parts or (PARTS if has_language_model else PARTS[:1])
     if "language_model" in parts and not has_language_model:
         raise CommandError(f"--parts language_model: {name} is a CTC model, which has none")
+    if args.gguf is not None and not has_language_model:
+        raise CommandError(f"--gguf: {name} is a CTC model, which has no language model")
     if "encoder" in parts:
         export_encoder(model, processor, args.output_dir, **DEFAULTS | given)
     if "language_model" in parts:
         export_language_model(model, processor.tokenizer, args.output_dir / "language_model")
+    if args.gguf is not None:
+        from entropy_asr.hub_cards.gguf_export import export_gguf
+
+        export_gguf(model, processor.tokenizer, args.output_dir, args.gguf)
     for path, size in list_written([args.output_dir]):
         print(f"{size:>12,}  {path}")
     return 0

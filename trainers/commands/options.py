@@ -144,10 +144,12 @@ def add_streaming_options(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
 
 
-def add_batch_options(parser: argparse.ArgumentParser, default_batch_size: int) -> None:
-    """The model of recordings that are recognised in batches, and how."""
+def add_batch_options(
+    parser: argparse.ArgumentParser, default_batch_size: int | None, text: str = "default: %(default)s"
+) -> None:
+    """The model of recordings that are recognised in batches, and how; `text` tells the default of `--batch_size`."""
     add_model(parser)
-    parser.add_argument("--batch_size", type=positive, default=default_batch_size, help="default: %(default)s")
+    parser.add_argument("--batch_size", type=positive, default=default_batch_size, help=text)
     add_num_beams(parser)
 
 

@@ -11,6 +11,7 @@ from .models import generate_kwargs
 from .options import add_batch_options, add_hotword_options, add_language, positive
 
 
+BATCH_SIZE = 8
 TIMESTAMPS = {"word": "word", "phoneme": "phoneme", "segment": True}
 
 
@@ -41,6 +42,11 @@ def add_recognition_options(parser: argparse.ArgumentParser) -> None:
     )
     add_hotword_options(parser)
     parser.add_argument(
+        "--carry_context",
+        action="store_true",
+        help="tell each segment of a long recording the last sentence of the one before; one by one, they take longer",
+    )
+    parser.add_argument(
         "--numbers",
         choices=("written", "spoken"),
         help="numbers in digits or in words (extra: style; default: as the model writes them)",
@@ -51,7 +57,7 @@ def add_recognition_options(parser: argparse.ArgumentParser) -> None:
         help="width of punctuation; auto: as the script wants it (default: as the model writes it)",
     )
     parser.add_argument("--no_guards", action="store_true", help="also give text where no speech is found")
-    add_batch_options(parser, default_batch_size=8)
+    add_batch_options(parser, None, f"default: {BATCH_SIZE}; 1 with --carry_context")
 
 
 def check_recognition_options(args: argparse.Namespace) -> None:
@@ -63,6 +69,8 @@ def check_recognition_options(args: argparse.Namespace) -> None:
     """
     if args.rescoring_weight is not None and not args.num_hypotheses:
         raise ValueError("--rescoring_weight needs --num_hypotheses")
+    if args.carry_context and (args.batch_size or 1) > 1:
+        raise ValueError("--carry_context lets each segment wait for the one before: --batch_size must be 1")
     if args.hotword_tolerance is not None and args.hotwords is None:
         raise ValueError("--hotword_tolerance needs --hotwords")
     if args.hotwords is not None:
@@ -97,11 +105,12 @@ def recognition_options(args: argparse.Namespace, timestamps: str | None) -> dic
         "guards": False if args.no_guards else None,
         "hotwords": None if args.hotwords is None else read_usable_hotwords(args.hotwords),
         "hotword_tolerance": args.hotword_tolerance,
+        "carry_context": args.carry_context or None,
         "text_style": {name: value for name, value in style.items() if value is not None} or None,
     }
     return {
         "language": args.language,
-        "batch_size": args.batch_size,
+        "batch_size": args.batch_size or (1 if args.carry_context else BATCH_SIZE),
         "generate_kwargs": generate_kwargs(args),
         "return_flags": True,
         **{name: value for name, value in wanted.items() if value is not None},

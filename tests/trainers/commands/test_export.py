@@ -42,10 +42,40 @@ def test_a_missing_exporter_is_named_before_a_model_is_loaded(tmp_path, monkeypa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_ctc_model_has_no_language_model(ctc_folder, tmp_path, capsys):
+def test_the_language_model_is_written_for_llama_cpp_too(tmp_path, capsys):
+    gguf = pytest.importorskip("gguf")
+    out = tmp_path / "out"
+    assert cli.main(["export", "-o", str(out), "--parts", "language_model", "--gguf", "q8_0"]) == 0
+    printed = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
+    assert {str(out / "language_model.gguf"), str(out / "run_gguf.py")} < set(printed)
+    matrices = {tensor.tensor_type.name for tensor in gguf.GGUFReader(out / "language_model.gguf").tensors}
+    assert matrices == {"Q8_0", "F32"}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--parts", "encoder", "--gguf", "f16"], "--gguf is of the language model, which --parts leaves out"),
+        (["--parts", "language_model", "--gguf", "f16"], "needs the extra gguf (missing: gguf)"),
+    ],
+)
+def test_a_gguf_file_that_cannot_be_written_is_refused_before_a_model_is_loaded(
+    tmp_path, capsys, monkeypatch, options, reason
+):
+    missing = {"gguf"} if "missing" in reason else set()
+    monkeypatch.setattr(checks, "find_spec", lambda name: None if name in missing else object())
+    assert cli.main(["export", "-o", str(tmp_path / "out"), "--model", "user/none", *options]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_ctc_model_has_no_language_model(ctc_folder, tmp_path, capsys, monkeypatch):
     out = str(tmp_path / "out")
     assert cli.main(["export", "--model", str(ctc_folder), "-o", out, "--parts", "language_model"]) == 2
     assert "is a CTC model, which has none" in capsys.readouterr().err
+    pytest.importorskip("gguf")
+    monkeypatch.setattr(checks, "find_spec", lambda name: object())
+    assert cli.main(["export", "--model", str(ctc_folder), "-o", out, "--gguf", "f16"]) == 2
+    assert "is a CTC model, which has no language model" in capsys.readouterr().err
 
 
 @pytest.mark.slow

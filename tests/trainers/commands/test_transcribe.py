@@ -204,6 +204,14 @@ def test_transcribe_passes_hypotheses_and_language_on(pipeline, tmp_path):
     assert (call["num_return_sequences"], call["rescoring_weight"]) == (4, 0.0)
 
 
+def test_transcribe_lets_segments_wait_for_each_other_where_context_is_carried(pipeline, tmp_path):
+    files = [write_wav(tmp_path / f"{name}.wav") for name in "ab"]
+    assert cli.main(["transcribe", *files, "--model", "m", "--carry_context"]) == 0
+    assert cli.main(["transcribe", *files, "--model", "m"]) == 0
+    passed = [(call["batch_size"], call.get("carry_context")) for call in pipeline.calls]
+    assert passed == [(1, True), (8, None)]
+
+
 def test_transcribe_passes_a_diarization_on(pipeline, tmp_path):
     files = [write_wav(tmp_path / f"{name}.wav") for name in "ab"]
     rttm = tmp_path / "all.rttm"
@@ -263,6 +271,7 @@ def test_transcribe_passes_hotwords_times_and_guards_on(pipeline, tmp_path):
         (["--return_language"], "--return_language needs --format json"),
         (["--num_hypotheses", "2"], "--num_hypotheses needs --format json"),
         (["--rescoring_weight", "0.2", "--format", "json"], "--rescoring_weight needs --num_hypotheses"),
+        (["--carry_context", "--batch_size", "2"], "--batch_size must be 1"),
         (["--hotword_tolerance", "0.1"], "needs --hotwords"),
         (["--hotwords", "gone.txt"], "gone.txt: cannot be read"),
         (["--hotwords", "gone.npz"], "gone.npz: cannot be read"),
