@@ -1,1 +1,1 @@
-"""Model, dataset and metric cards from measured results, and what takes a checkpoint elsewhere: the Hub, ONNX."""
+"""Model, dataset and metric cards from measured results, and what takes a checkpoint to the Hub, ONNX and GGUF."""

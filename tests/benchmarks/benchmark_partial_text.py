@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Text while one speaks: how soon, how much of it stands, how much is taken back, and what it costs.
 
-    python tests/benchmarks/benchmark_partial_text.py --data_dir ../shared/data [--model M] [--rows 30]
+    python tests/benchmarks/benchmark_partial_text.py --data_dir ../shared/data [--model M] [--rows 30] [--output F]
 
 Development rows, as streams of chunks, three ways: without previews, with previews that are decoded from the start
 each time (`stable_previews=False`), and with previews that go on from what two in a row have in common. For each:
@@ -14,6 +14,8 @@ each time (`stable_previews=False`), and with previews that go on from what two 
 - work: steps of the language model behind the speech (each computes at least one token) and the tokens that they
   compute, and processor milliseconds (`OMP_NUM_THREADS=1`) of all decoding, a second of speech; and of the final text
   alone, an utterance.
+
+`--output` keeps all of it as JSON; `feature_tables.py` makes the page's table of that.
 """
 
 import argparse
@@ -139,8 +141,11 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--rows", type=int, default=30)
     parser.add_argument("--chunk_ms", type=int, default=640)
+    parser.add_argument("--output", type=Path, help="the measurements, as JSON")
     args = parser.parse_args()
-    pipe = load_pipeline(args.model or default_model(), device="cpu")
+    model = args.model or default_model()
+    pipe = load_pipeline(model, device="cpu")
+    kept: dict[str, Any] = {"kind": "partial_text", "model": Path(model).name, "chunk_ms": args.chunk_ms, "sets": {}}
     for name in args.sets:
         data = load_source(DataSource(path=str(args.data_dir / name), split="dev", max_rows=args.rows))
         audio, language = [read_samples(row) for row in data], data["language"][0]
@@ -148,8 +153,11 @@ def main() -> None:
         for way, options in WAYS.items():
             with counted(pipe) as work:
                 heard = [listen(pipe, one, language, {"chunk_ms": args.chunk_ms, **options}) for one in audio]
-            report = {"set": name, "rows": len(heard), "previews": way}
-            print(json.dumps(report | summary(heard, work, data["text"], language)), flush=True)
+            found = {"rows": len(heard), **summary(heard, work, data["text"], language)}
+            kept["sets"].setdefault(name, {})[way] = found
+            print(json.dumps({"set": name, "previews": way} | found), flush=True)
+    if args.output is not None:
+        args.output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -110,14 +110,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--model")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--output", type=Path, required=True, help="the measurements, as JSON")
     args = parser.parse_args()
     model = args.model or default_model()
     pipe = load_pipeline(model, device="cpu")
     report: dict[str, Any] = {"kind": "segment_context", "model": Path(model).name, "sets": {}}
-    for name, splits in SETS.items():
-        for split in splits:
+    for name in args.sets:
+        for split in SETS[name]:
             rows = utterances(args.data_dir, name, split, args.minutes)
             report["sets"].setdefault(split, {})[name] = measure(pipe, *rows)
             print(json.dumps({split: {name: report["sets"][split][name]}}), flush=True)

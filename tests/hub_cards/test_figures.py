@@ -35,7 +35,8 @@ def figures_of(markdown: str) -> list[str]:
 def sources() -> set[str]:
     """Figures as they may be written: measured results with up to two decimals, and listed measurements."""
     written = {str(entry["figure"]) for entry in yaml.safe_load(MEASUREMENTS.read_text(encoding="utf-8"))}
-    scores = [score for path in RESULTS for score in json.loads(path.read_text(encoding="utf-8"))["results"].values()]
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS]
+    scores = [score for report in reports for score in report.get("results", {}).values()]
     for score in scores:
         rates = (100 * score[name] for name in ("wer", "cer", "nonempty_share") if score[name] is not None)
         written |= {f"{rate:.{decimals}f}" for rate in rates for decimals in (0, 1, 2)}
@@ -83,6 +84,14 @@ def test_readmes_table_has_what_an_evaluation_under_conditions_adds(tmp_path):
     plain = {"fsdd_digits": {**measured, "wer": 0.25}}
     path.write_text(json.dumps({"name": "ours", "parameters": 9e6, "results": plain}), encoding="utf-8")
     assert all("nobody said" not in line for line in script["results_table"]().splitlines())
+
+
+def test_the_page_for_integrators_has_the_tables_that_measurements_give():
+    script = runpy.run_path(str(README.parent / "tests" / "benchmarks" / "feature_tables.py"))
+    page = script["PAGE"].read_text(encoding="utf-8")
+    measured = [path for path in script["RESULTS"].glob("*.json") if path.stem in script["TABLES"]]
+    assert page.count("<!-- table ") == len(measured)
+    assert script["with_tables"](page) == page, "run tests/benchmarks/feature_tables.py"
 
 
 def test_measurements_say_where_they_come_from():
