@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from copy import copy
+from itertools import combinations_with_replacement
 
 import torch
 
@@ -275,18 +276,23 @@ class FrameMoments:
 
     def cka(self, first: int = 0, second: int = 1) -> float:
         """Linear CKA of two parts in [0, 1] (the paper's formula; Kornblith et al. 2019)."""
-        central = self._about_mean()
-        return _ratio(*(central._block(*pair).square().sum() for pair in _pairs(first, second)))
+        return self._about_mean()._biased_cka(first, second)
 
     def cka_debiased(self, first: int = 0, second: int = 1) -> float:
         """CKA from unbiased estimates (Song et al. 2012): about 0 for unrelated frames, however few; may be negative.
 
         Needs 4 frames or more.
         """
-        central = self._about_mean()
-        if central._count < 4:
-            raise ValueError(f"Debiased CKA needs 4 frames or more, got {central._count}.")
-        return _ratio(*(central._debiased_product(*pair) for pair in _pairs(first, second)))
+        return self._about_mean()._debiased_cka(first, second)
+
+    def cka_matrices(self) -> tuple[list[list[float]], list[list[float]]]:
+        """[`cka`] and [`cka_debiased`] of every part with every part, `(K, K)`; moved about the mean once for all."""
+        central, numbers = self._about_mean(), range(len(self.widths))
+        biased, debiased = (
+            {pair: measure(*pair) for pair in combinations_with_replacement(numbers, 2)}
+            for measure in (central._biased_cka, central._debiased_cka)
+        )
+        return tuple([[found[min(a, b), max(a, b)] for b in numbers] for a in numbers] for found in (biased, debiased))
 
     @classmethod
     def _empty(cls, widths: Sequence[int]) -> "FrameMoments":
@@ -303,6 +309,14 @@ class FrameMoments:
         """Products of one encoder's columns with another's, `(D_first, D_second)`."""
         parts = self._slices()
         return self._products[parts[first], parts[second]]
+
+    def _biased_cka(self, first: int, second: int) -> float:
+        return _ratio(*(self._block(*pair).square().sum() for pair in _pairs(first, second)))
+
+    def _debiased_cka(self, first: int, second: int) -> float:
+        if self._count < 4:
+            raise ValueError(f"Debiased CKA needs 4 frames or more, got {self._count}.")
+        return _ratio(*(self._debiased_product(*pair) for pair in _pairs(first, second)))
 
     def _debiased_product(self, first: int, second: int) -> torch.Tensor:
         """Unbiased |X^T Y|_F^2 of centred X and Y, up to a factor that cancels: Gram matrices lose their diagonal."""

@@ -167,10 +167,5 @@ def compare_encoders(moments: dict[str, list[np.ndarray]]) -> dict[str, Any]:
     for utterance in zip(*moments.values(), strict=True):
         count = min(map(len, utterance))
         joined.update(*(at_same_times(torch.from_numpy(frames), count) for frames in utterance))
-    numbers = range(len(moments))
-    return {
-        "names": list(moments),
-        "num_frames": joined.count,
-        "biased": [[joined.cka(first, second) for second in numbers] for first in numbers],
-        "debiased": [[joined.cka_debiased(first, second) for second in numbers] for first in numbers],
-    }
+    biased, debiased = joined.cka_matrices()
+    return {"names": list(moments), "num_frames": joined.count, "biased": biased, "debiased": debiased}

@@ -86,6 +86,14 @@ def test_cka_is_the_papers_formula_on_gram_matrices():
     assert moments_of(first, second).cka() == pytest.approx(float(expected), abs=1e-10)
 
 
+def test_matrices_hold_every_pair():
+    generator = torch.Generator().manual_seed(3)
+    parts = [torch.randn(40, width, generator=generator) for width in (3, 5, 4)]
+    moments = moments_of(*parts)
+    for matrix, measure in zip(moments.cka_matrices(), (moments.cka, moments.cka_debiased), strict=True):
+        assert matrix == [[pytest.approx(measure(a, b), abs=1e-12) for b in range(3)] for a in range(3)]
+
+
 def test_debiased_cka_is_the_unbiased_estimator_and_about_zero_for_unrelated_frames():
     first, second = torch.randn(60, 50).double(), torch.randn(60, 50).double()
     moments = moments_of(first, second)
