@@ -33,6 +33,11 @@ def table(heads: list[str], rows: list[list[Any]]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
 
 
+def shown(value: float | None) -> str:
+    """A figure as tables have it."""
+    return "–" if value is None else f"{value:.2f}" if value < 1 else f"{value:.1f}"
+
+
 def weight_heads(default: float) -> dict[str, str]:
     """Columns of weights, by their name in results."""
     return {"0.0": "language model", str(default): f"both, {default}", "1.0": "phoneme head"}
@@ -94,7 +99,7 @@ def partial_text(report: dict[str, Any]) -> str:
         "decoding, ms a second": "ms a second",
     }
     rows = [
-        [f"{title(name)}: {way}", *(one.get(column, "–") for column in columns)]
+        [f"{title(name)}, {one['rows']} rows: {way}", *(shown(one.get(column)) for column in columns)]
         for name, ways in report["sets"].items()
         for way, one in ways.items()
     ]
