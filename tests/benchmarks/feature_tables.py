@@ -109,18 +109,17 @@ def partial_text(report: dict[str, Any]) -> str:
 def segment_context(report: dict[str, Any]) -> str:
     """Error rates of long recordings with and without context."""
     columns = {
-        "recording, told nothing": "none",
-        "recording, told heard": "heard",
-        "utterances, told nothing": "none, utterances",
-        "utterances, told said": "said, utterances",
-        "repeats, told said": "repeats",
+        "recording, told nothing": "recording",
+        "recording, told heard": "told what was heard",
+        "utterances, told nothing": "utterances",
+        "utterances, told said": "told what was said",
     }
     rows = [
-        [f"{title(name)}, {split}", *(one[column] for column in columns)]
+        [f"{title(name)}, {split}, {one['seconds']:.0f} s", *(shown(one[column]) for column in columns)]
         for split, sets in report["sets"].items()
         for name, one in sets.items()
     ]
-    return table(["error rate, %, by context", *columns.values()], rows)
+    return table(["error rate, %", *columns.values()], rows)
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
