@@ -21,9 +21,8 @@ import numpy as np
 import soxr
 import torch
 
-from .audio_files_entropy_asr import AudioError, readable_formats, recordings, stated_duration
+from .audio_files_entropy_asr import AudioError, fetched, is_url, readable_formats, recordings, stated_duration
 from .channels_entropy_asr import ChannelMixer, mix_channels
-from .url_entropy_asr import fetched, is_url
 
 
 # Float audio may overshoot full scale a little (lossy codecs, float masters); far beyond it, it is unscaled PCM.

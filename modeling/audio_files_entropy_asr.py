@@ -5,10 +5,11 @@
 libsndfile decodes what it can (WAV, FLAC, Ogg Opus/Vorbis, MP3, AIFF, ...), ffmpeg the rest where it is installed.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -16,6 +17,7 @@ import soundfile
 from .containers_entropy_asr import FFMPEG_DEMUXERS, RARE_CODEC_DEMUXERS, split_container
 from .ffmpeg_entropy_asr import FFmpegDecoder, is_installed, open_with_ffmpeg
 from .file_parts_entropy_asr import ContainerError, Part, file_size
+from .optional_parts_entropy_asr import needed_for
 
 
 # A header states the length of an MP3 or FLAC file; one that the decoder does not know is a huge number.
@@ -24,10 +26,32 @@ MAX_BLOCK_FRAMES = 2**23
 # libsndfile's codes: a format that it does not know or a codec that it does not have, the "unspecified internal error"
 # that is what its MP3 decoder says to data that it cannot find a frame in, and the FLAC decoder's loss of its place.
 UNKNOWN_FORMATS, DAMAGED = (1, 3, 4), (29, 158)
+_URL = re.compile(r"(https?|hf)://", re.I)
 
 
 class AudioError(ValueError):
     """Audio that cannot be used; the message names the input and the reason."""
+
+
+def is_url(source: Any) -> bool:
+    """Whether this is text that begins with http://, https:// or hf://."""
+    return isinstance(source, str) and _URL.match(source) is not None
+
+
+def fetched(source: Any) -> Any:
+    """The bytes that a URL leads to, or a source of another kind as it is.
+
+    Raises:
+        AudioError: it cannot be fetched.
+    """
+    if not is_url(source):
+        return source
+    with needed_for("a URL"):
+        from .url_entropy_asr import fetch_url
+    try:
+        return fetch_url(source)
+    except OSError as error:
+        raise AudioError(f"{source}: it cannot be fetched: {error}") from error
 
 
 class _Decoder(soundfile.SoundFile):
@@ -158,4 +182,4 @@ def _rewound(file: BinaryIO) -> BinaryIO:
     return file
 
 
-__all__ = ["AudioError", "Recording", "readable_formats", "recordings", "stated_duration"]
+__all__ = ["AudioError", "Recording", "fetched", "is_url", "readable_formats", "recordings", "stated_duration"]

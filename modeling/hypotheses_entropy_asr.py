@@ -2,7 +2,6 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Several hypotheses of one utterance: what is known of each. `rescoring_entropy_asr.py` scores and ranks them."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -38,27 +37,6 @@ class Hypothesis:
     ctc_log_prob: float | None = None
     score: float | None = None
     confidence: float | None = None
-
-    @property
-    def llm_log_prob(self) -> float:
-        """Log-probability of the whole text under the language model."""
-        return sum(self.token_log_probs)
-
-    def as_result(self) -> dict[str, Any]:
-        """What pipelines return of it: JSON has no infinity, so `None` where the audio is too short for the text."""
-        result = {
-            "text": self.text,
-            "score": _finite(self.score),
-            "llm_log_prob": self.llm_log_prob,
-            "token_log_probs": list(self.token_log_probs),
-            "ctc_log_prob": _finite(self.ctc_log_prob),
-            "confidence": self.confidence,
-        }
-        return result if self.external_score is None else result | {"external_score": _finite(self.external_score)}
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or math.isinf(value) else value
 
 
 def check_weight(weight: Any) -> float:

@@ -20,9 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 from .audio import AudioError, audio_blocks, audio_duration, load_audio, load_or_blocks, measure_duration
+from .audio_files_entropy_asr import fetched
 from .recognition_entropy_asr import BatchedUtterance
 from .results_entropy_asr import SegmentResult, WantedOutputs, failure, merge_segments
-from .url_entropy_asr import fetched
 from .vad_entropy_asr import SAMPLING_RATE, EndpointSettings, SpeechPiece, SpeechSegmenter
 
 

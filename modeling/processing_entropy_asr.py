@@ -125,7 +125,7 @@ class EntropyASRProcessor(ProcessorMixin):
         phoneme_tokenizer = _fitting_phonemes(phoneme_tokenizer or EntropyASRPhonemeTokenizer(), config)
         stages = config.audio_token_stages
         processor = cls(extractor, cls.prepare_tokenizer(tokenizer), phoneme_tokenizer, audio_token_stages=stages)
-        _check_audio_token(processor, config)
+        check_processor(config, processor)
         return processor
 
     @classmethod
@@ -375,14 +375,6 @@ def extract_features(
     return extracted[feature_extractor.model_input_names[0]], extracted["attention_mask"]
 
 
-def _check_audio_token(processor: EntropyASRProcessor, config: EntropyASRConfig) -> None:
-    if processor.audio_token_id != config.audio_token_id:
-        raise ValueError(
-            f"The tokenizer's {AUDIO_TOKEN} is token {processor.audio_token_id}, the model's `audio_token_id` is "
-            f"{config.audio_token_id}: build the model after `EntropyASRProcessor.prepare_tokenizer(tokenizer)`."
-        )
-
-
 def _one_each(name: str, value: Any, are_several: bool, count: int) -> list:
     """Values of an argument for each of so many items, where it is not one for all."""
     values = value if are_several else [value] * count
@@ -438,7 +430,8 @@ def check_processor(config: PreTrainedConfig, processor: ProcessorMixin) -> None
     if processor.audio_token_id != config.audio_token_id:
         raise ValueError(
             f"The tokenizer's {processor.audio_token} is token {processor.audio_token_id}, the model's "
-            f"`audio_token_id` is {config.audio_token_id}: they belong to different models."
+            f"`audio_token_id` is {config.audio_token_id}: they belong to different models, or the model was built "
+            "before `EntropyASRProcessor.prepare_tokenizer(tokenizer)`."
         )
 
 

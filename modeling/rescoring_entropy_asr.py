@@ -103,7 +103,7 @@ def scored(
         best_path: log-probability of the most probable label of each frame, whatever it is.
         weight: of the phoneme head, 0 to 1.
     """
-    llm, ctc = hypothesis.llm_log_prob, ctc_log_prob if weight else 0.0
+    llm, ctc = llm_log_prob(hypothesis), ctc_log_prob if weight else 0.0
     num_tokens = max(1, len(hypothesis.token_ids))
     acoustic = min(0.0, ctc - best_path) / max(1, num_phonemes) if weight else 0.0
     own = (1 - weight) * llm / num_tokens + weight * acoustic
@@ -112,9 +112,32 @@ def scored(
     return replace(hypothesis, ctc_log_prob=ctc_log_prob, score=own + added, confidence=math.exp(own))
 
 
+def llm_log_prob(hypothesis: Hypothesis) -> float:
+    """Log-probability of the whole text under the language model."""
+    return sum(hypothesis.token_log_probs)
+
+
+def as_result(hypothesis: Hypothesis) -> dict[str, Any]:
+    """What pipelines return of it: JSON has no infinity, so `None` where the audio is too short for the text."""
+    result = {
+        "text": hypothesis.text,
+        "score": _finite(hypothesis.score),
+        "llm_log_prob": llm_log_prob(hypothesis),
+        "token_log_probs": list(hypothesis.token_log_probs),
+        "ctc_log_prob": _finite(hypothesis.ctc_log_prob),
+        "confidence": hypothesis.confidence,
+    }
+    external = hypothesis.external_score
+    return result if external is None else result | {"external_score": _finite(external)}
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else value
+
+
 def ranked(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
     """Scored hypotheses, the best by the joint score first; of equal ones that which the language model prefers."""
-    return tuple(sorted(hypotheses, key=lambda one: (one.score, one.llm_log_prob), reverse=True))
+    return tuple(sorted(hypotheses, key=lambda one: (one.score, llm_log_prob(one)), reverse=True))
 
 
 def rescored(
@@ -212,4 +235,4 @@ def joined_path(path: Sequence[dict[str, Any] | None], text: str, seconds: Seque
     }
 
 
-__all__ = ["best_paths", "joined_path", "ranked", "rescored", "scored", "with_llm_scores"]
+__all__ = ["as_result", "best_paths", "joined_path", "ranked", "rescored", "scored", "with_llm_scores"]

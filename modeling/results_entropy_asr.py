@@ -112,7 +112,9 @@ def make_result(utterance: BatchedUtterance, decoder: TranscriptDecoder, wanted:
     if wanted.return_hotwords:
         result["hotwords_found"] = utterance.hints
     if wanted.return_hypotheses:
-        result["hypotheses"] = [hypothesis.as_result() for hypothesis in transcript.hypotheses]
+        from .rescoring_entropy_asr import as_result
+
+        result["hypotheses"] = list(map(as_result, transcript.hypotheses))
     if wanted.return_language:
         result |= language_fields(utterance.languages or {})
     if wanted.text_style is not None:

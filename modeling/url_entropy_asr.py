@@ -2,52 +2,27 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Files of the web (http, https) and of the Hub (hf) as bytes."""
 
-import re
 import time
-from typing import Any
 
 from huggingface_hub import HfFileSystem
 from huggingface_hub.utils import httpx
-
-from .audio_files_entropy_asr import AudioError
 
 
 # Seconds that a server may be silent, and that all of a file may take.
 TIMEOUT_SECONDS, MAX_FETCH_SECONDS = 30.0, 600.0
 MAX_FETCHED_BYTES = 2**29
-_URL = re.compile(r"(https?|hf)://", re.I)
 
 
-def is_url(source: Any) -> bool:
-    """Whether this is text that begins with http://, https:// or hf://."""
-    return isinstance(source, str) and _URL.match(source) is not None
-
-
-def fetched(source: Any) -> Any:
-    """The bytes that a URL leads to, or a source of another kind as it is.
-
-    Raises:
-        AudioError: it cannot be fetched.
-    """
-    if not is_url(source):
-        return source
-    try:
-        return _fetch(source)
-    except OSError as error:
-        raise AudioError(f"{source}: it cannot be fetched: {error}") from error
-
-
-def _fetch(url: str) -> bytes:
-    """What a URL leads to.
+def fetch_url(url: str) -> bytes:
+    """What a URL (http, https, hf) leads to.
 
     Raises:
         OSError: why it cannot be fetched, such as that it is too large.
     """
     try:
-        data = _fetch_from_hub(url) if url.lower().startswith("hf://") else _fetch_from_web(url)
+        return _fetch_from_hub(url) if url.lower().startswith("hf://") else _fetch_from_web(url)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise OSError(str(error).splitlines()[0] if str(error) else repr(error)) from error
-    return data
 
 
 def _fetch_from_hub(url: str) -> bytes:
@@ -75,4 +50,4 @@ def _check_size(size: int) -> None:
         raise OSError(f"it is larger than {MAX_FETCHED_BYTES >> 20} MiB: download it and give its path")
 
 
-__all__ = ["fetched", "is_url"]
+__all__ = ["fetch_url"]

@@ -12,7 +12,7 @@ from transformers.generation import LogitsProcessor
 from entropy_asr.modeling import EntropyASRPipeline, StreamingBatch
 from entropy_asr.modeling.guards_entropy_asr import transcript_confidence
 from entropy_asr.modeling.hypotheses_entropy_asr import Hypothesis, distinct
-from entropy_asr.modeling.rescoring_entropy_asr import best_paths, joined_path, scored
+from entropy_asr.modeling.rescoring_entropy_asr import as_result, best_paths, joined_path, scored
 
 
 LIMIT = {"max_new_tokens": 10}
@@ -149,7 +149,7 @@ def test_a_text_too_long_for_the_audio_comes_last(pipe, waveforms, needs_phoneme
 
 def test_what_a_processor_forbids_has_no_score_unless_the_phoneme_head_decides_alone():
     forbidden = Hypothesis("a", (1,), token_log_probs=(-1.0,), external_score=-math.inf)
-    assert scored(forbidden, -2.0, 2, -1.0, weight=0.3).as_result()["score"] is None
+    assert as_result(scored(forbidden, -2.0, 2, -1.0, weight=0.3))["score"] is None
     assert scored(forbidden, -2.0, 2, -1.0, weight=1.0).score == pytest.approx(-0.5)
 
 

@@ -318,7 +318,7 @@ def test_unreadable_items_are_named(pipe):
 
 def test_urls_are_fetched_once(pipe, recording, monkeypatch):
     fetches = []
-    monkeypatch.setattr(url_entropy_asr, "_fetch", lambda url: fetches.append(url) or encoded(recording[0]))
+    monkeypatch.setattr(url_entropy_asr, "fetch_url", lambda url: fetches.append(url) or encoded(recording[0]))
     url = "https://example.com/talk.flac"
     expected = pipe(encoded(recording[0]), **LIMIT)
     assert pipe(url, **LIMIT) == expected

@@ -252,6 +252,7 @@ def test_parts_saved_alone_carry_their_code(tmp_path):
         "file_parts_entropy_asr.py",
         "flac_entropy_asr.py",
         "mpeg_entropy_asr.py",
+        "optional_parts_entropy_asr.py",
         "torchaudio_entropy_asr.py",
         "url_entropy_asr.py",
     }

@@ -30,7 +30,7 @@ def test_report_goes_into_the_card_with_its_plot(tmp_path):
     assert "| tinier | 0.432 | 1.25 (0.38) | - | encoder 51 %, LLM 32 %, left 17 % |" in text
     assert "`tiny` has the frames of `tinier`" in text
     assert "| tinier | PAI | 1.25 (1.01 to 1.49) | 0.38 ± 0.05 | 40, 7 and 6, 0.001 |" in text
-    assert "| tinier | PAI | 3, 0.01 | 0.71 (0.12) |" in text
+    assert "| model | figure, ridge | k = 3 |\n| --- | --- | --- |\n| tinier | PAI, 0.01 | 0.71 (0.12) |" in text
     assert "| tinier | 0.100, 0.250 | 0.400 | 0.060 |" in text
     assert "| tiny | 8.30 | 6.50 | 3.20 | 1.10 | 10, 321 |" in text
     assert "(report/digits-trajectory.png)" in text
