@@ -16,7 +16,8 @@ weights are reported:
 - text of sounds without speech, guards off: the area under the curve by which each confidence tells it from text of
   speech, and the share of it that stands where each confidence, bounded so that it loses one in fifty texts of the
   development rows, is the guard; beside it what today's guard leaves, and what that loses of speech;
-- seconds of processor time for a second of speech (with `OMP_NUM_THREADS=1`, what a free machine takes).
+- with `--costs`, seconds of processor time for a second of speech (with `OMP_NUM_THREADS=1`, what a free machine
+  takes).
 
 `--heard` keeps the hypotheses, set by set: a run that was stopped goes on there.
 """
@@ -142,7 +143,8 @@ def all_heard(model: str, args: argparse.Namespace) -> dict[str, Any]:
             rows = partial(recordings, args.data_dir, name, split, args.rows)
             keep(f"{split} {name}", lambda pipe, rows=rows: listen(pipe, rows(), args.hypotheses))
     keep("sounds", lambda pipe: listen(pipe, sounds(args.data_dir, args.rows), args.hypotheses))
-    keep("costs", lambda pipe: costs(pipe, args.data_dir, args.hypotheses))
+    if args.costs:
+        keep("costs", lambda pipe: costs(pipe, args.data_dir, args.hypotheses))
     return kept
 
 
@@ -264,7 +266,7 @@ def report_of(kept: dict[str, Any]) -> dict[str, Any]:
         "without_speech": as_guard(
             together["test"], together["dev"], [Heard(**one) for one in kept["sounds"]], RESCORING_WEIGHT
         ),
-        "costs": kept["costs"],
+        **({"costs": kept["costs"]} if "costs" in kept else {}),
     }
 
 
@@ -274,6 +276,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--rows", type=int, default=60, help="of each set and split, and sounds without speech")
     parser.add_argument("--hypotheses", type=int, default=4)
+    parser.add_argument("--costs", action="store_true", help="also measure processor time")
     parser.add_argument("--output", type=Path, required=True, help="the measurements, as JSON")
     parser.add_argument("--heard", type=Path, help="hypotheses of this run, or of an earlier one, as JSON")
     args = parser.parse_args()
