@@ -189,8 +189,7 @@ def verdict(claim: dict[str, Any]) -> str:
 def bounds(claim: dict[str, Any]) -> str:
     """What the statistic is, and where it must lie."""
     if claim["kind"] == "allocation":
-        terms = [f"{factor:+g} {name}" for name, factor in claim["terms"].items()]
-        what = f"{claim['metric'].upper()} of {' '.join(terms).removeprefix('+1 ')}"
+        what = f"{claim['metric'].upper()} of {sum_in_words(claim['terms'])}"
         what += f", over that of {claim['over']}" if "over" in claim else ""
     else:
         factor = "" if claim.get("factor", 1) == 1 else f"{claim['factor']:g} x "
@@ -198,6 +197,15 @@ def bounds(claim: dict[str, Any]) -> str:
     if "low" in claim and "high" in claim:
         return f"{what} from {claim['low']:g} to {claim['high']:g}"
     return f"{what} above {claim['low']:g}" if "low" in claim else f"{what} below {claim['high']:g}"
+
+
+def sum_in_words(terms: dict[str, float]) -> str:
+    """What is added and taken away: `a - b + 0.5 x c`."""
+    said = ""
+    for name, factor in terms.items():
+        times = "" if abs(factor) == 1 else f"{abs(factor):g} x "
+        said += f" {'-' if factor < 0 else '+'} {times}{name}"
+    return said.removeprefix(" + ").strip()
 
 
 def measured(claim: dict[str, Any]) -> list[str]:
@@ -225,6 +233,8 @@ def arm_figures(results: Results) -> dict[str, Any]:
             "insertions per 100 utterances": results.rate(arm, PLAIN, "insertions"),
             "text without speech": results.rate(arm, PLAIN, "nonempty", spoken=False),
             "text without speech, guards on": results.rate(arm, "guards on", "nonempty", spoken=False),
+            # Who writes nothing there hallucinates nothing either.
+            "text at all with silence around": results.rate(arm, PADDED, "nonempty"),
             "hallucinated in silence": results.rate(arm, PADDED, "hallucinated"),
             "hallucinated in silence, guards on": results.rate(
                 arm, PADDED.replace("guards off", "guards on"), "hallucinated"

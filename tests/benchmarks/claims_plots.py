@@ -49,7 +49,8 @@ def _errors(figure: Any, results: Any, plan: dict[str, Any]) -> None:
     for index, arm in enumerate(arms):
         places = np.arange(len(names)) + 0.1 * (index - (len(arms) - 1) / 2)
         rates = [results.rate(arm, name, "errors") for name in names]
-        axes.plot(places, [100 * np.mean(found) for found in rates], color=f"C{index}", label=arm)
+        means = [100 * np.mean(found) for found in rates]
+        axes.hlines(means, places - 0.05, places + 0.05, color=f"C{index}", label=arm, linewidth=2)
         for place, found in zip(places, rates, strict=True):
             axes.plot([place] * len(found), [100 * value for value in found], ".", color=f"C{index}")
     axes.set_xticks(range(len(names)), [name.removesuffix(", guards off") for name in names], rotation=20, ha="right")
@@ -95,9 +96,10 @@ def _trajectory(figure: Any, results: Any, plan: dict[str, Any]) -> None:
 def _components(figure: Any, results: Any, plan: dict[str, Any]) -> None:
     axes = figure.subplots()
     models = next(iter(results.report(results.seeds[0])["datasets"].values()))["models"]
-    last = {arm: stages[-1] for arm, stages in plan["arms"].items() if stages[-1] in models}
-    for index, (arm, stage) in enumerate(last.items()):
-        rows = components_of(models[stage])
+    for index, (arm, stages) in enumerate(plan["arms"].items()):
+        if stages[-1] not in models:
+            continue
+        rows = components_of(models[stages[-1]])
         sizes = [row["pca_size"] for row in rows]
         axes.plot(sizes, [row["pai"] for row in rows], "o-", color=f"C{index}", label=arm)
         axes.plot(sizes, [row["chance"] for row in rows], ":", color=f"C{index}")

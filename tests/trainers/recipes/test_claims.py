@@ -191,6 +191,7 @@ def test_page_says_what_the_files_hold(claims, tmp_path):
     assert "utterances:" not in page and not any("value_alone" in claim for claim in content["claims"])
     assert "| errors: guards off | 5.0 | 25.0 |" in page and "| errors on words | 5.0 | 25.0 |" in page
     assert "| hours of one processor | 1.00 | 0.80 |" in page
+    assert "PAI of phonemes - phonemes_head below 0" in page and " -1 " not in page
     assert "| text without speech, guards on | 10.0 | 50.0 |" in page
     # Nothing was measured earlier; the encoder `characters` is no result of the arm `characters`.
     assert not any(arm["error rates before the last stage"] for arm in content["arms"].values())
