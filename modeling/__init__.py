@@ -17,7 +17,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from .audio import AudioError, load_audio
+from .audio import AudioError, is_url, load_audio
 from .configuration_entropy_asr import (
     EntropyASRConfig,
     EntropyASRCTCConfig,
@@ -122,6 +122,7 @@ __all__ = [
     "StreamingTranscriber",
     "StreamingUpdate",
     "detect_speech",
+    "is_url",
     "join_texts",
     "load_audio",
     "load_pipeline",

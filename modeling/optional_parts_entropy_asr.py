@@ -37,7 +37,7 @@ REQUESTED = {
     "streaming_transcriber_entropy_asr": "StreamingTranscriber",
     "sure_numbers_entropy_asr": "text_style",
     "text_style_entropy_asr": "text_style",
-    "url_entropy_asr": "fetched",
+    "url_entropy_asr": "is_url",
 }
 
 
