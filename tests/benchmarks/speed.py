@@ -24,8 +24,8 @@ KEPT = HERE / "results" / "speed"
 PAGE = HERE / "SPEED.md"
 # Name: title, script and its options. DATA and WHISPER stand for what the command line gives.
 BENCHMARKS = {
-    "encoder": ("Encoders, a pass", "benchmark_encoder.py --profile"),
-    "encoder_bf16": ("Encoders, a pass in bfloat16", "benchmark_encoder.py --dtype bfloat16"),
+    "encoder": ("Encoders, a pass", "benchmark_encoder.py --parameters 10 --profile"),
+    "encoder_bf16": ("Encoders, a pass in bfloat16", "benchmark_encoder.py --parameters 10 --dtype bfloat16"),
     "encoder_training": ("Encoders, a training step", "benchmark_encoder.py --training --parameters 10"),
     "encoder_training_bf16": (
         "Encoders, a training step in bfloat16",
