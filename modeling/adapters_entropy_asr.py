@@ -117,9 +117,19 @@ def adapters_beside(model: PreTrainedModel) -> Any:
     return adapters_of(model)
 
 
+def readable_folder(path: Any) -> AbstractContextManager[None]:
+    """As of `checkpoint_folders_entropy_asr`; nothing where that is not here: a Space reads its own checkpoint."""
+    if not is_here("checkpoint_folders_entropy_asr"):
+        return nullcontext()
+    from .checkpoint_folders_entropy_asr import readable_folder as while_it_is_read
+
+    return while_it_is_read(path)
+
+
 __all__ = [
     "NoAdapters",
     "adapter_base",
     "adapters_beside",
     "find_adapters",
+    "readable_folder",
 ]

@@ -8,7 +8,6 @@ one as `channels_entropy_asr` says.
 """
 
 import io
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +28,8 @@ from .channels_entropy_asr import ChannelMixer, mix_channels
 MAX_FLOAT_PEAK = 16.0
 # What is decoded together.
 BLOCK_SECONDS = 10.0
+# In Hz; what a damaged header states beyond them would become hours of samples.
+MIN_RATE, MAX_RATE = 1000, 768_000
 SAMPLE_DTYPES = (np.uint8, np.int8, np.int16, np.int32)
 
 
@@ -319,8 +320,8 @@ def _check_rate(given: float | None, own: float | None, name: str) -> float | No
     rate = given if own is None else own
     if rate is None:
         return None
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate < math.inf:
-        raise AudioError(f"{name}: the sampling rate must be a positive number of Hz, not {rate!r}")
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(f"{name}: the sampling rate must be from {MIN_RATE} to {MAX_RATE} Hz, not {rate!r}")
     if given is not None and given != rate:
         raise AudioError(f"{name}: has a sampling rate of {rate} Hz, but sampling_rate={given} was passed")
     return rate

@@ -22,7 +22,8 @@ from .optional_parts_entropy_asr import needed_for
 
 # A header states the length of an MP3 or FLAC file; one that the decoder does not know is a huge number.
 UNKNOWN_LENGTH = 2**62
-MAX_BLOCK_FRAMES = 2**23
+# Of all channels together.
+MAX_BLOCK_SAMPLES = 2**23
 # libsndfile's codes: a format that it does not know or a codec that it does not have, the "unspecified internal error"
 # that is what its MP3 decoder says to data that it cannot find a frame in, and the FLAC decoder's loss of its place.
 UNKNOWN_FORMATS, DAMAGED = (1, 3, 4), (29, 158)
@@ -162,8 +163,8 @@ def _read(decoder: _Decoder | FFmpegDecoder, part: Part, block_seconds: float, n
         if isinstance(decoder, FFmpegDecoder):
             yield from decoder.blocks(block_seconds)
             return
-        # A damaged header may state a rate of any size.
-        size = max(1, min(round(block_seconds * decoder.samplerate), MAX_BLOCK_FRAMES))
+        # A damaged header may state a rate and channels of any number, and memory for a block is taken at once.
+        size = max(1, min(round(block_seconds * decoder.samplerate), MAX_BLOCK_SAMPLES // decoder.channels))
         stated = decoder.frames if part.num_frames is None else part.num_frames
         num_frames = 0
         while wanted := min(size, stated - num_frames) if part.has_tail else size:

@@ -11,7 +11,7 @@ import torch
 from transformers import GenerationConfig
 from transformers.processing_utils import ProcessorMixin
 
-from .adapters_entropy_asr import HUB_ARGUMENTS, AdapterFiles, find_adapters
+from .adapters_entropy_asr import HUB_ARGUMENTS, AdapterFiles, find_adapters, readable_folder
 from .components_entropy_asr import THIN_WEIGHTS, WHOLE_WEIGHTS, Weights, as_dtype
 from .optional_parts_entropy_asr import needed_for
 
@@ -39,9 +39,16 @@ class CheckpointMixin:
 
         Raises:
             OSError: no such model, or not the one that adapters were trained on, or not a public part of it.
-            ValueError: a public part is another than that which the model was trained with.
+            ValueError: a public part is another than that which the model was trained with; or a folder that is
+                damaged, see [`readable_folder`].
             ImportError: adapters without peft.
         """
+        with readable_folder(pretrained_model_name_or_path):
+            return cls._from_any(pretrained_model_name_or_path, model_args, output_loading_info, kwargs)
+
+    @classmethod
+    def _from_any(cls, pretrained_model_name_or_path, model_args, output_loading_info: bool, kwargs):
+        """A whole folder, a thin one, or adapters."""
         base, adapters, kwargs = find_adapters(pretrained_model_name_or_path, kwargs)
         try:
             load = cls._from_folder if adapters is None or base == adapters else cls.from_pretrained

@@ -86,6 +86,7 @@ RARE_CODEC_DEMUXERS = {
 # Longest beginning of a stream that is looked at: three MP3 frames.
 SNIFFED_BYTES = 3 * 1441 + 4
 LONGEST_SIGNATURE = 24
+AU_HEADER_BYTES = 24
 _W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 # RIFF and IFF chunks beside the samples that files end with; others are known by a size that fits.
 _METADATA_CHUNKS = {b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", b"_PMX", b"PEAK", b"JUNK"}
@@ -220,6 +221,8 @@ def _chunked_part(file: BinaryIO, kind: str, begin: int, size: int) -> tuple[Par
     """The recording at `begin` of a format with one chunk of samples, and where what follows it begins."""
     layout = _LAYOUTS[kind](file, begin, size)
     available = size - layout.data
+    if available < 0:
+        raise ContainerError("the file is truncated (it ends before its samples begin)")
     if layout.stated is not None and layout.stated > available:
         raise ContainerError(f"the file is truncated ({available} of {layout.stated} bytes of samples are there)")
     next_start = None if layout.stated is None else _end_of_rest(file, layout, begin, size)
@@ -353,9 +356,10 @@ def _caf_layout(file: BinaryIO, begin: int, size: int) -> _Layout:
 def _au_layout(file: BinaryIO, begin: int, size: int) -> _Layout:
     header = read_at(file, begin, 12)
     byteorder = "big" if header[:4] == b".snd" else "little"
-    data = begin + int.from_bytes(header[4:8], byteorder)
-    if data > size:
-        raise ContainerError("the file is truncated (it ends before its samples begin)")
+    offset = int.from_bytes(header[4:8], byteorder)
+    if offset < AU_HEADER_BYTES:
+        raise ContainerError(f"its header is damaged (samples cannot begin at byte {offset})")
+    data = begin + offset
     stated = int.from_bytes(header[8:], byteorder)
     known = 0 < stated < STREAMED_SIZE or 0 < stated <= size - data
     return _Layout("AU", data, stated if known else None, begin + 8, 4, byteorder, 0, None, 1)

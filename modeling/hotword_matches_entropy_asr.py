@@ -69,8 +69,8 @@ class Candidate(NamedTuple):
 class IndexPart:
     """Entries that share an automaton; `live` is False for those that were removed since."""
 
-    def __init__(self, entries: Entries, automaton: Any = None):
-        self.entries = entries
+    def __init__(self, entries: Entries, automaton: Any = None, name: str = "a hotword index"):
+        self.entries, self.name = entries, name
         self.live = np.ones(len(entries), bool)
         # Overlapping matches need the standard kind; which of them win is decided in `drop_contained`.
         self.automaton = automaton or import_daachorse().CharwiseDoubleArrayAhoCorasick(entries.keys())
@@ -81,6 +81,8 @@ class IndexPart:
 
     def exact(self, text: str) -> Iterator[Candidate]:
         for start, end, entry in self.automaton.find_overlapping(text):
+            if entry >= len(self.live):
+                raise ValueError(f"{self.name}: its automaton finds words that are not in it: build it again.")
             if self.live[entry]:
                 yield Candidate(start, end, self, entry)
 

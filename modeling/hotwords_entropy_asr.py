@@ -8,15 +8,11 @@ words that were not spoken cannot leak into the transcript. Matching is exact un
 harms more than a missing one (paper, Inference).
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 from transformers.utils import logging
 
 from .hotword_entries_entropy_asr import (
@@ -25,7 +21,6 @@ from .hotword_entries_entropy_asr import (
     check_pairs,
     check_tolerance,
     identity,
-    import_daachorse,
     phonemize_hotwords,
     spelling,
     to_codes,
@@ -51,8 +46,6 @@ logger = logging.get_logger(__name__)
 MAX_HINTS = 32
 # Words added later have a small automaton of their own until they are this many, or this share of the whole.
 _MAX_RECENT, _MAX_RECENT_SHARE = 4096, 8
-# 1: without common words.
-_FORMATS, _FORMAT = (1, 2), 2
 
 
 class HotwordIndex:
@@ -285,27 +278,11 @@ class HotwordIndex:
         Raises:
             ValueError: the name ends otherwise.
         """
-        path = Path(path)
-        if path.suffix != ".npz":
-            raise ValueError(f"{path}: a hotword index is saved with the ending .npz")
+        with needed_for("a file of hotwords"):
+            from .hotword_files_entropy_asr import write_index
         if len(self._recent.entries) or not self._base.live.all():
             self._base, self._recent = IndexPart(Entries.pack(self._live_pairs())), IndexPart(Entries.pack([]))
-        common = Entries.pack(("", to_codes(text)) for text in (self._common.costs if self._common else ()))
-        header = {"format": _FORMAT, "daachorse": _daachorse_version(), "phonemes": self._phonemes}
-        arrays = {
-            "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
-            "automaton": np.frombuffer(self._base.automaton.serialize(), np.uint8),
-            **self._base.entries._asdict(),
-            "common_codes": common.codes,
-            "common_offsets": common.code_offsets,
-            "common_costs": np.array(list(self._common.costs.values()) if self._common else [], np.float32),
-        }
-        scratch = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-        try:
-            np.savez(scratch, **arrays)
-            os.replace(scratch, path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        write_index(Path(path), self._phonemes, self._base, self._common)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "HotwordIndex":
@@ -315,28 +292,12 @@ class HotwordIndex:
             FileNotFoundError: no such file.
             ValueError: the file is no hotword index.
         """
+        with needed_for("a file of hotwords"):
+            from .hotword_files_entropy_asr import read_index
         index = cls()
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                header = json.loads(arrays["header"].tobytes())
-                if header["format"] not in _FORMATS:
-                    raise ValueError(f"its format is {header['format']}, and up to {_FORMAT} can be read")
-                entries = Entries(*(arrays[name] for name in Entries._fields))
-                automaton = None
-                # Another release may lay its automaton out differently: it is built again then.
-                if header["daachorse"] == _daachorse_version():
-                    automaton_class = import_daachorse().CharwiseDoubleArrayAhoCorasick
-                    automaton = automaton_class.deserialize(arrays["automaton"].tobytes())
-                common = _read_common(arrays) if header["format"] > 1 else {}
-        except (ValueError, TypeError, KeyError, EOFError, OSError, BadZipFile) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise ValueError(f"{path}: not a hotword index: {error}") from error
-        index._phonemes = header["phonemes"]
+        index._phonemes, index._base, common = read_index(path)
         index._codes = _number(index._phonemes)
-        index._base = IndexPart(entries, automaton)
         index._common = CommonWords(common, index._phonemes) if common else None
-        _warn_of_earlier_release(path, header)
         return index
 
     def _live_pairs(self) -> Iterator[tuple[str, list[int]]]:
@@ -374,33 +335,6 @@ def _number(phonemes: list[str]) -> dict[str, int]:
     codes = {phoneme: code for code, phoneme in enumerate(phonemes) if code}
     finer = [phoneme for phoneme in (*phonemes, *default_phonemes()) if coarser_phoneme(phoneme) in codes]
     return codes | {phoneme: codes[coarser_phoneme(phoneme)] for phoneme in finer}
-
-
-def _read_common(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Costs of common words as `save` wrote them."""
-    text, offsets = to_text(arrays["common_codes"]), arrays["common_offsets"].tolist()
-    words = [text[start:end] for start, end in pairwise(offsets)]
-    return dict(zip(words, arrays["common_costs"].tolist(), strict=True))
-
-
-def _warn_of_earlier_release(path: str | os.PathLike, header: dict[str, Any]) -> None:
-    known = {*header["phonemes"]}
-    if unknown := [phoneme for phoneme in default_phonemes() if not known & {phoneme, coarser_phoneme(phoneme)}]:
-        logger.warning(
-            f"{path}: this hotword index is of a release whose phonemes lack {unknown[0]!r}: its words with "
-            "such sounds are found with models of that time only. Build it again for later ones."
-        )
-    if header["format"] == 1:
-        logger.warning(
-            f"{path}: this hotword index is of a release that knew no word boundaries: its words are also found "
-            "inside others. Build it again."
-        )
-
-
-def _daachorse_version() -> str:
-    from importlib.metadata import version
-
-    return version("daachorse")
 
 
 __all__ = ["HotwordIndex", "HotwordMatch", "as_index", "is_index"]

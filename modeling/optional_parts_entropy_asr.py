@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 
-# What makes models, and reads others than whole checkpoints of the full model.
+# What makes models, reads others than whole checkpoints of the full model, and checks those of strangers; and files of
+# hotwords.
 MAKING = (
+    "checkpoint_folders_entropy_asr",
     "firered_checkpoint_entropy_asr",
+    "hotword_files_entropy_asr",
     "joining_entropy_asr",
     "merged_adapters_entropy_asr",
     "modeling_entropy_asr_ctc",

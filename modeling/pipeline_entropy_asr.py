@@ -26,6 +26,7 @@ from functools import partial
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Pipeline
@@ -36,7 +37,7 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from .adapters_entropy_asr import adapter_base
+from .adapters_entropy_asr import adapter_base, readable_folder
 from .audio import AudioError, load_audio
 from .decoding_entropy_asr import DecodingRequest, TranscriptDecoder
 from .encoder_rules_entropy_asr import encoder_rules
@@ -366,20 +367,31 @@ def load_pipeline(
 
     Raises:
         OSError: no such folder or model.
-        ValueError: a model of another type, or adapters that cannot lie beside it.
+        ValueError: a model of another type, a folder that is damaged, or adapters that cannot lie beside it.
     """
-    _check_type(model)
+    with readable_folder(model):
+        _check_type(model)
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     device = torch.device(device)
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else "auto"
-    loaded = EntropyASRForConditionalGeneration.from_pretrained(model, dtype=dtype)
-    processor = EntropyASRProcessor.from_pretrained(model)
-    pipeline = EntropyASRPipeline(model=loaded.eval(), processor=processor, device=device)
+    with readable_folder(model):
+        loaded, info = EntropyASRForConditionalGeneration.from_pretrained(model, dtype=dtype, output_loading_info=True)
+        _check_weights(model, info["missing_keys"])
+        processor = EntropyASRProcessor.from_pretrained(model)
+        processor(np.zeros(processor.sampling_rate // 10, np.float32))  # what it cannot do, it shall say now
+        pipeline = EntropyASRPipeline(model=loaded.eval(), processor=processor, device=device)
     for name, path in (adapters or {}).items():
         pipeline.load_adapter(path, name)
     return pipeline
+
+
+def _check_weights(model: str | os.PathLike, missing: Iterable[str]) -> None:
+    """Refuse a model without some of its weights, which would be random; of the phoneme head it is known."""
+    missing = sorted(name for name in missing if not name.startswith("phoneme_head."))
+    if missing:
+        raise ValueError(f"{os.fspath(model)} lacks {len(missing)} weights of its model, such as {missing[0]}.")
 
 
 def _check_type(model: str | os.PathLike) -> None:

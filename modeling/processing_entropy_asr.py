@@ -29,7 +29,7 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import PROCESSOR_NAME, auto_docstring
 
-from .adapters_entropy_asr import adapter_base
+from .adapters_entropy_asr import adapter_base, readable_folder
 from .audio import AudioError, load_audio
 from .components_entropy_asr import streamable_extractor
 from .configuration_entropy_asr import EntropyASRConfig
@@ -130,13 +130,14 @@ class EntropyASRProcessor(ProcessorMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
-        """As in transformers; of adapters that were saved without a processor, that of the model they stand on."""
+        """As in transformers; of adapters saved without a processor, that of their model. See [`readable_folder`]."""
         path = pretrained_model_name_or_path
-        if os.path.isdir(path) and not os.path.isfile(os.path.join(path, PROCESSOR_NAME)):
-            base = adapter_base(path)
-            if base not in (None, os.fspath(path)):
-                return cls.from_pretrained(base, **kwargs)
-        return super().from_pretrained(path, **kwargs)
+        with readable_folder(path):
+            if os.path.isdir(path) and not os.path.isfile(os.path.join(path, PROCESSOR_NAME)):
+                base = adapter_base(path)
+                if base not in (None, os.fspath(path)):
+                    return cls.from_pretrained(base, **kwargs)
+            return _checked(super().from_pretrained(path, **kwargs))
 
     @property
     def sampling_rate(self) -> int:
@@ -348,6 +349,15 @@ class EntropyASRProcessor(ProcessorMixin):
     def batch_decode(self, sequences, **kwargs) -> list[str]:
         """[`decode`] of each sequence."""
         return [self.decode(sequence, **kwargs) for sequence in sequences]
+
+
+def _checked(processor: EntropyASRProcessor) -> EntropyASRProcessor:
+    """The processor, unless it cannot write a prompt or make a batch of prompts."""
+    prompt = processor.prompt()
+    if (count := prompt.count(processor.audio_token)) != 1:
+        raise ValueError(f"the chat template has {count} places for the audio in place of one")
+    processor.tokenizer([prompt, prompt], padding=True)
+    return processor
 
 
 def extract_features(

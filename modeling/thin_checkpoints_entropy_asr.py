@@ -22,6 +22,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
+from transformers.utils import CONFIG_NAME
 from transformers.utils.hub import cached_file
 
 from .adapters_entropy_asr import HUB_ARGUMENTS, AdapterFiles
@@ -33,6 +34,8 @@ from .speech_models_entropy_asr import assemble, encoder_half, load_speech_model
 
 # Of a table: rows that differ from the public part's, and their numbers.
 ROWS, ROW_NUMBERS = ".rows", ".row_numbers"
+# Of a folder: one for each time that adapters were trained and merged.
+MAX_ADAPTERS = 100
 
 
 @dataclass
@@ -252,7 +255,16 @@ def put_back(model: PreTrainedModel, stored: Weights) -> None:
 
 
 def read_stored(path: str | os.PathLike, num_adapters: int, **hub_kwargs) -> tuple[Weights, list[AdapterFiles]]:
-    """Weights and adapters that a thin folder (or Hub id) holds."""
+    """Weights and adapters that a thin folder (or Hub id) holds.
+
+    Raises:
+        ValueError: its configuration states a number of adapters that is none.
+    """
+    if isinstance(num_adapters, bool) or not isinstance(num_adapters, int) or not 0 <= num_adapters <= MAX_ADAPTERS:
+        raise ValueError(
+            f"{path}: `thin_adapters` of {CONFIG_NAME} must be a number from 0 to {MAX_ADAPTERS}, not "
+            f"{num_adapters!r}."
+        )
     place = hub_kwargs.pop("subfolder", "")
     folders = [os.path.join(place, adapter_folder(number)) for number in range(num_adapters)]
     adapters = [read_adapters(path, subfolder=folder, **hub_kwargs) for folder in folders]

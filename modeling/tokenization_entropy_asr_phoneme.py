@@ -87,15 +87,14 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
         if vocab_file is None:
             self.encoder = {phoneme: index for index, phoneme in enumerate(default_phonemes())}
         else:
-            with open(vocab_file, encoding="utf-8") as file:
-                self.encoder = json.load(file)
+            self.encoder = _read_vocabulary(Path(vocab_file))
         for token, expected in ((pad_token, 0), (unk_token, 1)):
             if self.encoder.get(str(token)) != expected:
                 raise ValueError(f"{vocab_file or 'the vocabulary'}: {token} must have the id {expected}")
         self.decoder = {index: phoneme for phoneme, index in self.encoder.items()}
         self._word_lists: dict[str, dict] = {}
         if common_words_file is not None or _COMMON_WORDS.is_file():
-            self._word_lists = json.loads(Path(common_words_file or _COMMON_WORDS).read_text(encoding="utf-8"))
+            self._word_lists = _read_word_lists(Path(common_words_file or _COMMON_WORDS))
         super().__init__(pad_token=pad_token, unk_token=unk_token, **kwargs)
 
     @property
@@ -255,6 +254,48 @@ class EntropyASRPhonemeTokenizer(PreTrainedTokenizer):
         return tuple(paths)
 
 
+def read_json_object(path: Path) -> dict:
+    """A JSON object.
+
+    Raises:
+        ValueError: the file holds none.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: cannot be read as JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: must hold a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def _read_vocabulary(path: Path) -> dict[str, int]:
+    """Ids of phonemes, from 0 on without a gap.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    vocabulary = read_json_object(path)
+    ids = [index for index in vocabulary.values() if isinstance(index, int) and not isinstance(index, bool)]
+    if sorted(ids) != list(range(len(vocabulary))):
+        raise ValueError(f"{path}: phonemes must have the ids 0 to {len(vocabulary) - 1}, each of them once.")
+    return vocabulary
+
+
+def _read_word_lists(path: Path) -> dict[str, dict[str, list[str]]]:
+    """Common words of languages, see [`EntropyASRPhonemeTokenizer`].
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    lists = read_json_object(path)
+    for code, words in lists.items():
+        lines = [words.get(name, []) for name in ("words", "joined")] if isinstance(words, dict) else [None]
+        if not all(isinstance(line, list) and all(isinstance(word, str) for word in line) for line in lines):
+            raise ValueError(f"{path}: `words` and `joined` of {code!r} must be lists of text.")
+    return lists
+
+
 def _parts_of(text: str, language: str | None) -> list[tuple[Language | None, str]]:
     """Parts of a text, each with the language that reads it; `language` as in `phonemize`."""
     code = language_code(language, optional=True, non_speech=True)
@@ -265,4 +306,4 @@ def _parts_of(text: str, language: str | None) -> list[tuple[Language | None, st
     return reading_parts(text, entry)
 
 
-__all__ = ["EntropyASRPhonemeTokenizer"]
+__all__ = ["EntropyASRPhonemeTokenizer", "read_json_object"]

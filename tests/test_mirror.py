@@ -15,6 +15,7 @@ ROOT = TESTS.parent
 TESTED_BY = {
     # Readers of files, by files that are read.
     "modeling/test_audio.py": ["audio_files", "file_parts"],
+    "modeling/test_hotwords_entropy_asr.py": ["hotword_files"],
     # Parts of one pipeline, and of one stream.
     "modeling/test_pipeline_entropy_asr.py": ["modeling/recognition", "pipeline_arguments"],
     "modeling/test_streaming_entropy_asr.py": ["streaming_model", "streaming_state", "streaming_transcriber"],

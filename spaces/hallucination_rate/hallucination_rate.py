@@ -3,6 +3,7 @@
 """Hallucination rate of transcripts as an `evaluate` metric."""
 
 import warnings
+from collections.abc import Mapping, Sized
 from dataclasses import fields
 from numbers import Integral, Real
 
@@ -100,12 +101,28 @@ def hallucination_rate(
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed must be a whole number from 0 on, got {seed!r}.")
     limits = Thresholds(**thresholds)
+    check_texts(predictions, references)
     warn_of_scripts(references, predictions)
     found = [detect(*pair, limits) for pair in zip(references, predictions, strict=True)]
     result = summarize_detections(found, confidence, seed)
     if return_utterances:
         result["utterances"] = [describe(*item) for item in zip(found, predictions, strict=True)]
     return result
+
+
+def check_texts(predictions: list[str], references: list[str]) -> None:
+    """Refuse what are no texts, or not as many.
+
+    Raises:
+        ValueError: says which.
+    """
+    for name, texts in (("predictions", predictions), ("references", references)):
+        if isinstance(texts, (str, bytes, Mapping)) or not isinstance(texts, Sized):
+            raise ValueError(f"`{name}` must be a list of texts, got {texts!r}.")
+        if strange := [text for text in texts if not isinstance(text, str)]:
+            raise ValueError(f"`{name}` must be texts, got {strange[0]!r}.")
+    if len(predictions) != len(references):
+        raise ValueError(f"There are {len(predictions)} `predictions` for {len(references)} `references`.")
 
 
 def warn_of_scripts(references: list[str], predictions: list[str]) -> None:

@@ -8,6 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from .settings import short_message
+
 
 INVALID, OVERLOADED, FAILED = "invalid_request_error", "rate_limit_error", "server_error"
 # What a client whose connection is gone would be told; it is for logs.
@@ -35,7 +37,7 @@ class OpenAIError(Exception):
         kind: str = INVALID,
         headers: dict[str, str] | None = None,
     ):
-        super().__init__(message)
+        super().__init__(short_message(message))
         self.param, self.code, self.status, self.kind, self.headers = param, code, status, kind, headers
 
     @property

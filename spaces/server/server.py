@@ -51,7 +51,7 @@ from entropy_asr.modeling.streaming_entropy_asr import Stream, StreamingBatch, S
 from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE, EndpointSettings
 
 from .metrics import Counts, gauge_lines, metrics_response
-from .settings import ServerSettings, check_hotwords
+from .settings import ServerSettings, check_hotwords, short_message
 from .tokens import is_right, shown_token
 
 
@@ -86,7 +86,7 @@ class ProtocolError(Exception):
     """What a client did wrong, and the code to close with."""
 
     def __init__(self, message: str, code: int = NOT_THE_PROTOCOL):
-        super().__init__(message)
+        super().__init__(short_message(message))
         self.code = code
 
 

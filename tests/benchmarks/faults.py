@@ -6,14 +6,15 @@ python tests/benchmarks/faults.py   # writes tests/benchmarks/FAULTS.md; nothing
 """
 
 import json
-import os
 import platform
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from filelock import FileLock
 
 
 RESULTS = Path(__file__).parent / "results" / "faults.json"
@@ -40,8 +41,14 @@ SECTIONS = {
 }
 
 
+# Columns that name a row; the others are figures.
+NAMES = ("area", "what", "encoder", "dtype")
+# Of these a sum makes sense.
+SUMMED = ("inputs", "accepted", "refused", "findings", "runs", "kills", "lost", "unequal", "seconds")
+
+
 def write_results(section: str, rows: list[dict[str, Any]], settings: dict[str, Any], path: Path = RESULTS) -> None:
-    """Put a section's table into the file of results, in place of the earlier one.
+    """Put rows of a section's table into the file of results, each in place of an earlier one of its name.
 
     Args:
         section: One of [`SECTIONS`].
@@ -49,6 +56,11 @@ def write_results(section: str, rows: list[dict[str, Any]], settings: dict[str, 
         settings: What they were measured with.
         path: The file.
     """
+    with FileLock(Path(tempfile.gettempdir()) / f"{path.name}.lock"):  # several may measure at a time
+        _write(section, rows, settings, path)
+
+
+def _write(section: str, rows: list[dict[str, Any]], settings: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     about = {
@@ -56,9 +68,11 @@ def write_results(section: str, rows: list[dict[str, Any]], settings: dict[str, 
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "cores": len(os.sched_getaffinity(0)),
     }
-    results[section] = {"settings": settings, "about": about, "rows": rows}
+    names = [name for name in SECTIONS[section][2] if name in NAMES]
+    known = {tuple(row[name] for name in names): row for row in results.get(section, {}).get("rows", [])}
+    known |= {tuple(row[name] for name in names): row for row in rows}
+    results[section] = {"settings": settings, "about": about, "rows": list(known.values())}
     path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -73,9 +87,16 @@ def cell(value: Any) -> str:
 
 def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[str]:
     """Lines of a table; numbers to the right."""
-    numeric = [all(isinstance(row.get(name), (int, float)) for row in rows) for name in columns]
+    numeric = [all(isinstance(row.get(name, 0), (int, float)) for row in rows) for name in columns]
     lines = [f"| {' | '.join(columns)} |", f"|{'|'.join(' ---: ' if right else ' --- ' for right in numeric)}|"]
     return lines + [f"| {' | '.join(cell(row.get(name, '–')) for name in columns)} |" for row in rows]
+
+
+def total(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    """A last row with the sums of the others, where they are areas."""
+    if "area" not in columns:
+        return []
+    return [{"area": "all", **{name: sum(row[name] for row in rows) for name in columns if name in SUMMED}}]
 
 
 def page(results: dict[str, Any]) -> str:
@@ -91,7 +112,8 @@ def page(results: dict[str, Any]) -> str:
         found = results[name]
         settings = ", ".join(f"{key} {value}" for key, value in found["settings"].items())
         about = ", ".join(f"{key} {value}" for key, value in found["about"].items())
-        lines += ["", f"## {title}", "", text, "", *table(found["rows"], columns), "", f"{settings}; {about}."]
+        rows = [*found["rows"], *total(found["rows"], columns)]
+        lines += ["", f"## {title}", "", text, "", *table(rows, columns), "", f"{settings}; {about}."]
     return "\n".join(lines) + "\n"
 
 

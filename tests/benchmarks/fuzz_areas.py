@@ -20,6 +20,7 @@ from entropy_asr.modeling.audio import audio_duration, load_audio, load_or_block
 from entropy_asr.trainers.commands.hotwords import read_hotwords
 from entropy_asr.trainers.recipes.places import Places
 from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe
+from entropy_asr.trainers.stages import STAGES, find_stage
 
 
 LONGEST_MESSAGE = 2000
@@ -208,6 +209,8 @@ class Recipes(Area):
         shipped = sorted((Path(__file__).parents[2] / "trainers" / "recipes").glob("*.yaml"))
         self.texts = [path.read_text(encoding="utf-8") for path in shipped]
         self.values = [yaml.safe_load(text) for text in self.texts]
+        for name in STAGES:  # imported now, not in each process
+            find_stage(name)
 
     def draw(self, rng: np.random.Generator) -> tuple[bytes, list[str]]:
         number = int(rng.integers(len(self.texts)))

@@ -72,6 +72,8 @@ class Checkpoints(Area):
         shutil.copytree(folder / "whole" / "phoneme_tokenizer", folder / "outside" / "phoneme_tokenizer")
         self.canary, self.outside = folder / CANARY, folder / "outside"
         self.recording = sound(16000, 0.2)[:, 0]
+        # What is imported at the first use is not counted to any input.
+        self.use(load_pipeline(folder / "whole", device="cpu"))
 
     @staticmethod
     def _read(folder: Path) -> dict[str, bytes]:

@@ -2,13 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Bad input by the thousand: each is either used, or refused in one line that says what is wrong with it.
 
-    python tests/benchmarks/fuzz_inputs.py [--inputs 10000] [--seed 0] [--areas "audio files" ...]
+    python tests/benchmarks/fuzz_inputs.py --write [--inputs 10000] [--seed 0] [--areas "audio files" ...]
     python tests/benchmarks/fuzz_inputs.py --areas recipes --only 17 --inputs 1000   # shows one input and its outcome
 
 Inputs are made by their number: valid seeds mutated by a seeded generator, or examples that hypothesis draws. Each is
 used in a forked process that has bounds of time and of address space. What is neither a result nor an error of an
 expected class with a clear message goes into a file of `--findings` with its input. Ends with status 1 where there are
-findings; writes its table into `results/faults.json`. `--coverage` needs the package atheris (pip install atheris).
+findings. `--write` puts the table into `results/faults.json`. `--coverage` needs the package atheris.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ import torch
 import transformers
 from bounded_calls import ACCEPTED, REFUSED, Bounds, Outcome, run_bounded
 from faults import table, write_results
+from faults import total as sums
 from fuzz_areas import Area, Audio, Hotwords, Recipes
 from fuzz_checkpoints import Checkpoints, Configurations, ThinCheckpoints, Tokenizers
 from fuzz_metrics import Metrics
@@ -42,15 +44,15 @@ from fuzz_servers import Forms, Frames
 # Shares of the inputs. A folder of a checkpoint costs a hundred times what a recording of a tenth of a second does.
 SHARES: dict[type[Area], float] = {
     Audio: 0.30,
-    Configurations: 0.08,
-    Tokenizers: 0.10,
-    Checkpoints: 0.06,
-    ThinCheckpoints: 0.02,
-    Hotwords: 0.14,
-    Frames: 0.08,
+    Configurations: 0.05,
+    Tokenizers: 0.08,
+    Checkpoints: 0.05,
+    ThinCheckpoints: 0.01,
+    Hotwords: 0.15,
+    Frames: 0.10,
     Forms: 0.06,
-    Recipes: 0.08,
-    Metrics: 0.08,
+    Recipes: 0.10,
+    Metrics: 0.10,
 }
 COLUMNS = ("area", "inputs", "accepted", "refused", "findings", "seconds", "slowest, s", "most memory, MiB")
 
@@ -114,33 +116,31 @@ def quiet() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--inputs", type=int, default=10_000, help="of all areas together")
+    parser.add_argument("--inputs", type=int, default=10_000, help="of all areas together, whichever are chosen")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--areas", nargs="+", default=[kind.name for kind in SHARES], metavar="A")
+    parser.add_argument("--areas", nargs="*", default=[kind.name for kind in SHARES], metavar="A")
     parser.add_argument("--only", type=int, metavar="N", help="the input of this number alone")
     parser.add_argument("--seconds", type=float, default=Bounds.seconds, help="of a processor, for an input")
     parser.add_argument("--megabytes", type=int, default=Bounds.megabytes, help="address space of an input")
     parser.add_argument("--findings", type=Path, default=Path("outputs/findings"))
     parser.add_argument("--coverage", type=int, default=0, metavar="N", help="and N recordings guided by coverage")
+    parser.add_argument("--write", action="store_true", help="put the rows into results/faults.json")
     parser.add_argument("--verbose", action="store_true", help="a line for each input")
     args = parser.parse_args()
     if unknown := set(args.areas) - {kind.name for kind in SHARES}:
         parser.error(f"there is no area {unknown.pop()!r}: {', '.join(kind.name for kind in SHARES)}")
     quiet()
-    chosen = {kind: share for kind, share in SHARES.items() if kind.name in args.areas}
-    rows = []
-    for kind, share in chosen.items():
-        rows.append(fuzz(kind(), round(args.inputs * share / sum(chosen.values())), args))
+    makers = {kind: partial(fuzz, kind(), round(args.inputs * share)) for kind, share in SHARES.items()}
+    makers = {kind.name: make for kind, make in makers.items() if kind.name in args.areas}
+    makers |= {"by coverage": fuzz_by_coverage} if args.coverage else {}
+    rows, settings = [], {"seed": args.seed, "seconds for each": args.seconds, "MiB for each": args.megabytes}
+    for make in makers.values():
+        rows.append(make(args))
         print("\n".join(table(rows[-1:], COLUMNS)[2:]), flush=True)
-    if args.coverage:
-        rows.append(fuzz_by_coverage(args))
-        print("\n".join(table(rows[-1:], COLUMNS)[2:]), flush=True)
-    total = {name: sum(row[name] for row in rows) for name in COLUMNS[1:6]}
-    print("\n".join(table(rows, COLUMNS)))
-    if len(chosen) == len(SHARES) and args.only is None:
-        settings = {"seed": args.seed, "seconds for each": args.seconds, "MiB for each": args.megabytes}
-        write_results("fuzzed_inputs", [*rows, {"area": "all", **total}], settings)
-    return int(total["findings"] > 0)
+        if args.write:
+            write_results("fuzzed_inputs", rows[-1:], settings)
+    print("\n".join(table([*rows, *sums(rows, COLUMNS)], COLUMNS)))
+    return int(any(row["findings"] for row in rows))
 
 
 if __name__ == "__main__":

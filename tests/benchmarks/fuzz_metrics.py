@@ -28,51 +28,91 @@ ARRAYS = st.tuples(
     st.sampled_from(["normal", "normal", "normal", "zeros", "nan", "inf", "huge", "integers"]),
     st.sampled_from(["float32"] * 4 + ["float64", "float16", "int64", "uint8", "bool", "complex64", "object", "U4"]),
 )
-FRAMES = st.tuples(st.tuples(st.integers(1, 9), st.just(6)), st.just("normal"), st.just("float32"))
+COUNT = 12
 
 
 def entries(inner: st.SearchStrategy) -> st.SearchStrategy:
-    """One entry an utterance, mostly for as many as there are, or what is none."""
-    return st.lists(inner, min_size=4, max_size=4) | st.lists(inner, max_size=5) | ODD
+    """Something for each utterance, or for another number of them, or what is none."""
+    return st.lists(inner, min_size=COUNT, max_size=COUNT) | st.lists(inner, max_size=5) | ODD
 
 
-ALLOCATION = st.fixed_dictionaries(
-    {"predictions": st.lists(FRAMES, min_size=4, max_size=4) | entries(ARRAYS)},
-    optional={
-        "phonemes": entries(st.lists(st.sampled_from(["h", "aɪ", "", 1, None]), max_size=4) | ODD),
-        "texts": entries(TEXTS),
-        "languages": entries(st.sampled_from(["en", "zh", "xx", None, 3])) | st.just("en"),
-        "semantics": entries(ARRAYS),
-        "references": entries(ARRAYS),
-        "words": entries(ARRAYS),
-        "speakers": entries(st.sampled_from(["a", "b", None, 1])),
-        "layers": entries(st.lists(ARRAYS, max_size=2) | ODD),
-        "text_embeddings": entries(ARRAYS),
-        "other_predictions": entries(ARRAYS),
-        "recognized_phonemes": entries(ARRAYS),
-        "metrics": st.lists(st.sampled_from([*METRICS, "wer"]), max_size=2) | ODD,
-        "pca_size": st.sampled_from([1, 2, (1, 2, 3), 0, 10**9, "3"]) | ODD,
-        "ridge": st.sampled_from([1e-3, 0, -1, 1e300]) | ODD,
-        "num_shuffles": st.sampled_from([2, 3]) | ODD,
-        "num_bootstrap": st.sampled_from([2, 3]) | ODD,
-        "seed": st.integers(-1, 3) | ODD,
-        "table": ODD,
-        "per_utterance": ODD,
-        "nothing": ODD,
-    },
+def of_all(value: object) -> st.SearchStrategy:
+    """The same for each utterance; arrays of one shape differ by it."""
+    return st.just([value] * COUNT)
+
+
+FRAMES = st.just([((5 + number, 3), "normal", "float32") for number in range(COUNT)])
+LABELS = st.just([((5 + number,), "integers", "int64") for number in range(COUNT)])
+PHONEMES = st.lists(
+    st.lists(st.sampled_from(["h", "aɪ", "t", "k", "æ"]), min_size=1, max_size=4), min_size=COUNT, max_size=COUNT
 )
-HALLUCINATION = st.fixed_dictionaries(
-    {"predictions": st.lists(TEXTS, min_size=2, max_size=2) | st.lists(TEXTS, max_size=4) | ODD},
-    optional={
-        "references": st.lists(TEXTS, min_size=2, max_size=2) | st.lists(TEXTS, max_size=4) | ODD,
-        "return_utterances": st.booleans() | ODD,
-        "confidence": st.sampled_from([0.9, 0, 1, 2]) | ODD,
-        "seed": st.integers(-1, 3) | ODD,
-        "unsupported": st.floats() | ODD,
-        "burst_words": st.integers(-1, 5) | ODD,
-        "loop_units": st.integers(-1, 5) | ODD,
-        "nothing": ODD,
-    },
+# What goes together; any of these is fine by itself.
+VALID = st.sampled_from(
+    [{}, {}, {"num_shuffles": 2, "num_bootstrap": 2}, {"metrics": ["nse"], "per_utterance": True}]
+).flatmap(
+    lambda options: st.sampled_from(
+        [
+            {"phonemes": PHONEMES},
+            {"phonemes": PHONEMES, "semantics": of_all(((4,), "normal", "float64"))},
+            {"texts": st.just(["call nine one one", "hello there", "今天天气很好"] * (COUNT // 3))},
+            {
+                "layers": of_all([((5, 4), "normal", "float32")]),
+                "text_embeddings": of_all(((4,), "normal", "float32")),
+            },
+            {"references": LABELS},
+            {"other_predictions": FRAMES},
+            {},
+        ]
+    ).flatmap(lambda group: st.fixed_dictionaries({"predictions": FRAMES, **group}).map(lambda given: given | options))
+)
+WILD = {
+    "predictions": entries(ARRAYS),
+    "phonemes": entries(st.lists(st.sampled_from(["h", "aɪ", "", 1, None]), max_size=4) | ODD),
+    "texts": entries(TEXTS),
+    "languages": entries(st.sampled_from(["en", "zh", "xx", None, 3])) | st.just("en"),
+    "semantics": entries(ARRAYS),
+    "references": entries(ARRAYS),
+    "words": entries(ARRAYS),
+    "speakers": entries(st.sampled_from(["a", "b", None, 1])),
+    "layers": entries(st.lists(ARRAYS, max_size=2) | ODD),
+    "text_embeddings": entries(ARRAYS),
+    "other_predictions": entries(ARRAYS),
+    "recognized_phonemes": entries(ARRAYS),
+    "metrics": st.lists(st.sampled_from([*METRICS, "wer"]), max_size=2) | ODD,
+    "pca_size": st.sampled_from([1, 2, (1, 2, 3), 0, 10**9, "3"]) | ODD,
+    "ridge": st.sampled_from([1e-3, 0, -1, 1e300]) | ODD,
+    "num_shuffles": st.sampled_from([2, 3]) | ODD,
+    "num_bootstrap": st.sampled_from([2, 3]) | ODD,
+    "seed": st.integers(-1, 3) | ODD,
+    "table": st.booleans() | ODD,
+    "per_utterance": st.booleans() | ODD,
+    "nothing": ODD,
+}
+
+
+def some_of(wild: dict[str, st.SearchStrategy]) -> st.SearchStrategy:
+    """None, one or two of these arguments."""
+    names = st.lists(st.sampled_from(sorted(wild)), max_size=2, unique=True)
+    return names.flatmap(lambda chosen: st.fixed_dictionaries({name: wild[name] for name in chosen}))
+
+
+ALLOCATION = st.builds(lambda valid, wild: valid | wild, VALID, some_of(WILD))
+SPOKEN = st.lists(TEXTS, min_size=3, max_size=3)
+WILD_TEXTS = {
+    "predictions": st.lists(TEXTS, max_size=4) | ODD,
+    "references": st.lists(TEXTS, max_size=4) | ODD,
+    "return_utterances": st.booleans() | ODD,
+    "confidence": st.sampled_from([0.9, 0, 1, 2]) | ODD,
+    "seed": st.integers(-1, 3) | ODD,
+    "unsupported": st.floats() | ODD,
+    "burst_words": st.integers(-1, 5) | ODD,
+    "loop_units": st.integers(-1, 5) | ODD,
+    "nothing": ODD,
+}
+HALLUCINATION = st.builds(
+    lambda valid, wild: valid | wild,
+    st.fixed_dictionaries({"predictions": SPOKEN, "references": SPOKEN}),
+    some_of(WILD_TEXTS),
 )
 
 
@@ -113,7 +153,7 @@ class Metrics(Area):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if name == "hallucination_rate":
-                result = hallucination_rate(**{"references": [], **given})
+                result = hallucination_rate(**given)
                 assert 0 <= result["hallucination_rate"] <= 1
                 return
             given = {key: made_array(item) for key, item in given.items()}

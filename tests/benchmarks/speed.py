@@ -75,7 +75,7 @@ def page() -> str:
     lines = [
         "# Speed",
         "",
-        "Written by `python tests/benchmarks/speed.py page` from what `speed.py run` measured, on a machine that did "
+        "Written by `python tests/benchmarks/speed.py page` from what `speed.py run` measured, on a core that did "
         "nothing else. What is compared ran in turn; figures are medians, in brackets the distance between the "
         "quartiles. Random weights support speed claims only.",
         "",

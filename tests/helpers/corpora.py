@@ -10,6 +10,10 @@ from datasets import Audio, Dataset
 from fake_pipeline import FakePipeline
 
 
+# Where a transcription may be killed: at any line of these.
+KILLED_IN = ("trainers/transcription/", "commands/transcribe_corpus.py", "runs/locks.py", "runs/records.py")
+
+
 def corpus_row(number: int, hundredths: int | None = None) -> dict:
     """A row with an `id` and a recording; its length is drawn from the number unless it is given."""
     hundredths = hundredths or 10 + 7 * number % 13

@@ -265,3 +265,54 @@ def test_real_recordings_have_their_stated_duration(data_dir):
     assert rows
     for row in rows:
         assert len(load_audio(row["audio"])) / RATE == pytest.approx(row["duration"], abs=0.02)
+
+
+def wav_header(sampling_rate: int, channels: int, num_bytes: int) -> bytes:
+    block = 2 * channels
+    fields = (b"fmt ", 16, 1, channels, sampling_rate, sampling_rate * block % 2**32, block, 16, b"data", num_bytes)
+    return b"RIFF" + struct.pack("<I", 36 + num_bytes) + b"WAVE" + struct.pack("<4sIHHIIHH4sI", *fields)
+
+
+@pytest.mark.parametrize("sampling_rate", [1, 999, 768_001, 2**31 - 1])
+def test_a_rate_that_nobody_records_at_is_refused(sampling_rate, tmp_path):
+    """A second at 1 Hz would become 16,000 samples for each that is there."""
+    path = tmp_path / "damaged.wav"
+    path.write_bytes(wav_header(sampling_rate, 1, 3200) + bytes(3200))
+    with pytest.raises(AudioError, match=f"damaged.wav: .*from 1000 to 768000 Hz, not {sampling_rate}"):
+        load_audio(path)
+    with pytest.raises(AudioError, match=f"from 1000 to 768000 Hz, not {sampling_rate}"):
+        load_audio(np.zeros(100, np.float32), sampling_rate=sampling_rate)
+
+
+def test_memory_for_a_block_does_not_grow_with_channels(monkeypatch):
+    """libsndfile takes 1024 channels, and what a block needs is taken before it is known how much is there."""
+    taken = []
+    read = soundfile.SoundFile.read
+
+    def watched(self, frames=-1, *args, **kwargs):
+        taken.append(frames * self.channels)
+        return read(self, frames, *args, **kwargs)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", watched)
+    samples = load_audio(wav_header(768_000, 1000, 400_000) + bytes(400_000))
+    assert len(samples) > 0 or taken
+    assert max(taken) <= 2**23
+
+
+@pytest.mark.parametrize("source", ["path", "bytes"])
+@pytest.mark.parametrize(
+    ("container", "place", "value", "reason"),
+    [("AIFF", b"SSND", 0xF0000000, "ends before its samples begin"), ("AU", b".snd", 0, "cannot begin at byte 0")],
+)
+def test_samples_that_a_damaged_header_puts_elsewhere(container, place, value, reason, source, tmp_path):
+    """Behind the end of the file, memory for all that is before them would be taken; in the header, it never ended."""
+    data = bytearray(encode(tone(), format=container, subtype="PCM_16"))
+    field = data.index(place) + (8 if container == "AIFF" else 4)
+    data[field : field + 4] = value.to_bytes(4)
+    size = data.index(place) + 4
+    if container == "AIFF":
+        data[size : size + 4] = (0x7FFFFFFF).to_bytes(4)
+    path = tmp_path / "talk.audio"
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=reason):
+        load_audio(path if source == "path" else bytes(data))

@@ -5,12 +5,13 @@
 import json
 import random
 import sys
+import zipfile
 
 import numpy as np
 import pytest
 from hotword_index import SYMBOLS, found, index_of
 
-from entropy_asr.modeling import hotwords_entropy_asr
+from entropy_asr.modeling import hotword_files_entropy_asr, hotwords_entropy_asr
 from entropy_asr.modeling.hotwords_entropy_asr import HotwordIndex
 from entropy_asr.modeling.tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 
@@ -104,7 +105,7 @@ def test_failed_update_changes_nothing(arguments):
 
 def test_index_of_another_daachorse_is_built_again(tmp_path, monkeypatch):
     index_of("k æ t").save(tmp_path / "words.npz")
-    monkeypatch.setattr(hotwords_entropy_asr, "_daachorse_version", lambda: "99")
+    monkeypatch.setattr(hotword_files_entropy_asr, "_daachorse_version", lambda: "99")
     assert found(HotwordIndex.load(tmp_path / "words.npz"), "k æ t") == ["k æ t"]
 
 
@@ -121,3 +122,55 @@ def test_files_that_hold_no_index_are_named(tmp_path):
     for name in ("other.npz", "text.npz", "cut.npz", "array.npy"):
         with pytest.raises(ValueError, match=f"{name}: not a hotword index"):
             HotwordIndex.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("words", np.frombuffer(b"\xff\xfe", np.uint8)),
+        ("word_offsets", np.array([0, 5], np.int64)),
+        ("word_offsets", np.array([0, 2, 1, 3], np.int64)),
+        ("codes", np.array([60_000] * 3, np.uint16)),
+        ("codes", np.array([1.5] * 3)),
+        ("code_offsets", np.array([0, 3, 3], np.int64)),
+        ("common_costs", np.array([np.nan], np.float32)),
+        ("common_codes", np.array([60_000], np.uint16)),
+        ("header", np.frombuffer(b'{"format": 2, "daachorse": "", "phonemes": [1]}', np.uint8)),
+        ("header", np.frombuffer(b"[]", np.uint8)),
+        ("automaton", np.zeros(30, np.uint8)),
+    ],
+)
+def test_a_well_formed_file_with_other_arrays_is_refused(tmp_path, name, array):
+    path = tmp_path / "words.npz"
+    index_of("k æ t").save(path)
+    with np.load(path) as arrays:
+        changed = dict(arrays) | {name: array}
+    np.savez(path, **changed)
+    with pytest.raises(ValueError, match=r"words.npz: not a hotword index"):
+        HotwordIndex.load(path)
+
+
+def test_an_automaton_of_another_index_names_the_file(tmp_path):
+    index_of("k æ t").save(tmp_path / "one.npz")
+    index_of("m æ t", "k æ t").save(tmp_path / "two.npz")
+    with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
+        np.savez(tmp_path / "mixed.npz", **dict(one) | {"automaton": two["automaton"]})
+    with pytest.raises(ValueError, match=r"mixed.npz: its automaton finds words that are not in it"):
+        HotwordIndex.load(tmp_path / "mixed.npz").search(["k", "æ", "t"])
+
+
+def test_no_array_is_made_that_is_larger_than_the_file(tmp_path):
+    """NumPy takes memory for what a header states before it reads."""
+    path = tmp_path / "words.npz"
+    index_of("k æ t").save(path)
+    stated = b"'shape': (10000000000,), }"
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    start = members["codes.npy"].index(b"'shape'")
+    end = members["codes.npy"].index(b"\n")
+    members["codes.npy"] = members["codes.npy"][:start] + stated.ljust(end - start) + members["codes.npy"][end:]
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    with pytest.raises(ValueError, match=r"words.npz: not a hotword index: codes.npy has 6 bytes for an array"):
+        HotwordIndex.load(path)

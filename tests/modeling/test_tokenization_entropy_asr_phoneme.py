@@ -212,6 +212,31 @@ def test_phonemizer_stays_quiet(tokenizer: EntropyASRPhonemeTokenizer, capfd: py
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("no JSON", "cannot be read as JSON"),
+        ("[1]", "must hold a JSON object, not a list"),
+        ('{"<pad>": 0, "<unk>": 1, "a": 3}', "must have the ids 0 to 2, each of them once"),
+        ('{"<pad>": 0, "<unk>": 1, "a": 1}', "must have the ids 0 to 2, each of them once"),
+        ('{"<pad>": 0, "<unk>": true, "a": null}', "must have the ids 0 to 2, each of them once"),
+    ],
+)
+def test_a_damaged_vocabulary_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "phonemes.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"phonemes.json: .*{reason}"):
+        EntropyASRPhonemeTokenizer(str(path))
+
+
+@pytest.mark.parametrize("text", ['{"en": 3}', '{"en": {"words": "the of"}}', '{"en": {"words": [1]}}', "[]"])
+def test_damaged_lists_of_common_words_are_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "common_words.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="common_words.json: "):
+        EntropyASRPhonemeTokenizer(common_words_file=str(path))
+
+
 def _read_texts(data_dir: Path) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {"en": [], "zh": []}
     for path in sorted(data_dir.glob("text_lm/*.txt")):

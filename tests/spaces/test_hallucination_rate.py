@@ -18,7 +18,11 @@ from unicode_forms import FORMS
 import entropy_asr.spaces
 from entropy_asr.spaces.hallucination_rate import sounds, spoken, units
 from entropy_asr.spaces.hallucination_rate.detection import Thresholds, detect, find_burst
-from entropy_asr.spaces.hallucination_rate.hallucination_rate import summarize_detections, warn_of_scripts
+from entropy_asr.spaces.hallucination_rate.hallucination_rate import (
+    hallucination_rate,
+    summarize_detections,
+    warn_of_scripts,
+)
 from entropy_asr.spaces.hallucination_rate.units import fold_text, split_units
 
 
@@ -473,3 +477,17 @@ def test_bursts_are_those_of_jiwers_alignment(reference, hypothesis):
         for chunk in chunks
     ]
     assert (find_burst(said, written, Thresholds()) is not None) == any(weight >= 1 for weight in weights)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "reason"),
+    [
+        (["a"], ["a", "b"], "1 `predictions` for 2 `references`"),
+        ("a", ["a"], "`predictions` must be a list of texts, got 'a'"),
+        (None, ["a"], "`predictions` must be a list of texts, got None"),
+        (["a"], [None], "`references` must be texts, got None"),
+    ],
+)
+def test_what_are_no_texts_is_named(predictions, references, reason):
+    with pytest.raises(ValueError, match=reason):
+        hallucination_rate(predictions, references)

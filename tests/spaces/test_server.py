@@ -193,6 +193,12 @@ def test_garbage_is_told_and_costs_only_its_sender(running, pipe, messages, reas
     running.wait_until_empty()
 
 
+def test_an_error_does_not_send_back_all_that_was_sent(running):
+    start = json.dumps({"type": "start", "language": "x\n" * 5000})
+    message, code = asyncio.run(answer_to(running, start))
+    assert code == server.REFUSED and len(message) < 1000 and "\n" not in message
+
+
 def test_a_message_that_is_too_large_is_refused(running):
     async def send():
         async with running.connect() as client:

@@ -13,6 +13,7 @@ from datasets import Dataset, Features, List, Value
 from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer, TrainerCallback
 
 from entropy_asr.modeling import (
+    EntropyASRConfig,
     EntropyASRCTCConfig,
     EntropyASREncoderConfig,
     EntropyASRFeatureExtractor,
@@ -69,6 +70,7 @@ FEATURES = Features(
         "source": Value("string"),
     }
 )
+LORA = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ".*language_model.*(q|v)_proj"}
 AUGMENTATION = {
     "speed_factors": [0.9, 1.0, 1.1],
     "noise_probability": 0.5,
@@ -134,6 +136,16 @@ def small_text_config(vocab_size: int) -> Qwen3Config:
         max_position_embeddings=512,
         tie_word_embeddings=True,
     )
+
+
+def shrink_tiny(patch: pytest.MonkeyPatch) -> None:
+    """Give the preset `tiny` the sizes of these models."""
+
+    def tiny(cls, vocab_size=400):
+        audio_config, text_config = small_encoder().config.audio_config, small_text_config(vocab_size)
+        return cls(audio_config=audio_config.to_dict(), text_config=text_config.to_dict(), audio_token_id=3)
+
+    patch.setattr(EntropyASRConfig, "tiny", classmethod(tiny))
 
 
 def save_components(folder: Path) -> None:
@@ -273,6 +285,12 @@ class Killed(Exception):
 
 def section_stage(name: str) -> str:
     return "joint_sft" if name == "lora" else name
+
+
+def resumable_section(name: str, components: Path, workers: int = 0) -> dict:
+    """Settings of a stage, or of joint SFT of adapters ("lora")."""
+    section = stage_section(section_stage(name), components, dataloader_num_workers=workers)
+    return {**section, "lora": LORA} if name == "lora" else section
 
 
 def stop_at(step: int, how) -> type:

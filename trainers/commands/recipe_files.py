@@ -41,7 +41,7 @@ def check_training(path: Path, args: argparse.Namespace) -> None:
 
     try:
         yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise CommandError(f"{path}: cannot be read as YAML: {error}") from error
     if args.output_dir is not None:
         check_output_folder(Path(args.output_dir), "--output_dir")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..runs.settings import SettingsError
+from ..runs.errors import SettingsError, shown
 
 
 SWITCHES = ("no_ia_sft", "no_hot_swap", "no_joint_sft")
@@ -35,7 +35,7 @@ def ablate(recipe: dict[str, Any]) -> None:
         SettingsError: The recipe has no stage that a switch changes, or two switches leave nothing to train.
     """
     if recipe.get("units", "phoneme") not in UNITS:
-        raise SettingsError(f"units: one of {', '.join(UNITS)}, not {recipe['units']!r}.", ("units",))
+        raise SettingsError(f"units: one of {', '.join(UNITS)}, not {shown(recipe['units'])}.", ("units",))
     if recipe.get("no_ia_sft") and (other := next((name for name in SWITCHES[1:] if recipe.get(name)), None)):
         raise SettingsError(f"no_ia_sft and {other} do not go together: the second changes what the first leaves out.")
     stages, output_dir = recipe["stages"], recipe["output_dir"]

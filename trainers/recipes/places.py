@@ -3,7 +3,7 @@
 """YAML files of settings, and where in them, or on the command line, each setting was written."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,10 @@ from ..runs.settings import SettingsError, dotted
 
 
 VARIABLE = re.compile(r"\{([A-Za-z_]\w*)\}")
+# PyYAML's errors at a value that is not what its tag says.
+NOT_ITS_TAG = (ValueError, LookupError, AttributeError)
+# Of a file, counted where they are used: a recipe has some hundreds.
+MAX_VALUES = 100_000
 
 
 class YAMLLoader(yaml.SafeLoader):
@@ -31,6 +35,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         SettingsError: the file is no YAML, or not a mapping.
     """
+    check_anchors(path, _understood(yaml.compose, path))
     content = _copied(_understood(yaml.load, path))
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: expected a YAML mapping, got {type(content).__name__}.")
@@ -43,8 +48,49 @@ def _understood(read, path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise SettingsError(f"{path}{line}: no valid YAML: {error.problem}.") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: no valid YAML: it is nested too deeply.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: no valid YAML: {error}") from error
+        raise SettingsError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
+    except NOT_ITS_TAG as error:
+        raise SettingsError(f"{path}: no valid YAML: a value that its tag does not fit ({error}).") from error
+
+
+def check_anchors(where: Path | str, node: yaml.Node | None) -> None:
+    """Refuse anchors that hold themselves, or each other so often that their copies would fill any memory.
+
+    Args:
+        where: What a message begins with.
+        node: Of YAML that was read.
+
+    Raises:
+        SettingsError: there are such.
+    """
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = None
+            parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+            sizes[id(node)] = 1 + sum(size(part) for part in _flat(parts))
+        found = sizes[id(node)]
+        if found is None:
+            raise SettingsError(f"{where}, line {node.start_mark.line + 1}: an anchor holds itself.")
+        if found > MAX_VALUES:
+            raise SettingsError(
+                f"{where}, line {node.start_mark.line + 1}: with its anchors written out, this has more than "
+                f"{MAX_VALUES} values."
+            )
+        return found
+
+    if node is not None:
+        size(node)
+
+
+def _flat(parts: Iterable[Any]) -> Iterator[yaml.Node]:
+    """Nodes of a sequence, or of the pairs of a mapping."""
+    for part in parts:
+        yield from part if isinstance(part, tuple) else (part,)
 
 
 def _copied(value: Any) -> Any:
@@ -60,7 +106,7 @@ class Places:
         path: The file.
 
     Raises:
-        SettingsError: A key stands twice in one mapping: the first one would have no effect.
+        SettingsError: A key stands twice in one mapping: the first one would have no effect; or the file is no YAML.
     """
 
     def __init__(self, path: Path):
@@ -69,7 +115,9 @@ class Places:
         self._options: dict[tuple[str | int, ...], str] = {}
         # What is nothing but a variable was written where that one was.
         self._variables: dict[tuple[str | int, ...], str] = {}
-        self._add(_understood(yaml.compose, path), ())
+        node = _understood(yaml.compose, path)
+        check_anchors(path, node)
+        self._add(node, ())
 
     def _add(self, node: yaml.Node | None, key: tuple[str | int, ...]) -> None:
         if isinstance(node, yaml.MappingNode):

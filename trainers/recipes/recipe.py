@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from transformers import AutoConfig
 
+from ..runs.errors import shown
 from ..runs.locks import locked
 from ..runs.records import finished
 from ..runs.settings import SettingsError, check_names, checked_mapping
 from ..stages import find_stage
 from .ablations import OPTIONS, ablate
-from .places import VARIABLE, Places, YAMLLoader, read_yaml
+from .places import NOT_ITS_TAG, VARIABLE, Places, YAMLLoader, check_anchors, read_yaml
 from .schedule import PlannedStage, Schedule, plan_stages
 
 
@@ -94,10 +95,14 @@ def parse_overrides(overrides: list[str]) -> list[tuple[list[str], Any]]:
 
 
 def _yaml_value(key: list[str], value: str) -> Any:
+    option = f"--{'.'.join(key)}"
     try:
+        check_anchors(option, yaml.compose(value, Loader=YAMLLoader))
         return yaml.load(value, Loader=YAMLLoader)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--{'.'.join(key)}: {value!r} is no valid YAML value.") from error
+    except SettingsError:
+        raise
+    except (yaml.YAMLError, RecursionError, *NOT_ITS_TAG) as error:
+        raise SettingsError(f"{option}: {shown(value)} is no valid YAML value.") from error
 
 
 def apply_override(content: dict[str, Any], path: list[str], value: Any) -> None:
@@ -122,7 +127,7 @@ def substitute(value: Any, variables: dict[str, Any], key: tuple[str | int, ...]
     if not isinstance(value, str):
         return value
     try:
-        check_names(VARIABLE.findall(value), variables, f"variable in {value!r}")
+        check_names(VARIABLE.findall(value), variables, f"variable in {shown(value)}")
     except SettingsError as error:
         raise SettingsError(str(error), key) from error
     # A whole value may be a number; inside a longer string a variable is text.

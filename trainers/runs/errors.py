@@ -3,6 +3,7 @@
 """Errors that tell a user what to mend: the command line shows them without a traceback."""
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class CommandError(Exception):
@@ -20,6 +21,17 @@ class SettingsError(ValueError):
     def __init__(self, message: str, key: Iterable[str | int] = ()):
         super().__init__(message)
         self.key = tuple(key)
+
+
+def shortened(text: str, most: int = 1000) -> str:
+    """A text in one line, without its middle where it is long: what messages quote may be of any length."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
+
+def shown(value: Any) -> str:
+    """A value as messages quote it."""
+    return shortened(repr(value), 200)
 
 
 class StageFailed(RuntimeError):

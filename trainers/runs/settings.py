@@ -23,12 +23,14 @@ import torch
 from huggingface_hub.dataclasses import type_validator
 from transformers import TrainingArguments
 
-from .errors import SettingsError
+from .errors import SettingsError, shortened, shown
 
 
 # Set by the recipe or the stage itself.
 RESERVED_ARGUMENTS = ("output_dir", "do_train", "do_eval", "do_predict", "seed", "resume_from_checkpoint")
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+# Known names that a message about an unknown one lists.
+MOST_NAMES = 40
 # What messages call types.
 TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
 
@@ -164,9 +166,20 @@ def coerced_fields(cls: type, values: dict[str, Any], key: tuple[str | int, ...]
         try:
             result[name] = coerced(value, kinds[name])
         except TypeError as error:
-            place = (*key, name)
-            raise SettingsError(f"{dotted(place)}: expected {expected(kinds[name])}, got {value!r}.", place) from error
+            place, value, kind = _narrowest((*key, name), value, kinds[name])
+            raise SettingsError(f"{dotted(place)}: expected {expected(kind)}, got {shown(value)}.", place) from error
     return result
+
+
+def _narrowest(place: tuple[str | int, ...], value: Any, kind: Any) -> tuple[tuple[str | int, ...], Any, Any]:
+    """The part of a mapping, with its place and type, that cannot be meant; of other values these themselves."""
+    if get_origin(kind) is dict and isinstance(value, dict):
+        for name, item in value.items():
+            try:
+                coerced(item, get_args(kind)[1])
+            except TypeError:
+                return _narrowest((*place, str(name)), item, get_args(kind)[1])
+    return place, value, kind
 
 
 def check_types(settings: Any) -> None:
@@ -213,7 +226,8 @@ def check_names(names: Iterable[str], known: Iterable[str], where: str, key: Ite
     unknown = sorted(str(name) for name in set(names) - set(known))
     if unknown:
         near = sorted({match for name in unknown for match in difflib.get_close_matches(name, known)})
-        hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(known) or 'none'}."
+        some = ", ".join(known[:MOST_NAMES]) + (f" and {len(known) - MOST_NAMES} more" * (len(known) > MOST_NAMES))
+        hint = f"did you mean {', '.join(near)}?" if near else f"known are {some or 'none'}."
         raise SettingsError(f"{where}: unknown {', '.join(unknown)}; {hint}", (*key, unknown[0]))
 
 
@@ -231,7 +245,7 @@ def checked_mapping(cls: type, values: Any, key: tuple[str | int, ...]) -> dict[
     """
     where = dotted(key) or "settings"
     if not isinstance(values, dict):
-        raise SettingsError(f"{where}: expected a mapping, got {values!r}.", key)
+        raise SettingsError(f"{where}: expected a mapping, got {shown(values)}.", key)
     arguments = [item for item in fields(cls) if item.init]
     check_names(values, {item.name for item in arguments}, where, key)
     needed = {item.name for item in arguments if item.default is MISSING and item.default_factory is MISSING}
@@ -253,12 +267,12 @@ def from_mapping(cls: type, values: dict[str, Any], *key: str | int):
         # A section may know already what it is called.
         outer = key[:-1] if error.key[:1] == key[-1:] else key
         where = f"{dotted(outer)}." if error.key else f"{dotted(outer)}: "
-        raise SettingsError(f"{where if outer else ''}{error}", (*outer, *error.key)) from error
+        raise SettingsError(f"{where if outer else ''}{shortened(str(error))}", (*outer, *error.key)) from error
     except (TypeError, ValueError) as error:
         # The line of what the message is about, where it names it.
         named = [name for name in values if name in str(error)]
-        # Some sections say what they are called.
-        reason = str(error).removeprefix(f"{key[-1]}: ") if key else str(error)
+        # Some sections say what they are called; libraries write lines, and quote values of any length.
+        reason = shortened(str(error)).removeprefix(f"{key[-1]}: " if key else "")
         raise SettingsError(f"{dotted(key)}: {reason}", (*key, *named[:1])) from error
 
 
@@ -274,6 +288,8 @@ def training_arguments(cls: type, values: dict[str, Any], output_dir: Path, seed
     Without an accelerator `use_cpu` is set: transformers asks for it where `bf16` is the processor's, and takes each
     of several processes for the only one where nobody says so.
     """
+    if not isinstance(values, dict):
+        raise SettingsError(f"{dotted(key)}: expected a mapping, got {shown(values)}.", key)
     for name in RESERVED_ARGUMENTS:
         if name in values:
             raise SettingsError(f"{dotted(key)}: `{name}` is set by the stage itself; leave it out.", (*key, name))

@@ -3,7 +3,6 @@
 """`entropy-asr transcribe --dataset`: killed anywhere and run again it writes what a run in peace writes."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from corpora import heard, write_corpus
+from corpora import KILLED_IN, heard, write_corpus
 from fake_pipeline import write_wav
+from killed_runs import kill_at_line, run_forked, was_killed
 
 from entropy_asr.trainers.commands import cli
 
 
-# Where a run may be killed: at any line of these.
-KILLED_IN = ("trainers/transcription/", "commands/transcribe_corpus.py", "runs/locks.py", "runs/records.py")
 CHECKPOINT = Path(__file__).parents[3] / "spaces" / "demo" / "checkpoint"
 
 
@@ -123,28 +121,9 @@ def test_options_of_data_sets_need_one(pipeline, tmp_path, capsys):
 
 def run_and_kill(arguments: list[str], line: int) -> bool:
     """Run the command in a process of its own that is killed at that line of it; whether it was."""
-    process = os.fork()
-    if process == 0:
-        count = 0
-
-        def at_line(frame, event, argument):
-            nonlocal count
-            count += event == "line"
-            if count == line:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return at_line
-
-        def at_call(frame, event, argument):
-            return at_line if any(part in frame.f_code.co_filename for part in KILLED_IN) else None
-
-        sys.settrace(at_call)
-        try:
-            os._exit(cli.main(arguments))
-        finally:
-            os._exit(3)
-    status = os.waitpid(process, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 1
-    return os.WIFSIGNALED(status)
+    status = run_forked(lambda: cli.main(arguments), lambda: kill_at_line(line, KILLED_IN))
+    assert was_killed(status) or os.WEXITSTATUS(status) == 1
+    return was_killed(status)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

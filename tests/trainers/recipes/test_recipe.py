@@ -23,6 +23,7 @@ from entropy_asr.trainers.recipes.recipe import (
     run_stage,
     substitute,
 )
+from entropy_asr.trainers.runs.settings import SettingsError
 
 
 # Bound on WER and CER on held-out synthetic sentences; chance is 1.
@@ -111,6 +112,49 @@ def test_override_makes_a_section_but_not_a_stage_nor_a_field_of_a_number(tmp_pa
 def test_unknown_variable_is_named_with_what_comes_close():
     with pytest.raises(ValueError, match="data_dri.*did you mean data_dir"):
         substitute("{data_dri}/x", {"data_dir": "d"})
+
+
+KNOTS = "\n".join(f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("stages: &a\n  one: *a\n", "line 1: an anchor holds itself"),
+        (f"shared:\n  - &a0 [x]\n{KNOTS}\nstages: {{}}\n", "with its anchors written out, this has more than 100000"),
+        ("[" * 5000, "nested too deeply"),
+        ("stages: !!int ''\n", "a value that its tag does not fit"),
+        ("stages: 2001-99-99\n", "a value that its tag does not fit"),
+    ],
+)
+def test_yaml_that_would_fill_memory_or_is_no_value_is_refused(tmp_path, text, reason):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=f"recipe.yaml.*{reason}"):
+        load_recipe(path, str(tmp_path / "out"))
+
+
+def test_training_that_is_no_mapping_is_named(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("stages: {encoder: {training: 0.5, model: {preset: tiny}}}\n")
+    with pytest.raises(SettingsError, match=r"stages.encoder.training: expected a mapping, got 0.5"):
+        check_recipe(load_recipe(path, str(tmp_path / "out")))
+
+
+def test_a_stage_that_is_no_mapping_is_named_by_itself(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"stages:\n  encoder: {{training: {{max_steps: 1}}}}\n  joint_sft: [{'x' * 1000}]\n")
+    with pytest.raises(
+        SettingsError, match=r"line 3: stages.joint_sft: expected a mapping, got \['x+ ... x+'\]"
+    ) as caught:
+        load_recipe(path, str(tmp_path / "out"))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("value", ["&a [*a]", "2001-99-99", "[" * 5000, "!!int ''"])
+def test_an_override_that_is_no_value_is_refused(value):
+    with pytest.raises(SettingsError, match="--seed"):
+        parse_overrides(["--seed", value])
 
 
 def test_override_of_one_stage_leaves_stages_that_share_its_anchor(tmp_path):

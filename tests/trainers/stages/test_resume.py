@@ -3,20 +3,17 @@
 """Stages that are killed and started again end with the weights of an uninterrupted run, bit for bit."""
 
 import json
-import os
-import signal
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
+from killed_runs import kill_here, run_forked, was_killed
 from safetensors.torch import load_file
 from training_helpers import (
     Killed,
     die,
+    resumable_section,
     run_and_kill,
     same_tensors,
     section_stage,
-    stage_section,
     stop_at,
 )
 from transformers import Trainer
@@ -37,8 +34,6 @@ STAGES = (
     "phoneme_head",
     "attention_pretraining",
 )
-LORA = {"r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ".*language_model.*(q|v)_proj"}
-
 
 pytestmark = pytest.mark.usefixtures("small_tiny")
 
@@ -58,15 +53,10 @@ def uninterrupted(components, tmp_path_factory):
     return weights
 
 
-def section_of(name: str, components: Path, workers: int = 0) -> dict:
-    section = stage_section(section_stage(name), components, dataloader_num_workers=workers)
-    return {**section, "lora": LORA} if name == "lora" else section
-
-
 @pytest.mark.parametrize("name", [*STAGES, "lora"])
 def test_resumed_run_ends_with_the_same_weights(name, components, uninterrupted, tmp_path, monkeypatch):
     """Stopped twice: after a step behind a checkpoint inside an epoch, and right behind one at an epoch's end."""
-    section = section_of(name, components)
+    section = resumable_section(name, components)
     expected = uninterrupted(name, section)
     run_and_kill(name, section, tmp_path, monkeypatch, step=3)
     assert last_complete_checkpoint(tmp_path / "checkpoints").name == "checkpoint-2"
@@ -84,21 +74,13 @@ def test_resumed_run_ends_with_the_same_weights(name, components, uninterrupted,
 @pytest.mark.parametrize("name", [*STAGES, "lora"])
 def test_process_that_is_killed_resumes(name, workers, components, uninterrupted, tmp_path, monkeypatch):
     """A real SIGKILL; a worker process prepares batches ahead, which must not change what is learnt from them."""
-    expected = uninterrupted(name, section_of(name, components))
-    section = section_of(name, components, workers)
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        WallClock.on_step_begin = stop_at(3, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        try:
-            run_section(section_stage(name), section, tmp_path, 7)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    # PyTorch's worker outlives a killed parent, and keeps open what the tests print to.
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    expected = uninterrupted(name, resumable_section(name, components))
+    section = resumable_section(name, components, workers)
+
+    def kill_at_third_step() -> None:
+        WallClock.on_step_begin = stop_at(3, kill_here)
+
+    assert was_killed(run_forked(lambda: run_section(section_stage(name), section, tmp_path, 7), kill_at_third_step))
     assert last_complete_checkpoint(tmp_path / "checkpoints").name == "checkpoint-2"
     run_section(section_stage(name), section, tmp_path, 7)
     assert same_tensors(load_file(tmp_path / "model.safetensors"), expected)
@@ -109,7 +91,7 @@ def test_run_killed_between_last_checkpoint_and_record_takes_no_step_more(
     name, components, uninterrupted, tmp_path, monkeypatch
 ):
     """`Trainer` would take a seventh step of six. All six lie inside an epoch here, not at its end."""
-    section = section_of(name, components)
+    section = resumable_section(name, components)
     expected = uninterrupted(name, section)
     with monkeypatch.context() as patch:
         patch.setattr(stage_run, "write_record", lambda *arguments: die())
@@ -126,7 +108,7 @@ def test_run_killed_between_last_checkpoint_and_record_takes_no_step_more(
 
 
 def test_half_written_checkpoint_is_left_out(components, uninterrupted, tmp_path, monkeypatch, caplog):
-    section = section_of("encoder", components)
+    section = resumable_section("encoder", components)
     expected = uninterrupted("encoder", section)
     run_and_kill("encoder", section, tmp_path, monkeypatch, step=5)
     state = tmp_path / "checkpoints" / "checkpoint-4" / "trainer_state.json"
