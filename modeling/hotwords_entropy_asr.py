@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import logging
-
 from .hotword_entries_entropy_asr import (
     Entries,
     as_words,
@@ -39,8 +37,6 @@ from .optional_parts_entropy_asr import needed_for
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer
 from .word_boundaries_entropy_asr import CommonWords, common_pronunciations
 
-
-logger = logging.get_logger(__name__)
 
 # Room in the prompt; of more matches in one utterance the longest are kept.
 MAX_HINTS = 32

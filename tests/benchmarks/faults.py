@@ -30,12 +30,14 @@ SECTIONS = {
     "kill_points": (
         "Kill points",
         "SIGKILL at random points, and the run started again until it ends. *Lost* did not end, or with less than an "
-        "uninterrupted run; *unequal* ended with other weights, files or rows.",
+        "uninterrupted run; *unequal* ended with other weights, files or rows. Models have some thousands of "
+        "parameters; that of corpora is a stand-in.",
         ("area", "runs", "kills", "lost", "unequal", "seconds"),
     ),
     "equalities": (
         "Equalities",
-        "The largest absolute difference of two ways to the same, beside the largest value there is.",
+        "The largest absolute difference of two ways to the same, beside the largest value there is; models of some "
+        "thousands of parameters at random weights, on a processor.",
         ("what", "encoder", "dtype", "values", "largest difference", "largest value", "bound", "holds"),
     ),
 }

@@ -40,7 +40,7 @@ class Counting:
     def __init__(self, area: Audio, runs: int, scratch: Path, findings: Path):
         self.area, self.runs, self.findings, self.counts_file = area, runs, findings, scratch / "counts.json"
         self.kinds: Counter[str] = Counter()
-        self.number, self.slowest, self.before = 0, 0.0, _peak()
+        self.number, self.slowest = 0, 0.0
 
     def __call__(self, data: bytes) -> None:
         value, began = ("bytes", bytes(data)), time.monotonic()
@@ -65,7 +65,7 @@ class Counting:
 
     def _keep(self) -> None:
         counts = {name: self.kinds[name] for name in ("accepted", "refused", "findings")}
-        figures = {"inputs": self.number, "slowest": self.slowest, "grown": round(_peak() - self.before, 1)}
+        figures = {"inputs": self.number, "slowest": self.slowest}
         self.counts_file.write_text(json.dumps(counts | figures))
 
 

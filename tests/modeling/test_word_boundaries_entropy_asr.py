@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy_asr.modeling import EntropyASRPhonemeTokenizer, HotwordIndex, hotwords_entropy_asr
+from entropy_asr.modeling import EntropyASRPhonemeTokenizer, HotwordIndex, hotword_files_entropy_asr
 from entropy_asr.modeling.languages_entropy_asr import default_phonemes
 from entropy_asr.modeling.misheard_words_entropy_asr import misheard
 from entropy_asr.modeling.word_boundaries_entropy_asr import CommonWords, common_pronunciations
@@ -310,7 +310,7 @@ def without_boundaries(source, target, **changes) -> None:
 
 def test_files_of_an_earlier_release_still_work_and_say_what_they_lack(tmp_path, english, monkeypatch):
     warnings = []
-    monkeypatch.setattr(hotwords_entropy_asr.logger, "warning", warnings.append)
+    monkeypatch.setattr(hotword_files_entropy_asr.logger, "warning", warnings.append)
     english.save(tmp_path / "new.npz")
     HotwordIndex.load(tmp_path / "new.npz")
     assert warnings == []
