@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME
 
+from .messages_entropy_asr import shortened
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer, read_json_object
 
 
@@ -25,8 +27,6 @@ _COUNTS = re.compile(r"size|dim|layers|heads|channels|num_|bins|embeddings|width
 _MOST, _MOST_LAYERS = 2**24, 2000
 # Inside of a checkpoint's folder.
 _PHONEMES = "phoneme_tokenizer"
-# Values that are quoted in messages are of any length.
-_LONGEST = 1000
 # What says enough by itself: a package or memory is missing, or somebody has interrupted.
 _LEFT_ALONE = (ImportError, MemoryError)
 
@@ -44,7 +44,8 @@ def readable_folder(path: Any) -> Iterator[None]:
         OSError: a file is missing or cannot be opened.
         ValueError: anything else that is wrong with it, or it asks for what no checkpoint may.
     """
-    if not isinstance(path, (str, os.PathLike)) or not os.path.isdir(path):
+    # On the meta device no weights can be read from any folder: transformers says so.
+    if not isinstance(path, (str, os.PathLike)) or not os.path.isdir(path) or torch.empty(0).is_meta:
         yield
         return
     name = os.fspath(path)
@@ -55,11 +56,9 @@ def readable_folder(path: Any) -> Iterator[None]:
         raise
     except Exception as error:
         is_clear = isinstance(error, (OSError, ValueError)) and not isinstance(error, UnicodeError)
-        text = " ".join(str(error).split())
-        if is_clear and name in text and "\n" not in str(error) and len(text) <= _LONGEST:
+        text = shortened(str(error))
+        if is_clear and name in text and text == str(error):
             raise
-        if len(text) > _LONGEST:
-            text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
         if not is_clear:
             text = f"cannot be read as a checkpoint: {type(error).__name__}: {text}"
         raise (OSError if isinstance(error, OSError) else ValueError)(f"{name}: {text}") from error

@@ -21,6 +21,7 @@ from transformers.utils import logging
 from .hotword_entries_entropy_asr import Entries, import_daachorse, to_codes, to_text
 from .hotword_matches_entropy_asr import IndexPart
 from .languages_entropy_asr import coarser_phoneme, default_phonemes
+from .messages_entropy_asr import shortened
 from .word_boundaries_entropy_asr import CommonWords
 
 
@@ -82,7 +83,7 @@ def read_index(path: str | os.PathLike) -> tuple[list[str], IndexPart, dict[str,
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
-        raise ValueError(f"{path}: not a hotword index: {error}") from error
+        raise ValueError(f"{path}: not a hotword index: {shortened(str(error), 500)}") from error
     _warn_of_earlier_release(path, header)
     return header["phonemes"], IndexPart(entries, automaton, os.fspath(path)), common
 

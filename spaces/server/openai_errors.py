@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from .settings import short_message
+from entropy_asr.modeling.messages_entropy_asr import shortened
 
 
 INVALID, OVERLOADED, FAILED = "invalid_request_error", "rate_limit_error", "server_error"
@@ -37,7 +37,7 @@ class OpenAIError(Exception):
         kind: str = INVALID,
         headers: dict[str, str] | None = None,
     ):
-        super().__init__(short_message(message))
+        super().__init__(shortened(message))
         self.param, self.code, self.status, self.kind, self.headers = param, code, status, kind, headers
 
     @property

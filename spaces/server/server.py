@@ -47,11 +47,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
+from entropy_asr.modeling.messages_entropy_asr import shortened
 from entropy_asr.modeling.streaming_entropy_asr import Stream, StreamingBatch, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE, EndpointSettings
 
 from .metrics import Counts, gauge_lines, metrics_response
-from .settings import ServerSettings, check_hotwords, short_message
+from .settings import ServerSettings, check_hotwords
 from .tokens import is_right, shown_token
 
 
@@ -86,7 +87,7 @@ class ProtocolError(Exception):
     """What a client did wrong, and the code to close with."""
 
     def __init__(self, message: str, code: int = NOT_THE_PROTOCOL):
-        super().__init__(short_message(message))
+        super().__init__(shortened(message))
         self.code = code
 
 

@@ -28,12 +28,6 @@ def check_hotwords(hotwords: Collection[Any]) -> None:
         raise ValueError(f"hotwords of more than {MAX_HOTWORD_CHARACTERS} characters together")
 
 
-def short_message(text: str, most: int = 1000) -> str:
-    """What a client is told, in a line: what it has sent is quoted, and may be of any length."""
-    text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
-
-
 def check_api_key(key: str | None) -> None:
     """Refuse a token that no client could send, or that every client would."""
     if key is not None and not key.strip():

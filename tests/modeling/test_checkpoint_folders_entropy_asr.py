@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from entropy_asr.modeling import EntropyASRProcessor, load_pipeline
+from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor, load_pipeline
 
 
 @pytest.fixture
@@ -144,3 +144,8 @@ def test_a_processor_is_refused_like_a_model(folder):
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match="stranger: cannot be read as a checkpoint"):
         EntropyASRProcessor.from_pretrained(folder)
+
+
+def test_on_the_meta_device_transformers_own_words_are_heard(folder):
+    with pytest.raises(RuntimeError, match="anti-pattern"), torch.device("meta"):
+        EntropyASRForConditionalGeneration.from_pretrained(folder)

@@ -124,6 +124,17 @@ def test_files_that_hold_no_index_are_named(tmp_path):
             HotwordIndex.load(tmp_path / name)
 
 
+def test_a_damaged_name_inside_of_an_index_does_not_fill_the_message(tmp_path):
+    path = tmp_path / "words.npz"
+    index_of("k æ t").save(path)
+    data = bytearray(path.read_bytes())
+    data[26:28] = b"\xff\xff"  # the length of the first member's name
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"words.npz: not a hotword index") as refused:
+        HotwordIndex.load(path)
+    assert len(str(refused.value)) < 1000 and "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("name", "array"),
     [

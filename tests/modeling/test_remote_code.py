@@ -69,6 +69,7 @@ CODE = {
     "letters_entropy_asr.py",
     "loaded_adapters_entropy_asr.py",
     "long_form_entropy_asr.py",
+    "messages_entropy_asr.py",
     "modeling_entropy_asr.py",
     "modeling_entropy_asr_base.py",
     "modeling_entropy_asr_ctc.py",

@@ -5,6 +5,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from ...modeling.messages_entropy_asr import shortened
+
 
 class CommandError(Exception):
     """A reason why a command cannot start."""
@@ -21,12 +23,6 @@ class SettingsError(ValueError):
     def __init__(self, message: str, key: Iterable[str | int] = ()):
         super().__init__(message)
         self.key = tuple(key)
-
-
-def shortened(text: str, most: int = 1000) -> str:
-    """A text in one line, without its middle where it is long: what messages quote may be of any length."""
-    text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
 
 def shown(value: Any) -> str:

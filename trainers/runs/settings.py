@@ -23,7 +23,8 @@ import torch
 from huggingface_hub.dataclasses import type_validator
 from transformers import TrainingArguments
 
-from .errors import SettingsError, shortened, shown
+from ...modeling.messages_entropy_asr import shortened
+from .errors import SettingsError, shown
 
 
 # Set by the recipe or the stage itself.
