@@ -13,7 +13,6 @@ Error rates stand beside the times, since a system that hears less may be faster
 """
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -72,11 +71,11 @@ def theirs(name: str) -> Callable[[Path, Path, argparse.Namespace], list[str]]:
 
 
 def run_child(args: argparse.Namespace) -> None:
-    """A peer in a process of its own: texts of a portion to a JSON file."""
+    """A peer in a process of its own: texts of a portion to a file of parquet, as ours writes."""
     rows = SpeechDataset(load_source(DataSource(path=args.dataset[0], split="train")))
     samples = [rows[index]["samples"] for index in range(len(rows))]
     texts = list(faster_whisper(args, samples) if args.child in FASTER else pipeline_texts(args, samples))
-    Path(args.output).write_text(json.dumps(texts), encoding="utf-8")
+    datasets.Dataset.from_dict({"text": texts}).to_parquet(args.output)
 
 
 def faster_whisper(args: argparse.Namespace, samples: list[np.ndarray]) -> Texts:
@@ -107,16 +106,10 @@ def timed(command: Callable, portions: Iterable[Path], args: argparse.Namespace,
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         subprocess.run(command(portion, output, args), check=True, env=environment, stdout=subprocess.DEVNULL)
         after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
-        texts.append((portion, read_texts(output)))
+        texts.append((portion, [text or "" for text in datasets.Dataset.from_parquet(str(output))["text"]]))
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
     return step
-
-
-def read_texts(output: Path) -> list[str]:
-    if output.read_bytes()[:4] == b"PAR1":
-        return [text or "" for text in datasets.Dataset.from_parquet(str(output))["text"]]
-    return json.loads(output.read_text(encoding="utf-8"))
 
 
 def error_rate(found: list[tuple[Path, list[str]]]) -> float:

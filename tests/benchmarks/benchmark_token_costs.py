@@ -21,6 +21,7 @@ from interleaved import Step, cpu_and_wall, interleave, print_conditions, ratio,
 from transformers import PreTrainedModel
 from transformers.generation.configuration_utils import CompileConfig
 
+from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig
 from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
 
 
@@ -32,7 +33,7 @@ def build(width: int, layers: int) -> PreTrainedModel:
     torch.manual_seed(0)
     config = entropy_asr(128, 2, layers, "sdpa").to_dict()
     config["text_config"] |= {**text_config(layers), "hidden_size": width, "intermediate_size": 3 * width}
-    return EntropyASRForConditionalGeneration(type(entropy_asr(128, 2, layers, "sdpa"))(**config)).eval()
+    return EntropyASRForConditionalGeneration(EntropyASRConfig(**config)).eval()
 
 
 def int8(model: PreTrainedModel) -> PreTrainedModel:

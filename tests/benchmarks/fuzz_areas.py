@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from entropy_asr.trainers.stages import STAGES, find_stage
 LONGEST_MESSAGE = 2000
 
 
-class Area:
+class Area(ABC):
     """Inputs of one kind. What is costly and never changes is made in `prepare`, before processes are forked."""
 
     name = ""
@@ -39,15 +40,15 @@ class Area:
 
     def make(self, number: int) -> Any:
         """An input by its number, always the same; `repr` shows it whole."""
-        return self.draw(np.random.default_rng([self.seed, number]))
+        return self.draw(np.random.default_rng([self.seed, number]), number)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        """An input."""
-        raise NotImplementedError
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, number: int) -> Any:
+        """The input of a number, by its own generator."""
 
+    @abstractmethod
     def run(self, value: Any) -> None:
         """Use an input: it is accepted, or an error says why not."""
-        raise NotImplementedError
 
     def names(self, value: Any) -> Sequence[str]:
         """How an error may call the input: one of these is in its message. Empty: nothing is wanted."""
@@ -111,7 +112,7 @@ class Audio(Area):
                 if subprocess.run(command, check=False).returncode == 0:
                     self.slow.append((folder / f"seed.{ending}").read_bytes())
 
-    def draw(self, rng: np.random.Generator) -> tuple[str, bytes]:
+    def draw(self, rng: np.random.Generator, number: int) -> tuple[str, bytes]:
         is_slow = bool(self.slow) and rng.random() < self.slow_share
         seed = pick(rng, self.slow if is_slow else self.seeds)
         return pick(rng, ("path", "bytes", "mapping")), mutated_bytes(rng, seed, self.seeds)
@@ -153,7 +154,7 @@ class Hotwords(Area):
             self.arrays = dict(arrays)
         self.heard = tokenizer.phonemize("we saw New York and Anna in 北京 with Kaldi")
 
-    def draw(self, rng: np.random.Generator) -> tuple[str, bytes]:
+    def draw(self, rng: np.random.Generator, number: int) -> tuple[str, bytes]:
         if rng.random() < 0.4:
             text = "\n".join(self.words)
             if rng.random() < 0.5:
@@ -212,7 +213,7 @@ class Recipes(Area):
         for name in STAGES:  # imported now, not in each process
             find_stage(name)
 
-    def draw(self, rng: np.random.Generator) -> tuple[bytes, list[str]]:
+    def draw(self, rng: np.random.Generator, number: int) -> tuple[bytes, list[str]]:
         number = int(rng.integers(len(self.texts)))
         overrides = self._overrides(rng, self.values[number]) if rng.random() < 0.4 else []
         kind = rng.random()

@@ -145,7 +145,7 @@ class Metrics(Area):
         self.drawn = [("entropy_allocation", value) for value in draw_examples(ALLOCATION, half, seed)]
         self.drawn += [("hallucination_rate", value) for value in draw_examples(HALLUCINATION, count - half, seed)]
 
-    def make(self, number: int) -> tuple[str, dict[str, Any]]:
+    def draw(self, rng: np.random.Generator, number: int) -> tuple[str, dict[str, Any]]:
         return self.drawn[number % len(self.drawn)]
 
     def run(self, value: tuple[str, dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ The applications are called as a server calls them, without sockets; what they a
 import asyncio
 import io
 import json
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,13 @@ class ServerArea(Area):
         self.pipeline(sound(16000, 0.2)[:, 0], return_timestamps="word", hotwords=["Kaldi"])  # imports what it needs
         self._app: Any = None
 
+    @abstractmethod
     def build(self) -> Any:
         """The application."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def talk(self, value: Any) -> None:
         """Send an input; raises `Refused` where the answer says what is wrong."""
-        raise NotImplementedError
 
     def run(self, value: Any) -> None:
         if self._app is None:  # threads and loops do not pass through a fork
@@ -105,8 +106,7 @@ class Frames(ServerArea):
         batch = StreamingBatch(self.pipeline, max_streams=2, preview_chunks=1, **limits)
         return server.build_app(batch, ServerSettings(max_seconds=2.0))
 
-    def make(self, number: int) -> list[str | bytes]:
-        rng = np.random.default_rng([self.seed, number])
+    def draw(self, rng: np.random.Generator, number: int) -> list[str | bytes]:
         frames: list[str | bytes] = []
         if rng.random() < 0.8:
             start = self.starts[number % len(self.starts)]
@@ -214,8 +214,7 @@ class Forms(ServerArea):
             self.pipeline, OpenAISettings(model_name="tiny", max_megabytes=1, max_seconds=3)
         )
 
-    def make(self, number: int) -> tuple[str, bytes]:
-        rng = np.random.default_rng([self.seed, number])
+    def draw(self, rng: np.random.Generator, number: int) -> tuple[str, bytes]:
         audio = pick(rng, self.files)
         audio = audio if rng.random() < 0.7 else mutated_bytes(rng, audio, self.files)
         fields = self.forms[number % len(self.forms)]

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,34 +67,41 @@ class Tally:
             print(f"{name}: {problem}", flush=True)
 
 
-class KillArea:
-    """Runs that are killed at changes of their files.
+class KillArea(ABC):
+    """Runs that are killed.
 
     Args:
         scratch: An empty folder.
         rng: Draws the points.
     """
 
-    # Runs that differ, each of which is killed equally often.
-    names: tuple[str, ...] = ()
-
     def __init__(self, scratch: Path, rng: np.random.Generator):
         self.scratch, self.rng = scratch, rng
 
+    @abstractmethod
+    def kill(self, kills: int) -> Tally:
+        """Runs until there were so many kills in all."""
+
+
+class KilledAtChanges(KillArea):
+    """Runs that are killed at changes of their files."""
+
+    # Runs that differ, each of which is killed equally often.
+    names: tuple[str, ...] = ()
+
+    @abstractmethod
     def run_in(self, name: str, folder: Path) -> Run:
         """The run of that name in a folder."""
-        raise NotImplementedError
 
+    @abstractmethod
     def result(self, name: str, folder: Path) -> Any:
         """What the run has left there, to be compared."""
-        raise NotImplementedError
 
     def is_equal(self, first: Any, second: Any) -> bool:
         """Whether two results are the same."""
         return first == second
 
     def kill(self, kills: int) -> Tally:
-        """Runs until there were so many kills in all."""
         tally = Tally()
         for index, name in enumerate(self.names):
             wanted = kills // len(self.names) + (index < kills % len(self.names))
@@ -151,7 +159,7 @@ def last_lines(folder: Path) -> str:
     return " | ".join(lines[-4:])
 
 
-class Stages(KillArea):
+class Stages(KilledAtChanges):
     """Every training stage, six steps of models of a few thousand parameters, checkpoints after two and four."""
 
     names = (
@@ -234,7 +242,7 @@ class _Draws:
         return names[int(self._rng.integers(len(names)))]
 
 
-class Store(KillArea):
+class Store(KilledAtChanges):
     """Snapshots published, adopted by a run, and collected as garbage."""
 
     names = ("store",)
@@ -261,7 +269,7 @@ class Store(KillArea):
         return hashes(folder)
 
 
-class Publishing(KillArea):
+class Publishing(KilledAtChanges):
     """`entropy-asr publish --dry_run` of a checkpoint: what it would upload, and the checkpoint afterwards."""
 
     names = ("publish",)

@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         lines = [line.rstrip() for line in result.stdout.splitlines() if not NOISE.search(line)]
         KEPT.mkdir(parents=True, exist_ok=True)
         text = "\n".join([f"$ python tests/benchmarks/{BENCHMARKS[name][1]}", *lines]) + "\n"
-        (KEPT / f"{name}.txt").write_text(text.replace(args.data_dir, "DATA"), encoding="utf-8")
+        text = text.replace(args.data_dir, "DATA").replace(args.whisper, "WHISPER")
+        (KEPT / f"{name}.txt").write_text(text, encoding="utf-8")
     print(f"failed: {', '.join(failed)}" if failed else "all ended well")
     return int(bool(failed))
 
