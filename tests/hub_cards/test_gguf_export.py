@@ -19,7 +19,6 @@ import entropy_asr.hub_cards
 import entropy_asr.spaces
 from entropy_asr.hub_cards.model_export import export_encoder, plain_language_model
 from entropy_asr.hub_cards.publish import BLOCK
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
 
 
 pytest.importorskip("gguf")
@@ -35,16 +34,6 @@ TEXTS = (
     "用 Kaldi 做語音識別 ok",
     "😀 π ≈ 3.14 🇨🇳",
 )
-
-
-@pytest.fixture(scope="module")
-def model() -> EntropyASRForConditionalGeneration:
-    return EntropyASRForConditionalGeneration.from_pretrained(DEMO / "checkpoint", dtype=torch.float32)
-
-
-@pytest.fixture(scope="module")
-def processor() -> EntropyASRProcessor:
-    return EntropyASRProcessor.from_pretrained(DEMO / "checkpoint")
 
 
 @pytest.fixture

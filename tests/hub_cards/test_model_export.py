@@ -18,7 +18,6 @@ import entropy_asr.spaces
 from entropy_asr.hub_cards.model_export import export_encoder, export_language_model, list_written
 from entropy_asr.hub_cards.publish import BLOCK
 from entropy_asr.hub_cards.run_onnx import compute_features, encode
-from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
 
 
 DEMO = Path(entropy_asr.spaces.__file__).parent / "demo"
@@ -26,16 +25,6 @@ DEMO = Path(entropy_asr.spaces.__file__).parent / "demo"
 WITHOUT_PACKAGES = BLOCK.replace('== "entropy_asr"', 'in ("entropy_asr", "torch", "transformers", "onnx")') + (
     "import runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
-
-
-@pytest.fixture(scope="module")
-def model() -> EntropyASRForConditionalGeneration:
-    return EntropyASRForConditionalGeneration.from_pretrained(DEMO / "checkpoint", dtype=torch.float32)
-
-
-@pytest.fixture(scope="module")
-def processor() -> EntropyASRProcessor:
-    return EntropyASRProcessor.from_pretrained(DEMO / "checkpoint")
 
 
 @pytest.fixture(scope="module")

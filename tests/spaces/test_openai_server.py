@@ -380,18 +380,24 @@ def test_a_body_that_comes_in_drops_is_not_waited_for(limited, monkeypatch):
     limited.wait_for("requests", 0)
 
 
-def test_a_server_that_is_stopped_ends_what_is_at_work(pipe, monkeypatch):
-    monkeypatch.setattr(server, "STOP_SECONDS", 1)
-    running = RunningApp(openai_server.build_app(pipe, OpenAISettings()))
+def hold(model, monkeypatch) -> tuple[threading.Event, threading.Event]:
+    """Generation waits: whether it has begun, and what lets it go on."""
     begun, goes_on = threading.Event(), threading.Event()
-    generate = pipe.model.generate
+    generate = model.generate
 
     def wait(*args, **kwargs):
         begun.set()
         assert goes_on.wait(30)
         return generate(*args, **kwargs)
 
-    monkeypatch.setattr(pipe.model, "generate", wait)
+    monkeypatch.setattr(model, "generate", wait)
+    return begun, goes_on
+
+
+def test_a_server_that_is_stopped_ends_what_is_at_work(pipe, monkeypatch):
+    monkeypatch.setattr(server, "STOP_SECONDS", 1)
+    running = RunningApp(openai_server.build_app(pipe, OpenAISettings()))
+    begun, goes_on = hold(pipe.model, monkeypatch)
     with ThreadPoolExecutor(1) as clients:
         answer = clients.submit(client_of(running).audio.transcriptions.create, file=ENGLISH, model=NAME)
         assert begun.wait(20)
@@ -405,15 +411,7 @@ def test_a_server_that_is_stopped_ends_what_is_at_work(pipe, monkeypatch):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_whose_client_has_gone_is_ended(pipe, ask, running, long_file, monkeypatch, stream):
-    begun, goes_on = threading.Event(), threading.Event()
-    generate = pipe.model.generate
-
-    def wait(*args, **kwargs):
-        begun.set()
-        assert goes_on.wait(20)
-        return generate(*args, **kwargs)
-
-    monkeypatch.setattr(pipe.model, "generate", wait)
+    begun, goes_on = hold(pipe.model, monkeypatch)
     body = client_of(running).with_options(timeout=1)
     with pytest.raises(openai.APITimeoutError):
         body.audio.transcriptions.create(file=long_file, model=NAME, stream=stream)
