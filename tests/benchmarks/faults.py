@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What `fuzz_inputs.py`, `kill_points.py` and `equalities.py` measured: one file of results, and a page made of it.
+"""What the scripts of fuzzing, kills, storage and equalities measured: one file of results, and a page made of it.
 
 python tests/benchmarks/faults.py   # writes tests/benchmarks/FAULTS.md; nothing in its tables is typed
 """
@@ -34,6 +34,14 @@ SECTIONS = {
         "parameters; that of corpora is a stand-in.",
         ("area", "runs", "kills", "lost", "unequal", "seconds"),
     ),
+    "storage": (
+        "Disks, clocks, and other runs",
+        "A run whose disk fills after a part of what it writes, whose folder is read-only when it goes on after a kill, "
+        "whose clock jumps by days at each change of a file, beside which another is started, or who sees a shared "
+        "store's files late and torn. *Unclear* did not say in one line what was refused and where; *lost* did not end "
+        "when it was run again with the fault mended; *unequal* ended with other weights, files or rows.",
+        ("area", "fault", "runs", "unclear", "lost", "unequal", "seconds"),
+    ),
     "equalities": (
         "Equalities",
         "The largest absolute difference of two ways to the same, beside the largest value there is; models of some "
@@ -44,9 +52,9 @@ SECTIONS = {
 
 
 # Columns that name a row; the others are figures.
-NAMES = ("area", "what", "encoder", "dtype")
+NAMES = ("area", "fault", "what", "encoder", "dtype")
 # Of these a sum makes sense.
-SUMMED = ("inputs", "accepted", "refused", "findings", "runs", "kills", "lost", "unequal", "seconds")
+SUMMED = ("inputs", "accepted", "refused", "findings", "runs", "kills", "unclear", "lost", "unequal", "seconds")
 
 
 def write_results(section: str, rows: list[dict[str, Any]], settings: dict[str, Any], path: Path = RESULTS) -> None:

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What commands can know before anything heavy is imported, let alone a model loaded: it takes no time to be told."""
 
+import errno
 import json
 import os
 import re
@@ -61,7 +62,7 @@ def check_output_folder(folder: Path, option: str) -> None:
     if not existing.is_dir():
         raise CommandError(f"{option} {folder}: {existing} is not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise CommandError(f"{option} {folder}: {existing} cannot be written: Permission denied")
+        raise CommandError(f"{option} {folder}: {existing} cannot be written: {_refusal(existing)}")
 
 
 def check_output_file(path: Path | None, option: str) -> None:
@@ -72,7 +73,13 @@ def check_output_file(path: Path | None, option: str) -> None:
         raise CommandError(f"{option} {path}: is a folder, not a file")
     check_output_folder(path.parent, option)
     if path.exists() and not os.access(path, os.W_OK):
-        raise CommandError(f"{option} {path}: cannot be written: Permission denied")
+        raise CommandError(f"{option} {path}: cannot be written: {_refusal(path)}")
+
+
+def _refusal(path: Path) -> str:
+    """Why the system would not let a path be written."""
+    is_read_only = hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY
+    return os.strerror(errno.EROFS if is_read_only else errno.EACCES)
 
 
 def looks_like_path(name: str) -> bool:

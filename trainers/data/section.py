@@ -12,6 +12,7 @@ import torch
 
 from entropy_asr.modeling.languages_entropy_asr import language_code
 
+from ..runs.disk import named_disk_errors
 from ..runs.records import json_sha256
 from ..runs.settings import SettingsError, checked, typed
 from .augmentation import AugmentationConfig, SpeechAugmenter
@@ -162,17 +163,19 @@ class DataSection:
     def augmenter(self, config: AugmentationConfig) -> SpeechAugmenter:
         """The augmenter of this section's noise."""
         noise = [{"text_column": None, **source} for source in self.noise]
-        rows = load_sources(noise, decode_dir=self.cache_dir, num_proc=self.num_proc) if noise else None
+        with named_disk_errors(self.cache_dir):
+            rows = load_sources(noise, decode_dir=self.cache_dir, num_proc=self.num_proc) if noise else None
         return SpeechAugmenter(config, rows)
 
     def _rows(self, sources: list[dict], synthetic: list[dict]) -> datasets.Dataset | datasets.IterableDataset | None:
         if any(source.get("streaming") for source in sources):
             return load_sources(sources)
         parts = []
-        if sources:
-            decode_dir = self.cache_dir if self.decode_ahead else None
-            parts.append(load_sources(sources, decode_dir=decode_dir, num_proc=self.num_proc))
-        parts += [self._synthesize(SynthesisSource(**entry)) for entry in synthetic]
+        with named_disk_errors(self.cache_dir):
+            if sources:
+                decode_dir = self.cache_dir if self.decode_ahead else None
+                parts.append(load_sources(sources, decode_dir=decode_dir, num_proc=self.num_proc))
+            parts += [self._synthesize(SynthesisSource(**entry)) for entry in synthetic]
         return datasets.concatenate_datasets(parts) if parts else None
 
     def _synthesize(self, source: SynthesisSource) -> datasets.Dataset:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from transformers import AutoConfig
 
+from ..runs.disk import named_disk_errors
 from ..runs.errors import shown
 from ..runs.locks import locked
 from ..runs.records import finished
@@ -338,5 +339,5 @@ def run_section(stage: str, section: dict[str, Any], output_dir: Path, seed: int
         logger.warning(f"{output_dir}: stage {stage} is finished, nothing to do.")
         return
     logger.warning(f"{output_dir}: stage {stage} starts.")
-    with locked(output_dir):
+    with locked(output_dir), named_disk_errors(output_dir):
         found.run(stage, section, output_dir, seed)

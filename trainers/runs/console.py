@@ -110,6 +110,7 @@ def run_command(command: Callable[[], int], interrupted: Callable[[], str]) -> i
             raise
         return BROKEN_PIPE
     except OSError as error:  # a full disk, no permission, a port in use: not a fault of the program
+        _close_bars()
         place = "standard output: " if _drop_unwritten() else ""
         say("error", place + error_text(error))
         return FAILED

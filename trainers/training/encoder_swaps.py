@@ -10,6 +10,7 @@ can be done again by another run (`swap_policy: replay`): a live run depends on 
 import json
 import logging
 import math
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +43,8 @@ RECORD = "encoder_swaps.json"
 # Where the parts of a snapshot, which is a CTC model, belong in the full model.
 PARTS = {"audio_tower": "model.audio_tower", "phoneme_head": "phoneme_head"}
 WAIT = "wait"
+# For so long a damaged snapshot is not read again.
+REJECTED_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class SwapPlanner:
         self.output_dir = output_dir
         self.plan = plan
         self.user = run_id(output_dir)
-        self._rejected: set[tuple[str, int]] = set()
+        self._rejected: dict[tuple[str, int], float] = {}
         record = output_dir / RECORD
         # Swaps of this run before it was killed, also those behind its last checkpoint: it does them again.
         self.done = read_swaps(record) if record.exists() else []
@@ -185,13 +188,14 @@ class SwapPlanner:
             newer = [snapshot for snapshot in newer if snapshot.order > order]
         for snapshot in reversed(newer):
             written = self._written(snapshot)
-            if written in self._rejected:
+            if time.monotonic() - self._rejected.get(written, -math.inf) < REJECTED_SECONDS:
                 continue
             try:
                 return self.store.adopt(snapshot, self.output_dir / ADOPTED, self.user)
             except SnapshotError as error:
-                # Not read again at every look, but once more when its publisher has written it anew.
-                self._rejected.add(written)
+                # Not read again at every look, but when its publisher has written it anew, and now and then: on a
+                # share of another machine its manifest may be seen before its weights are.
+                self._rejected[written] = time.monotonic()
                 self.store.report(error)
         return None
 

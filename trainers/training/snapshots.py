@@ -30,6 +30,8 @@ from typing import Any
 
 from accelerate import PartialState
 
+from ..runs.console import error_text
+from ..runs.disk import NO_ROOM, named_disk_errors
 from ..runs.records import write_text
 
 
@@ -115,6 +117,8 @@ def read_snapshot(folder: Path) -> Snapshot:
         raise SnapshotError(f"{folder}: no {MANIFEST}; it is being written, or its writer was killed.") from error
     except (OSError, ValueError, TypeError) as error:
         raise SnapshotError(f"{folder}: {MANIFEST} cannot be read ({error}).") from error
+    if any(Path(name).name != name for name in snapshot.files):
+        raise SnapshotError(f"{folder}: {MANIFEST} names files outside of the folder.")
     if snapshot.kind not in KINDS or WEIGHTS not in snapshot.files:
         raise SnapshotError(f"{folder}: {MANIFEST} names no {WEIGHTS} or an unknown kind {snapshot.kind!r}.")
     return snapshot
@@ -183,16 +187,22 @@ class EncoderSnapshots:
         except SnapshotError as error:
             if folder.exists():
                 logger.warning(f"Written anew: {error}")
+        with named_disk_errors(self.folder):
+            return self._write(folder, save, lambda files: Snapshot(folder, step, kind, files, details))
+
+    def _write(
+        self, folder: Path, save: Callable[[Path], None], describe: Callable[[dict[str, str]], Snapshot]
+    ) -> Snapshot:
+        """Write a snapshot beside its folder, and rename it; its manifest comes last."""
         writing = self._new_folder()
         save(writing)
-        files = {path.name: hash_file(path) for path in sorted(writing.iterdir())}
-        for name in files:
+        snapshot = describe({path.name: hash_file(path) for path in sorted(writing.iterdir())})
+        for name in snapshot.files:
             _flush(writing / name)
         if folder.exists():
             (folder / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(folder)
         writing.rename(folder)
-        snapshot = Snapshot(folder, step, kind, files, details)
         write_text(folder / MANIFEST, _manifest(snapshot))
         _flush(folder / MANIFEST)
         return snapshot
@@ -230,10 +240,7 @@ class EncoderSnapshots:
         with self.in_use(snapshot, user):
             copying = runs_folder / f".copying-{snapshot.name}"
             shutil.rmtree(copying, ignore_errors=True)
-            try:
-                shutil.copytree(snapshot.folder, copying)
-            except (OSError, shutil.Error) as error:
-                raise SnapshotError(f"{snapshot.folder}: cannot be copied ({error}).") from error
+            _copy(snapshot, copying)
             copied = read_snapshot(copying)
             if copied.files != snapshot.files:
                 raise SnapshotError(f"{snapshot.folder}: changed while it was copied.")
@@ -298,6 +305,23 @@ class EncoderSnapshots:
             return False
         shutil.rmtree(folder)
         return True
+
+
+def _copy(snapshot: Snapshot, folder: Path) -> None:
+    """Copy a snapshot's files into a folder that is made.
+
+    Raises:
+        SnapshotError: they cannot be read; another snapshot may do.
+        OSError: they cannot be written: no other one could.
+    """
+    folder.mkdir(parents=True)
+    for name in (*snapshot.files, MANIFEST):
+        try:
+            shutil.copyfile(snapshot.folder / name, folder / name)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise OSError(error.errno, error.strerror, str(folder)) from error
+            raise SnapshotError(f"{snapshot.folder}: {name} cannot be copied ({error_text(error)}).") from error
 
 
 def _manifest(snapshot: Snapshot) -> str:

@@ -16,7 +16,7 @@ from entropy_asr.trainers import IterativeAsyncSFTConfig, IterativeAsyncSFTTrain
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.stages import sft
 from entropy_asr.trainers.stages.sft import SFTModelSection
-from entropy_asr.trainers.training import snapshots
+from entropy_asr.trainers.training import encoder_swaps, snapshots
 from entropy_asr.trainers.training.encoder_swaps import PARTS, Swap, first_step_after_final_swap, paced_swaps
 from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
@@ -190,6 +190,19 @@ def test_damaged_encoder_is_left_out_and_reported_until_it_is_written_anew(compo
     reports = [message for message in caplog.messages if message.startswith("Snapshot left out")]
     assert sum("000000200-drift: model.safetensors is damaged" in message for message in reports) == 1
     assert sum("000000201-drift: no manifest.json" in message for message in reports) == 1
+
+
+def test_encoder_whose_weights_are_seen_after_its_manifest_is_taken_later(components, tmp_path, store, monkeypatch):
+    """As on a share that another machine writes."""
+    publish(store, 100)
+    late = publish(store, 300, "final")
+    whole = (late.folder / "model.safetensors").read_bytes()
+    damage(late)
+    monkeypatch.setattr(encoder_swaps, "REJECTED_SECONDS", 0.01)
+    watcher = Watcher(store, {2: lambda: (late.folder / "model.safetensors").write_bytes(whole)})
+    swap_trainer(components, tmp_path, callbacks=[watcher]).train()
+    first, last = "000000100-drift", "000000300-final"
+    assert watcher.trained_on == [first, first, last, last, last, last]
 
 
 def test_encoder_of_another_shape_is_refused_by_name(components, tmp_path, store):

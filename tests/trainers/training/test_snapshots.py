@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from file_limits import files_of_at_most
 from safetensors.torch import load_file, save_file
 
 from entropy_asr.trainers.training import snapshots
@@ -109,6 +110,24 @@ def test_damaged_snapshot_is_never_adopted(store, tmp_path, spoil):
         adopt(store, tmp_path)
     assert not (tmp_path / "run" / "000000010-drift").exists()
     assert store.users() == set()
+
+
+def test_a_snapshot_that_names_files_outside_of_its_folder_is_left_out(store, tmp_path):
+    folder = store.publish(10, "drift", writer(1.0)).folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["../other"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert store.published() == []
+    with pytest.raises(SnapshotError, match="000000010-drift: .*outside of the folder"):
+        store.get("000000010-drift")
+
+
+def test_a_run_without_room_for_a_copy_says_so_and_does_not_wait(store, tmp_path):
+    """A snapshot that cannot be read is waited for; no other snapshot would help here."""
+    store.publish(10, "drift", writer(1.0, size=2**16))
+    with files_of_at_most(2**16), pytest.raises(OSError, match="File too large") as refused:
+        wait_for_snapshot(store, tmp_path / "run", "me")
+    assert str(tmp_path / "run") in refused.value.filename and store.users() == set()
 
 
 def remove_manifest(folder: Path) -> None:
