@@ -34,7 +34,14 @@ from code_copies import code_is_copied_once
 from faults import table, write_results
 from killed_runs import kill_here, run_forked, was_killed
 from safetensors.torch import load_file
-from small_models import build_model, padded_batch, small_config, small_encoder_config, small_whisper_encoder_config
+from small_models import (
+    build_model,
+    padded_batch,
+    small_config,
+    small_encoder_config,
+    small_firered_encoder_config,
+    small_whisper_encoder_config,
+)
 from training_helpers import make_rows, save_components, stage_section, stop_at, trainer_arguments
 
 from entropy_asr.modeling import EntropyASREncoderCache, EntropyASRForConditionalGeneration, EntropyASRProcessor
@@ -44,7 +51,12 @@ from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.clock import WallClock
 
 
-ENCODERS = {"Conformer": small_encoder_config, "Whisper": small_whisper_encoder_config}
+PLAIN = "Conformer"
+ENCODERS = {
+    PLAIN: small_encoder_config,
+    "Whisper": small_whisper_encoder_config,
+    "FireRedASR": small_firered_encoder_config,
+}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Largest difference as a share of the largest value: sums of some tens to hundreds of numbers, layer after layer.
 BOUNDS = {torch.float32: 2e-5, torch.bfloat16: 6e-2}
@@ -148,9 +160,9 @@ def saved_rows(name: str, dtype: str, model: EntropyASRForConditionalGeneration)
 def write_training_parts(name: str, folder: Path) -> None:
     """What joint SFT starts from, with the encoder of that name."""
     save_components(folder)
-    if name == "Whisper":
+    if name != PLAIN:
         processor = EntropyASRProcessor.from_pretrained(folder / "full")
-        config = small_config(small_whisper_encoder_config(), audio_token_id=processor.audio_token_id)
+        config = small_config(ENCODERS[name](), audio_token_id=processor.audio_token_id)
         config.text_config.vocab_size = len(processor.tokenizer)
         model = build_model(config)
         processor = type(processor).from_components(
