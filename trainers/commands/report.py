@@ -16,8 +16,8 @@ from .checks import (
     find_device,
     need_extra,
 )
-from .models import quiet_libraries
-from .options import add_command, add_device, add_language, positive, whole
+from .models import find_process, quiet_libraries
+from .options import add_command, add_device, add_language, add_launch_options, launch_if_asked, positive, whole
 
 
 def add_parser(commands: Any) -> None:
@@ -65,6 +65,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--batch_size", type=positive, default=8, help="default: %(default)s")
     add_device(parser)
+    add_launch_options(parser, "ddp (the default of --num_processes)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,13 +78,20 @@ def run(args: argparse.Namespace) -> int:
         check_dataset(path)
     check_output_folder(args.output_dir, "--output_dir")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    args.device = find_device(args.device)
+    if (status := launch_if_asked(args)) is not None:
+        return status
+    state = find_process(args)
+    if state.num_processes == 1:
+        args.device = find_device(args.device)
     quiet_libraries()
     from ..evaluation.report import ReportOptions, write_report
+    from ..evaluation.shares import Shares
 
     given = {name: getattr(args, name) for name in ReportOptions.__dataclass_fields__}
-    write_report(models, args.dataset, args.output_dir, ReportOptions(**given))
-    print(args.output_dir / "report.md")
+    shares = Shares(state.process_index, state.num_processes)
+    write_report(models, args.dataset, args.output_dir, ReportOptions(**given), shares)
+    if state.is_main_process:
+        print(args.output_dir / "report.md")
     return 0
 
 

@@ -3,7 +3,6 @@
 """NSE, PAI, CSAI and text CKA of one encoder over the utterances of a data set."""
 
 import logging
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -25,6 +24,7 @@ from entropy_asr.spaces.entropy_allocation.text_cka import text_cka, text_cka_ch
 from ..data.decoding import read_samples
 from .frames import EncodedUtterance, SpeechEncoder, at_same_times
 from .report_options import ReportOptions
+from .shares import Shares
 
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ SAMPLING_RATE = 16000
 # Frames of an utterance by which encoders are compared with one another: those nearest to so many moments of it.
 MOMENTS = 32
 SHUFFLES, SEED = 20, 0
+ALONE = Shares()
 
 
 @dataclass
@@ -102,40 +103,47 @@ def read_utterances(rows: datasets.Dataset, max_rows: int | None) -> tuple[list[
 
 
 def measure_allocation(
-    encoder: SpeechEncoder, utterances: list[Utterance], meanings: np.ndarray | None, options: ReportOptions
+    encoder: SpeechEncoder,
+    utterances: list[Utterance],
+    meanings: np.ndarray | None,
+    options: ReportOptions,
+    shares: Shares = ALONE,
 ) -> Allocation:
-    """NSE, PAI, CSAI of an encoder's output, and text CKA of its layers.
+    """NSE, PAI, CSAI of an encoder's output, and text CKA of its layers; the same in all processes.
 
     Args:
         encoder: What is measured.
         utterances: The same for all encoders.
         meanings: An embedding of each transcript, `(N, D)`; None: no CSAI.
         options: `pca_size`, `ridge`, `batch_size`.
+        shares: Processes that share the utterances; each of them must call it.
     """
     asked = ["nse", "pai", *(["csai"] if meanings is not None else [])]
     metric = evaluate.load(metric_folder(), device=options.device, metrics=asked)
     pooled, found, num_frames = [], Allocation({}), 0
-    for batch in tqdm(list(_batches(utterances, options.batch_size)), desc=f"{encoder.name}: frames", unit="batch"):
-        encoded = encoder.encode([item.waveform for item in batch], layers=encoder.full_model is not None)
+    starts = shares.own(range(0, len(utterances), options.batch_size))
+    for start in tqdm(starts, desc=f"{encoder.name}: frames", unit="batch", disable=shares.index > 0):
+        own = slice(start, start + options.batch_size)
+        encoded = encoder.encode([item.waveform for item in utterances[own]], layers=encoder.full_model is not None)
+        semantics = {} if meanings is None else {"semantics": meanings[own]}
         metric.add_batch(
-            predictions=[item.frames for item in encoded], phonemes=[utterance.phonemes for utterance in batch]
+            predictions=[item.frames for item in encoded],
+            phonemes=[utterance.phonemes for utterance in utterances[own]],
+            **semantics,
         )
         num_frames += sum(len(item.frames) for item in encoded)
         found.moments += [_moments(item.frames) for item in encoded]
         pooled += [_pooled_layers(item) for item in encoded]
-    semantics = {} if meanings is None else {"semantics": meanings}
-    figures = metric.compute(metrics=asked, pca_size=options.pca_size, ridge=options.ridge, table=True, **semantics)
+    choices = {"pca_size": options.pca_size, "ridge": options.ridge, "distributed": shares.count > 1}
+    figures = metric.compute(metrics=asked, table=True, **choices)
+    found.moments, pooled = shares.joined(found.moments), shares.joined(pooled)
+    num_frames = sum(shares.joined([num_frames]))
     seconds = sum(len(utterance.waveform) for utterance in utterances) / SAMPLING_RATE
     figures |= {"frames_per_second": num_frames / seconds, "dimension": found.moments[0].shape[1]}
     if encoder.full_model is not None:
         figures["text_cka"] = _text_cka(encoder, pooled, utterances)
     found.figures = figures
     return found
-
-
-def _batches(utterances: Sequence[Utterance], size: int) -> Iterator[Sequence[Utterance]]:
-    for start in range(0, len(utterances), size):
-        yield utterances[start : start + size]
 
 
 def _moments(frames: torch.Tensor) -> np.ndarray:

@@ -24,11 +24,12 @@ from entropy_asr.spaces.entropy_allocation.embedders import PACKAGED, embed_text
 from ..data.data_source import DataSource
 from ..data.sources import load_source
 from ..runs.stage_records import command_line, versions
-from .allocation import Allocation, Utterance, compare_encoders, measure_allocation, read_utterances
+from .allocation import ALONE, Allocation, Utterance, compare_encoders, measure_allocation, read_utterances
 from .frame_probes import check_aligner, measure_frame_probes
 from .frames import SpeechEncoder, load_speech_encoder
 from .ledger_summary import summarize_ledgers
 from .report_options import ReportOptions
+from .shares import Shares
 
 
 DEFINITIONS = (
@@ -43,6 +44,7 @@ def write_report(
     dataset_paths: list[str],
     output_dir: Path,
     options: ReportOptions | None = None,
+    shares: Shares = ALONE,
 ) -> dict[str, Any]:
     """Measure checkpoints on data sets; writes `report.json`, `report.md` and plots, after each data set anew.
 
@@ -52,6 +54,7 @@ def write_report(
         dataset_paths: Hub ids, folders or parquet files.
         output_dir: Where the files go.
         options: What is measured.
+        shares: Processes that share the work, each of which must call it; the first writes.
 
     Returns:
         What `report.json` holds.
@@ -77,10 +80,11 @@ def write_report(
         "recipes": {recipe: [named[path] for path in paths] for recipe, paths in recipes.items()},
         "datasets": {},
     }
-    output_dir.mkdir(parents=True, exist_ok=True)
     for name, rows in loaded.items():
-        report["datasets"][name] = measure_dataset(rows, encoders, options, aligner)
-        save_report(report, output_dir)
+        report["datasets"][name] = measure_dataset(rows, encoders, options, aligner, shares)
+        if shares.index == 0:
+            output_dir.mkdir(parents=True, exist_ok=True)
+            save_report(report, output_dir)
     return report
 
 
@@ -116,8 +120,9 @@ def measure_dataset(
     encoders: list[SpeechEncoder],
     options: ReportOptions,
     aligner: SpeechEncoder | None = None,
+    shares: Shares = ALONE,
 ) -> dict[str, Any]:
-    """All figures of all models on one data set."""
+    """All figures of all models on one data set, in all processes."""
     utterances, facts = read_utterances(rows, options.max_rows)
     meanings = None
     # An embedder that knows no word of a language would give figures all the same.
@@ -128,16 +133,19 @@ def measure_dataset(
     result: dict[str, Any] = {"data": facts, "models": {}}
     measured: dict[str, Allocation] = {}
     for encoder in encoders:
-        found = measure_allocation(encoder, utterances, meanings, options)
+        found = measure_allocation(encoder, utterances, meanings, options, shares)
         figures = dict(found.figures)
         if same := _same_frames(found, measured):
             figures["same_frames_as"] = same
-        if options.frame_probes:
-            figures["frame_probes"] = measure_frame_probes(encoder, rows, aligner, options)
         if encoder.full_model is not None and options.ledger_rows:
-            figures["ledger"] = measure_ledger(encoder, utterances[: options.ledger_rows])
+            figures["ledger"] = measure_ledger(encoder, utterances[: options.ledger_rows], shares)
         measured[encoder.name] = found
         result["models"][encoder.name] = figures
+    if options.frame_probes:
+        # A probe is trained on frames of all rows: each encoder's by one process.
+        own = {item.name: measure_frame_probes(item, rows, aligner, options) for item in shares.own(encoders)}
+        for name, probes in shares.joined(list(own.items())):
+            result["models"][name]["frame_probes"] = probes
     result["cka"] = compare_encoders({name: found.moments for name, found in measured.items()})
     return result
 
@@ -152,10 +160,10 @@ def _digest(found: Allocation) -> str:
     return hashlib.sha256(b"".join(np.ascontiguousarray(item).tobytes() for item in found.moments)).hexdigest()
 
 
-def measure_ledger(encoder: SpeechEncoder, utterances: list[Utterance]) -> dict[str, Any]:
+def measure_ledger(encoder: SpeechEncoder, utterances: list[Utterance], shares: Shares = ALONE) -> dict[str, Any]:
     """How H(Y) of some utterances is shared out, see [`~ledger_summary.summarize_ledgers`]."""
     ledgers = [
         utterance_ledger(encoder.full_model, encoder.processor, item.waveform, item.text, item.language)
-        for item in tqdm(utterances, desc=f"{encoder.name}: ledger", unit="utt")
+        for item in tqdm(shares.own(utterances), f"{encoder.name}: ledger", unit="utt", disable=shares.index > 0)
     ]
-    return summarize_ledgers(ledgers)
+    return summarize_ledgers(shares.joined(ledgers))

