@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from claims_causes import cause_table
 from claims_results import PADDED, PLAIN, Results, plan
 
 from entropy_asr.trainers.evaluation.paired_bootstrap import (
@@ -120,6 +121,7 @@ def write_page(folder: Path, readme: Path) -> int:
     }
     (folder / "claims.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     lines = [*heading(results, decided), *claim_table(decided), "", *arm_table(content["arms"]), ""]
+    lines += cause_table(results)
     lines += [line for file, title in pictures.items() for line in (f"![{title}]({file})", "", f"{title}.", "")]
     (folder / "claims.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     if readme.exists():

@@ -1,0 +1,116 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""What checks of likely causes found, in words: a table of the page of `claims.py`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from claims_results import PADDED, PLAIN, Results, as_arrays, plan
+
+
+FILE = "why.json"
+
+
+def cause_table(results: Results) -> list[str]:
+    """A row a check that was made; none where none was."""
+    rows = [row for check in plan()["why"] if (row := cause_row(check, results))]
+    if not rows:
+        return []
+    head = ["## Why", "", "Of what does not hold here, or leans so, one likely cause each, and a check of it.", ""]
+    return [*head, "| the paper says | likely cause | check | found |", "|---|---|---|---|", *rows, ""]
+
+
+def cause_row(check: dict[str, Any], results: Results) -> str | None:
+    """A check's row; None where it was not made."""
+    said = IN_WORDS[check["kind"]](check, results)
+    about = "; ".join(check["about"])
+    return said and f"| {about} | {check['cause']} | {check['check']} | {said} |"
+
+
+def made_on(check: dict[str, Any], results: Results) -> tuple[Path, dict[str, Any]] | None:
+    """The seed that a check was made on, and what it gave."""
+    for seed in results.seeds:
+        found = json.loads((seed / FILE).read_text(encoding="utf-8")) if (seed / FILE).is_file() else {}
+        if check["name"] in found:
+            return seed, found[check["name"]]
+    return None
+
+
+def trained_again(check: dict[str, Any], results: Results) -> str | None:
+    """Rates of the arm that was trained again, as it was, and of the one it is compared with."""
+    if (made := made_on(check, results)) is None:
+        return None
+    seed, found = made
+    arms = [check["arm"], *([check["than"]] if "than" in check else [])]
+    kept = {arm: results.of_arm(seed, arm)["results"][f"{arm}_results"] for arm in arms}
+    said = [
+        f"{name} {percent(found['results'], *what)} ("
+        + ", ".join(f"{arm} {percent(kept[arm], *what)}" for arm in arms)
+        + ")"
+        for name, what in RATES.items()
+    ]
+    steps = f"{found['training']['steps']} steps, " if "training.max_steps" in check["set"] else ""
+    return f"seed {seed.name}: {steps}{'; '.join(said)}"
+
+
+# Rates in words: condition, what is counted, over what.
+RATES = {
+    "errors": (PLAIN, "errors", "units"),
+    "errors in silence": (PADDED, "errors", "units"),
+    "hallucinated in silence": (PADDED, "hallucinated", "ones"),
+}
+
+
+def percent(counted: dict[str, Any], condition: str, what: str, over: str) -> str:
+    """A rate as the mean over test sets of speech."""
+    arrays = [as_arrays(one) for one in counted[condition].values() if sum(one["units"])]
+    return f"{100 * np.mean([one[what].sum() / one[over].sum() for one in arrays]):.1f} %"
+
+
+def text_cka(check: dict[str, Any], results: Results) -> str | None:
+    """What the adaptor adds to the last layer's CKA, with the embedder's vectors and with the model's own."""
+    if (made := made_on(check, results)) is None:
+        return None
+    seed, found = made
+    said = []
+    for stage in check["stages"]:
+        *_, last, adaptor = found[stage]["values"]
+        own = results.allocation(seed, stage, "text_cka")
+        chance = found[stage]["chance"]["mean"]
+        said.append(
+            f"{stage} {adaptor - last:+.3f} ({last:.3f} to {adaptor:.3f}, chance {chance:.3f}; own {own:+.3f})"
+        )
+    return f"seed {seed.name}: {'; '.join(said)}"
+
+
+def sizes(check: dict[str, Any], results: Results) -> str:
+    """The sign of a sum of figures at all sizes of the PCA and ridges, of all seeds, above chance."""
+    values = []
+    for seed in results.seeds:
+        for data in results.report(seed)["datasets"].values():
+            tables = {name: data["models"][name]["details"][check["metric"]]["table"] for name in check["terms"]}
+            values += [
+                sum(factor * (row[check["metric"]] - row["chance"]) for factor, row in zip(factors, rows, strict=True))
+                for factors in [list(check["terms"].values())]
+                for rows in zip(*tables.values(), strict=True)
+            ]
+    above = sum(value > 0 for value in values)
+    return f"above 0 at {above} of {len(values)} sizes, ridges and seeds"
+
+
+def shares(check: dict[str, Any], results: Results) -> str:
+    """Shares of utterances with any text under a condition, of arms."""
+    return ", ".join(
+        f"{arm} {100 * np.mean(results.rate(arm, PADDED, 'nonempty')):.1f} % with text" for arm in check["arms"]
+    )
+
+
+IN_WORDS: dict[str, Callable[[dict[str, Any], Results], str | None]] = {
+    "trained again": trained_again,
+    "text CKA": text_cka,
+    "sizes": sizes,
+    "text in silence": shares,
+}
