@@ -26,7 +26,7 @@ SCRIPT = Path(__file__).parents[1] / "claims_script.py"
 def claims(monkeypatch):
     """`tests/benchmarks/claims.py`, which imports its neighbours."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("claims", "claims_page", "claims_plots", "claims_progress", "claims_results"):
+    for name in ("claims", "claims_causes", "claims_page", "claims_plots", "claims_progress", "claims_results"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import claims
 
@@ -201,6 +201,34 @@ def test_page_says_what_the_files_hold(claims, tmp_path):
     assert len(summary) <= 10 and all(len(line) <= 120 for line in summary)
     assert summary[-1].endswith("[All of it](kept/claims.md).")  # as README's reader follows it
     assert "with 3 seeds" in summary[0] and "proposed makes fewer errors than conventional" in " ".join(summary)
+
+
+def test_page_says_what_checks_of_causes_found(claims, tmp_path):
+    """Those of the results always, those that train or measure again where they were made."""
+    pytest.importorskip("matplotlib")
+    for seed in (1, 2):
+        write_seed(claims, tmp_path, seed, dict.fromkeys(claims.plan()["arms"], 0.5) | {"proposed": 0.1})
+    write_page(claims, tmp_path)
+    page = (tmp_path / "kept" / "claims.md").read_text()
+    assert page.count("of 4 sizes, ridges and seeds") == 2
+    assert "proposed 100.0 % with text, conventional 100.0 % with text" in page
+    assert "joint SFT trains the encoder too" not in page
+    arm = json.loads((tmp_path / "kept" / "2" / "no_ia_sft.json").read_text())
+    again = {"changed": {}, "training": {"steps": 3}, "results": arm["results"]["no_ia_sft_results"]}
+    values = {"values": [0.1, 0.2, 0.25], "chance": {"mean": 0.01}}
+    models = ("proposed_joint_sft", "conventional_joint_sft")
+    allocation = json.loads((tmp_path / "kept" / "2" / "allocation.json").read_text())
+    for name in models:
+        found = allocation["datasets"]["words"]["models"][name]
+        found["text_cka"] = {"layers": [0.1, 0.3], "adaptor": 0.2}
+    (tmp_path / "kept" / "2" / "allocation.json").write_text(json.dumps(allocation))
+    checks = {"equal_time": again, "embedder": dict.fromkeys(models, values)}
+    (tmp_path / "kept" / "2" / "why.json").write_text(json.dumps(checks))
+    write_page(claims, tmp_path)
+    page = (tmp_path / "kept" / "claims.md").read_text()
+    assert "seed 2: 3 steps, errors 25.0 % (no_ia_sft 25.0 %, proposed 5.0 %); errors in silence" in page
+    assert "proposed_joint_sft +0.050 (0.200 to 0.250, chance 0.010; own -0.100)" in page
+    assert "silence around it, half a second" not in page
 
 
 def test_one_seed_decides_nothing_and_shows_what_its_utterances_say(claims, tmp_path):
