@@ -25,6 +25,7 @@ from entropy_asr.trainers.evaluation.paired_bootstrap import (
 
 
 VERDICTS = ("holds", "does not hold", "not decided here", "not measured here")
+IN_PLURAL = {"holds": "hold", "does not hold": "do not hold"}
 MARKS = ("<!-- claims: tests/benchmarks/claims.py page writes this -->", "<!-- end of claims -->")
 SUMMARY_LINES = 10
 
@@ -141,7 +142,8 @@ def _finite(value: Any) -> Any:
 
 def tally(decided: list[dict[str, Any]]) -> str:
     """How many claims got which verdict."""
-    return ", ".join(f"{sum(claim['verdict'] == word for claim in decided)} {word}" for word in VERDICTS)
+    counts = {word: sum(claim["verdict"] == word for claim in decided) for word in VERDICTS}
+    return ", ".join(f"{count} {IN_PLURAL.get(word, word) if count != 1 else word}" for word, count in counts.items())
 
 
 def leaning(decided: list[dict[str, Any]]) -> str:
