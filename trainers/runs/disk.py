@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 
 # Why nothing can be written at a place, whatever it is.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
-# safetensors' writer is Rust's.
-_NUMBER = re.compile(r"os error (\d+)")
+# safetensors is written in Rust; what it cannot read lies elsewhere.
+_NUMBER = re.compile(r"while serializing.*os error (\d+)", re.DOTALL)
 # PyTorch's writer of checkpoints says neither the file nor the reason.
-_WRITER = re.compile(r"PytorchStreamWriter|inline_container")
+_WRITER, _READER = re.compile(r"PytorchStreamWriter|inline_container"), "PytorchStreamReader"
 _LITTLE = 2**20
 
 
@@ -46,7 +46,7 @@ def _reason(error: Exception, path: str) -> int | None:
     if isinstance(error, SafetensorError):
         found = _NUMBER.search(str(error))
         return int(found[1]) if found else None
-    if _WRITER.search(str(error)):
+    if _WRITER.search(str(error)) and _READER not in str(error):
         return errno.ENOSPC if _free(path) < _LITTLE else errno.EIO
     return None
 

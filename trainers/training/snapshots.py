@@ -117,8 +117,8 @@ def read_snapshot(folder: Path) -> Snapshot:
         raise SnapshotError(f"{folder}: no {MANIFEST}; it is being written, or its writer was killed.") from error
     except (OSError, ValueError, TypeError) as error:
         raise SnapshotError(f"{folder}: {MANIFEST} cannot be read ({error}).") from error
-    if any(Path(name).name != name for name in snapshot.files):
-        raise SnapshotError(f"{folder}: {MANIFEST} names files outside of the folder.")
+    if not isinstance(snapshot.files, dict) or any(Path(name).name != name for name in snapshot.files):
+        raise SnapshotError(f"{folder}: {MANIFEST} names no files of the folder, or others outside of it.")
     if snapshot.kind not in KINDS or WEIGHTS not in snapshot.files:
         raise SnapshotError(f"{folder}: {MANIFEST} names no {WEIGHTS} or an unknown kind {snapshot.kind!r}.")
     return snapshot

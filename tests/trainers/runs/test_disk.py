@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from file_limits import files_of_at_most
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from entropy_asr.trainers.runs.disk import named_disk_errors
 
@@ -46,6 +47,14 @@ def test_what_names_its_file_passes(tmp_path):
     with pytest.raises(FileNotFoundError) as refused, named_disk_errors(tmp_path):
         (tmp_path / "gone").read_bytes()
     assert refused.value.filename == str(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("load", [torch.load, load_file])
+def test_what_cannot_be_read_is_no_fault_of_the_place_that_is_written(tmp_path, load):
+    torch.save({"weight": torch.zeros(9)}, tmp_path / "whole")
+    (tmp_path / "cut").write_bytes((tmp_path / "whole").read_bytes()[:300])
+    with pytest.raises((RuntimeError, SafetensorError)), named_disk_errors(tmp_path / "elsewhere"):
+        load(tmp_path / "cut")
 
 
 @pytest.mark.parametrize("error", [ValueError("a value"), RuntimeError("shapes differ"), OSError("no number")])

@@ -112,13 +112,14 @@ def test_damaged_snapshot_is_never_adopted(store, tmp_path, spoil):
     assert store.users() == set()
 
 
-def test_a_snapshot_that_names_files_outside_of_its_folder_is_left_out(store, tmp_path):
+@pytest.mark.parametrize("files", [{"model.safetensors": "0" * 64, "../other": "0" * 64}, ["model.safetensors"], None])
+def test_a_snapshot_that_names_files_outside_of_its_folder_is_left_out(store, files):
     folder = store.publish(10, "drift", writer(1.0)).folder
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["../other"] = "0" * 64
+    manifest["files"] = files
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert store.published() == []
-    with pytest.raises(SnapshotError, match="000000010-drift: .*outside of the folder"):
+    with pytest.raises(SnapshotError, match="000000010-drift: .*outside of it"):
         store.get("000000010-drift")
 
 
