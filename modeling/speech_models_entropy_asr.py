@@ -15,7 +15,7 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
-from .adapters_entropy_asr import adapter_base
+from .adapters_entropy_asr import find_adapters
 from .components_entropy_asr import (
     CTC_MODEL,
     ENCODER_CLASSES,
@@ -100,7 +100,9 @@ def load_speech_model(path: str, dtype: torch.dtype | str = "auto", **hub_kwargs
     """
     layout = None
     try:
-        config = AutoConfig.from_pretrained(adapter_base(path) or path, **hub_kwargs)
+        base, _, base_kwargs = find_adapters(path, hub_kwargs)
+        base_kwargs.pop("adapter_kwargs", None)
+        config = AutoConfig.from_pretrained(base, **base_kwargs)
     except (OSError, ValueError):
         layout = published_layout(path)
         if layout is None:

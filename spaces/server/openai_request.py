@@ -209,13 +209,16 @@ def _read_language(values: dict[str, list[str]]) -> str | None:
 
 def _read_hints(values: dict[str, list[str]]) -> tuple[str, ...]:
     """Hints of `prompt` and `keywords`."""
-    prompt = _single(values, "prompt") or ""
-    hints = tuple(dict.fromkeys((*split_hints(prompt), *values.get("keywords", []))))
-    try:
-        check_hotwords(hints)
-    except ValueError as error:
-        name = "prompt" if prompt else "keywords"
-        raise OpenAIError(f"`{name}`: {error}", name, "too_many_hints") from error
+    hints: tuple[str, ...] = ()
+    for name, given in (
+        ("prompt", split_hints(_single(values, "prompt") or "")),
+        ("keywords", values.get("keywords", [])),
+    ):
+        hints = tuple(dict.fromkeys((*hints, *given)))
+        try:
+            check_hotwords(hints)
+        except ValueError as error:
+            raise OpenAIError(f"`{name}`: {error}", name, "too_many_hints") from error
     return hints
 
 

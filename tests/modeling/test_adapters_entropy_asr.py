@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModel, AutoProcessor, pipeline
+from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
 
 from entropy_asr.modeling import (
     EntropyASRForConditionalGeneration,
@@ -124,6 +124,16 @@ def test_the_encoder_of_adapters_can_be_taken(folder, merged_state):
         load_speech_encoder(str(folder), device="cpu").full_model,
     ):
         assert_same(model, merged_state)
+
+
+def test_the_revision_of_adapters_is_not_taken_for_that_of_their_model(folder, merged_state, monkeypatch):
+    asked = []
+    original = AutoConfig.from_pretrained
+    monkeypatch.setattr(
+        AutoConfig, "from_pretrained", lambda path, **kwargs: asked.append((path, kwargs)) or original(path, **kwargs)
+    )
+    assert_same(load_speech_model(str(folder), torch.float32, revision="abc", token="secret"), merged_state)
+    assert asked and all("revision" not in kwargs for _, kwargs in asked)
 
 
 def test_a_model_saves_the_processor_it_knows_of(base, tmp_path):

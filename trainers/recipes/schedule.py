@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.clock import CLOCK, timed
-from ..runs.errors import StageFailed
+from ..runs.errors import SettingsError, StageFailed, shown
 from ..runs.launch import LaunchSettings, end_processes
 from ..runs.records import finished
 from ..runs.settings import check_names, dotted, from_mapping
@@ -89,6 +89,8 @@ def plan_stages(recipe: dict[str, Any]) -> list[PlannedStage]:
     plans: list[PlannedStage] = []
     for name, section in recipe["stages"].items():
         key = ("stages", name)
+        if str(name) in ("", "..") or Path(str(name)).name != str(name):
+            raise SettingsError(f"{dotted(key)}: {shown(name)} is also the stage's folder, and no path.", key)
         own = {field: section.pop(field) for field in StageTiming.__dataclass_fields__ if field in section}
         timing = from_mapping(StageTiming, own, *key)
         above = [plan.name for plan in plans if plan.background]
