@@ -218,7 +218,8 @@ def _read_hints(values: dict[str, list[str]]) -> tuple[str, ...]:
         try:
             check_hotwords(hints)
         except ValueError as error:
-            raise OpenAIError(f"`{name}`: {error}", name, "too_many_hints") from error
+            both = ", with those of `prompt`" if name == "keywords" and values.get("prompt") else ""
+            raise OpenAIError(f"`{name}`: {error}{both}", name, "too_many_hints") from error
     return hints
 
 

@@ -124,7 +124,6 @@ def _make_paths_absolute(args: argparse.Namespace) -> None:
 
 def _transcribe_here(args: argparse.Namespace) -> int:
     """In this process, which may be one of several; the first speaks for all."""
-    from ..runs.disk import named_disk_errors
     from ..runs.locks import locked
     from ..transcription.engine import progress_over_all
 
@@ -135,7 +134,7 @@ def _transcribe_here(args: argparse.Namespace) -> int:
         if state.is_main_process:
             parts.remove_parts()  # of a run that was killed in between
         return _tell(args, totals, state)
-    with locked(parts.folder), named_disk_errors(parts.folder):
+    with locked(parts.folder):
         with state.main_process_first():
             if state.is_main_process:
                 parts.prepare(num_shards)

@@ -163,7 +163,7 @@ class DataSection:
     def augmenter(self, config: AugmentationConfig) -> SpeechAugmenter:
         """The augmenter of this section's noise."""
         noise = [{"text_column": None, **source} for source in self.noise]
-        with named_disk_errors(self.cache_dir):
+        with named_disk_errors(self.cache_dir, others_are_written=True):
             rows = load_sources(noise, decode_dir=self.cache_dir, num_proc=self.num_proc) if noise else None
         return SpeechAugmenter(config, rows)
 
@@ -171,7 +171,7 @@ class DataSection:
         if any(source.get("streaming") for source in sources):
             return load_sources(sources)
         parts = []
-        with named_disk_errors(self.cache_dir):
+        with named_disk_errors(self.cache_dir, others_are_written=True):
             if sources:
                 decode_dir = self.cache_dir if self.decode_ahead else None
                 parts.append(load_sources(sources, decode_dir=decode_dir, num_proc=self.num_proc))

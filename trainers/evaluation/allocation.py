@@ -65,12 +65,15 @@ def metric_folder() -> str:
     return str(Path(str(resources.files("entropy_asr.spaces"))) / "entropy_allocation")
 
 
-def read_utterances(rows: datasets.Dataset, max_rows: int | None) -> tuple[list[Utterance], dict[str, Any]]:
+def read_utterances(
+    rows: datasets.Dataset, max_rows: int | None, shares: Shares = ALONE
+) -> tuple[list[Utterance], dict[str, Any]]:
     """Utterances with text; what has none, or cannot be read, is left out with a warning.
 
     Args:
         rows: Rows of a source.
         max_rows: Evenly spaced ones, so many; None: all.
+        shares: Processes that all read them; the first speaks for them.
 
     Returns:
         The utterances, and facts about them.
@@ -81,7 +84,7 @@ def read_utterances(rows: datasets.Dataset, max_rows: int | None) -> tuple[list[
     count = len(rows) if max_rows is None else min(max_rows, len(rows))
     rows = rows.select(np.unique(np.linspace(0, len(rows) - 1, count).astype(int)))
     tokenizer, utterances = EntropyASRPhonemeTokenizer(), []
-    for index, row in enumerate(tqdm(rows, desc="utterances", unit="utt")):
+    for index, row in enumerate(tqdm(rows, desc="utterances", unit="utt", disable=shares.index > 0)):
         if row["language"] == NON_SPEECH or not row["text"].strip():
             continue
         try:
@@ -90,7 +93,7 @@ def read_utterances(rows: datasets.Dataset, max_rows: int | None) -> tuple[list[
                 raise ValueError(f"{row['text']!r} cannot be read as phonemes")
             utterances.append(Utterance(read_samples(row), row["text"], row["language"], phonemes))
         except (AudioError, ValueError) as error:
-            logger.warning("Row %d is left out: %s", index, error)
+            logger.log(logging.WARNING if shares.index == 0 else logging.DEBUG, "Row %d is left out: %s", index, error)
     if not utterances:
         raise ValueError(f"None of {len(rows)} rows has speech that could be used.")
     seconds = sum(len(utterance.waveform) for utterance in utterances) / SAMPLING_RATE

@@ -80,10 +80,10 @@ def write_report(
         "recipes": {recipe: [named[path] for path in paths] for recipe, paths in recipes.items()},
         "datasets": {},
     }
+    output_dir.mkdir(parents=True, exist_ok=True)
     for name, rows in loaded.items():
         report["datasets"][name] = measure_dataset(rows, encoders, options, aligner, shares)
         if shares.index == 0:
-            output_dir.mkdir(parents=True, exist_ok=True)
             save_report(report, output_dir)
     return report
 
@@ -123,7 +123,7 @@ def measure_dataset(
     shares: Shares = ALONE,
 ) -> dict[str, Any]:
     """All figures of all models on one data set, in all processes."""
-    utterances, facts = read_utterances(rows, options.max_rows)
+    utterances, facts = read_utterances(rows, options.max_rows, shares)
     meanings = None
     # An embedder that knows no word of a language would give figures all the same.
     if options.embedder in PACKAGED and facts["languages"] != ["en"]:

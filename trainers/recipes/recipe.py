@@ -339,5 +339,5 @@ def run_section(stage: str, section: dict[str, Any], output_dir: Path, seed: int
         logger.warning(f"{output_dir}: stage {stage} is finished, nothing to do.")
         return
     logger.warning(f"{output_dir}: stage {stage} starts.")
-    with locked(output_dir), named_disk_errors(output_dir):
+    with locked(output_dir), named_disk_errors(output_dir, others_are_written=True):
         found.run(stage, section, output_dir, seed)

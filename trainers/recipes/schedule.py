@@ -90,7 +90,7 @@ def plan_stages(recipe: dict[str, Any]) -> list[PlannedStage]:
     for name, section in recipe["stages"].items():
         key = ("stages", name)
         if str(name) in ("", "..") or Path(str(name)).name != str(name):
-            raise SettingsError(f"{dotted(key)}: {shown(name)} is also the stage's folder, and no path.", key)
+            raise SettingsError(f"{dotted(key)}: {shown(name)} is a path, and the stage's folder has its name.", key)
         own = {field: section.pop(field) for field in StageTiming.__dataclass_fields__ if field in section}
         timing = from_mapping(StageTiming, own, *key)
         above = [plan.name for plan in plans if plan.background]

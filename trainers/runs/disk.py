@@ -22,11 +22,13 @@ _LITTLE = 2**20
 
 
 @contextmanager
-def named_disk_errors(path: str | os.PathLike) -> Iterator[None]:
+def named_disk_errors(path: str | os.PathLike, others_are_written: bool = False) -> Iterator[None]:
     """While something is written at `path`: a full or read-only disk is one error of the system that names it.
 
     Args:
         path: Folder or file that is written; errors that name a file themselves pass as they are.
+        others_are_written: Whether other places are too, such as a cache or the console: an error that only says that
+            there is no room is then this path's only where there is none.
 
     Raises:
         OSError: in place of an error that says less.
@@ -34,15 +36,16 @@ def named_disk_errors(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        if (number := _reason(error, os.fspath(path))) is None:
+        if (number := _reason(error, os.fspath(path), others_are_written)) is None:
             raise
         raise OSError(number, os.strerror(number), os.fspath(path)) from error
 
 
-def _reason(error: Exception, path: str) -> int | None:
+def _reason(error: Exception, path: str, others_are_written: bool) -> int | None:
     """Number of what the system said, None if it was something else, or is named already."""
     if isinstance(error, OSError):
-        return error.errno if error.errno in {*NO_ROOM, errno.EIO} and error.filename is None else None
+        is_unnamed = error.errno in NO_ROOM and error.filename is None
+        return error.errno if is_unnamed and not (others_are_written and _free(path) > _LITTLE) else None
     if isinstance(error, SafetensorError):
         found = _NUMBER.search(str(error))
         return int(found[1]) if found else None

@@ -5,8 +5,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ...modeling.messages_entropy_asr import shortened
-
 
 class CommandError(Exception):
     """A reason why a command cannot start."""
@@ -27,6 +25,9 @@ class SettingsError(ValueError):
 
 def shown(value: Any) -> str:
     """A value as messages quote it."""
+    # What commands import first must not import torch.
+    from ...modeling.messages_entropy_asr import shortened
+
     return shortened(repr(value), 200)
 
 

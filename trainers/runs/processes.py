@@ -3,11 +3,15 @@
 """Which of several processes this is, where no trainer has found it out."""
 
 import os
+from datetime import timedelta
 
 import torch
 from accelerate import PartialState
 
 from .settings import SettingsError
+
+
+PATIENCE = timedelta(days=7)
 
 
 def process_state(on_cpu: bool = False) -> PartialState:
@@ -21,7 +25,10 @@ def process_state(on_cpu: bool = False) -> PartialState:
         SettingsError: a launcher started several processes, and accelerate was asked before by somebody who told it
             nothing.
     """
-    state = PartialState(cpu=on_cpu or not torch.accelerator.is_available())
+    on_cpu = on_cpu or not torch.accelerator.is_available()
+    # Who has less to do waits for the others, however long that is; torch's own patience is ten minutes on GPUs.
+    patience = {"timeout": PATIENCE} if int(os.environ.get("WORLD_SIZE", "1")) > 1 else {}
+    state = PartialState(cpu=on_cpu, **patience)
     if state.num_processes != int(os.environ.get("WORLD_SIZE", "1")):
         raise SettingsError(
             f"By the environment (WORLD_SIZE) {os.environ['WORLD_SIZE']} processes were started, but accelerate knows "

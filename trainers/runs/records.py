@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from .disk import named_disk_errors
 from .settings import SettingsError
 
 
@@ -55,5 +56,6 @@ def write_record(output_dir: Path, stage: str, section: dict[str, Any], results:
 def write_text(path: Path, text: str) -> None:
     """Write a file by a rename: whenever it is there, it is whole."""
     temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    with named_disk_errors(path):
+        temporary.write_text(text, encoding="utf-8")
     temporary.rename(path)

@@ -43,7 +43,7 @@ RECORD = "encoder_swaps.json"
 # Where the parts of a snapshot, which is a CTC model, belong in the full model.
 PARTS = {"audio_tower": "model.audio_tower", "phoneme_head": "phoneme_head"}
 WAIT = "wait"
-# For so long a damaged snapshot is not read again.
+# For so long a damaged snapshot is not read again; twice as long after each time.
 REJECTED_SECONDS = 60.0
 
 
@@ -121,7 +121,7 @@ class SwapPlanner:
         self.output_dir = output_dir
         self.plan = plan
         self.user = run_id(output_dir)
-        self._rejected: dict[tuple[str, int], float] = {}
+        self._rejected: dict[tuple[str, int], tuple[float, float]] = {}
         record = output_dir / RECORD
         # Swaps of this run before it was killed, also those behind its last checkpoint: it does them again.
         self.done = read_swaps(record) if record.exists() else []
@@ -188,14 +188,15 @@ class SwapPlanner:
             newer = [snapshot for snapshot in newer if snapshot.order > order]
         for snapshot in reversed(newer):
             written = self._written(snapshot)
-            if time.monotonic() - self._rejected.get(written, -math.inf) < REJECTED_SECONDS:
+            again, pause = self._rejected.get(written, (0.0, REJECTED_SECONDS))
+            if time.monotonic() < again:
                 continue
             try:
                 return self.store.adopt(snapshot, self.output_dir / ADOPTED, self.user)
             except SnapshotError as error:
-                # Not read again at every look, but when its publisher has written it anew, and now and then: on a
+                # Not read again at every look, but when its publisher has written it anew, and ever more rarely: on a
                 # share of another machine its manifest may be seen before its weights are.
-                self._rejected[written] = time.monotonic()
+                self._rejected[written] = time.monotonic() + pause, 2 * pause
                 self.store.report(error)
         return None
 

@@ -31,7 +31,7 @@ from typing import Any
 from accelerate import PartialState
 
 from ..runs.console import error_text
-from ..runs.disk import NO_ROOM, named_disk_errors
+from ..runs.disk import named_disk_errors
 from ..runs.records import write_text
 
 
@@ -117,11 +117,15 @@ def read_snapshot(folder: Path) -> Snapshot:
         raise SnapshotError(f"{folder}: no {MANIFEST}; it is being written, or its writer was killed.") from error
     except (OSError, ValueError, TypeError) as error:
         raise SnapshotError(f"{folder}: {MANIFEST} cannot be read ({error}).") from error
-    if not isinstance(snapshot.files, dict) or any(Path(name).name != name for name in snapshot.files):
+    if not (isinstance(snapshot.step, int) and isinstance(snapshot.details, dict) and _are_names(snapshot.files)):
         raise SnapshotError(f"{folder}: {MANIFEST} names no files of the folder, or others outside of it.")
     if snapshot.kind not in KINDS or WEIGHTS not in snapshot.files:
         raise SnapshotError(f"{folder}: {MANIFEST} names no {WEIGHTS} or an unknown kind {snapshot.kind!r}.")
     return snapshot
+
+
+def _are_names(files: Any) -> bool:
+    return isinstance(files, dict) and all(name not in ("", "..") and Path(name).name == name for name in files)
 
 
 class EncoderSnapshots:
@@ -314,14 +318,20 @@ def _copy(snapshot: Snapshot, folder: Path) -> None:
         SnapshotError: they cannot be read; another snapshot may do.
         OSError: they cannot be written: no other one could.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in (*snapshot.files, MANIFEST):
-        try:
-            shutil.copyfile(snapshot.folder / name, folder / name)
-        except OSError as error:
-            if error.errno in NO_ROOM:
-                raise OSError(error.errno, error.strerror, str(folder)) from error
-            raise SnapshotError(f"{snapshot.folder}: {name} cannot be copied ({error_text(error)}).") from error
+        with named_disk_errors(folder / name), (folder / name).open("wb") as file:
+            for block in _blocks(snapshot.folder / name):
+                file.write(block)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while block := file.read(2**24):
+                yield block
+    except OSError as error:
+        raise SnapshotError(f"{path.parent}: {path.name} cannot be copied ({error_text(error)}).") from error
 
 
 def _manifest(snapshot: Snapshot) -> str:

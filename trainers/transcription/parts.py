@@ -20,6 +20,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..runs.disk import named_disk_errors
 from ..runs.records import differing_settings, write_text
 from ..runs.settings import SettingsError
 
@@ -236,29 +238,21 @@ class Parts:
     def _path(self, shard: int, number: int, is_last: bool) -> Path:
         return self.folder / f"part-{shard:06d}-{number:06d}{'-end' * is_last}.parquet"
 
-    def _renamed_to(self, path: Path) -> "_Renamed":
-        return _Renamed(path, self.folder)
-
-
-class _Renamed:
-    """A file that gets its name when it is whole and on disk; until then it lies in the folder of parts."""
-
-    def __init__(self, path: Path, folder: Path):
-        self.path = path
+    @contextmanager
+    def _renamed_to(self, path: Path) -> Iterator[Path]:
+        """A file that gets its name when it is whole and on disk; until then it lies in the folder of parts."""
         # Its own for each process, of whichever machine.
-        self.temporary = folder / f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp"
-
-    def __enter__(self) -> Path:
-        return self.temporary
-
-    def __exit__(self, kind: type | None, *_: Any) -> None:
-        if kind is not None:
-            self.temporary.unlink(missing_ok=True)
-            return
-        _flush(self.temporary)
-        os.replace(self.temporary, self.path)
+        temporary = self.folder / f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp"
+        try:
+            with named_disk_errors(path):
+                yield temporary
+                _flush(temporary)
+                os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         if os.name == "posix":  # the name itself; elsewhere folders are not opened
-            _flush(self.path.parent)
+            _flush(path.parent)
 
 
 def _flush(path: Path) -> None:

@@ -217,7 +217,7 @@ def test_long_waits_say_how_far_stages_are(run, tmp_path, monkeypatch, caplog):
             "stages.a.launch: unknown num_proceses; did you mean.*num_processes",
         ),
         ({"a": {"launch": {"accelerate_config": "nowhere"}}}, "no such file: nowhere"),
-        *(({name: {}}, "is also the stage's folder, and no path") for name in ("../a", "a/b", "..", ".", "/a", "")),
+        *(({name: {}}, "is a path, and the stage's folder") for name in ("../a", "a/b", "..", ".", "/a", "")),
     ],
 )
 def test_wrong_plans_are_refused(stages, message):

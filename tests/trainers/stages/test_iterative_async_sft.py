@@ -198,7 +198,7 @@ def test_encoder_whose_weights_are_seen_after_its_manifest_is_taken_later(compon
     late = publish(store, 300, "final")
     whole = (late.folder / "model.safetensors").read_bytes()
     damage(late)
-    monkeypatch.setattr(encoder_swaps, "REJECTED_SECONDS", 0.01)
+    monkeypatch.setattr(encoder_swaps, "REJECTED_SECONDS", 0.0)
     watcher = Watcher(store, {2: lambda: (late.folder / "model.safetensors").write_bytes(whole)})
     swap_trainer(components, tmp_path, callbacks=[watcher]).train()
     first, last = "000000100-drift", "000000300-final"
