@@ -10,17 +10,34 @@ from typing import Any
 import numpy as np
 from claims_results import PADDED, PLAIN, Results, as_arrays, plan
 
+from entropy_asr.trainers.evaluation.paired_bootstrap import Interval, judge_claim
+
 
 FILE = "why.json"
 
 
-def cause_table(results: Results) -> list[str]:
-    """A row a check that was made; none where none was."""
-    rows = [row for check in plan()["why"] if (row := cause_row(check, results))]
+def cause_table(results: Results, decided: list[dict[str, Any]]) -> list[str]:
+    """A row a check that was made of a claim whose value is on the wrong side, whatever its interval.
+
+    Args:
+        results: Of all seeds.
+        decided: Claims with what was measured.
+    """
+    wrong = {claim["says"] for claim in decided if is_against(claim)}
+    checks = [check for check in plan()["why"] if wrong & set(check["about"])]
+    rows = [row for check in checks if (row := cause_row(check, results))]
     if not rows:
         return []
-    head = ["## Why", "", "Of what does not hold here, or leans so, one likely cause each, and a check of it.", ""]
+    head = ["## Why", "", "Likely causes of what does not hold here, or leans so, and a check of each.", ""]
     return [*head, "| the paper says | likely cause | check | found |", "|---|---|---|---|", *rows, ""]
+
+
+def is_against(claim: dict[str, Any]) -> bool:
+    """Whether what was measured is not what the paper says."""
+    if claim["found"] is None:
+        return False
+    value = claim["found"]["value"]
+    return judge_claim(Interval(value, value, value), claim.get("low"), claim.get("high")) == "does not hold"
 
 
 def cause_row(check: dict[str, Any], results: Results) -> str | None:
@@ -92,11 +109,10 @@ def sizes(check: dict[str, Any], results: Results) -> str:
     for seed in results.seeds:
         for data in results.report(seed)["datasets"].values():
             tables = {name: data["models"][name]["details"][check["metric"]]["table"] for name in check["terms"]}
-            values += [
-                sum(factor * (row[check["metric"]] - row["chance"]) for factor, row in zip(factors, rows, strict=True))
-                for factors in [list(check["terms"].values())]
-                for rows in zip(*tables.values(), strict=True)
-            ]
+            factors = list(check["terms"].values())
+            for rows in zip(*tables.values(), strict=True):
+                above_chance = [row[check["metric"]] - row["chance"] for row in rows]
+                values.append(float(np.dot(factors, above_chance)))
     above = sum(value > 0 for value in values)
     return f"above 0 at {above} of {len(values)} sizes, ridges and seeds"
 

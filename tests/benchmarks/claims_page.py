@@ -122,7 +122,7 @@ def write_page(folder: Path, readme: Path) -> int:
     }
     (folder / "claims.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     lines = [*heading(results, decided), *claim_table(decided), "", *arm_table(content["arms"]), ""]
-    lines += cause_table(results)
+    lines += cause_table(results, decided)
     lines += [line for file, title in pictures.items() for line in (f"![{title}]({file})", "", f"{title}.", "")]
     (folder / "claims.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     if readme.exists():

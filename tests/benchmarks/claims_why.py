@@ -43,13 +43,13 @@ def trained_again(args: argparse.Namespace, check: dict[str, Any]) -> dict[str, 
     for folder in seed.iterdir():
         if folder.is_dir() and folder.name not in (check["stage"], check["results"], "allocation"):
             (again / folder.name).unlink(missing_ok=True)
-            (again / folder.name).symlink_to(folder)
+            (again / folder.name).symlink_to(folder.resolve())
     changed = {
         key: steps_of_equal_time(seed, check) if value == "equal time" else value
         for key, value in check["set"].items()
     }
     options = ["--data_dir", args.data_dir, "--encoder", args.encoder, "--seed", str(args.seed)]
-    options += ["--output_dir", str(again)]
+    options += ["--output_dir", str(again), *args.options]
     for key, value in changed.items():
         options += [f"--stages.{check['stage']}.{key}", json.dumps(value)]
     for stage in (check["stage"], check["results"]):
@@ -62,7 +62,11 @@ def trained_again(args: argparse.Namespace, check: dict[str, Any]) -> dict[str, 
 
 
 def steps_of_equal_time(seed: Path, check: dict[str, Any]) -> int:
-    """Steps of the stage with which its arm takes the processor time of another."""
+    """Steps of the stage with which its arm takes about the processor time of another.
+
+    Raises:
+        ValueError: without the stage it takes longer already.
+    """
     arms = plan()["arms"]
     records = {
         name: json.loads((seed / name / RECORD).read_text(encoding="utf-8"))
@@ -73,7 +77,10 @@ def steps_of_equal_time(seed: Path, check: dict[str, Any]) -> int:
         for arm in (check["than"], check["arm"])
     )
     stage = records[check["stage"]]
-    return int((other - own) / stage["processor_seconds"] * stage["steps"])
+    steps = int((other - own) / stage["processor_seconds"] * stage["steps"])
+    if steps < 1:
+        raise ValueError(f"{check['arm']} takes longer than {check['than']} without a step of {check['stage']}.")
+    return steps
 
 
 def cka_with_embedder(args: argparse.Namespace, check: dict[str, Any]) -> dict[str, Any]:
@@ -104,12 +111,14 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("runs/claims"), help="of `claims.py run`")
     parser.add_argument("--results_dir", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("--seed", type=int, required=True, help="one whose models are there")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="checks; default: all that are not done")
-    args = parser.parse_args()
+    checks = [check["name"] for check in plan()["why"] if check["kind"] in KINDS]
+    parser.add_argument("--only", nargs="+", choices=checks, help="checks; default: all that are not done")
+    # Further options go to the recipe, as for `claims.py run`.
+    args, args.options = parser.parse_known_args()
     path = args.results_dir / str(args.seed) / FILE
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for check in plan()["why"]:
-        if check["kind"] in KINDS and check["name"] in (args.only or {check["name"]} - found.keys()):
+        if check["name"] in (args.only or set(checks) - found.keys()):
             found[check["name"]] = KINDS[check["kind"]](args, check)
             write_text(path, json.dumps(found, separators=(",", ":")) + "\n")
             print(f"{check['name']}: done", flush=True)

@@ -38,9 +38,10 @@ SECTIONS = {
         "Disks, clocks, and other runs",
         "A run whose disk fills after a part of what it writes, whose folder is read-only when it goes on after a "
         "kill, whose clock jumps by days at each change of a file, beside which another is started, or who sees a "
-        "shared store's files late and torn. *Unclear* did not say in one line what was refused and where; *lost* did "
-        "not end when it was run again with the fault mended; *unequal* ended with other weights, files or rows.",
-        ("area", "fault", "runs", "unclear", "lost", "unequal", "seconds"),
+        "shared store's files late and torn. *Refused* were stopped by that; *unclear* did not say in one line what "
+        "was refused and where; *lost* did not end when it was run again with the fault mended; *unequal* ended with "
+        "other weights, files or rows.",
+        ("area", "fault", "runs", "refused", "unclear", "lost", "unequal", "seconds"),
     ),
     "equalities": (
         "Equalities",

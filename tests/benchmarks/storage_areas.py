@@ -26,10 +26,12 @@ from fake_pipeline import FakePipeline
 from kill_areas import Run, contents, hashes, last_lines, log_of, quietly
 from killed_runs import count_changes, end_group, on_changes, run_and_kill_at_change, run_forked, start_forked
 from safetensors.torch import load_file, save_file
-from training_helpers import resumable_section, same_tensors, save_components, section_stage
+from training_helpers import resumable_section, same_tensors, save_components
 
 from entropy_asr.trainers.commands import cli
 from entropy_asr.trainers.runs.console import run_command
+from entropy_asr.trainers.runs.locks import HOLDER, LOCK
+from entropy_asr.trainers.training import encoder_swaps
 from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
 
@@ -41,16 +43,17 @@ LATE = 0.05
 
 @dataclass
 class Tally:
-    """What became of the runs of an area under a fault."""
+    """What became of the runs of an area under a fault; of those that were stopped by it, `refused` says how many."""
 
     runs: int = 0
+    refused: int = 0
     unclear: int = 0
     lost: int = 0
     unequal: int = 0
 
-    def add(self, problem: str | None, name: str) -> None:
+    def add(self, problem: str | None, name: str, was_refused: bool = False) -> None:
         """Count a run; its problem begins with the kind that it is."""
-        self.runs += 1
+        self.runs, self.refused = self.runs + 1, self.refused + was_refused
         if problem is not None:
             kind = problem.partition(":")[0]
             setattr(self, kind, getattr(self, kind) + 1)
@@ -88,6 +91,8 @@ class Stages(Area):
     """Stages of models of a few thousand parameters, by `entropy-asr train`: six steps, two checkpoints."""
 
     names = ("encoder", "language_model", "alignment", "joint_sft", "lora", "grpo")
+    # Where a run is not called as its stage is.
+    stages: dict[str, str] = {"lora": "joint_sft"}
 
     def __init__(self, scratch: Path):
         super().__init__(scratch)
@@ -104,7 +109,7 @@ class Stages(Area):
     def run_in(self, name: str, folder: Path) -> Run:
         path = self.scratch / f"{name}.yaml"
         path.write_text(yaml.safe_dump(self.section(name, folder)), encoding="utf-8")
-        return lambda: cli.main(["train", section_stage(name), "--config", str(path)])
+        return lambda: cli.main(["train", self.stages.get(name, name), "--config", str(path)])
 
     def result(self, name: str, folder: Path) -> Any:
         record = json.loads((folder / "stage" / "stage.json").read_text())
@@ -167,13 +172,15 @@ class Corpus(Area):
 
 
 class SharedStore(Stages):
-    """IA-SFT that swaps encoders as a plan says, from a store that another machine has filled."""
+    """IA-SFT from a store that another machine has filled: as a plan says, or on the finished encoder alone."""
 
-    names = ("iterative_async_sft",)
+    names = ("replay", "live")
+    stages = dict.fromkeys(names, "iterative_async_sft")
 
     def __init__(self, scratch: Path):
         super().__init__(scratch)
         self.shared, self.plan = scratch / "shared", scratch / "plan.json"
+        encoder_swaps.REJECTED_SECONDS = LATE
         store = EncoderSnapshots(self.shared)
         published = [
             store.publish(
@@ -188,9 +195,9 @@ class SharedStore(Stages):
         self.plan.write_text(json.dumps(swaps))
 
     def section(self, name: str, folder: Path) -> dict[str, Any]:
-        section = super().section(name, folder)
-        section["training"] |= {"snapshot_dir": str(folder / "store"), "swap_policy": "replay"}
-        section["training"] |= {"swap_plan": str(self.plan), "swap_poll_seconds": 0.05}
+        section = super().section("iterative_async_sft", folder)
+        section["training"] |= {"snapshot_dir": str(folder / "store"), "swap_policy": name, "swap_poll_seconds": 0.05}
+        section["training"] |= {"swap_plan": str(self.plan)} if name == "replay" else {"final_steps": 6}
         return section
 
     def run_in(self, name: str, folder: Path) -> Run:
@@ -231,6 +238,8 @@ def remount(folder: Path, options: str) -> None:
 
 def can_mount() -> bool:
     """Whether this process may mount file systems."""
+    if not shutil.which("mount"):
+        return False
     with tempfile.TemporaryDirectory() as folder:
         command = ["mount", "-t", "tmpfs", "tmpfs", folder]
         if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:
@@ -283,14 +292,14 @@ def ended(area: Area, name: str, folder: Path, expected: Any) -> str | None:
         return f"lost: {error}: {last_lines(folder)}"
 
 
-def refused(area: Area, name: str, folder: Path, reason: str) -> str | None:
-    """Run, and see how it ends with a fault; what is wrong, None if nothing or if it ended well."""
+def refused(area: Area, name: str, folder: Path, reason: str) -> tuple[bool, str | None]:
+    """Run with a fault: whether that stopped it, and what is wrong with how it said so, None if nothing."""
     status = run_forked(quietly(area.run_in(name, folder), folder))
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == area.good:
-        return None
+        return False, None
     problem = said(folder, reason)
     log_of(folder).unlink()
-    return problem
+    return True, problem
 
 
 def full_disk(area: Area, draws: int, rng: np.random.Generator) -> Tally:
@@ -299,10 +308,10 @@ def full_disk(area: Area, draws: int, rng: np.random.Generator) -> Tally:
     for name, folder in each(area, draws):
         size = f"{max(8, int(undisturbed.kilobytes[name] * rng.uniform(0.02, 0.98)))}k"
         with mounted(folder, size):
-            problem = refused(area, name, folder, "No space left on device")
+            stopped, problem = refused(area, name, folder, "No space left on device")
             remount(folder, f"size={ROOM}")
             later = ended(area, name, folder, undisturbed.results[name])
-        tally.add(problem or later, f"{name} with {size}")
+        tally.add(problem or later, f"{name} with {size}", stopped)
     return tally
 
 
@@ -315,10 +324,10 @@ def read_only(area: Area, draws: int, rng: np.random.Generator) -> Tally:
             run_and_kill_at_change(quietly(area.run_in(name, folder), folder), str(folder), number)
             log_of(folder).unlink(missing_ok=True)
             remount(folder, "ro")
-            problem = refused(area, name, folder, "Read-only file system")
+            stopped, problem = refused(area, name, folder, "Read-only file system")
             remount(folder, "rw")
             later = ended(area, name, folder, undisturbed.results[name])
-        tally.add(problem or later, f"{name} after change {number}")
+        tally.add(problem or later, f"{name} after change {number}", stopped)
     return tally
 
 
@@ -373,7 +382,12 @@ def two_at_once(area: Area, draws: int, rng: np.random.Generator) -> Tally:
             number = int(rng.integers(0, undisturbed.changes[name])) + 1
             first = stopped_at(quietly(area.run_in(name, folder), folder), folder, number)
             log_of(folder).unlink(missing_ok=True)
-            problem = refused(area, name, folder, "is running already, in process")
+            has_lock, before = any(folder.rglob(HOLDER)), files_in(folder)
+            stopped, problem = refused(area, name, folder, "is running already, in process")
+            if not problem and has_lock and not stopped:
+                problem = "lost: the second was not refused"
+            if not problem and stopped and files_in(folder) != before:
+                problem = "unequal: the second changed files of the first"
             os.kill(first, signal.SIGCONT)
             status = os.waitpid(first, 0)[1]
             end_group(first)
@@ -381,8 +395,13 @@ def two_at_once(area: Area, draws: int, rng: np.random.Generator) -> Tally:
                 problem = f"lost: the first ended with status {status}"
             if not problem and not area.is_equal(area.result(name, folder), undisturbed.results[name]):
                 problem = "unequal: what the first left differs"
-        tally.add(problem, f"{name} at change {number}")
+        tally.add(problem, f"{name} at change {number}", stopped)
     return tally
+
+
+def files_in(folder: Path) -> dict[str, str]:
+    """Hashes of a run's files; who wants its lock opens that."""
+    return {path: value for path, value in hashes(folder).items() if Path(path).name not in (LOCK, HOLDER)}
 
 
 def stopped_at(run: Run, folder: Path, number: int) -> int:
@@ -410,24 +429,26 @@ def seen_late(area: Area, draws: int, rng: np.random.Generator) -> Tally:
 @contextmanager
 def shared_late(source: Path, view: Path, rng: np.random.Generator) -> Iterator[None]:
     """While it lasts, files of one folder appear in another."""
-    process = os.fork()
-    if not process:
-        files = [path for path in source.rglob("*") if path.is_file()]
-        for index in rng.permutation(len(files)):
-            target = view / files[index].relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            data = files[index].read_bytes()
-            if rng.random() < 0.5:
-                target.write_bytes(data[: int(rng.integers(len(data)))])
-                time.sleep(float(rng.uniform(0, LATE)))
-            target.write_bytes(data)
-            time.sleep(float(rng.uniform(0, LATE)))
-        os._exit(0)
+    process = start_forked(lambda: show_one_by_one(source, view, rng))
     try:
         yield
     finally:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
+
+
+def show_one_by_one(source: Path, view: Path, rng: np.random.Generator) -> None:
+    """Copy files in any order, half of them first without their ends."""
+    files = [path for path in source.rglob("*") if path.is_file()]
+    for index in rng.permutation(len(files)):
+        target = view / files[index].relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = files[index].read_bytes()
+        if rng.random() < 0.5:
+            target.write_bytes(data[: int(rng.integers(len(data) + 1))])
+            time.sleep(float(rng.uniform(0, LATE)))
+        target.write_bytes(data)
+        time.sleep(float(rng.uniform(0, LATE)))
 
 
 FAULTS = {

@@ -14,9 +14,11 @@ shared store are seen late, IA-SFT. `--write` puts the table into `results/fault
 import argparse
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,8 @@ from kill_areas import prepared
 from storage_areas import AREAS, FAULTS, PAIRS, can_mount
 
 
-COLUMNS = ("area", "fault", "runs", "unclear", "lost", "unequal", "seconds")
+UNSHARED = "ENTROPY_ASR_UNSHARED"
+COLUMNS = ("area", "fault", "runs", "refused", "unclear", "lost", "unequal", "seconds")
 
 
 def measure(area: str, fault: str, draws: int, seed: int) -> dict[str, Any]:
@@ -43,8 +46,18 @@ def measure(area: str, fault: str, draws: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, list(AREAS).index(area), list(FAULTS).index(fault)])
     with tempfile.TemporaryDirectory() as scratch:
         tally = FAULTS[fault](AREAS[area](Path(scratch)), draws, rng)
-    figures = (area, fault, tally.runs, tally.unclear, tally.lost, tally.unequal, round(time.monotonic() - began, 1))
-    return dict(zip(COLUMNS, figures, strict=True))
+    row = {"area": area, "fault": fault, **asdict(tally), "seconds": round(time.monotonic() - began, 1)}
+    return {name: row[name] for name in COLUMNS}
+
+
+def unshare_mounts(parser: argparse.ArgumentParser) -> None:
+    """Go on in a namespace of its own: nobody else sees what is mounted, and nothing of it is left."""
+    if UNSHARED not in os.environ and shutil.which("unshare"):
+        os.environ[UNSHARED] = "1"
+        as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+        os.execvp("unshare", ["unshare", "--mount", *as_root, sys.executable, *sys.argv])
+    if UNSHARED not in os.environ or not can_mount():
+        parser.error("file systems cannot be mounted here")
 
 
 def main() -> int:
@@ -55,11 +68,7 @@ def main() -> int:
     parser.add_argument("--faults", nargs="+", default=list(FAULTS), metavar="F", choices=list(FAULTS))
     parser.add_argument("--write", action="store_true", help="put the rows into results/faults.json")
     args = parser.parse_args()
-    if not can_mount():
-        if os.geteuid() == 0 or "ENTROPY_ASR_UNSHARED" in os.environ:
-            parser.error("file systems cannot be mounted here")
-        os.environ["ENTROPY_ASR_UNSHARED"] = "1"
-        os.execvp("unshare", ["unshare", "--mount", "--map-root-user", sys.executable, *sys.argv])
+    unshare_mounts(parser)
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     transformers.utils.logging.disable_progress_bar()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,15 @@ SCRIPT = Path(__file__).parents[1] / "claims_script.py"
 def claims(monkeypatch):
     """`tests/benchmarks/claims.py`, which imports its neighbours."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in ("claims", "claims_causes", "claims_page", "claims_plots", "claims_progress", "claims_results"):
+    for name in (
+        "claims",
+        "claims_causes",
+        "claims_why",
+        "claims_page",
+        "claims_plots",
+        "claims_progress",
+        "claims_results",
+    ):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import claims
 
@@ -204,31 +213,67 @@ def test_page_says_what_the_files_hold(claims, tmp_path):
 
 
 def test_page_says_what_checks_of_causes_found(claims, tmp_path):
-    """Those of the results always, those that train or measure again where they were made."""
+    """Of claims whose value is on the wrong side: those of the results always, others where they were made."""
     pytest.importorskip("matplotlib")
+    cka, figures = {"layers": [0.1, 0.3], "adaptor": 0.2}, ("proposed_joint_sft", "conventional_joint_sft")
     for seed in (1, 2):
-        write_seed(claims, tmp_path, seed, dict.fromkeys(claims.plan()["arms"], 0.5) | {"proposed": 0.1})
+        write_seed(claims, tmp_path, seed, dict.fromkeys(claims.plan()["arms"], 0.5) | {"proposed": 0.9})
+        path = tmp_path / "kept" / str(seed) / "allocation.json"
+        report = json.loads(path.read_text())
+        models = report["datasets"]["words"]["models"]
+        for name in figures:
+            models[name]["text_cka"] = cka
+        models["phonemes"]["pai"] += 1
+        for row in models["phonemes"]["details"]["pai"]["table"]:
+            row["pai"] += 1
+        path.write_text(json.dumps(report))
     write_page(claims, tmp_path)
     page = (tmp_path / "kept" / "claims.md").read_text()
-    assert page.count("of 4 sizes, ridges and seeds") == 2
-    assert "proposed 100.0 % with text, conventional 100.0 % with text" in page
+    assert "| phoneme pretraining lowers PAI |" in page and "above 0 at 4 of 4 sizes, ridges and seeds" in page
     assert "joint SFT trains the encoder too" not in page
     arm = json.loads((tmp_path / "kept" / "2" / "no_ia_sft.json").read_text())
     again = {"changed": {}, "training": {"steps": 3}, "results": arm["results"]["no_ia_sft_results"]}
     values = {"values": [0.1, 0.2, 0.25], "chance": {"mean": 0.01}}
-    models = ("proposed_joint_sft", "conventional_joint_sft")
-    allocation = json.loads((tmp_path / "kept" / "2" / "allocation.json").read_text())
-    for name in models:
-        found = allocation["datasets"]["words"]["models"][name]
-        found["text_cka"] = {"layers": [0.1, 0.3], "adaptor": 0.2}
-    (tmp_path / "kept" / "2" / "allocation.json").write_text(json.dumps(allocation))
-    checks = {"equal_time": again, "embedder": dict.fromkeys(models, values)}
+    checks = {"equal_time": again, "embedder": dict.fromkeys(figures, values)}
     (tmp_path / "kept" / "2" / "why.json").write_text(json.dumps(checks))
     write_page(claims, tmp_path)
     page = (tmp_path / "kept" / "claims.md").read_text()
-    assert "seed 2: 3 steps, errors 25.0 % (no_ia_sft 25.0 %, proposed 5.0 %); errors in silence" in page
+    assert "seed 2: 3 steps, errors 25.0 % (no_ia_sft 25.0 %, proposed 45.0 %); errors in silence" in page
     assert "proposed_joint_sft +0.050 (0.200 to 0.250, chance 0.010; own -0.100)" in page
     assert "silence around it, half a second" not in page
+
+
+def test_causes_are_given_of_what_does_not_hold_alone(claims, tmp_path):
+    pytest.importorskip("matplotlib")
+    write_seed(claims, tmp_path, 1, dict.fromkeys(claims.plan()["arms"], 0.5) | {"proposed": 0.1})
+    checks = {"equal_time": {"changed": {}, "training": {"steps": 3}, "results": {}}}
+    (tmp_path / "kept" / "1" / "why.json").write_text(json.dumps(checks))
+    write_page(claims, tmp_path)
+    assert "joint SFT trains the encoder too" not in (tmp_path / "kept" / "claims.md").read_text()
+
+
+def test_a_stage_that_is_trained_again_starts_from_the_arms_own(claims, tmp_path, monkeypatch):
+    """Also where folders are relative, as the command has them."""
+    import claims_why
+
+    monkeypatch.chdir(tmp_path)
+    arms = claims.plan()["arms"]
+    for name in {*arms["no_ia_sft"], *arms["proposed"]}:
+        (tmp_path / "runs" / "2" / name).mkdir(parents=True)
+        seconds = {"no_ia_sft_joint_sft": 80.0, "proposed_ia_sft": 30.0, "proposed_joint_sft": 10.0}.get(name, 10.0)
+        record = {"steps": 400, "seconds": 9.0, "processor_seconds": seconds, "history": []}
+        (tmp_path / "runs" / "2" / name / "stage.json").write_text(json.dumps(record))
+    ran = []
+    monkeypatch.setattr(claims_why.subprocess, "run", lambda command, check: ran.append(command))
+    monkeypatch.setattr(claims_why, "training_of", lambda folder: {})
+    monkeypatch.setattr(claims_why, "counts_of", lambda transcripts: {})
+    args = SimpleNamespace(output_dir=Path("runs"), seed=2, data_dir="data", encoder="whisper", options=["--a", "1"])
+    [check] = [check for check in claims.plan()["why"] if check["name"] == "equal_time"]
+    assert claims_why.trained_again(args, check)["changed"] == {"training.max_steps": 200}
+    again = tmp_path / "runs" / "2-equal_time"
+    assert (again / "finished_alignment" / "stage.json").is_file() and not (again / "no_ia_sft_joint_sft").exists()
+    assert [command[command.index("train") + 1] for command in ran] == ["no_ia_sft_joint_sft", "no_ia_sft_results"]
+    assert ran[0][-2:] == ["--stages.no_ia_sft_joint_sft.training.max_steps", "200"] and "--a" in ran[0]
 
 
 def test_one_seed_decides_nothing_and_shows_what_its_utterances_say(claims, tmp_path):
