@@ -212,6 +212,19 @@ def test_page_says_what_the_files_hold(claims, tmp_path):
     assert "with 3 seeds" in summary[0] and "proposed makes fewer errors than conventional" in " ".join(summary)
 
 
+def test_the_page_that_is_shown_is_of_the_results_beside_it(claims):
+    import claims_page
+    from claims_results import RESULTS, Results
+
+    results = Results(RESULTS)
+    shown = json.loads((RESULTS / "claims.json").read_text(encoding="utf-8"))
+    assert shown["seeds"] == [seed.name for seed in results.seeds], "run claims.py page"
+    decided = claims_page.decide(results)
+    assert [claim["verdict"] for claim in shown["claims"]] == [claim["verdict"] for claim in decided]
+    rows = [*claims_page.claim_table(decided), *claims_page.arm_table(claims_page.arm_figures(results))]
+    assert set(rows) <= set((RESULTS / "claims.md").read_text(encoding="utf-8").splitlines())
+
+
 def test_page_says_what_checks_of_causes_found(claims, tmp_path):
     """Of claims whose value is on the wrong side: those of the results always, others where they were made."""
     pytest.importorskip("matplotlib")
