@@ -124,9 +124,21 @@ def shares(check: dict[str, Any], results: Results) -> str:
     )
 
 
+def figures(check: dict[str, Any], results: Results) -> str | None:
+    """A figure of several stages, of each its mean over seeds and their range."""
+    said = []
+    for stage in check["stages"]:
+        found = [results.allocation(seed, stage, check["metric"]) for seed in results.seeds]
+        if None in found:
+            return None
+        said.append(f"{stage} {np.mean(found):.3f} ({min(found):.3f} to {max(found):.3f})")
+    return ", ".join(said)
+
+
 IN_WORDS: dict[str, Callable[[dict[str, Any], Results], str | None]] = {
     "trained again": trained_again,
     "text CKA": text_cka,
     "sizes": sizes,
+    "figures": figures,
     "text in silence": shares,
 }

@@ -286,7 +286,7 @@ def summary(results: Results, decided: list[dict[str, Any]], page: str) -> str:
     text += f" Errors: {', '.join(f'{arm} {rate:.1f} %' for arm, rate in rates.items())}."
     if len(results.seeds) < 2:
         text += f" One seed cannot say how seeds differ, so nothing is decided yet: {leaning(decided)}."
-    lines = textwrap.wrap(text, 119)
+    lines = textwrap.wrap(text, 119, break_on_hyphens=False)
     link = f"[All of it]({page})."
     if len(lines) >= SUMMARY_LINES:
         return "\n".join([*lines[: SUMMARY_LINES - 1], f"... {link}"])

@@ -254,6 +254,8 @@ def test_page_says_what_checks_of_causes_found(claims, tmp_path):
     assert "seed 2: 3 steps, errors 25.0 % (no_ia_sft 25.0 %, proposed 45.0 %); errors in silence" in page
     assert "proposed_joint_sft +0.050 (0.200 to 0.250, chance 0.010; own -0.100)" in page
     assert "silence around it, half a second" not in page
+    # NSE falls by .01 from a stage to the next, and conventional joint training was to lower it.
+    assert "attention pretraining has lowered NSE" not in page
 
 
 def test_causes_are_given_of_what_does_not_hold_alone(claims, tmp_path):
