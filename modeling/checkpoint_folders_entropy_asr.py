@@ -54,11 +54,11 @@ def readable_folder(path: Any) -> Iterator[None]:
     except _LEFT_ALONE:
         raise
     except Exception as error:
-        if isinstance(error, RuntimeError) and torch.empty(0).is_meta:
-            raise  # on the meta device weights can be read from no folder, as transformers says
         is_clear = isinstance(error, (OSError, ValueError)) and not isinstance(error, UnicodeError)
         text = shortened(str(error))
-        if is_clear and name in text and text == str(error):
+        # On the meta device weights can be read from no folder, as transformers says.
+        is_callers = isinstance(error, RuntimeError) and torch.empty(0).is_meta
+        if is_callers or (is_clear and name in text and text == str(error)):
             raise
         if not is_clear:
             text = f"cannot be read as a checkpoint: {type(error).__name__}: {text}"

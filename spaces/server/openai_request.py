@@ -209,17 +209,13 @@ def _read_language(values: dict[str, list[str]]) -> str | None:
 
 def _read_hints(values: dict[str, list[str]]) -> tuple[str, ...]:
     """Hints of `prompt` and `keywords`."""
-    hints: tuple[str, ...] = ()
-    for name, given in (
-        ("prompt", split_hints(_single(values, "prompt") or "")),
-        ("keywords", values.get("keywords", [])),
-    ):
-        hints = tuple(dict.fromkeys((*hints, *given)))
-        try:
-            check_hotwords(hints)
-        except ValueError as error:
-            both = ", with those of `prompt`" if name == "keywords" and values.get("prompt") else ""
-            raise OpenAIError(f"`{name}`: {error}{both}", name, "too_many_hints") from error
+    prompt, keywords = split_hints(_single(values, "prompt") or ""), values.get("keywords", [])
+    hints = tuple(dict.fromkeys((*prompt, *keywords)))
+    try:
+        check_hotwords(hints)
+    except ValueError as error:
+        names = [name for name, given in (("prompt", prompt), ("keywords", keywords)) if given]
+        raise OpenAIError(f"`{'` and `'.join(names)}`: {error}", names[-1], "too_many_hints") from error
     return hints
 
 

@@ -84,6 +84,9 @@ def test_language_by_any_name_or_as_the_only_candidate(fields, language):
     assert read(*fields).language == language
 
 
+THOUSAND = [("keywords[]", str(number)) for number in range(1000)]
+
+
 @pytest.mark.parametrize(
     ("fields", "param", "reason"),
     [
@@ -99,7 +102,7 @@ def test_language_by_any_name_or_as_the_only_candidate(fields, language):
         ([("chunking_strategy[type]", "server_vad")], "chunking_strategy", "must be auto"),
         ([("prompt", ",".join(map(str, range(1001))))], "prompt", "more than 1000 hotwords"),
         ([("prompt", 10_001 * "word ")], "prompt", "more than 50000 characters"),
-        ([("prompt", "Ann"), *(("keywords[]", str(number)) for number in range(1000))], "keywords", "more than 1000"),
+        ([("prompt", "Ann"), *THOUSAND], "keywords", "`prompt` and `keywords`: more than 1000"),
         ([("langauge", "en")], "langauge", "unknown field `langauge`"),
         ([("prompt", upload())], "prompt", "must be text, not a file"),
     ],
