@@ -196,13 +196,18 @@ class Stages(KilledAtChanges):
         return section
 
     def result(self, name: str, folder: Path) -> Any:
-        record = json.loads((folder / "stage" / "stage.json").read_text())
-        steps = [entry["step"] for entry in record["history"] if "loss" in entry]
-        assert steps == [1, 2, 3, 4, 5, 6], f"steps {steps} on record"
-        return load_file(folder / "stage" / "model.safetensors")
+        return stage_weights(folder / "stage")
 
     def is_equal(self, first: Any, second: Any) -> bool:
         return same_tensors(first, second)
+
+
+def stage_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights of a stage that has all of its six steps on record."""
+    record = json.loads((folder / "stage.json").read_text())
+    steps = [entry["step"] for entry in record["history"] if "loss" in entry]
+    assert steps == [1, 2, 3, 4, 5, 6], f"steps {steps} on record"
+    return load_file(folder / "model.safetensors")
 
 
 class Pair(KillArea):
@@ -248,25 +253,33 @@ class Store(KilledAtChanges):
     names = ("store",)
 
     def run_in(self, name: str, folder: Path) -> Run:
-        store = EncoderSnapshots(folder / "store")
-
-        def save(value: int, writing: Path) -> None:
-            save_file({"weight": torch.full((50_000,), float(value))}, writing / "model.safetensors")
-            (writing / "config.json").write_text("{}")
-
-        def run() -> None:
-            torch.set_num_threads(1)
-            for step in range(6):
-                snapshot = store.publish(step, "drift", lambda writing, step=step: save(step, writing))
-                store.adopt(snapshot, folder / "run", "me")
-                store.collect_garbage(keep=2)
-
-        return run
+        return lambda: use_store(folder)
 
     def result(self, name: str, folder: Path) -> Any:
-        for snapshot in [*EncoderSnapshots(folder / "store").complete(), *EncoderSnapshots(folder / "run").complete()]:
-            snapshot.verify()
-        return hashes(folder)
+        return verified_hashes(folder)
+
+
+def use_store(folder: Path) -> int:
+    """Publish six snapshots, adopt each, and collect garbage."""
+    torch.set_num_threads(1)
+    store = EncoderSnapshots(folder / "store")
+
+    def save(value: int, writing: Path) -> None:
+        save_file({"weight": torch.full((50_000,), float(value))}, writing / "model.safetensors")
+        (writing / "config.json").write_text("{}")
+
+    for step in range(6):
+        snapshot = store.publish(step, "drift", lambda writing, step=step: save(step, writing))
+        store.adopt(snapshot, folder / "run", "me")
+        store.collect_garbage(keep=2)
+    return 0
+
+
+def verified_hashes(folder: Path) -> dict[str, str]:
+    """Hashes of what [`use_store`] has left; every snapshot is whole."""
+    for snapshot in [*EncoderSnapshots(folder / "store").complete(), *EncoderSnapshots(folder / "run").complete()]:
+        snapshot.verify()
+    return hashes(folder)
 
 
 class Publishing(KilledAtChanges):

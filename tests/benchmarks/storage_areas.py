@@ -19,11 +19,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from corpora import write_corpus
 from fake_pipeline import FakePipeline
-from kill_areas import Run, contents, hashes, last_lines, log_of, quietly
+from kill_areas import (
+    Run,
+    contents,
+    hashes,
+    last_lines,
+    log_of,
+    quietly,
+    stage_weights,
+    use_store,
+    verified_hashes,
+)
 from killed_runs import count_changes, end_group, on_changes, run_and_kill_at_change, run_forked, start_forked
 from safetensors.torch import load_file, save_file
 from training_helpers import resumable_section, same_tensors, save_components
@@ -51,7 +60,7 @@ class Tally:
     lost: int = 0
     unequal: int = 0
 
-    def add(self, problem: str | None, name: str, was_refused: bool = False) -> None:
+    def add(self, was_refused: bool, problem: str | None, name: str) -> None:
         """Count a run; its problem begins with the kind that it is."""
         self.runs, self.refused = self.runs + 1, self.refused + was_refused
         if problem is not None:
@@ -112,9 +121,7 @@ class Stages(Area):
         return lambda: cli.main(["train", self.stages.get(name, name), "--config", str(path)])
 
     def result(self, name: str, folder: Path) -> Any:
-        record = json.loads((folder / "stage" / "stage.json").read_text())
-        assert [entry["step"] for entry in record["history"] if "loss" in entry] == [1, 2, 3, 4, 5, 6]
-        return load_file(folder / "stage" / "model.safetensors")
+        return stage_weights(folder / "stage")
 
     def is_equal(self, first: Any, second: Any) -> bool:
         return same_tensors(first, second)
@@ -126,25 +133,10 @@ class Store(Area):
     names = ("store",)
 
     def run_in(self, name: str, folder: Path) -> Run:
-        def save(value: int, writing: Path) -> None:
-            save_file({"weight": torch.full((50_000,), float(value))}, writing / "model.safetensors")
-            (writing / "config.json").write_text("{}")
-
-        def run() -> int:
-            torch.set_num_threads(1)
-            store = EncoderSnapshots(folder / "store")
-            for step in range(6):
-                snapshot = store.publish(step, "drift", lambda writing, step=step: save(step, writing))
-                store.adopt(snapshot, folder / "run", "me")
-                store.collect_garbage(keep=2)
-            return 0
-
-        return lambda: run_command(run, str)  # as stages are run
+        return lambda: run_command(lambda: use_store(folder), str)  # as stages are run
 
     def result(self, name: str, folder: Path) -> Any:
-        for snapshot in [*EncoderSnapshots(folder / "store").complete(), *EncoderSnapshots(folder / "run").complete()]:
-            snapshot.verify()
-        return {path: value for path, value in hashes(folder).items() if not path.startswith("store/users/")}
+        return {path: value for path, value in verified_hashes(folder).items() if not path.startswith("store/users/")}
 
 
 class Corpus(Area):
@@ -302,16 +294,31 @@ def refused(area: Area, name: str, folder: Path, reason: str) -> tuple[bool, str
     return True, problem
 
 
+def until_mended(
+    area: Area, name: str, folder: Path, fault: tuple[str, str], undisturbed: Undisturbed
+) -> tuple[bool, str | None]:
+    """Run with a fault, and again when it is mended: whether it stopped the run, and what is wrong, None if nothing.
+
+    Args:
+        area, name, folder: What is run, and where.
+        fault: What the system says of it, and options of a mount without it.
+        undisturbed: What there should be in the end.
+    """
+    reason, options = fault
+    stopped, problem = refused(area, name, folder, reason)
+    remount(folder, options)
+    later = ended(area, name, folder, undisturbed.results[name])
+    return stopped, problem or later
+
+
 def full_disk(area: Area, draws: int, rng: np.random.Generator) -> Tally:
     """A file system with room for a part of what the run writes; then there is more."""
     tally, undisturbed = Tally(), Undisturbed(area)
     for name, folder in each(area, draws):
         size = f"{max(8, int(undisturbed.kilobytes[name] * rng.uniform(0.02, 0.98)))}k"
         with mounted(folder, size):
-            stopped, problem = refused(area, name, folder, "No space left on device")
-            remount(folder, f"size={ROOM}")
-            later = ended(area, name, folder, undisturbed.results[name])
-        tally.add(problem or later, f"{name} with {size}", stopped)
+            found = until_mended(area, name, folder, ("No space left on device", f"size={ROOM}"), undisturbed)
+        tally.add(*found, f"{name} with {size}")
     return tally
 
 
@@ -324,10 +331,8 @@ def read_only(area: Area, draws: int, rng: np.random.Generator) -> Tally:
             run_and_kill_at_change(quietly(area.run_in(name, folder), folder), str(folder), number)
             log_of(folder).unlink(missing_ok=True)
             remount(folder, "ro")
-            stopped, problem = refused(area, name, folder, "Read-only file system")
-            remount(folder, "rw")
-            later = ended(area, name, folder, undisturbed.results[name])
-        tally.add(problem or later, f"{name} after change {number}", stopped)
+            found = until_mended(area, name, folder, ("Read-only file system", "rw"), undisturbed)
+        tally.add(*found, f"{name} after change {number}")
     return tally
 
 
@@ -342,7 +347,7 @@ def clock_jumps(area: Area, draws: int, rng: np.random.Generator) -> Tally:
             for path in [*folder.rglob("*"), folder]:
                 os.utime(path, (time.time() + DAY * float(rng.uniform(-999, 999)),) * 2)
             problem = ended(_Jumping(area, seed + 1), name, folder, undisturbed.results[name])
-        tally.add(problem, f"{name} after change {number}")
+        tally.add(False, problem, f"{name} after change {number}")
     return tally
 
 
@@ -395,7 +400,7 @@ def two_at_once(area: Area, draws: int, rng: np.random.Generator) -> Tally:
                 problem = f"lost: the first ended with status {status}"
             if not problem and not area.is_equal(area.result(name, folder), undisturbed.results[name]):
                 problem = "unequal: what the first left differs"
-        tally.add(problem, f"{name} at change {number}", stopped)
+        tally.add(stopped, problem, f"{name} at change {number}")
     return tally
 
 
@@ -422,7 +427,7 @@ def seen_late(area: Area, draws: int, rng: np.random.Generator) -> Tally:
     for name, folder in each(area, draws):
         with mounted(folder), shared_late(area.shared, folder / "store", np.random.default_rng(rng.integers(2**32))):
             problem = ended(area, name, folder, undisturbed.results[name])
-        tally.add(problem, f"{name}, {folder.name}")
+        tally.add(False, problem, f"{name}, {folder.name}")
     return tally
 
 
