@@ -49,6 +49,7 @@ from entropy_asr.modeling.encoder_rules_entropy_asr import output_length
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.runs.clock import WallClock
+from entropy_asr.trainers.runs.process_group import leave_process_group
 
 
 PLAIN = "Conformer"
@@ -234,6 +235,7 @@ def train(folder: Path, output: Path, dtype: str) -> None:
     if trainer.is_world_process_zero():
         weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()
         torch.save({"weights": weights, "before": before}, output)
+    leave_process_group()
 
 
 def rows_of(name: str, dtype: str, folder: Path) -> Iterator[dict]:

@@ -15,6 +15,7 @@ from swap_script import CPUAcceleratorState
 from torch.distributed.tensor import DTensor
 from training_helpers import make_rows, trainer_arguments
 
+from entropy_asr.trainers.runs.process_group import leave_process_group
 from entropy_asr.trainers.stages.grpo import ASRGRPOConfig, ASRGRPOTrainer
 from entropy_asr.trainers.stages.sft import SFTModelSection, save_trained
 from entropy_asr.trainers.training.encoder_swaps import plain_model
@@ -57,3 +58,4 @@ def main(kind: str, components: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1], *map(Path, sys.argv[2:]))
+    leave_process_group()

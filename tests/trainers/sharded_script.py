@@ -18,6 +18,7 @@ from training_helpers import make_rows, trainer_arguments
 from transformers.integrations import is_fsdp_managed_module
 
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
+from entropy_asr.trainers.runs.process_group import leave_process_group
 from entropy_asr.trainers.stages.sft import SFTModelSection
 from entropy_asr.trainers.training.stage_run import run_trainer
 
@@ -98,3 +99,4 @@ def main(components: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     main(*map(Path, sys.argv[1:]))
+    leave_process_group()

@@ -18,6 +18,7 @@ from stage_trainers import publish, swap_trainer
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
+from entropy_asr.trainers.runs.process_group import leave_process_group
 from entropy_asr.trainers.training.encoder_swaps import PARTS, plain_model
 from entropy_asr.trainers.training.sharding import whole_state
 from entropy_asr.trainers.training.snapshots import EncoderSnapshots
@@ -105,3 +106,4 @@ def main(kind: str, components: Path, folder: Path, checkpoint: Path | None = No
 
 if __name__ == "__main__":
     main(sys.argv[1], *map(Path, sys.argv[2:]))
+    leave_process_group()

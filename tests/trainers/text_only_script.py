@@ -13,6 +13,7 @@ from stage_trainers import sft_trainer
 from training_helpers import GradientRecorder, make_rows
 
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
+from entropy_asr.trainers.runs.process_group import leave_process_group
 from entropy_asr.trainers.training.shared_speech import silence_dropout
 
 
@@ -45,3 +46,4 @@ if __name__ == "__main__":
         components, folder / "runs", max_batch_size=2, gradient_accumulation_steps=2, ddp_backend="gloo"
     )
     torch.save(found, folder / f"rank{torch.distributed.get_rank()}.pt")
+    leave_process_group()

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from ..runs.console import error_text, run_command, say
 from ..runs.errors import CommandError, StageFailed
+from ..runs.process_group import leave_process_group
 from . import card, demo, evaluate, export, hotwords, publish, recipe, report, serve, stream, train, transcribe
 
 
@@ -36,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         nonlocal args
         try:
             args = _parse(argv)
-            return args.run(args)
+            status = args.run(args)
+            leave_process_group()
+            return status
         except StageFailed as error:
             say("error", str(error))  # with the last lines of what the stage wrote
             return 1

@@ -164,6 +164,7 @@ from pathlib import Path
 import torch
 from entropy_asr.trainers.training import stage_run as stage
 from entropy_asr.trainers.recipes.recipe import run_section
+from entropy_asr.trainers.runs.process_group import leave_process_group
 
 def report(trainer, output_dir, real=stage.run_trainer):
     results = real(trainer, output_dir)
@@ -176,6 +177,7 @@ def report(trainer, output_dir, real=stage.run_trainer):
 name, settings, folder = sys.argv[1:]
 stage.run_trainer = report
 run_section(name, json.loads(settings), Path(folder), 7)
+leave_process_group()
 """
 
 
