@@ -9,6 +9,7 @@ In the place of alignment and the first supervised stage where an encoder stays 
 import hashlib
 import math
 import os
+import socket
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -345,10 +346,20 @@ def _encoded_recordings(
         lambda share: encode_speech(
             model.to(args.device), rows, collator, data.passes, data.seed, data.encoding_batch_duration, share
         ),
-        (args.local_process_index, int(os.environ["LOCAL_WORLD_SIZE"])) if several else (0, 1),
+        share_of_machine(args.process_index, args.world_size) if several else (0, 1),
         torch.distributed.barrier if several else lambda: None,
     )
     return rows, speech
+
+
+def share_of_machine(process_index: int, world_size: int) -> tuple[int, int]:
+    """Which of its machine's processes this is, and of how many; where the launcher does not say, by host names."""
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        return int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    hosts: list[Any] = [None] * world_size
+    torch.distributed.all_gather_object(hosts, socket.gethostname())
+    here = [index for index, host in enumerate(hosts) if host == hosts[process_index]]
+    return here.index(process_index), len(here)
 
 
 def _without_text(data: EncodedDataSection) -> dict[str, Any]:

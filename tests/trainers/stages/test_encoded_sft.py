@@ -2,6 +2,9 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Training on stored encoder frames, and on text that is heard through them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +50,31 @@ def test_loss_is_the_one_on_audio(encoded):
         finally:
             model.model.audio_tower = tower
     torch.testing.assert_close(loss, expected, atol=1e-3, rtol=1e-3)
+
+
+SHARES = """
+import socket, sys
+import torch.distributed as dist
+from entropy_asr.trainers.stages.encoded_sft import share_of_machine
+
+rank = int(sys.argv[1])
+# Two processes of one machine, and the only one of another.
+socket.gethostname = lambda: ("first", "second", "first")[rank]
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=3)
+print(*share_of_machine(rank, 3))
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_processes_whose_launcher_says_nothing_of_machines_find_their_neighbours(tmp_path, monkeypatch):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    command = [sys.executable, "-c", SHARES]
+    running = [
+        subprocess.Popen([*command, str(rank), str(tmp_path / "store")], stdout=subprocess.PIPE, text=True)
+        for rank in range(3)
+    ]
+    assert [process.communicate(timeout=300)[0].split() for process in running] == [["0", "2"], ["0", "1"], ["1", "2"]]
 
 
 def test_batches_say_how_long_frames_of_another_rate_last():
