@@ -69,6 +69,8 @@ CODE = "modeling_entropy_asr.py"
 BRINGS_CODE = "Where only transformers is installed, the checkpoint brings its code:"
 LACKS_CODE = """With the package entropy-asr, whose code this folder leaves out (on the Hub, where
 `entropy-asr publish` adds it, `trust_remote_code=True` stands for the import):"""
+# Stages of the checkpoint that one went on with.
+EARLIER = "earlier/"
 SOURCE_KEYS = {"title", "licence", "attribution"}
 # What its test split is: optional.
 TEST = "test"
@@ -134,7 +136,8 @@ def model_card(directory: Path, address: str | None = None, licence: str | None 
 
 
 def _duration(wall_seconds: float | None, stages: dict[str, dict]) -> str:
-    training = sum(stage["seconds"] for stage in stages.values()) / 60
+    # Stages of the run that it went on from have their own clock, and the card of that checkpoint tells it.
+    training = sum(stage["seconds"] for name, stage in stages.items() if not name.startswith(EARLIER)) / 60
     if wall_seconds is None:
         return f"{training:.0f} minutes of training in all"
     return f"{wall_seconds / 60:.0f} minutes by the clock; its stages, some of them at the same time, {training:.0f}"
@@ -338,11 +341,11 @@ def _allocation(directory: Path) -> str:
 
 def _earlier(start: dict[str, Any] | None) -> str:
     """Sentences about the checkpoint that training went on with, and the one which that went on with."""
-    sentences, stages = "", "earlier/"
+    sentences, stages = "", EARLIER
     while start is not None:
         named = f"{start['name']}, trained by `{start['command']}` (`{stages}...`)"
         sentences += f" It went on with an earlier checkpoint, {named}." if not sentences else f" Before it: {named}."
-        start, stages = start.get("started_from"), stages + "earlier/"
+        start, stages = start.get("started_from"), stages + EARLIER
     return sentences
 
 

@@ -17,7 +17,7 @@ from transformers import (
     AutoTokenizer,
 )
 
-from .audio import AudioError, is_url, load_audio
+from .audio import AudioError, audio_blocks, is_url, load_audio
 from .configuration_entropy_asr import (
     EntropyASRConfig,
     EntropyASRCTCConfig,
@@ -121,6 +121,7 @@ __all__ = [
     "StreamingBatch",
     "StreamingTranscriber",
     "StreamingUpdate",
+    "audio_blocks",
     "detect_speech",
     "is_url",
     "join_texts",

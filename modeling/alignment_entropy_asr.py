@@ -199,8 +199,7 @@ def _cut_before(text: str, start: int, end: int) -> int:
 
 def frames_needed(phoneme_ids: Sequence[int]) -> int:
     """Fewest frames that a CTC path through these phonemes has: equal neighbours need a blank between them."""
-    repeats = sum(first == second for first, second in pairwise(phoneme_ids))
-    return len(phoneme_ids) + repeats
+    return len(phoneme_ids) + sum(first == second for first, second in pairwise(phoneme_ids))
 
 
 def _check_emission(log_probs: torch.Tensor, phoneme_ids: list[int], blank: int) -> None:

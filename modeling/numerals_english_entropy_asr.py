@@ -182,8 +182,7 @@ def _is_fraction(found: re.Match) -> bool:
 def _read_fraction(found: re.Match, after_number: bool) -> str:
     numerator, part = int(found["numerator"]), _PARTS[int(found["denominator"])]
     if numerator == 1:
-        count = "a" if after_number else "one"
-        reading = f"{count} {part}"
+        reading = f"{'a' if after_number else 'one'} {part}"
     else:
         reading = f"{numerator} {'halves' if part == 'half' else part + 's'}"
     return ("and " if after_number else "minus " if found["sign"] else "") + reading

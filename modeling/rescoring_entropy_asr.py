@@ -182,8 +182,7 @@ def _ctc_scores(
 ) -> list[tuple[float, int]]:
     """Log-probability of each hypothesis' phonemes, and how many these are."""
     pairs = [(one.text, rows) for group, rows in zip(groups, frames, strict=True) for one in group]
-    texts = [text for text, _ in pairs]
-    read = phoneme_tokenizer(texts, language)["input_ids"]
+    read = phoneme_tokenizer([text for text, _ in pairs], language)["input_ids"]
     ids = [[index for index in row if index != phoneme_tokenizer.unk_token_id] for row in read]
     values = ctc_log_probs([rows for _, rows in pairs], ids, phoneme_tokenizer.blank_token_id)
     return [(value, len(row)) for value, row in zip(values, ids, strict=True)]

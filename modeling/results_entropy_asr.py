@@ -279,8 +279,7 @@ def with_spaces(texts: Iterable[str]) -> list[str]:
 
 def _is_unspaced(text: str, side: int) -> bool:
     """Whether the first (`side` 0) or last (-1) character that is of a script is of one without spaces."""
-    of_script = text.strip(_ANY_SCRIPT) or " "
-    character = of_script[side]
+    character = (text.strip(_ANY_SCRIPT) or " ")[side]
     return any(first <= character <= last for first, last in _UNSPACED) or is_unspaced(character)
 
 

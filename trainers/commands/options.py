@@ -162,7 +162,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """`--model`, `--device` and `--dtype`: what [`~models.load_model`] loads."""
     parser.add_argument("--model", metavar="M", help="model folder or Hub id (default: the small bundled checkpoint)")
     add_device(parser)
-    parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: the checkpoint's; on a processor float32")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

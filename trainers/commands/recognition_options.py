@@ -105,6 +105,7 @@ def recognition_options(args: argparse.Namespace, timestamps: str | None) -> dic
         "guards": False if args.no_guards else None,
         "hotwords": None if args.hotwords is None else read_usable_hotwords(args.hotwords),
         "hotword_tolerance": args.hotword_tolerance,
+        "return_hotwords": args.hotwords is not None or None,
         "carry_context": args.carry_context or None,
         "text_style": {name: value for name, value in style.items() if value is not None} or None,
     }

@@ -251,7 +251,7 @@ def other_recipe(path: Path, recipe: dict[str, Any], overrides: list[str]) -> Pa
         overrides: `--key value` pairs.
 
     Raises:
-        FileNotFoundError: an override asked for what is missing.
+        FileNotFoundError: an override asked for what is missing, or is for this recipe alone.
     """
     variables = recipe.get("variables", {})
     missing = {
@@ -264,9 +264,16 @@ def other_recipe(path: Path, recipe: dict[str, Any], overrides: list[str]) -> Pa
     what = f"there is no folder {variables[name]}"
     if name == "encoder":
         what += ", nor can it be had from the Hub now"
-    if any(key == [name] for key, _ in parse_overrides(overrides)):
+    given = [key[0] for key, _ in parse_overrides(overrides)]
+    if name in given:
         raise FileNotFoundError(f"--{name}: {what}")
     other = recipe["without_data" if name == "data_dir" else "without_encoder"]
+    known = yaml.safe_load(path.with_name(other).read_text(encoding="utf-8")).get("variables", {})
+    if lost := [key for key in given if key in variables and key not in known]:
+        raise FileNotFoundError(
+            f"--{lost[0]}: {what}, and {other}, which would run instead of {path.name}, knows no {lost[0]}: give "
+            f"--{name}, or what else {path.name} reads from there."
+        )
     logger.warning(f"{what[0].upper()}{what[1:]}: {other} runs instead of {path.name}. Give it as --{name}.")
     return path.with_name(other)
 

@@ -49,7 +49,8 @@ class ReportPlan:
             raise SettingsError("report: `datasets` is a list of data sets to measure on.", ("report", "datasets"))
         options = {name: value for name, value in section.items() if name != "datasets"}
         try:
-            require_matplotlib()
+            if section["datasets"]:
+                require_matplotlib()
         except ImportError as error:
             raise SettingsError(f"report: {error}") from error
         return cls(section["datasets"], from_mapping(ReportOptions, options, "report"))

@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 # What a shell reports of a process that a signal ended.
 INTERRUPTED, BROKEN_PIPE = 128 + signal.SIGINT, 128 + 13
-# Set for processes that a command starts: the command itself says how it ended.
+# Set for processes that a command starts, to that command, which itself says how it ended.
 LAUNCHED = "ENTROPY_ASR_LAUNCHED"
 ESCAPE = "entropy_asr_escape"
 FAILED = 2

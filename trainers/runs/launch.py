@@ -13,6 +13,7 @@ from typing import Any
 
 from .console import LAUNCHED
 from .settings import SettingsError, typed
+from .stage_records import command_line
 
 
 MODULE = "entropy_asr.trainers.commands.cli"
@@ -68,7 +69,8 @@ class LaunchSettings:
 
     def variables(self) -> dict[str, str]:
         """The environment of the processes."""
-        return {**os.environ, LAUNCHED: "1", **{name: str(value) for name, value in self.environment.items()}}
+        variables = {name: str(value) for name, value in self.environment.items()}
+        return {**os.environ, LAUNCHED: command_line(), **variables}
 
 
 def launch(arguments: Sequence[str], options: dict[str, Any]) -> int:

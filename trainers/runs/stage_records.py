@@ -3,6 +3,7 @@
 """What the records of finished stages say together: how a checkpoint came about."""
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -11,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .console import LAUNCHED
 from .records import RECORD
 
 
@@ -110,10 +112,12 @@ def _data_names(data: dict[str, Any]) -> Iterator[str]:
 
 
 def command_line() -> str:
-    """The command of this process, without where its output goes."""
+    """The command that was typed, without where its output goes: this process's, or the one that started it."""
+    if LAUNCHED in os.environ:
+        return os.environ[LAUNCHED]
     arguments = sys.argv[1:]
-    if "--output_dir" in arguments:
-        position = arguments.index("--output_dir")
+    for option in {"--output_dir", "-o"} & set(arguments):
+        position = arguments.index(option)
         del arguments[position : position + 2]
     # Folders outside the working directory mean nothing to a reader elsewhere.
     arguments = [Path(part).name if part.startswith("/") else part for part in arguments]

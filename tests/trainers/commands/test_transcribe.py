@@ -255,6 +255,7 @@ def test_transcribe_passes_hotwords_times_and_guards_on(pipeline, tmp_path):
         "return_confidence": True,
         "guards": False,
         "hotwords": ["Kaldi", "New York"],
+        "return_hotwords": True,
         "hotword_tolerance": 0.2,
     }
     assert pipeline.calls == [expected] * 3

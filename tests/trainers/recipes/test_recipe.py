@@ -387,8 +387,8 @@ def test_a_recipe_with_the_users_own_data_needs_no_folder_of_its_own(monkeypatch
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(
         "output_dir: runs/mine\nwithout_data: other.yaml\n"
-        "variables: {data_dir: nowhere, train: [{path: '{data_dir}/speech'}]}\n"
-        "stages: {encoder: {data: {train: '{train}'}, model: {preset: tiny}, training: {}}}\n"
+        "variables: {data_dir: nowhere, train: [{path: '{data_dir}/speech'}], noise: [{path: '{data_dir}/noise'}]}\n"
+        "stages: {encoder: {data: {train: '{train}', noise: '{noise}'}, model: {preset: tiny}, training: {}}}\n"
     )
     monkeypatch.chdir(tmp_path)
     assert load_recipe(recipe)["stages"]["encoder"]["data"]["train"] == [{"path": "nowhere/speech"}]
@@ -396,5 +396,8 @@ def test_a_recipe_with_the_users_own_data_needs_no_folder_of_its_own(monkeypatch
     assert "other.yaml" in caplog.text
     caplog.clear()
     with pytest.raises(Exception, match="my_own_folder"):
-        run_recipe(recipe, overrides=["--train", "[{path: my_own_folder}]"])
+        run_recipe(recipe, overrides=["--train", "[{path: my_own_folder}]", "--noise", "[]"])
     assert "other.yaml" not in caplog.text
+    # The other recipe must not run on synthetic speech what was asked for on one's own.
+    with pytest.raises(FileNotFoundError, match="--train: there is no folder nowhere, and other.yaml, .* no train"):
+        run_recipe(recipe, overrides=["--train", "[{path: my_own_folder}]"])

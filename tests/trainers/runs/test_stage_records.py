@@ -5,6 +5,7 @@
 import json
 import os
 
+from entropy_asr.trainers.runs.launch import LaunchSettings
 from entropy_asr.trainers.runs.stage_records import (
     command_line,
     read_records,
@@ -58,6 +59,12 @@ def test_evaluations_of_several_sets_are_part_of_the_curves():
 
 def test_the_command_does_not_tell_where_output_went(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/bin/entropy-asr", "recipe", "tiny", "--output_dir", "/home/me", "--seed", "3"])
+    assert command_line() == "entropy-asr recipe tiny --seed 3"
+    monkeypatch.setattr("sys.argv", ["/bin/entropy-asr", "recipe", "tiny", "-o", "/home/me", "--seed", "3"])
+    assert command_line() == "entropy-asr recipe tiny --seed 3"
+    # A stage that a recipe has started was not typed by anybody.
+    monkeypatch.setattr("os.environ", LaunchSettings().variables())
+    monkeypatch.setattr("sys.argv", ["cli.py", "train", "checkpoint", "--config", "tiny.yaml"])
     assert command_line() == "entropy-asr recipe tiny --seed 3"
 
 
