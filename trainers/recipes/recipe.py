@@ -38,11 +38,10 @@ class Recipe:
     """What a recipe file may hold at its top.
 
     Args:
-        stages: Sections of each stage, by its name.
+        stages: Sections of each stage, by its name; with `makes`, see [`leave_out_made`].
         output_dir: Where everything goes, one folder a stage.
         seed: Seed of the stages that have none of their own.
-        variables: Values that `{name}` stands for in `stages`, in `report`, and in other variables that are lists or
-            mappings.
+        variables: Values that `{name}` stands for in `stages`, in `report`, and in other variables.
         without_data: Recipe that runs in this one's place where its variable `data_dir`, which its stages use, is no
             folder.
         without_encoder: Recipe that runs in this one's place where its variable `encoder`, a public one, is neither
@@ -167,15 +166,38 @@ def load_recipe(
         if not (output_dir or recipe.get("output_dir")):
             raise SettingsError("`output_dir` missing.")
         recipe["output_dir"] = str(output_dir or recipe["output_dir"])
-        for name, value in variables.items():
-            if isinstance(value, (list, dict)):
-                variables[name] = substitute(
-                    value, {**variables, "output_dir": recipe["output_dir"]}, ("variables", name)
-                )
+        variables = recipe["variables"]
+        # What lists and mappings hold may be text that holds others.
+        for kinds in (str, (list, dict)):
+            for name, value in variables.items():
+                if isinstance(value, kinds):
+                    known = {**variables, "output_dir": recipe["output_dir"]}
+                    variables[name] = substitute(value, known, ("variables", name))
         for name in {"stages", "report"} & set(recipe):
             recipe[name] = substitute(recipe[name], {**variables, "output_dir": recipe["output_dir"]}, (name,))
+        leave_out_made(recipe)
         ablate(recipe)
     return recipe
+
+
+def leave_out_made(recipe: dict[str, Any]) -> None:
+    """Leave out stages of a loaded recipe whose model is named by something else than their own folders.
+
+    What `makes` of a stage names, such as the variable `language_model`, is by default the stage's folder; where it
+    is a public model, nothing is to be made.
+
+    Args:
+        recipe: Its variables are replaced; changed in place.
+
+    Raises:
+        SettingsError: `makes` is no text.
+    """
+    for name, section in list(recipe["stages"].items()):
+        made = section.pop("makes", None)
+        if made is not None and not isinstance(made, str):
+            raise SettingsError(f"makes: expected text, got {shown(made)}.", ("stages", name, "makes"))
+        if made is not None and Path(made) != Path(recipe["output_dir"]) / name:
+            del recipe["stages"][name]
 
 
 def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] | None = None) -> None:

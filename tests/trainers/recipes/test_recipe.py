@@ -401,3 +401,19 @@ def test_a_recipe_with_the_users_own_data_needs_no_folder_of_its_own(monkeypatch
     # The other recipe must not run on synthetic speech what was asked for on one's own.
     with pytest.raises(FileNotFoundError, match="--train: there is no folder nowhere, and other.yaml, .* no train"):
         run_recipe(recipe, overrides=["--train", "[{path: my_own_folder}]"])
+
+
+def test_a_stage_whose_model_is_named_is_left_out(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        'output_dir: run\nvariables: {lm: "{output_dir}/made", parts: ["{lm}"]}\n'
+        'stages: {made: {stage: language_model, makes: "{lm}"}, alignment: {model: {language_model: "{lm}"}}}\n'
+    )
+    whole = load_recipe(path)["stages"]
+    assert whole == {"made": {"stage": "language_model"}, "alignment": {"model": {"language_model": "run/made"}}}
+    assert load_recipe(path)["variables"]["parts"] == ["run/made"]
+    assert load_recipe(path, str(tmp_path))["stages"]["made"] == whole["made"]
+    named = load_recipe(path, None, ["--lm", "Qwen/Qwen3-0.6B"])["stages"]
+    assert named == {"alignment": {"model": {"language_model": "Qwen/Qwen3-0.6B"}}}
+    with pytest.raises(SettingsError, match=r"--lm: makes: expected text, got \[1\]"):
+        load_recipe(path, None, ["--lm", "[1]"])
