@@ -52,6 +52,15 @@ TESTED_BY = {
     "trainers/commands/test_cli.py": ["runs/errors"],
     "trainers/evaluation/test_report.py": ["evaluation/allocation", "evaluation/report_options"],
     "trainers/recipes/test_recipe.py": ["recipes/places"],
+    # What is kept of an experiment is seen on its page.
+    "trainers/experiments/test_page.py": [
+        "experiments/kept",
+        "experiments/plots",
+        "experiments/results",
+        "experiments/summary",
+        "experiments/verdicts",
+    ],
+    "trainers/experiments/test_experiment.py": ["experiments/claims"],
     # Swaps are seen in the stage that swaps.
     "trainers/stages/test_iterative_async_sft.py": ["training/encoder_swaps"],
     "trainers/recipes/test_recipe_table.py": ["stages/evaluation"],

@@ -8,6 +8,7 @@ block that asks one, the one that it asks is there. Commands are processes of se
 with --run_slow; that all options exist is always checked.
 """
 
+import json
 import os
 import re
 import shlex
@@ -31,7 +32,9 @@ from small_models import save_adapters
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, load_pipeline
 from entropy_asr.modeling.languages_entropy_asr import LANGUAGES
 from entropy_asr.trainers.commands import cli
+from entropy_asr.trainers.commands.recipe_files import resolve_experiment
 from entropy_asr.trainers.evaluation import conditions
+from entropy_asr.trainers.experiments.run import read_run
 from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe, read_yaml
 from entropy_asr.trainers.runs.settings import read_sections
 from entropy_asr.trainers.stages import find_stage
@@ -318,11 +321,26 @@ def test_options_of_inline_commands_exist():
         assert takes_any or {word for word in words if word.startswith("--")} <= known, span
 
 
+EXPERIMENTS = [block for block in blocks("bash") if "entropy-asr experiment" in block.text]
+
+
+@each(EXPERIMENTS)
+def test_experiments_are_valid_with_the_parts_and_data_they_name(block, here):
+    for _, _, name, *words in block.commands:
+        args, overrides = cli.build_parser().parse_known_args(["experiment", name, *words])
+        run = read_run(
+            resolve_experiment(name), args.output_dir, args.results_dir, [*overrides, "--allocation.embedder=null"]
+        )
+        stages = run.check(run.experiment.seeds[0])
+        assert not {"language_model", "half_language_model"} & {stage.name for stage in stages}
+        assert "speechocean762" not in json.dumps([stage.section for stage in stages])
+
+
 RUN_HERE = [block for block in blocks("bash") if "entropy-asr train" in block.text or "recipe" in block.text]
 RUN_BY_BASH = [
     block
     for block in blocks("bash")
-    if block not in RUN_HERE and "pytest" not in block.text and not any(name in block.text for name in SERVERS)
+    if block not in RUN_HERE and not any(name in block.text for name in ("pytest", "entropy-asr experiment", *SERVERS))
 ]
 
 

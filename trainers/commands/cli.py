@@ -5,9 +5,9 @@
 Everything heavy is imported inside the commands, so that `--help` and argument errors are immediate, and a Ctrl-C is
 one line whenever it comes.
 
-Exit status: 0 when all went well, 1 when some inputs failed (the others are done), 2 when nothing could be done; 130
-when interrupted, 141 when the reader of a pipe has gone, 143 when terminated. What a user can mend is one line; a
-fault of the program shows its traceback.
+Exit status: 0 when all went well, 1 when some inputs failed (the others are done), 2 when nothing could be done; 75
+when an experiment's time was up before it was done; 130 when interrupted, 141 when the reader of a pipe has gone, 143
+when terminated. What a user can mend is one line; a fault of the program shows its traceback.
 """
 
 import argparse
@@ -17,10 +17,38 @@ from collections.abc import Sequence
 from ..runs.console import error_text, run_command, say
 from ..runs.errors import CommandError, StageFailed
 from ..runs.process_group import leave_process_group
-from . import card, demo, evaluate, export, hotwords, publish, recipe, report, serve, stream, train, transcribe
+from . import (
+    card,
+    demo,
+    evaluate,
+    experiment,
+    export,
+    hotwords,
+    publish,
+    recipe,
+    report,
+    serve,
+    stream,
+    train,
+    transcribe,
+)
 
 
-COMMANDS = (transcribe, hotwords, stream, serve, train, recipe, evaluate, report, demo, card, publish, export)
+COMMANDS = (
+    transcribe,
+    hotwords,
+    stream,
+    serve,
+    train,
+    recipe,
+    experiment,
+    evaluate,
+    report,
+    demo,
+    card,
+    publish,
+    export,
+)
 # Nothing that a run has written is lost: its last checkpoint is where the next one starts.
 GO_ON = "; run the same command again to go on from the last checkpoint"
 

@@ -1,6 +1,7 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""Recipes and stages' configurations on the command line: found, and looked at before the libraries are imported."""
+"""Recipes, experiments and stages' configurations on the command line: found, and looked at before the libraries are
+imported."""
 
 import argparse
 from pathlib import Path
@@ -16,15 +17,28 @@ def resolve_recipe(name: str) -> Path:
     Raises:
         CommandError: there is neither; names those that are shipped.
     """
+    return _resolve(name, "recipes")
+
+
+def resolve_experiment(name: str) -> Path:
+    """Find an experiment's YAML file by its path, or a shipped one by its bare name ("claims").
+
+    Raises:
+        CommandError: there is neither; names those that are shipped.
+    """
+    return _resolve(name, "experiments")
+
+
+def _resolve(name: str, kind: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    folder = package_folder("trainers") / "recipes"
+    folder = package_folder("trainers") / kind
     shipped = folder / f"{name.removesuffix('.yaml')}.yaml"
     if path.name == name and shipped.is_file():
         return shipped
     names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
-    raise CommandError(f"no such file: {name} (recipes that are shipped: {names})")
+    raise CommandError(f"no such file: {name} ({kind} that are shipped: {names})")
 
 
 def check_training(path: Path, args: argparse.Namespace) -> None:

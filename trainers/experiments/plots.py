@@ -1,23 +1,25 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The four pictures of `claims.py`'s page; needs matplotlib (extra `report`)."""
+"""The four pictures of an experiment's page; needs matplotlib (extra `report`)."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .experiment import PLAIN, Experiment
+from .results import Results
+
 
 METRICS = ("nse", "pai", "csai", "text_cka")
 TITLES = {"nse": "NSE", "pai": "PAI (bits)", "csai": "CSAI (bits)", "text_cka": "text CKA that the adaptor adds"}
 
 
-def draw(results: Any, plan: dict[str, Any], folder: Path) -> dict[str, str]:
+def draw(results: Results, folder: Path) -> dict[str, str]:
     """Draw all pictures; their files and titles.
 
     Args:
-        results: `claims_results.Results`.
-        plan: What is claimed, of which arms.
+        results: Of all seeds.
         folder: Where the files go.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -38,14 +40,14 @@ def draw(results: Any, plan: dict[str, Any], folder: Path) -> dict[str, str]:
     for file, (_, drawer) in pictures.items():
         figure = Figure(figsize=(10, 5.5), layout="constrained")
         FigureCanvasAgg(figure)
-        drawer(figure, results, plan)
+        drawer(figure, results, results.experiment)
         figure.savefig(folder / file, dpi=110)
     return {file: title for file, (title, _) in pictures.items()}
 
 
-def _errors(figure: Any, results: Any, plan: dict[str, Any]) -> None:
+def _errors(figure: Any, results: Results, experiment: Experiment) -> None:
     axes = figure.subplots()
-    names, arms = plan["conditions"], list(plan["arms"])
+    names, arms = experiment.conditions, list(experiment.arms)
     for index, arm in enumerate(arms):
         places = np.arange(len(names)) + 0.1 * (index - (len(arms) - 1) / 2)
         rates = [results.rate(arm, name, "errors") for name in names]
@@ -53,50 +55,52 @@ def _errors(figure: Any, results: Any, plan: dict[str, Any]) -> None:
         axes.hlines(means, places - 0.05, places + 0.05, color=f"C{index}", label=arm, linewidth=2)
         for place, found in zip(places, rates, strict=True):
             axes.plot([place] * len(found), [100 * value for value in found], ".", color=f"C{index}")
-    axes.set_xticks(range(len(names)), [name.removesuffix(", guards off") for name in names], rotation=20, ha="right")
+    axes.set_xticks(range(len(names)), [name.removesuffix(f", {PLAIN}") for name in names], rotation=20, ha="right")
     axes.set_ylabel("WER (%), mean over test sets")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)
 
 
-def _hallucination(figure: Any, results: Any, plan: dict[str, Any]) -> None:
+def _hallucination(figure: Any, results: Results, experiment: Experiment) -> None:
     kinds = {
-        "text without speech": ("guards off", "nonempty", False),
-        "3 s of silence around": ("3 s of silence around, guards off", "hallucinated", True),
-        "as they are": ("guards off", "hallucinated", True),
-        "by the paper's rule": ("guards off", "paper", True),
+        "text without speech": (PLAIN, "nonempty", False),
+        experiment.padded.removesuffix(f", {PLAIN}"): (experiment.padded, "hallucinated", True),
+        "as they are": (PLAIN, "hallucinated", True),
+        "by the paper's rule": (PLAIN, "paper", True),
     }
+    kinds.pop("", None)  # no condition has silence around
     for axes, (title, found) in zip(figure.subplots(1, len(kinds)), kinds.items(), strict=True):
-        for index, arm in enumerate(plan["arms"]):
+        for index, arm in enumerate(experiment.arms):
             values = [100 * value for value in results.rate(arm, *found)]
             axes.bar(index, np.mean(values) if values else 0, color=f"C{index}", alpha=0.5)
             axes.plot([index] * len(values), values, "k.")
-        axes.set_xticks(range(len(plan["arms"])), plan["arms"], rotation=60, ha="right", fontsize=8)
+        axes.set_xticks(range(len(experiment.arms)), experiment.arms, rotation=60, ha="right", fontsize=8)
         axes.set_title(title, fontsize=9)
         # Where nothing was hallucinated, too, zero is at the bottom.
         axes.set_ylim(0, max(1, axes.get_ylim()[1]))
     figure.supylabel("share of utterances (%)")
 
 
-def _trajectory(figure: Any, results: Any, plan: dict[str, Any]) -> None:
+def _trajectory(figure: Any, results: Results, experiment: Experiment) -> None:
+    steps = experiment.measured.steps
     for axes, metric in zip(figure.subplots(2, 2).flat, METRICS, strict=True):
-        for index, (arm, stages) in enumerate(plan["arms"].items()):
+        for index, (arm, stages) in enumerate(experiment.arms.items()):
             found = [[results.allocation(seed, name, metric) for seed in results.seeds] for name in stages]
             points = [(place, np.mean(values)) for place, values in enumerate(found) if None not in values]
             if points:
                 # The last stage of all arms stands at the same place, however many there are before it.
-                places = [4 if place == len(stages) - 1 else place for place, _ in points]
+                places = [len(steps) - 1 if place == len(stages) - 1 else place for place, _ in points]
                 axes.plot(places, [value for _, value in points], "o-", color=f"C{index}", label=arm, markersize=4)
-        axes.set_xticks(range(5), ["public", "pretrained", "aligned", "frozen SFT", "last"], fontsize=8)
-        axes.set_xlim(-0.2, 4.2)
+        axes.set_xticks(range(len(steps)), steps, fontsize=8)
+        axes.set_xlim(-0.2, len(steps) - 0.8)
         axes.set_title(TITLES[metric], fontsize=9)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
 
 
-def _components(figure: Any, results: Any, plan: dict[str, Any]) -> None:
+def _components(figure: Any, results: Results, experiment: Experiment) -> None:
     axes = figure.subplots()
     models = next(iter(results.report(results.seeds[0])["datasets"].values()))["models"]
-    for index, (arm, stages) in enumerate(plan["arms"].items()):
+    for index, (arm, stages) in enumerate(experiment.arms.items()):
         if stages[-1] not in models:
             continue
         rows = components_of(models[stages[-1]])

@@ -1,131 +1,28 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What `claims.py` keeps of a seed, small enough to commit, and what its page reads: a folder a seed.
-
-`ARM.json` has, of each stage of an arm, what training took and its loss, and of each evaluation what every utterance
-counts under every condition, from which intervals are drawn; `allocation.json` is the entropy allocation report.
-"""
+"""What was kept of all seeds that are whole, as rates and figures of arms and stages; of this the page is made."""
 
 import json
-from collections import defaultdict
-from functools import cache, lru_cache
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
-from entropy_asr.spaces.hallucination_rate.hallucination_rate import hallucination_rate
-from entropy_asr.trainers.evaluation.error_rates import score_transcripts
-from entropy_asr.trainers.evaluation.paired_bootstrap import CountedSet
-from entropy_asr.trainers.runs.records import RECORD, write_text
+from ..evaluation.paired_bootstrap import CountedSet
+from ..runs.errors import SettingsError, shown
+from ..runs.records import differing_settings
+from .experiment import PLAIN, Experiment
+from .run import own_settings
 
 
-PLAN = Path(__file__).with_name("claims.yaml")
-RESULTS = Path(__file__).parent / "results" / "claims"
-PLAIN, PADDED = "guards off", "3 s of silence around, guards off"
 # What is either so or not of an utterance.
 EVENTS = ("nonempty", "hallucinated", "paper")
 
 
-@lru_cache
-def plan() -> dict[str, Any]:
-    """What is claimed, of which arms."""
-    return yaml.safe_load(PLAN.read_text(encoding="utf-8"))
-
-
-# Keeping
-
-
-def evaluations(arm: str) -> list[str]:
-    """Stages that an arm must have been measured in."""
-    return [f"{arm}_results", f"{arm}_guarded"]
-
-
-def keep_arm(run: Path, kept: Path, arm: str, settings: dict[str, Any]) -> bool:
-    """Write what an arm gave, unless some of its stages are missing.
-
-    Args:
-        run: Folder of a seed's recipe.
-        kept: Folder of that seed's results.
-        arm: Its name.
-        settings: Variables of the recipe, with the seed.
-
-    Returns:
-        Whether it has been written, now or before.
-    """
-    trained = plan()["arms"][arm]
-    records = [run / name / RECORD for name in [*trained, *evaluations(arm)]]
-    if not all(record.exists() for record in records):
-        return False
-    file = kept / f"{arm}.json"
-    if file.exists() and file.stat().st_mtime > max(record.stat().st_mtime for record in records):
-        return True
-    measured = [*evaluations(arm), *(f"{name}_results" for name in trained)]
-    content = {
-        "arm": arm,
-        "settings": settings,
-        "training": {name: training_of(run / name) for name in trained},
-        "results": {
-            name: counts_of(run / name / "transcripts.jsonl") for name in measured if (run / name / RECORD).exists()
-        },
-    }
-    _write(file, content)
-    return True
-
-
-def keep_allocation(run: Path, kept: Path) -> None:
-    """Write the report of a seed, without the places of its models."""
-    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    _write(kept / "allocation.json", {key: report[key] for key in ("options", "versions", "datasets")})
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(content, separators=(",", ":"), ensure_ascii=False) + "\n")
-
-
-def training_of(folder: Path) -> dict[str, Any]:
-    """Steps, seconds and loss of a stage."""
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    loss = [[entry["step"], round(entry["loss"], 4)] for entry in record.get("history", []) if "loss" in entry]
-    return {**{name: record[name] for name in ("steps", "seconds", "processor_seconds")}, "loss": loss}
-
-
-def counts_of(transcripts: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """What utterances count, by condition and data set; of events the numbers of their utterances."""
-    rows = defaultdict(list)
-    with transcripts.open(encoding="utf-8") as file:
-        for row in map(json.loads, file):
-            rows[row["condition"], row["dataset"]].append(row)
-    counted = defaultdict(dict)
-    for (condition, dataset), found in rows.items():
-        counted[condition][dataset] = count(found)
-    return dict(counted)
-
-
-def count(rows: list[dict[str, str]]) -> dict[str, Any]:
-    """Of utterances in their order: errors, insertions, reference units, and which of them have text or invent it."""
-    scores = [score_transcripts([row["reference"]], [row["hypothesis"]], row["language"]).by_language for row in rows]
-    found = [next(iter(score.values())) for score in scores]
-    references = ["" if row["language"] == NON_SPEECH else row["reference"] for row in rows]
-    utterances = hallucination_rate([row["hypothesis"] for row in rows], references, True)["utterances"]
-    events = {
-        "nonempty": [item.nonempty for item in found],
-        "hallucinated": [item["hallucinated"] for item in utterances],
-        "paper": [item["paper"] for item in utterances],
-    }
-    return {
-        "errors": [item.errors for item in found],
-        "insertions": [item.insertions for item in found],
-        "units": [item.reference_length for item in found],
-        **{name: np.flatnonzero(values).tolist() for name, values in events.items()},
-    }
-
-
 def as_arrays(counted: dict[str, Any]) -> dict[str, np.ndarray]:
-    """What [`count`] gave as arrays `(N,)`, with "ones", which shares are divided by."""
+    """What [`~kept.count`] gave as arrays `(N,)`, with "ones", which shares are divided by."""
     arrays = {name: np.array(values, float) for name, values in counted.items() if name not in EVENTS}
     arrays["ones"] = np.ones(len(arrays["units"]))
     for name in EVENTS:
@@ -134,56 +31,61 @@ def as_arrays(counted: dict[str, Any]) -> dict[str, np.ndarray]:
     return arrays
 
 
-# Reading
-
-
 class Results:
     """What was kept of all seeds that are whole.
 
     Args:
         folder: With a folder a seed.
+        experiment: Whose arms they are.
 
     Raises:
-        ValueError: no seed is whole, or two were run with other settings.
+        SettingsError: no seed is whole, or two were run with other settings.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, experiment: Experiment):
+        self.experiment = experiment
         numbered = [path for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
-        files = ["allocation.json", *(f"{arm}.json" for arm in plan()["arms"])]
+        files = ["allocation.json", *(f"{arm}.json" for arm in experiment.arms)]
         self.seeds = [
             seed
             for seed in sorted(numbered, key=lambda path: int(path.name))
             if all((seed / file).exists() for file in files)
         ]
         if not self.seeds:
-            raise ValueError(f"{folder}: no seed has been run to its end.")
+            raise SettingsError(f"{folder}: no seed has been run to its end.")
         self._read = cache(lambda path: json.loads(path.read_text(encoding="utf-8")))
         self._arrays = cache(as_arrays_of(self._read))
-        self.settings = self._settings()
+        self.settings = self._settings(own_settings(experiment.recipe_path))
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, default: dict[str, Any]) -> dict[str, Any]:
+        """Those that all were made with; of a variable that the recipe did not have yet, what it has now."""
         found = {}
         for seed in self.seeds:
-            for arm in plan()["arms"]:
+            for arm in self.experiment.arms:
                 settings = dict(self._read(seed / f"{arm}.json")["settings"])
                 settings.pop("seed", None)
                 found[f"{seed.name}/{arm}"] = settings
         first, *others = found
-        if other := next((name for name in others if found[name] != found[first]), None):
-            raise ValueError(f"{first} and {other} have different settings: {found[first]} and {found[other]}.")
+        for name in others:
+            one, other = ({**default, **found[which]} for which in (first, name))
+            if differing := differing_settings(one, other):
+                said = ", ".join(f"{key} {shown(one.get(key))} and {shown(other.get(key))}" for key in differing)
+                raise SettingsError(f"{first} and {name} have different settings: {said}.")
         return found[first]
 
     def of_arm(self, seed: Path, arm: str) -> dict[str, Any]:
         """What is kept of an arm."""
         return self._read(seed / f"{arm}.json")
 
-    def both(self, arms: tuple[str, str], condition: str, what: str, spoken: bool = True, stage: str = "") -> list:
+    def both(
+        self, arms: tuple[str, str], condition: str, what: str, spoken: bool = True, stage: str = ""
+    ) -> list[CountedSet]:
         """Counts of two arms' results on each test set, with speech or without, of all seeds.
 
         Args:
             arms: Their names; twice the same for one arm's rates.
             condition: How test sets were heard; "guards on" is measured apart.
-            what: A name of [`count`].
+            what: A name of [`~kept.count`].
             spoken: Test sets of speech, or of sounds without.
             stage: What was measured, where not the last stages.
         """
@@ -233,7 +135,7 @@ class Results:
         """Error rates after those earlier stages of an arm that were measured too, of each seed."""
         measured = self.of_arm(self.seeds[0], arm)["results"]
         # An encoder may be called as its arm is, whose results those are then.
-        names = [name for name in plan()["arms"][arm][:-1] if name != arm and f"{name}_results" in measured]
+        names = [name for name in self.experiment.arms[arm][:-1] if name != arm and f"{name}_results" in measured]
         return {name: self.rate(arm, PLAIN, "errors", stage=f"{name}_results") for name in names}
 
     def training(self, arm: str) -> dict[str, float]:
@@ -246,7 +148,28 @@ class Results:
         }
 
 
-def as_arrays_of(read):
+def check_settings(folder: Path, experiment: Experiment, settings: dict[str, Any]) -> None:
+    """Refuse to add results to others that were made with other settings: no page could be made of them.
+
+    Args:
+        folder: With a folder a seed, or not there yet.
+        experiment: Whose arms they are.
+        settings: With which further ones are to be made.
+
+    Raises:
+        SettingsError: names a file and the settings that differ.
+    """
+    for arm in experiment.arms:
+        for file in sorted(folder.glob(f"*/{arm}.json")):
+            kept = json.loads(file.read_text(encoding="utf-8"))["settings"]
+            default = own_settings(experiment.recipe_path)
+            one, other = ({**default, **found, "seed": None} for found in (kept, settings))
+            if differing := differing_settings(one, other):
+                said = ", ".join(f"{key} {shown(one.get(key))}, not {shown(other.get(key))}" for key in differing)
+                raise SettingsError(f"{file} was made with other settings: {said}. Choose another --results_dir.")
+
+
+def as_arrays_of(read: Callable[[Path], dict[str, Any]]) -> Callable[..., dict[str, dict[str, np.ndarray]]]:
     """Reads counts of a file's stage under a condition, by test set; of none where the stage or condition lacks."""
 
     def arrays(path: Path, stage: str, condition: str) -> dict[str, dict[str, np.ndarray]]:

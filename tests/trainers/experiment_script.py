@@ -1,9 +1,9 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""The experiment on the paper's claims at the size of a toy, for test_claims.py; all stages in one process.
+"""The experiment on the paper's claims at the size of a toy, for test_seeds.py; all stages in one process.
 
-python claims_script.py ARGUMENTS_OF_CLAIMS -- FILE ... runs it in a process of its own, which is killed as soon as the
-first file is there, then again until the second is there, and at last to its end.
+python experiment_script.py ARGUMENTS_OF_ENTROPY_ASR -- FILE ... runs it in a process of its own, which is killed as
+soon as the first file is there, then again until the second is there, and at last to its end.
 """
 
 import os
@@ -20,10 +20,10 @@ from small_models import small_whisper
 from training_helpers import make_rows
 
 from entropy_asr.trainers.commands import cli
+from entropy_asr.trainers.experiments import seeds
 from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe, run_section
 
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SIZES = {
     "encoder_layers": 1,
     "encoder_neurons": 32,
@@ -69,17 +69,17 @@ def write_data(folder: Path) -> None:
     transformers.WhisperFeatureExtractor(feature_size=80).save_pretrained(folder / "whisper")
 
 
-def run_here(until: float, command: list[str], watch: Callable[[], None] = lambda: None) -> int:
-    """Takes the place of `claims.run_until`: runs the recipe's stages, or the report, in this process."""
+def run_here(until: float, command: list[str], log: Path, watch: Callable[[], None], seconds: float) -> bool:
+    """Takes the place of `seeds.run_until`: runs the recipe's stages, or the report, in this process."""
     arguments = command[3:]
     if arguments[0] == "report":
-        return cli.main(arguments)
+        return cli.main(arguments) == 0
     overrides = arguments[2:]
     position = overrides.index("--output_dir")
     for plan in check_recipe(load_recipe(Path(arguments[1]), overrides[position + 1], overrides[:position])):
         run_section(plan.stage, plan.section, plan.output_dir, plan.seed)
     watch()
-    return 0
+    return True
 
 
 def run_and_kill(main: Callable[[], int], file: Path) -> None:
@@ -95,12 +95,9 @@ def run_and_kill(main: Callable[[], int], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(BENCHMARKS))
-    import claims
-
-    claims.run_until = run_here
+    seeds.run_until = run_here
     end = sys.argv.index("--")
     arguments = sys.argv[1:end]
     for place in sys.argv[end + 1 :]:
-        run_and_kill(lambda: claims.main(arguments), Path(place))
-    sys.exit(claims.main(arguments))
+        run_and_kill(lambda: cli.main(arguments), Path(place))
+    sys.exit(cli.main(arguments))

@@ -1,21 +1,24 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""How far a seed of `claims.py` is, and when it will have ended, by what each stage is expected to take."""
+"""How far a seed of an experiment is, and when it will have ended, by what each stage is expected to take."""
 
 import json
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from entropy_asr.trainers.runs.clock import CLOCK
-from entropy_asr.trainers.runs.records import RECORD, write_text
+from ..recipes.schedule import PlannedStage
+from ..runs.clock import CLOCK
+from ..runs.records import RECORD, write_text
 
 
 PROGRESS = "progress.json"
-# Between two looks.
-SECONDS = 60.0
+# Between two looks, and in a terminal, where a line takes the place of the one before.
+SECONDS, TERMINAL_SECONDS = 60.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Lane:
 
 
 class Progress:
-    """Writes how far a seed is to `progress.json` in its folder, and prints a line.
+    """Says how far a seed is, in a line, and in `progress.json` of its folder.
 
     Args:
         lanes: What runs at the same time.
@@ -90,34 +93,62 @@ class Progress:
             "estimated_end": _clock_time(now + seconds),
         }
 
-    def write(self, folder: Path) -> None:
-        """Write the file and print its line."""
+    def write(self, folder: Path) -> str:
+        """Write the file; gives its line."""
         found = self.look()
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / PROGRESS, json.dumps(found, indent=1) + "\n")
-        print(
-            f"{found['time']}: {found['stages_done']} of {found['stages']} stages done, now "
+        return (
+            f"{found['stages_done']} of {found['stages']} stages done, now "
             f"{' and '.join(found['running']) or 'the report'}; {found['minutes_left']} min left at "
-            f"{found['pace']} times the expected time: {found['estimated_end']}.",
-            flush=True,
+            f"{found['pace']} times the expected time: {found['estimated_end']}."
         )
+
+
+class ProgressLine:
+    """One line of progress: rewritten in place in a terminal, elsewhere a new one each time.
+
+    Args:
+        title: What it begins with.
+        stream: Where it goes; by default standard error.
+    """
+
+    def __init__(self, title: str, stream: TextIO | None = None):
+        self.title, self.stream = title, stream or sys.stderr
+        self.in_place = self.stream.isatty()
+
+    @property
+    def seconds(self) -> float:
+        """Between two lines."""
+        return TERMINAL_SECONDS if self.in_place else SECONDS
+
+    def show(self, said: str) -> None:
+        """Show what there is to say now."""
+        line = f"{self.title}: {said}"
+        if not self.in_place:
+            print(f"{_clock_time(time.time())}: {line}", file=self.stream, flush=True)
+            return
+        # A line that is wrapped could not be taken back.
+        print(f"\r{line[: shutil.get_terminal_size().columns - 1]}\x1b[K", end="", file=self.stream, flush=True)
+
+    def __enter__(self) -> "ProgressLine":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.in_place:
+            print(file=self.stream, flush=True)
 
 
 def _clock_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
-def lanes_of(plans: list[Any], seconds: dict[str, float]) -> list[Lane]:
+def lanes_of(plans: list[PlannedStage], seconds: dict[str, float]) -> list[Lane]:
     """The two lanes of a recipe's planned stages.
 
     Args:
         plans: [`~schedule.PlannedStage`]s.
         seconds: What each is expected to take.
-
-    Raises:
-        ValueError: of a stage nothing is expected.
     """
-    if missing := [plan.name for plan in plans if plan.name not in seconds]:
-        raise ValueError(f"The plan's `seconds` lacks {', '.join(missing)}.")
     lanes = [[plan for plan in plans if plan.background is behind] for behind in (False, True)]
     return [Lane(plans[0].output_dir.parent, {plan.name: seconds[plan.name] for plan in lane}) for lane in lanes]

@@ -1,6 +1,6 @@
 # Copyright 2026 The entropy-asr authors.
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
-"""What checks of likely causes found, in words: a table of the page of `claims.py`."""
+"""What checks of likely causes found, in words: a table of an experiment's page."""
 
 import json
 from collections.abc import Callable
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from claims_results import PADDED, PLAIN, Results, as_arrays, plan
 
-from entropy_asr.trainers.evaluation.paired_bootstrap import Interval, judge_claim
+from ..evaluation.paired_bootstrap import Interval, judge_claim
+from .experiment import PLAIN
+from .results import Results, as_arrays
 
 
 FILE = "why.json"
@@ -24,7 +25,7 @@ def cause_table(results: Results, decided: list[dict[str, Any]]) -> list[str]:
         decided: Claims with what was measured.
     """
     wrong = {claim["says"] for claim in decided if is_against(claim)}
-    checks = [check for check in plan()["why"] if wrong & set(check["about"])]
+    checks = [check for check in results.experiment.why if wrong & set(check["about"])]
     rows = [row for check in checks if (row := cause_row(check, results))]
     if not rows:
         return []
@@ -67,18 +68,19 @@ def trained_again(check: dict[str, Any], results: Results) -> str | None:
         f"{name} {percent(found['results'], *what)} ("
         + ", ".join(f"{arm} {percent(kept[arm], *what)}" for arm in arms)
         + ")"
-        for name, what in RATES.items()
+        for name, what in rates(results.experiment.padded).items()
     ]
     steps = f"{found['training']['steps']} steps, " if "training.max_steps" in check["set"] else ""
     return f"seed {seed.name}: {steps}{'; '.join(said)}"
 
 
-# Rates in words: condition, what is counted, over what.
-RATES = {
-    "errors": (PLAIN, "errors", "units"),
-    "errors in silence": (PADDED, "errors", "units"),
-    "hallucinated in silence": (PADDED, "hallucinated", "ones"),
-}
+def rates(padded: str) -> dict[str, tuple[str, str, str]]:
+    """Rates in words: condition, what is counted, over what."""
+    silence = {
+        "errors in silence": (padded, "errors", "units"),
+        "hallucinated in silence": (padded, "hallucinated", "ones"),
+    }
+    return {"errors": (PLAIN, "errors", "units"), **(silence if padded else {})}
 
 
 def percent(counted: dict[str, Any], condition: str, what: str, over: str) -> str:
@@ -120,7 +122,8 @@ def sizes(check: dict[str, Any], results: Results) -> str:
 def shares(check: dict[str, Any], results: Results) -> str:
     """Shares of utterances with any text under a condition, of arms."""
     return ", ".join(
-        f"{arm} {100 * np.mean(results.rate(arm, PADDED, 'nonempty')):.1f} % with text" for arm in check["arms"]
+        f"{arm} {100 * np.mean(results.rate(arm, results.experiment.padded, 'nonempty')):.1f} % with text"
+        for arm in check["arms"]
     )
 
 

@@ -1,0 +1,3 @@
+# Copyright 2026 The entropy-asr authors.
+# Licensed under the Apache License, Version 2.0 (see LICENSE).
+"""Experiments: arms of a recipe with several seeds, and the page of which claims about them hold."""
