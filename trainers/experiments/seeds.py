@@ -20,6 +20,7 @@ from ..runs.console import LAUNCHED
 from ..runs.errors import StageFailed
 from ..runs.launch import MODULE
 from ..runs.records import RECORD, write_text
+from ..runs.stage_records import command_line
 from .kept import keep_allocation, keep_arm
 from .page import write_page
 from .progress import Progress, ProgressLine, lanes_of
@@ -138,7 +139,7 @@ def run_until(until: float, command: list[str], log: Path, watch: Callable[[], N
     if until <= time.monotonic():
         return False
     with log.open("a", encoding="utf-8") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, LAUNCHED: "1"})
+        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, LAUNCHED: command_line()})
     try:
         while (remaining := until - time.monotonic()) > 0:
             watch()
