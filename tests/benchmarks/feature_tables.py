@@ -5,7 +5,8 @@
     python tests/benchmarks/feature_tables.py
 
 `results/rescoring.json` comes from `benchmark_rescoring.py`, `results/partial_text.json` from
-`benchmark_partial_text.py`, `results/segment_context.json` from `benchmark_segment_context.py`.
+`benchmark_partial_text.py`, `results/segment_context.json` from `benchmark_segment_context.py`, and
+`results/evaluations/streaming.json` from `entropy-asr evaluate --chunk_ms 640 --output FILE`.
 """
 
 import json
@@ -122,10 +123,22 @@ def segment_context(report: dict[str, Any]) -> str:
     return table(["error rate, %", *columns.values()], rows)
 
 
+def streaming(report: dict[str, Any]) -> str:
+    """Error rates of whole utterances, and of the same in chunks."""
+    chunks = f"chunks of {report['chunk_ms']} ms"
+    rows = []
+    for name, one in report["results"].items():
+        condition = next(value for key, value in one["conditions"].items() if key.startswith(chunks))
+        unit = "wer" if one["wer"] is not None else "cer"
+        rows.append([title(name), one["utterances"], *(f"{100 * rate[unit]:.1f}" for rate in (one, condition))])
+    return table(["error rate, %", "rows", "whole utterances", chunks], rows)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "rescoring": rescoring,
     "partial_text": partial_text,
     "segment_context": segment_context,
+    "evaluations/streaming": streaming,
 }
 
 
