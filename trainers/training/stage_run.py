@@ -101,6 +101,7 @@ class TrainingStage:
         run = StageRun(stage, section, settings, output_dir, seed)
         start_stage(output_dir, seed)
         trainer = self.build(run)
+        warn_of_unmeasured_rows(trainer)
         results = run_trainer(trainer, output_dir)
         self.save(trainer, run)
         if trainer.is_world_process_zero():
@@ -112,6 +113,15 @@ def start_stage(output_dir: Path, seed: int) -> None:
     """Make the stage's folder and seed what builds its model."""
     output_dir.mkdir(parents=True, exist_ok=True)
     set_seed(seed)
+
+
+def warn_of_unmeasured_rows(trainer: Trainer) -> None:
+    """Say where evaluation rows were given and no error rates will be measured on them, transformers' default."""
+    if trainer.eval_dataset is not None and trainer.args.eval_strategy == "no" and trainer.is_world_process_zero():
+        logger.warning(
+            "data.eval: no error rates are measured on these rows, since training.eval_strategy is 'no'; 'steps' "
+            "measures them every training.eval_steps."
+        )
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:

@@ -28,6 +28,15 @@ def test_finished_stage_is_skipped_and_other_settings_refused(components, tmp_pa
         run_section("encoder", section, tmp_path, 8)
 
 
+@pytest.mark.parametrize("strategy", ["no", "steps"])
+def test_rows_that_no_error_rate_comes_of_are_named(components, tmp_path, caplog, strategy):
+    section = stage_section("encoder", components, max_steps=1)
+    section["data"]["eval"] = section["data"]["train"]
+    section["training"]["eval_strategy"] = strategy
+    run_section("encoder", section, tmp_path, 7)
+    assert ("no error rates are measured" in caplog.text) is (strategy == "no")
+
+
 def test_recorded_time_includes_runs_that_were_killed(components, tmp_path, monkeypatch):
     section = stage_section("encoder", components)
     run_and_kill("encoder", section, tmp_path, monkeypatch, step=3)
