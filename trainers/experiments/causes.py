@@ -48,20 +48,26 @@ def cause_row(check: dict[str, Any], results: Results) -> str | None:
     return said and f"| {about} | {check['cause']} | {check['check']} | {said} |"
 
 
-def made_on(check: dict[str, Any], results: Results) -> tuple[Path, dict[str, Any]] | None:
-    """The seed that a check was made on, and what it gave."""
-    for seed in results.seeds:
-        found = json.loads((seed / FILE).read_text(encoding="utf-8")) if (seed / FILE).is_file() else {}
-        if check["name"] in found:
-            return seed, found[check["name"]]
-    return None
+def on_each_seed(
+    words: Callable[[dict[str, Any], Results, Path, dict[str, Any]], str],
+) -> Callable[[dict[str, Any], Results], str | None]:
+    """What a check found on each seed that it was made on; None where it was made on none.
+
+    Args:
+        words: Says it of the check, all results, one seed's folder, and what the check gave there.
+    """
+
+    def say(check: dict[str, Any], results: Results) -> str | None:
+        files = [seed / FILE for seed in results.seeds if (seed / FILE).is_file()]
+        found = {file.parent: json.loads(file.read_text(encoding="utf-8")).get(check["name"]) for file in files}
+        said = [f"seed {seed.name}: {words(check, results, seed, one)}" for seed, one in found.items() if one]
+        return "; ".join(said) or None
+
+    return say
 
 
-def trained_again(check: dict[str, Any], results: Results) -> str | None:
+def trained_again(check: dict[str, Any], results: Results, seed: Path, found: dict[str, Any]) -> str:
     """Rates of the arm that was trained again, as it was, and of the one it is compared with."""
-    if (made := made_on(check, results)) is None:
-        return None
-    seed, found = made
     arms = [check["arm"], *([check["than"]] if "than" in check else [])]
     kept = {arm: results.of_arm(seed, arm)["results"][f"{arm}_results"] for arm in arms}
     said = [
@@ -71,7 +77,7 @@ def trained_again(check: dict[str, Any], results: Results) -> str | None:
         for name, what in rates(results.experiment.padded).items()
     ]
     steps = f"{found['training']['steps']} steps, " if "training.max_steps" in check["set"] else ""
-    return f"seed {seed.name}: {steps}{'; '.join(said)}"
+    return steps + "; ".join(said)
 
 
 def rates(padded: str) -> dict[str, tuple[str, str, str]]:
@@ -89,11 +95,8 @@ def percent(counted: dict[str, Any], condition: str, what: str, over: str) -> st
     return f"{100 * np.mean([one[what].sum() / one[over].sum() for one in arrays]):.1f} %"
 
 
-def text_cka(check: dict[str, Any], results: Results) -> str | None:
+def text_cka(check: dict[str, Any], results: Results, seed: Path, found: dict[str, Any]) -> str:
     """What the adaptor adds to the last layer's CKA, with the embedder's vectors and with the model's own."""
-    if (made := made_on(check, results)) is None:
-        return None
-    seed, found = made
     said = []
     for stage in check["stages"]:
         *_, last, adaptor = found[stage]["values"]
@@ -102,7 +105,7 @@ def text_cka(check: dict[str, Any], results: Results) -> str | None:
         said.append(
             f"{stage} {adaptor - last:+.3f} ({last:.3f} to {adaptor:.3f}, chance {chance:.3f}; own {own:+.3f})"
         )
-    return f"seed {seed.name}: {'; '.join(said)}"
+    return "; ".join(said)
 
 
 def sizes(check: dict[str, Any], results: Results) -> str:
@@ -139,8 +142,8 @@ def figures(check: dict[str, Any], results: Results) -> str | None:
 
 
 IN_WORDS: dict[str, Callable[[dict[str, Any], Results], str | None]] = {
-    "trained again": trained_again,
-    "text CKA": text_cka,
+    "trained again": on_each_seed(trained_again),
+    "text CKA": on_each_seed(text_cka),
     "sizes": sizes,
     "figures": figures,
     "text in silence": shares,

@@ -37,6 +37,10 @@ def test_page_says_what_checks_of_causes_found(tmp_path):
     assert "seed 2: 3 steps, errors 25.0 % (no_ia_sft 25.0 %, proposed 45.0 %); errors in silence" in page
     assert "proposed_joint_sft +0.050 (0.200 to 0.250, chance 0.010; own -0.100)" in page
     assert "silence around it, half a second" not in page
+    (tmp_path / "kept" / "1" / "why.json").write_text(json.dumps({"embedder": checks["embedder"]}))
+    page_of(tmp_path)
+    row = next(line for line in (tmp_path / "kept" / "claims.md").read_text().splitlines() if "own -0.100" in line)
+    assert row.count("seed 1: proposed_joint_sft") == row.count("seed 2: proposed_joint_sft") == 1
     # NSE falls by .01 from a stage to the next, and conventional joint training was to lower it.
     assert "attention pretraining has lowered NSE" not in page
 
