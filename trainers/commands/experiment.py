@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         print(write_page(found.experiment, found.results_dir, args.readme))
         return 0
     seeds = args.seeds or found.experiment.seeds
+    found.check(seeds[0])
     for one in found.allocation_sets(seeds[0]):
         check_dataset(one.path, "--allocation.sets")
     if args.checks is not None:
