@@ -23,8 +23,9 @@ from ..runs.records import finished
 from ..runs.settings import SettingsError, check_names, checked_mapping
 from ..stages import find_stage
 from .ablations import OPTIONS, ablate
-from .places import NOT_ITS_TAG, VARIABLE, Places, YAMLLoader, check_anchors, read_yaml
+from .places import NOT_ITS_TAG, Places, YAMLLoader, check_anchors, read_yaml
 from .schedule import PlannedStage, Schedule, plan_stages
+from .variables import resolve_variables, substitute
 
 
 if TYPE_CHECKING:
@@ -114,28 +115,6 @@ def apply_override(content: dict[str, Any], path: list[str], value: Any) -> None
     content[path[-1]] = value
 
 
-def substitute(value: Any, variables: dict[str, Any], key: tuple[str | int, ...] = ()) -> Any:
-    """Replace `{name}` in all strings of a nested value that `key` leads to.
-
-    Raises:
-        SettingsError: for a name that is no variable.
-    """
-    if isinstance(value, dict):
-        return {name: substitute(item, variables, (*key, name)) for name, item in value.items()}
-    if isinstance(value, list):
-        return [substitute(item, variables, (*key, index)) for index, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-    try:
-        check_names(VARIABLE.findall(value), variables, f"variable in {shown(value)}")
-    except SettingsError as error:
-        raise SettingsError(str(error), key) from error
-    # A whole value may be a number; inside a longer string a variable is text.
-    if whole := VARIABLE.fullmatch(value):
-        return variables[whole[1]]
-    return VARIABLE.sub(lambda match: str(variables[match[1]]), value)
-
-
 def load_recipe(
     path: Path, output_dir: str | None = None, overrides: list[str] | None = None, places: Places | None = None
 ) -> dict[str, Any]:
@@ -154,8 +133,11 @@ def load_recipe(
     with places.named():
         recipe = checked_mapping(Recipe, recipe, ())
     variables = recipe.setdefault("variables", {})
-    for key, value in parse_overrides(overrides or []):
+    given = parse_overrides(overrides or [])
+    for key, value in given:
         option = f"--{'.'.join(key)}"
+        if key[0] == "variables":
+            raise SettingsError(f"{option}: variables are given by their names, --{key[1] if key[1:] else 'NAME'}.")
         check_names(key[:1], {*variables, *Recipe.__dataclass_fields__}, option)
         if key[0] == "stages":
             check_names(key[1:2], recipe["stages"], option)
@@ -166,38 +148,44 @@ def load_recipe(
         if not (output_dir or recipe.get("output_dir")):
             raise SettingsError("`output_dir` missing.")
         recipe["output_dir"] = str(output_dir or recipe["output_dir"])
-        variables = recipe["variables"]
-        # What lists and mappings hold may be text that holds others.
-        for kinds in (str, (list, dict)):
-            for name, value in variables.items():
-                if isinstance(value, kinds):
-                    known = {**variables, "output_dir": recipe["output_dir"]}
-                    variables[name] = substitute(value, known, ("variables", name))
+        known = resolve_variables(recipe["variables"], recipe["output_dir"])
+        recipe["variables"] = {name: known[name] for name in recipe["variables"]}
         for name in {"stages", "report"} & set(recipe):
-            recipe[name] = substitute(recipe[name], {**variables, "output_dir": recipe["output_dir"]}, (name,))
-        leave_out_made(recipe)
+            recipe[name] = substitute(recipe[name], known, (name,))
+        left_out = leave_out_made(recipe)
         ablate(recipe)
+    if lost := [key for key, _ in given if key[0] == "stages" and key[1:2] and key[1] in left_out]:
+        raise SettingsError(f"--{'.'.join(lost[0])}: nothing is made there, since {left_out[lost[0][1]]} is taken.")
     return recipe
 
 
-def leave_out_made(recipe: dict[str, Any]) -> None:
+def leave_out_made(recipe: dict[str, Any]) -> dict[str, str]:
     """Leave out stages of a loaded recipe whose model is named by something else than their own folders.
 
     What `makes` of a stage names, such as the variable `language_model`, is by default the stage's folder; where it
     is a public model, nothing is to be made.
 
     Args:
-        recipe: Its variables are replaced; changed in place.
+        recipe: Its variables are replaced; changed in place. Nothing waits for what is left out.
+
+    Returns:
+        What is taken in place of each stage that is left out.
 
     Raises:
         SettingsError: `makes` is no text.
     """
+    left_out = {}
     for name, section in list(recipe["stages"].items()):
         made = section.pop("makes", None)
         if made is not None and not isinstance(made, str):
             raise SettingsError(f"makes: expected text, got {shown(made)}.", ("stages", name, "makes"))
         if made is not None and Path(made) != Path(recipe["output_dir"]) / name:
             del recipe["stages"][name]
+            left_out[name] = made
+    for section in recipe["stages"].values():
+        if isinstance(section.get("after"), list):
+            section["after"] = [name for name in section["after"] if name not in left_out]
+    return left_out
 
 
 def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] | None = None) -> None:

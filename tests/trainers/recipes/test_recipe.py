@@ -21,7 +21,6 @@ from entropy_asr.trainers.recipes.recipe import (
     read_yaml,
     run_recipe,
     run_stage,
-    substitute,
 )
 from entropy_asr.trainers.runs.settings import SettingsError
 
@@ -90,15 +89,6 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path):
     assert training == {"learning_rate": 1e-3, "weight_decay": 25.0}
 
 
-def test_variables_keep_their_type_alone_and_are_text_inside_text():
-    content = {"steps": "{n}", "path": ["{folder}/{n}", r"layers\.\d{2}\."], "rate": 1.0}
-    assert substitute(content, {"n": 3, "folder": "data"}) == {
-        "steps": 3,
-        "path": ["data/3", r"layers\.\d{2}\."],
-        "rate": 1.0,
-    }
-
-
 def test_override_makes_a_section_but_not_a_stage_nor_a_field_of_a_number(tmp_path):
     path = write(tmp_path / "recipe.yaml", {"output_dir": "o", "stages": {"encoder": {"training": {"max_steps": 1}}}})
     made = load_recipe(path, overrides=["--stages.encoder.augmentation.gain_db", "3"])["stages"]["encoder"]
@@ -107,11 +97,6 @@ def test_override_makes_a_section_but_not_a_stage_nor_a_field_of_a_number(tmp_pa
         load_recipe(path, overrides=["--stages.other.training.max_steps", "3"])
     with pytest.raises(ValueError, match="'stages.encoder.training.max_steps' is no section"):
         load_recipe(path, overrides=["--stages.encoder.training.max_steps.x", "3"])
-
-
-def test_unknown_variable_is_named_with_what_comes_close():
-    with pytest.raises(ValueError, match="data_dri.*did you mean data_dir"):
-        substitute("{data_dri}/x", {"data_dir": "d"})
 
 
 KNOTS = "\n".join(f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))
@@ -417,3 +402,21 @@ def test_a_stage_whose_model_is_named_is_left_out(tmp_path):
     assert named == {"alignment": {"model": {"language_model": "Qwen/Qwen3-0.6B"}}}
     with pytest.raises(SettingsError, match=r"--lm: makes: expected text, got \[1\]"):
         load_recipe(path, None, ["--lm", "[1]"])
+    with pytest.raises(SettingsError, match=r"--stages.made.seed: nothing is made there, since Qwen/Q is taken"):
+        load_recipe(path, None, ["--lm", "Qwen/Q", "--stages.made.seed", "5"])
+
+
+def test_nothing_waits_for_a_stage_that_is_left_out(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        'output_dir: run\nvariables: {lm: "{output_dir}/made"}\n'
+        'stages: {other: {background: true}, made: {background: true, makes: "{lm}"}, last: {after: [other, made]}}\n'
+    )
+    assert load_recipe(path)["stages"]["last"]["after"] == ["other", "made"]
+    assert load_recipe(path, None, ["--lm", "Qwen/Q"])["stages"]["last"]["after"] == ["other"]
+
+
+def test_variables_are_given_by_their_names_alone(tmp_path):
+    path = write(tmp_path / "recipe.yaml", {"output_dir": "o", "variables": {"train": []}, "stages": {}})
+    with pytest.raises(SettingsError, match="--variables.train: variables are given by their names, --train"):
+        load_recipe(path, overrides=["--variables.train", "[x]"])
