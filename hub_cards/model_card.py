@@ -139,7 +139,7 @@ def _duration(wall_seconds: float | None, stages: dict[str, dict]) -> str:
     # Stages of the run that it went on from have their own clock, and the card of that checkpoint tells it.
     training = sum(stage["seconds"] for name, stage in stages.items() if not name.startswith(EARLIER)) / 60
     if wall_seconds is None:
-        return f"{training:.0f} minutes of training in all"
+        return f"{training:.0f} minutes of training"
     return f"{wall_seconds / 60:.0f} minutes by the clock; its stages, some of them at the same time, {training:.0f}"
 
 

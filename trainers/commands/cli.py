@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from ..runs.console import error_text, run_command, say
 from ..runs.errors import CommandError, StageFailed
-from ..runs.process_group import leave_process_group
+from ..runs.process_group import in_process_group, leave_process_group
 from . import (
     card,
     demo,
@@ -65,8 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         nonlocal args
         try:
             args = _parse(argv)
+            was_joined = in_process_group()
             status = args.run(args)
-            leave_process_group()
+            if not was_joined:  # else it is the caller's
+                leave_process_group()
             return status
         except StageFailed as error:
             say("error", str(error))  # with the last lines of what the stage wrote

@@ -5,6 +5,12 @@
 import sys
 
 
+def in_process_group() -> bool:
+    """Whether this process is in a group of torch's; who has not imported torch is in none."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
+
+
 def leave_process_group() -> None:
     """End this process's part in a group that a trainer joined; without one, nothing.
 
@@ -12,7 +18,5 @@ def leave_process_group() -> None:
     launcher then ends all others), and NCCL warns. After an error the group is left alone: to leave it would wait for
     processes that wait for this one.
     """
-    # Who has not imported torch is in no group.
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
+    if in_process_group():
+        sys.modules["torch.distributed"].destroy_process_group()

@@ -19,6 +19,10 @@ from .records import RECORD
 # Fields of a stage's section `model` that name a checkpoint.
 MODEL_PATHS = ("path", "encoder", "language_model", "head")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+# Options that say where output goes.
+OUTPUTS = ("-o", "--output_dir", "--results_dir", "--readme")
+# Characters; a system gives the environment of a process less room than its command.
+MAX_COMMAND = 20_000
 PACKAGES = ("entropy-asr", "torch", "torchaudio", "transformers", "trl", "datasets")
 
 
@@ -115,13 +119,17 @@ def command_line() -> str:
     """The command that was typed, without where its output goes: this process's, or the one that started it."""
     if LAUNCHED in os.environ:
         return os.environ[LAUNCHED]
-    arguments = sys.argv[1:]
-    for option in {"--output_dir", "-o"} & set(arguments):
-        position = arguments.index(option)
-        del arguments[position : position + 2]
-    # Folders outside the working directory mean nothing to a reader elsewhere.
-    arguments = [Path(part).name if part.startswith("/") else part for part in arguments]
-    return shlex.join(["entropy-asr", *arguments])
+    kept, given = [], iter(sys.argv[1:])
+    for part in given:
+        name, _, value = part.partition("=")
+        if part in OUTPUTS:
+            next(given, None)
+        elif name not in OUTPUTS and not re.match("-o.", part):
+            # Folders outside the working directory mean nothing to a reader elsewhere.
+            place = value if part.startswith("-") else part
+            kept.append(part.removesuffix(place) + Path(place).name if place.startswith("/") else part)
+    command = shlex.join(["entropy-asr", *kept])
+    return command if len(command) <= MAX_COMMAND else f"{command[:MAX_COMMAND]} ..."
 
 
 def versions() -> dict[str, str]:

@@ -354,7 +354,7 @@ def _encoded_recordings(
 
 def share_of_machine(process_index: int, world_size: int) -> tuple[int, int]:
     """Which of its machine's processes this is, and of how many; where the launcher does not say, by host names."""
-    if "LOCAL_WORLD_SIZE" in os.environ:
+    if {"LOCAL_RANK", "LOCAL_WORLD_SIZE"} <= os.environ.keys():
         return int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     hosts: list[Any] = [None] * world_size
     torch.distributed.all_gather_object(hosts, socket.gethostname())

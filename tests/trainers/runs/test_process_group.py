@@ -11,9 +11,10 @@ from entropy_asr.trainers.runs.process_group import leave_process_group
 
 
 @pytest.fixture
-def group(tmp_path):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    yield
+def join(tmp_path):
+    """Joins a group, as a trainer does."""
+    place = f"file://{tmp_path}/store"
+    yield lambda: torch.distributed.init_process_group("gloo", init_method=place, rank=0, world_size=1)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -23,16 +24,22 @@ def test_alone_there_is_nothing_to_leave():
     assert not torch.distributed.is_initialized()
 
 
-@pytest.mark.usefixtures("group")
-def test_a_command_that_is_done_leaves(monkeypatch):
-    monkeypatch.setattr(export, "run", lambda args: 0)
+def test_a_command_that_is_done_leaves_the_group_that_it_joined(monkeypatch, join):
+    monkeypatch.setattr(export, "run", lambda args: join() or 0)
     assert cli.main(["export", "--model", "model", "-o", "folder"]) == 0
     assert not torch.distributed.is_initialized()
 
 
-@pytest.mark.usefixtures("group")
-def test_after_an_error_others_may_be_waiting_and_the_group_stays(monkeypatch):
+def test_a_group_of_the_caller_stays(monkeypatch, join):
+    join()
+    monkeypatch.setattr(export, "run", lambda args: 0)
+    assert cli.main(["export", "--model", "model", "-o", "folder"]) == 0
+    assert torch.distributed.is_initialized()
+
+
+def test_after_an_error_others_may_be_waiting_and_the_group_stays(monkeypatch, join):
     def fails(args):
+        join()
         raise CommandError("no such file")
 
     monkeypatch.setattr(export, "run", fails)

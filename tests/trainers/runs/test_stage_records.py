@@ -4,6 +4,7 @@
 
 import json
 import os
+import subprocess
 
 from entropy_asr.trainers.runs.launch import LaunchSettings
 from entropy_asr.trainers.runs.stage_records import (
@@ -60,12 +61,26 @@ def test_evaluations_of_several_sets_are_part_of_the_curves():
 def test_the_command_does_not_tell_where_output_went(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/bin/entropy-asr", "recipe", "tiny", "--output_dir", "/home/me", "--seed", "3"])
     assert command_line() == "entropy-asr recipe tiny --seed 3"
-    monkeypatch.setattr("sys.argv", ["/bin/entropy-asr", "recipe", "tiny", "-o", "/home/me", "--seed", "3"])
-    assert command_line() == "entropy-asr recipe tiny --seed 3"
+    for outputs in (["-o", "/home/me"], ["-o/home/me"], ["--output_dir=/home/me/x", "--results_dir", "/home/me/y"]):
+        monkeypatch.setattr("sys.argv", ["/bin/entropy-asr", "recipe", "tiny", *outputs, "--seed", "3"])
+        assert command_line() == "entropy-asr recipe tiny --seed 3"
     # A stage that a recipe has started was not typed by anybody.
     monkeypatch.setattr("os.environ", LaunchSettings().variables())
     monkeypatch.setattr("sys.argv", ["cli.py", "train", "checkpoint", "--config", "tiny.yaml"])
     assert command_line() == "entropy-asr recipe tiny --seed 3"
+
+
+def test_the_command_does_not_tell_where_this_machine_keeps_things(monkeypatch):
+    monkeypatch.delenv("ENTROPY_ASR_LAUNCHED", raising=False)
+    monkeypatch.setattr("sys.argv", ["entropy-asr", "report", "--model", "/home/me/a", "--data_dir=/home/me/d", "x/y"])
+    assert command_line() == "entropy-asr report --model a --data_dir=d x/y"
+
+
+def test_a_command_of_any_length_can_be_handed_on(monkeypatch):
+    monkeypatch.delenv("ENTROPY_ASR_LAUNCHED", raising=False)
+    monkeypatch.setattr("sys.argv", ["entropy-asr", "transcribe", "--hotwords", *(["word"] * 100_000)])
+    subprocess.run(["true"], env=LaunchSettings().variables(), check=True)
+    assert command_line().startswith("entropy-asr transcribe --hotwords word word") and command_line().endswith(" ...")
 
 
 def test_a_checkpoint_that_was_gone_on_with_is_part_of_the_history(tmp_path):
