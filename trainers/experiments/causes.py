@@ -30,11 +30,17 @@ def cause_table(results: Results, decided: list[dict[str, Any]]) -> list[str]:
     if not rows:
         return []
     head = ["## Why", "", "Likely causes of what does not hold here, or leans so, and a check of each.", ""]
-    return [*head, "| the paper says | likely cause | check | found |", "|---|---|---|---|", *rows, ""]
+    return [
+        *head,
+        f"| {results.experiment.claim_column} | likely cause | check | found |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+    ]
 
 
 def is_against(claim: dict[str, Any]) -> bool:
-    """Whether what was measured is not what the paper says."""
+    """Whether what was measured is not what is claimed."""
     if claim["found"] is None:
         return False
     value = claim["found"]["value"]

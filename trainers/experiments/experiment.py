@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from entropy_asr.modeling.languages_entropy_asr import language_code
+
 from ..recipes import recipe as recipes
-from ..recipes.places import Places, read_yaml
+from ..recipes.places import VARIABLE, Places, read_yaml
 from ..recipes.recipe import apply_override
 from ..runs.errors import SettingsError, shown
 from ..runs.settings import check_names, checked, from_mapping, typed
@@ -30,13 +32,17 @@ class AllocationSet:
         path: Hub id, folder or parquet file; `{name}` stands for variables of the recipe.
         split: Its split.
         text_column: Column with the transcript.
-        language: Language of all rows. None: the data set's column.
+        language: Language of all rows, in any usual form. None: the data set's column.
     """
 
     path: str
     split: str = "test"
     text_column: str = "text"
     language: str | None = None
+
+    def __post_init__(self):
+        if self.language is not None and not VARIABLE.search(self.language):
+            self.language = language_code(self.language, optional=True)
 
     def options(self) -> dict[str, str]:
         """What the report is told beside the path."""
@@ -94,6 +100,7 @@ class Experiment:
         variables: Values in place of the recipe's own.
         summary_arms: Whose error rates README's summary tells.
         why: Fields of the [`~claims.Check`] of each kind.
+        claimant: Who says what is claimed, "the paper" for one.
     """
 
     title: str
@@ -109,6 +116,7 @@ class Experiment:
     variables: dict[str, Any] = field(default_factory=dict)
     summary_arms: list[str] = field(default_factory=list)
     why: list[dict[str, Any]] = field(default_factory=list)
+    claimant: str = ""
     path: Path = field(init=False, default=Path())
     places: Places | None = field(init=False, default=None, repr=False)
 
@@ -117,10 +125,10 @@ class Experiment:
         for name in ("arms", "claims", "seeds"):
             if not getattr(self, name):
                 raise SettingsError(f"{name}: at least one.", (name,))
-        for place, claim in enumerate(self.claims):
-            checked(_kind(CLAIMS, claim, "claims", place), claim, "claims", place)
-        for place, check in enumerate(self.why):
-            checked(_kind(CHECKS, check, "why", place), check, "why", place)
+        if min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise SettingsError("seeds: whole numbers from 0 on, none of them twice.", ("seeds",))
+        self.claims = _of_kinds(CLAIMS, self.claims, "claims")
+        self.why = _of_kinds(CHECKS, self.why, "why")
         check_references(self)
 
     @property
@@ -135,17 +143,27 @@ class Experiment:
         return next((path for path in (beside, shipped) if path.is_file()), beside)
 
     @property
+    def claim_column(self) -> str:
+        """Heading of the column with what is claimed."""
+        return f"{self.claimant} says" if self.claimant else "claim"
+
+    @property
     def padded(self) -> str:
         """The condition with silence around; "" where there is none."""
         return next((name for name in self.conditions if " of silence around" in name), "")
 
 
-def _kind(kinds: dict[str, type], values: dict[str, Any], *key: str | int) -> type:
-    """The dataclass of a claim or check."""
-    kind = values.get("kind")
-    if kind not in kinds:
-        raise SettingsError(f"{key[0]}[{key[1]}].kind: one of {', '.join(kinds)}, not {shown(kind)}.", (*key, "kind"))
-    return kinds[kind]
+def _of_kinds(kinds: dict[str, type], entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Claims or checks with values of the types that the dataclass of their kind has, without those that are null."""
+    read = []
+    for place, values in enumerate(entries):
+        kind = values.get("kind")
+        if kind not in kinds:
+            reason = f"{name}[{place}].kind: one of {', '.join(kinds)}, not {shown(kind)}."
+            raise SettingsError(reason, (name, place, "kind"))
+        given = checked(kinds[kind], values, name, place)
+        read.append({key: value for key, value in given.items() if value is not None})
+    return read
 
 
 def check_references(experiment: Experiment) -> None:
@@ -170,13 +188,13 @@ def check_references(experiment: Experiment) -> None:
         check_names(check["about"], says, f"{where}.about: claims", (*key, "about"))
         arms = [*_given(check, "arm"), *_given(check, "than"), *check.get("arms", [])]
         check_names(arms, experiment.arms, f"{where}: arms", key)
-        measured = [*check.get("terms", {}), *(check.get("stages", []) if check["kind"] == "figures" else [])]
-        check_names(measured, stages, f"{where}: allocation.stages", key)
+        # Text CKA too is told beside the one that was measured.
+        check_names([*check.get("terms", {}), *check.get("stages", [])], stages, f"{where}: allocation.stages", key)
 
 
 def _given(values: dict[str, Any], name: str) -> list[str]:
     """A name that may have been left out."""
-    return [] if values.get(name) is None else [values[name]]
+    return [values[name]] if name in values else []
 
 
 def load_experiment(path: Path, overrides: Iterable[tuple[list[str], Any]] = ()) -> Experiment:

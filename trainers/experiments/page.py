@@ -47,7 +47,13 @@ def write_page(experiment: Experiment, folder: Path, readme: Path | None = None)
         "arms": arm_figures(results),
     }
     write_text(folder / "claims.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-    lines = [*heading(results, decided), *claim_table(decided), "", *arm_table(content["arms"]), ""]
+    lines = [
+        *heading(results, decided),
+        *claim_table(results.experiment.claim_column, decided),
+        "",
+        *arm_table(content["arms"]),
+        "",
+    ]
     lines += cause_table(results, decided)
     lines += [line for file, title in pictures.items() for line in (f"![{title}]({file})", "", f"{title}.", "")]
     write_text(page, "\n".join(lines).rstrip() + "\n")
@@ -82,9 +88,9 @@ def heading(results: Results, decided: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def claim_table(decided: list[dict[str, Any]]) -> list[str]:
-    """A row a claim."""
-    lines = ["| the paper says | must be | measured | interval | can show | verdict |", "|---|---|---:|---:|---:|---|"]
+def claim_table(column: str, decided: list[dict[str, Any]]) -> list[str]:
+    """A row a claim; `column` is what the first is called."""
+    lines = [f"| {column} | must be | measured | interval | can show | verdict |", "|---|---|---:|---:|---:|---|"]
     for claim in decided:
         lines.append(f"| {claim['says']} | {bounds(claim)} | {' | '.join(measured(claim))} | {verdict(claim)} |")
     return lines

@@ -43,9 +43,9 @@ def measure(claim: dict[str, Any], results: Results) -> Interval | None:
 
 def measure_allocation(claim: dict[str, Any], results: Results) -> Interval | None:
     """A sum of figures of stages, over one of them where the claim says so, with Student's interval over seeds."""
-    values = []
+    values, over = [], [claim["over"]] if "over" in claim else []
     for seed in results.seeds:
-        found = {name: results.allocation(seed, name, claim["metric"]) for name in claim["terms"]}
+        found = {name: results.allocation(seed, name, claim["metric"]) for name in (*claim["terms"], *over)}
         if None in found.values():
             return None
         value = sum(factor * found[name] for name, factor in claim["terms"].items())

@@ -17,7 +17,8 @@ ERRORS = {"says": "x", "kind": "errors", "first": "proposed", "second": "half", 
 FIGURE = {"says": "x", "kind": "allocation", "metric": "nse", "terms": {"phonemes": 1}, "low": 0}
 SILENT = {"name": "n", "kind": "text in silence", "cause": "c", "check": "c", "about": [], "arms": ["half"]}
 AGAIN = {**SILENT, "kind": "trained again", "arm": "half", "stage": "half_sft", "results": "half_results"}
-del AGAIN["arms"]
+CKA = {**SILENT, "kind": "text CKA", "embedder": "e", "rows": 9, "stages": ["half_ia_sft"]}
+del AGAIN["arms"], CKA["arms"]
 
 
 def experiment_file(folder: Path, **changed) -> Path:
@@ -41,10 +42,12 @@ def test_a_recipe_beside_the_file_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"claim": []}, "settings: unknown claim; did you mean claims"),
+        ({"claim": []}, "settings: unknown claim; did you mean claimant, claims"),
         ({"arms": None}, "arms missing"),
         ({"arms": {}}, "arms: at least one"),
         ({"seeds": ["one"]}, "seeds: expected a list, each entry a whole number"),
+        ({"seeds": [1, -1]}, "seeds: whole numbers from 0 on, none of them twice"),
+        ({"seeds": [1, 2, 1]}, "seeds: whole numbers from 0 on, none of them twice"),
         ({"recipe": "no_such"}, "recipe: there is neither a file .*no_such nor a shipped recipe"),
         ({"summary_arms": ["prop"]}, "summary_arms: arms: unknown prop"),
         ({"claims": [{**ERRORS, "first": "propsed"}]}, r"claims\[0\]: arms: unknown propsed; did you mean proposed"),
@@ -60,6 +63,7 @@ def test_a_recipe_beside_the_file_is_taken(tmp_path):
         ({"claims": [ERRORS], "why": [{**SILENT, "arms": ["whole"]}]}, r"why\[0\]: arms: unknown whole"),
         ({"claims": [ERRORS], "why": [{**SILENT, "about": ["y"]}]}, r"why\[0\].about: claims: unknown y"),
         ({"claims": [ERRORS], "why": [{**SILENT, "rows": 3}]}, r"why\[0\]: unknown rows"),
+        ({"claims": [ERRORS], "why": [CKA]}, r"why\[0\]: allocation.stages: unknown half_ia_sft"),
         ({"claims": [ERRORS], "why": [{**AGAIN, "set": {"a.b": "equal time"}}]}, r"why\[0\].than: which arm"),
         ({"allocation": {"stages": ["phonemes"], "sets": [], "steps": []}}, "allocation.sets: at least one"),
         ({"allocation": {"stages": ["a"], "sets": [{"pth": 1}], "steps": []}}, r"allocation.sets\[0\]: unknown pth"),
@@ -73,3 +77,13 @@ def test_what_cannot_be_meant_is_refused_with_its_place(tmp_path, changed, reaso
     with pytest.raises(SettingsError, match=reason) as error:
         load_experiment(path)
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_claims_and_checks_are_what_their_kinds_read_them_as(tmp_path):
+    claims = [{**ERRORS, "low": None, "high": "0"}, {**FIGURE, "says": "y", "high": None, "over": None}]
+    claims.append({**FIGURE, "says": "z", "over": "attention"})
+    found = load_experiment(
+        experiment_file(tmp_path, claims=claims, why=[{**AGAIN, "set": {"a.b": None}, "than": None}])
+    )
+    assert found.claims == [ERRORS, {**FIGURE, "says": "y"}, {**FIGURE, "says": "z", "over": "attention"}]
+    assert found.why == [{**AGAIN, "set": {"a.b": None}}]

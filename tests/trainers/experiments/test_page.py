@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The page of an experiment says what its files hold."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_the_page_that_is_shown_is_of_the_results_beside_it():
     assert shown["seeds"] == [seed.name for seed in results.seeds], "run entropy-asr experiment claims --aggregate"
     decided = decide(results)
     assert [claim["verdict"] for claim in shown["claims"]] == [claim["verdict"] for claim in decided]
-    rows = [*heading(results, decided), *claim_table(decided), *arm_table(arm_figures(results))]
+    rows = [*heading(results, decided), *claim_table("the paper says", decided), *arm_table(arm_figures(results))]
     assert set(rows) - {""} <= set((RESULTS / "claims.md").read_text(encoding="utf-8").splitlines())
 
 
@@ -100,6 +101,17 @@ def test_page_refuses_what_does_not_belong_together(tmp_path):
     with pytest.raises(SettingsError, match="1/proposed and 2/half have different settings: encoder_steps 5 and 6"):
         write_page(CLAIMS, tmp_path / "kept")
     path.write_text(path.read_text().replace('"encoder_steps":6', '"encoder_steps":5'))
+    report = tmp_path / "kept" / "2" / "allocation.json"
+    for before, after, said in (
+        ('"options":{}', '"options":{"max_rows":9}', "max_rows None and 9"),
+        ('"words":', '"letters":', r"sets \['words'\] and \['letters'\]"),
+    ):
+        report.write_text(report.read_text().replace(before, after))
+        with pytest.raises(
+            SettingsError, match=f"seed 1 and seed 2 have different entropy allocation options: {said}"
+        ):
+            write_page(CLAIMS, tmp_path / "kept")
+        report.write_text(report.read_text().replace(after, before))
     (tmp_path / "README.md").write_text("Without a place for it.")
     with pytest.raises(SettingsError, match="README lacks the lines"):
         write_page(CLAIMS, tmp_path / "kept", tmp_path / "README.md")
@@ -119,3 +131,24 @@ def test_results_from_before_the_recipe_had_a_variable_go_with_those_that_have_i
         path.write_text(path.read_text().replace(f'"batch_size":{default}', f'"batch_size":{default + 1}'))
     with pytest.raises(SettingsError, match=f"different settings: batch_size {default} and {default + 1}"):
         page_of(tmp_path)
+
+
+def test_claims_are_headed_by_who_makes_them(tmp_path):
+    pytest.importorskip("matplotlib")
+    write_seed(tmp_path, 1, wrong_shares(proposed=0.9))
+    # With nulls, numbers as text, and figures over that of a stage that is no term.
+    bounds = {"low": None, "high": "0"}
+    figure = {"says": "x", "kind": "allocation", "metric": "nse", "terms": {"phonemes": 1}, "over": "attention"}
+    claims = [{**claim, **bounds} if claim.get("high") == 0 else claim for claim in CLAIMS.claims]
+    claims += [{**figure, "low": 0, "high": None}, {**figure, "says": "y", "over": None, "low": 1}]
+    why = [{**check, "than": None} if check["name"] == "silence" else check for check in CLAIMS.why]
+    mine = dataclasses.replace(CLAIMS, claims=claims, why=why)
+    arm = json.loads((tmp_path / "kept" / "1" / "proposed.json").read_text())["results"]["proposed_results"]
+    made = {"silence": {"changed": {}, "training": {"steps": 3}, "results": arm}}
+    (tmp_path / "kept" / "1" / "why.json").write_text(json.dumps(made))
+    for experiment, column in ((mine, "the paper says"), (dataclasses.replace(mine, claimant=""), "claim")):
+        page_of(tmp_path, experiment)
+        page = (tmp_path / "kept" / "claims.md").read_text()
+        assert f"| {column} | must be |" in page and f"| {column} | likely cause |" in page
+        assert "NSE of phonemes, over that of attention above 0 |" in page and "NSE of phonemes above 1 |" in page
+        assert "errors of proposed - conventional below 0 |" in page
