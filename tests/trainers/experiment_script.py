@@ -69,9 +69,8 @@ def write_data(folder: Path) -> None:
     transformers.WhisperFeatureExtractor(feature_size=80).save_pretrained(folder / "whisper")
 
 
-def run_here(until: float, command: list[str], log: Path, watch: Callable[[], None], seconds: float) -> bool:
+def run_here(until: float, arguments: list[str], log: Path, watch: Callable[[], None], seconds: float) -> bool:
     """Takes the place of `seeds.run_until`: runs the recipe's stages, or the report, in this process."""
-    arguments = command[3:]
     if arguments[0] == "report":
         return cli.main(arguments) == 0
     overrides = arguments[2:]

@@ -51,8 +51,8 @@ def add_parser(commands: Any) -> None:
         "--checks",
         nargs="*",
         metavar="NAME",
-        help="instead: check likely causes of claims that do not hold, on one seed that is done; without a name, all "
-        "that are not done",
+        help="instead: make checks of likely causes that the file names, on one seed that is done; without a name, "
+        "all that are not kept; the page shows those of claims that do not hold, or lean so",
     )
 
 

@@ -8,7 +8,6 @@ What they found goes to `why.json` of the seed's results; the page shows it.
 """
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,15 @@ from ..data.sources import load_source
 from ..evaluation.allocation import read_utterances
 from ..evaluation.frames import load_speech_encoder
 from ..runs.errors import SettingsError, StageFailed
+from ..runs.launch import launch
 from ..runs.records import RECORD, write_text
 from ..runs.settings import check_names
 from .causes import FILE
 from .claims import EQUAL_TIME
 from .kept import counts_of, training_of
+from .results import check_kept
 from .run import ExperimentRun
-from .seeds import CLI, REPORT
+from .seeds import REPORT
 
 
 def trained_again(run: ExperimentRun, seed: int, check: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def trained_again(run: ExperimentRun, seed: int, check: dict[str, Any]) -> dict[
     }
     options = run.arguments(seed, again)
     for key, value in changed.items():
-        options += [f"--stages.{check['stage']}.{key}", json.dumps(value)]
+        options += [f"--stages.{check['stage']}.{key}", json.dumps(value, ensure_ascii=False)]
     for stage in (check["stage"], check["results"]):
         train_stage(run, stage, options)
     return {
@@ -68,8 +69,7 @@ def train_stage(run: ExperimentRun, stage: str, options: list[str]) -> None:
     Raises:
         StageFailed: it failed, which it has said itself.
     """
-    command = [*CLI, "train", stage, "--config", str(run.experiment.recipe_path), *options]
-    if status := subprocess.run(command).returncode:
+    if status := launch(["train", stage, "--config", str(run.experiment.recipe_path), *options], {}):
         raise StageFailed(f"stage {stage} ended with exit status {status}; run the same command again to go on.")
 
 
@@ -123,15 +123,18 @@ def run_checks(run: ExperimentRun, seed: int, names: list[str]) -> None:
     Args:
         run: Where a seed's models are, and what is kept of it.
         seed: Which one.
-        names: Checks, again where they are done; none: all that are not done.
+        names: Checks, where they are kept too: then stages that they have trained stay, and what these gave is read
+            again; none: all that are not kept.
 
     Raises:
-        SettingsError: the experiment has no such check, or a stage of the seed is missing.
+        SettingsError: the experiment has no such check, a stage of the seed is missing, or the seed was run with other
+            settings.
         StageFailed: a stage could not be trained again.
     """
     checks = {check["name"]: check for check in run.experiment.why if check["kind"] in KINDS}
     check_names(names, checks, "--checks")
     run.check(seed)
+    check_kept(run, seed)
     needed = {*sum(run.experiment.arms.values(), []), *run.experiment.measured.stages}
     if missing := sorted(name for name in needed if not (run.folder(seed) / name / RECORD).is_file()):
         raise SettingsError(f"{run.folder(seed)}: seed {seed} has not been run to its end: it lacks {missing[0]}.")

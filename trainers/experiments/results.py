@@ -4,6 +4,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ..evaluation.paired_bootstrap import CountedSet
 from ..runs.errors import SettingsError, shown
 from ..runs.records import differing_settings
 from .experiment import PLAIN, Experiment
-from .run import own_settings
+from .run import ExperimentRun, own_settings, without_folders
 
 
 # What is either so or not of an utterance.
@@ -56,6 +57,10 @@ class Results:
         self._read = cache(lambda path: json.loads(path.read_text(encoding="utf-8")))
         self._arrays = cache(as_arrays_of(self._read))
         self.settings = self._settings(own_settings(experiment.recipe_path))
+        first, *others = self.seeds
+        for seed in others:
+            one, other = (measured_with(self.report(which)) for which in (first, seed))
+            refuse_differing({f"seed {first.name}": one, f"seed {seed.name}": other}, "entropy allocation options")
 
     def _settings(self, default: dict[str, Any]) -> dict[str, Any]:
         """Those that all were made with; of a variable that the recipe did not have yet, what it has now."""
@@ -67,10 +72,7 @@ class Results:
                 found[f"{seed.name}/{arm}"] = settings
         first, *others = found
         for name in others:
-            one, other = ({**default, **found[which]} for which in (first, name))
-            if differing := differing_settings(one, other):
-                said = ", ".join(f"{key} {shown(one.get(key))} and {shown(other.get(key))}" for key in differing)
-                raise SettingsError(f"{first} and {name} have different settings: {said}.")
+            refuse_differing({which: {**default, **found[which]} for which in (first, name)}, "settings")
         return found[first]
 
     def of_arm(self, seed: Path, arm: str) -> dict[str, Any]:
@@ -148,25 +150,64 @@ class Results:
         }
 
 
-def check_settings(folder: Path, experiment: Experiment, settings: dict[str, Any]) -> None:
-    """Refuse to add results to others that were made with other settings: no page could be made of them.
+def check_kept(run: ExperimentRun, seed: int) -> None:
+    """Refuse to add results to others that were made in another way: no page could be made of them.
 
     Args:
-        folder: With a folder a seed, or not there yet.
-        experiment: Whose arms they are.
-        settings: With which further ones are to be made.
+        run: What is to be run; its folder of results need not be there yet.
+        seed: Of what is to be run.
 
     Raises:
         SettingsError: names a file and the settings that differ.
     """
-    for arm in experiment.arms:
-        for file in sorted(folder.glob(f"*/{arm}.json")):
+    default, settings = own_settings(run.experiment.recipe_path), run.settings(seed)
+    planned, advice = "what is to be run", " Choose another --results_dir."
+    for arm in run.experiment.arms:
+        for file in sorted(run.results_dir.glob(f"*/{arm}.json")):
             kept = json.loads(file.read_text(encoding="utf-8"))["settings"]
-            default = own_settings(experiment.recipe_path)
             one, other = ({**default, **found, "seed": None} for found in (kept, settings))
-            if differing := differing_settings(one, other):
-                said = ", ".join(f"{key} {shown(one.get(key))}, not {shown(other.get(key))}" for key in differing)
-                raise SettingsError(f"{file} was made with other settings: {said}. Choose another --results_dir.")
+            refuse_differing({str(file): one, planned: other}, "settings", advice)
+    measured = planned_measures(run, seed)
+    for file in sorted(run.results_dir.glob("*/allocation.json")):
+        kept = measured_with(json.loads(file.read_text(encoding="utf-8")))
+        one = {name: kept.get(name) for name in measured}
+        refuse_differing({str(file): one, planned: measured}, "entropy allocation options", advice)
+
+
+def measured_with(report: dict[str, Any]) -> dict[str, Any]:
+    """What an entropy allocation report was made with: its options, and the names of its data sets as `sets`."""
+    return without_folders({**report["options"], "sets": list(report["datasets"])})
+
+
+def planned_measures(run: ExperimentRun, seed: int) -> dict[str, Any]:
+    """What [`measured_with`] will give of a seed's report, as far as the experiment says it."""
+    plan, sets = run.experiment.measured, run.allocation_sets(seed)
+    options = {name: value for name, value in asdict(sets[0]).items() if name != "path"}
+    options |= {"max_rows": plan.rows, "ledger_rows": plan.ledger_rows, "embedder": plan.embedder}
+    return without_folders({**options, "sets": [Path(one.path).name for one in sets]})
+
+
+def refuse_differing(named: dict[str, dict[str, Any]], what: str, advice: str = "") -> None:
+    """Refuse results that were not made in the same way.
+
+    Args:
+        named: What two of them were made with, by what messages call them.
+        what: What that is.
+        advice: What a message ends with.
+
+    Raises:
+        SettingsError: names both, and all that differs.
+    """
+    (first, one), (second, other) = named.items()
+    differing = [key for key in differing_settings(one, other) if not is_end(one.get(key), other.get(key))]
+    if differing:
+        said = ", ".join(f"{key} {shown(one.get(key))} and {shown(other.get(key))}" for key in differing)
+        raise SettingsError(f"{first} and {second} have different {what}: {said}.{advice}")
+
+
+def is_end(one: Any, other: Any) -> bool:
+    """Whether one of two names is the last part of the other: a folder may hold the model that the Hub has."""
+    return isinstance(one, str) and isinstance(other, str) and (one == Path(other).name or other == Path(one).name)
 
 
 def as_arrays_of(read: Callable[[Path], dict[str, Any]]) -> Callable[..., dict[str, dict[str, np.ndarray]]]:

@@ -46,7 +46,9 @@ class ExperimentRun:
 
     def options(self) -> list[str]:
         """Overrides of the recipe: the file's variables, which the command line's come after."""
-        own = [f"--{name}={json.dumps(value)}" for name, value in self.experiment.variables.items()]
+        own = [
+            f"--{name}={json.dumps(value, ensure_ascii=False)}" for name, value in self.experiment.variables.items()
+        ]
         return [*own, *self.overrides]
 
     def arguments(self, seed: int, folder: Path | None = None) -> list[str]:
@@ -64,8 +66,8 @@ class ExperimentRun:
     def settings(self, seed: int) -> dict[str, Any]:
         """What results of a seed were made with: the recipe's variables, and other overrides by their keys.
 
-        Where things lie is no setting: of paths and ids the last part is kept, and of variables that are made of
-        others, such as lists of data sets, only those that were given.
+        Where things lie is no setting: of paths the end is kept, see [`without_folders`], and of variables that are
+        made of others, such as lists of data sets, only those that were given.
         """
         variables, given = self.recipe(seed)["variables"], parse_overrides(self.options())
         names = {*own_settings(self.experiment.recipe_path), *(key[0] for key, _ in given)}
@@ -86,8 +88,8 @@ class ExperimentRun:
         """The stages of a seed, once all fits together.
 
         Raises:
-            SettingsError: the recipe is not valid, lacks stages or data, or its arms take different steps; names the
-                file and the reason.
+            SettingsError: the recipe is not valid, lacks stages or data, its arms take different steps, or some stages
+                were finished with other settings; names the file and the reason.
         """
         places = Places(self.experiment.recipe_path)
         recipe = self.recipe(seed, places)
@@ -100,6 +102,7 @@ class ExperimentRun:
             check_stages(self.experiment, recipe["stages"])
         self.allocation_sets(seed)
         check_embedder(self.experiment)
+        check_finished(plans)
         return plans
 
 
@@ -145,12 +148,27 @@ def own_settings(recipe: Path) -> dict[str, Any]:
 
 
 def without_folders(value: Any) -> Any:
-    """A value with the last part alone of paths and ids: a model is the same one in any folder."""
+    """A value with the end alone of paths: a model is the same one in any folder, and so is a data set.
+
+    Of data sets, the `path` of mappings, these are the last two parts, since many a file is called `train.parquet`; of
+    all else it is the last. Ids of the Hub stay whole.
+    """
     if isinstance(value, dict):
-        return {name: without_folders(item) for name, item in value.items()}
+        return {
+            name: _end_of_path(item, 2) if name == "path" and isinstance(item, str) else without_folders(item)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
         return [without_folders(item) for item in value]
-    return Path(value).name if isinstance(value, str) else value
+    return _end_of_path(value, 1) if isinstance(value, str) else value
+
+
+def _end_of_path(value: str, parts: int) -> str:
+    """The last parts of a path, of which folders and files that are there need not look like one; else the value."""
+    path = os.path.expanduser(value)
+    if os.path.isabs(path) or value.startswith(".") or value.count("/") > 1 or os.path.exists(path):
+        return Path(*Path(os.path.abspath(path)).parts[-parts:]).as_posix()
+    return value
 
 
 def check_stages(experiment: Experiment, stages: dict[str, Any]) -> None:
@@ -200,6 +218,20 @@ def check_parts(plans: list[PlannedStage], output_dir: Path) -> None:
             if os.path.isabs(value) or value.startswith((".", "~")) or value.count("/") > 1:
                 key = ("stages", plan.name, "model", name)
                 raise SettingsError(f"{dotted(key)}: there is no folder {shown(value)}.", key)
+
+
+def check_finished(plans: list[PlannedStage]) -> None:
+    """Refuse stages that were finished with other settings: what they gave would be taken for what these give.
+
+    Raises:
+        SettingsError: names the first one's folder and the settings that differ.
+    """
+    try:
+        for plan in plans:
+            plan.is_finished()
+    except SettingsError as error:
+        advice = "Give another --output_dir and --results_dir, or the settings that it was run with."
+        raise SettingsError(f"{error} {advice}") from error
 
 
 def check_embedder(experiment: Experiment) -> None:

@@ -8,23 +8,19 @@ and `progress.json` beside that log.
 """
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..runs.console import LAUNCHED
 from ..runs.errors import StageFailed
-from ..runs.launch import MODULE
+from ..runs.launch import LaunchSettings
 from ..runs.records import RECORD, write_text
-from ..runs.stage_records import command_line
 from .kept import keep_allocation, keep_arm
 from .page import write_page
 from .progress import Progress, ProgressLine, lanes_of
-from .results import check_settings
+from .results import check_kept
 from .run import ExperimentRun
 
 
@@ -34,7 +30,6 @@ REPORT = "allocation"
 DONE = "done"
 LOG = "log.txt"
 LOG_LINES = 15
-CLI = [sys.executable, "-m", MODULE]
 
 
 def run_seeds(run: ExperimentRun, seeds: list[int], hours: float) -> int:
@@ -55,7 +50,7 @@ def run_seeds(run: ExperimentRun, seeds: list[int], hours: float) -> int:
     until = time.monotonic() + 3600 * hours
     for seed in seeds:
         run.check(seed)
-        check_settings(run.results_dir, run.experiment, run.settings(seed))
+        check_kept(run, seed)
     for place, seed in enumerate(seeds):
         if not run_seed(run, seed, until, f"seed {seed} ({place + 1} of {len(seeds)})"):
             print("The time is up; run the same command again to go on.", flush=True)
@@ -87,13 +82,13 @@ def run_seed(run: ExperimentRun, seed: int, until: float, title: str) -> bool:
             for arm in experiment.arms:
                 keep_arm(folder, kept, experiment, arm, settings)
 
-        command = [*CLI, "recipe", str(experiment.recipe_path), *run.arguments(seed)]
-        if not run_until(until, command, folder / LOG, watch, line.seconds):
+        recipe = ["recipe", str(experiment.recipe_path), *run.arguments(seed)]
+        if not run_until(until, recipe, folder / LOG, watch, line.seconds):
             return False
         watch()
         report = report_arguments(run, seed)
         if not is_reported(folder, experiment.measured.stages, report):
-            if not run_until(until, [*CLI, *report], folder / LOG, watch, line.seconds):
+            if not run_until(until, report, folder / LOG, watch, line.seconds):
                 return False
             write_text(folder / REPORT / DONE, json.dumps(report))
     keep_allocation(folder / REPORT, kept)
@@ -120,12 +115,12 @@ def is_reported(folder: Path, stages: list[str], report: list[str]) -> bool:
     return done.exists() and done.stat().st_mtime >= trained and done.read_text(encoding="utf-8") == json.dumps(report)
 
 
-def run_until(until: float, command: list[str], log: Path, watch: Callable[[], None], seconds: float) -> bool:
-    """Run a command, and end it as a user would when the time is up.
+def run_until(until: float, arguments: list[str], log: Path, watch: Callable[[], None], seconds: float) -> bool:
+    """Run `entropy-asr` in a process of its own, and end it as a user would when the time is up.
 
     Args:
         until: When it is, by `time.monotonic`.
-        command: Its words.
+        arguments: Those of `entropy-asr`.
         log: File that all it writes is added to.
         watch: Called again and again.
         seconds: Between two calls.
@@ -138,8 +133,9 @@ def run_until(until: float, command: list[str], log: Path, watch: Callable[[], N
     """
     if until <= time.monotonic():
         return False
+    start = LaunchSettings()
     with log.open("a", encoding="utf-8") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, LAUNCHED: command_line()})
+        process = subprocess.Popen(start.command(arguments), stdout=file, stderr=file, env=start.variables())
     try:
         while (remaining := until - time.monotonic()) > 0:
             watch()
@@ -150,7 +146,7 @@ def run_until(until: float, command: list[str], log: Path, watch: Callable[[], N
             if status:
                 lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
                 ended = f"was ended by signal {-status}" if status < 0 else f"ended with exit status {status}"
-                what = f"entropy-asr {command[len(CLI)]} {ended}; run the same command again to go on."
+                what = f"entropy-asr {arguments[0]} {ended}; run the same command again to go on."
                 raise StageFailed("\n".join([f"{what} The end of {log}:", *lines]))
             return True
     finally:

@@ -10,7 +10,8 @@ from kept_seeds import CLAIMS
 
 from entropy_asr.trainers.experiments import run as experiment_run
 from entropy_asr.trainers.experiments.progress import lanes_of
-from entropy_asr.trainers.experiments.run import read_run
+from entropy_asr.trainers.experiments.results import check_kept
+from entropy_asr.trainers.experiments.run import read_run, without_folders
 from entropy_asr.trainers.recipes.places import read_yaml
 from entropy_asr.trainers.recipes.recipe import check_recipe, load_recipe
 from entropy_asr.trainers.runs.errors import SettingsError
@@ -88,22 +89,58 @@ def a_run(tmp_path: Path, *overrides: str, **changed):
     if changed:
         path = tmp_path / "mine.yaml"
         content = {**read_yaml(CLAIMS.path), **changed}
-        path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+        content = {name: value for name, value in content.items() if value is not None}
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return read_run(path, str(tmp_path / "runs"), None, ["--data_dir", str(tmp_path), *overrides])
 
 
 def test_settings_are_those_that_kept_results_have(tmp_path):
     kept = json.loads((RESULTS / "1" / "proposed.json").read_text(encoding="utf-8"))["settings"]
     own = a_run(tmp_path).settings(1)
-    assert {name: own[name] for name in kept} == kept
-    # Data and language models are settings where they are given, without the folders that they lie in.
+    assert {name: own[name] for name in kept} == {**kept, "encoder": "openai/whisper-base"}
+    # Of a folder, as theirs was.
+    assert a_run(tmp_path, "--encoder", "/some/whisper-base").settings(1)["encoder"] == kept["encoder"]
+    # Data and language models are settings where they are given.
     named = a_run(
         tmp_path, "--language_model", "org/some-lm", "--train=[{path: /my/speech}]", "--stages.half_results.seed", "3"
     )
     found = named.settings(2)
-    assert found["language_model"] == "some-lm" and found["train"] == [{"path": "speech"}]
+    assert found["language_model"] == "org/some-lm" and found["train"] == [{"path": "my/speech"}]
     assert found["stages.half_results.seed"] == 3 and found["seed"] == 2
     assert not {"data_dir", "test", "language_model", "noise"} & set(own)
+
+
+@pytest.mark.parametrize("encoder", ["openai/whisper-base", "/some/whisper-base"])
+def test_kept_results_can_be_added_to(tmp_path, encoder):
+    options = ["--data_dir", str(tmp_path), "--encoder", encoder]
+    check_kept(read_run(CLAIMS.path, str(tmp_path), str(RESULTS), options), 4)
+    other = read_run(CLAIMS.path, str(tmp_path), str(RESULTS), [*options, "--encoder", "openai/whisper-small"])
+    with pytest.raises(SettingsError, match="encoder 'whisper-base' and 'openai/whisper-small'"):
+        check_kept(other, 4)
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "model"),
+    [
+        ("/a/cv/train.parquet", "cv/train.parquet", "train.parquet"),
+        ("/b/ls/train.parquet", "ls/train.parquet", "train.parquet"),
+        ("orgA/speech", "orgA/speech", "orgA/speech"),
+        ("orgB/speech", "orgB/speech", "orgB/speech"),
+        ("there/mine", "there/mine", "mine"),
+        ("./there/mine", "there/mine", "mine"),
+        ("speech", "speech", "speech"),
+    ],
+)
+def test_where_things_lie_is_no_setting_but_which_they_are(tmp_path, monkeypatch, path, data, model):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there" / "mine").mkdir(parents=True)
+    found = {"train": [{"path": path, "split": "dev"}], "encoder": path}
+    assert without_folders(found) == {"train": [{"path": data, "split": "dev"}], "encoder": model}
+
+
+def test_variables_of_the_file_keep_their_characters(tmp_path):
+    said = "\N{SNOWMAN} \N{GRINNING FACE} 'a' \\"
+    assert a_run(tmp_path, variables={"encoder": said}).recipe(1)["variables"]["encoder"] == said
 
 
 def test_variables_of_the_file_take_the_place_of_the_recipes_and_give_way_to_the_command_line(tmp_path):
