@@ -120,8 +120,9 @@ def test_a_launcher_is_asked_to_end_what_it_has_started(monkeypatch):
             events.append("terminate")
 
     environments = []
+    monkeypatch.setattr("sys.argv", ["entropy-asr", "train", "encoder"])
     monkeypatch.setattr(launch.subprocess, "Popen", lambda command, env: environments.append(env) or Process())
     with pytest.raises(KeyboardInterrupt):
         launch.launch(["train", "encoder"], {"accelerate_config": "ddp"})
     assert events == ["wait", "terminate", "wait"]
-    assert environments[0][launch.LAUNCHED].startswith("entropy-asr ")
+    assert environments[0][launch.LAUNCHED] == "entropy-asr train encoder"
