@@ -107,10 +107,9 @@ def text_cka(check: dict[str, Any], results: Results, seed: Path, found: dict[st
     for stage in check["stages"]:
         *_, last, adaptor = found[stage]["values"]
         own = results.allocation(seed, stage, "text_cka")
+        own = "not measured" if own is None else f"{own:+.3f}"
         chance = found[stage]["chance"]["mean"]
-        said.append(
-            f"{stage} {adaptor - last:+.3f} ({last:.3f} to {adaptor:.3f}, chance {chance:.3f}; own {own:+.3f})"
-        )
+        said.append(f"{stage} {adaptor - last:+.3f} ({last:.3f} to {adaptor:.3f}, chance {chance:.3f}; own {own})")
     return "; ".join(said)
 
 

@@ -46,7 +46,8 @@ def measure_allocation(claim: dict[str, Any], results: Results) -> Interval | No
     values, over = [], [claim["over"]] if "over" in claim else []
     for seed in results.seeds:
         found = {name: results.allocation(seed, name, claim["metric"]) for name in (*claim["terms"], *over)}
-        if None in found.values():
+        # PAI and CSAI are cut at 0, of which nothing is a share.
+        if None in found.values() or ("over" in claim and not found[claim["over"]]):
             return None
         value = sum(factor * found[name] for name, factor in claim["terms"].items())
         values.append(value / found[claim["over"]] if "over" in claim else value)

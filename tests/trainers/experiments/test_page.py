@@ -152,3 +152,32 @@ def test_claims_are_headed_by_who_makes_them(tmp_path):
         assert f"| {column} | must be |" in page and f"| {column} | likely cause |" in page
         assert "NSE of phonemes, over that of attention above 0 |" in page and "NSE of phonemes above 1 |" in page
         assert "errors of proposed - conventional below 0 |" in page
+
+
+def test_a_figure_of_zero_and_one_that_a_stage_lacks_are_not_measured(tmp_path):
+    """PAI is cut at 0, of which nothing is a share; a stage that a check is about may have no text CKA."""
+    pytest.importorskip("matplotlib")
+    write_seed(tmp_path, 1, wrong_shares())
+    path = tmp_path / "kept" / "1" / "allocation.json"
+    report = json.loads(path.read_text())
+    report["datasets"]["words"]["models"]["attention"]["pai"] = 0.0
+    path.write_text(json.dumps(report))
+    share = {
+        "says": "x",
+        "kind": "allocation",
+        "metric": "pai",
+        "terms": {"phonemes": 1},
+        "over": "attention",
+        "low": 9,
+    }
+    wrong = {"says": "y", "kind": "allocation", "metric": "pai", "terms": {"phonemes": 1}, "low": 9}
+    check = {"name": "embedder", "kind": "text CKA", "cause": "c", "check": "k", "about": ["y"], "embedder": "e"}
+    check |= {"rows": 4, "stages": ["phonemes"]}
+    found = {"embedder": {"phonemes": {"values": [0.1, 0.2, 0.3], "chance": {"mean": 0.0}}}}
+    (tmp_path / "kept" / "1" / "why.json").write_text(json.dumps(found))
+    _, claims = page_of(tmp_path, dataclasses.replace(CLAIMS, claims=[share, wrong], why=[check]))
+    assert claims["x"]["verdict"] == "not measured here" and claims["y"]["found"] is not None
+    assert (
+        "phonemes +0.100 (0.200 to 0.300, chance 0.000; own not measured)"
+        in (path.parents[1] / "claims.md").read_text()
+    )
