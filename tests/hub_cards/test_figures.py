@@ -41,6 +41,9 @@ def sources() -> set[str]:
         rates = (100 * score[name] for name in ("wer", "cer", "nonempty_share") if score[name] is not None)
         written |= {f"{rate:.{decimals}f}" for rate in rates for decimals in (0, 1, 2)}
         written |= {f"{100 * rate:.1f}" for rate in readme_script()["hallucination_rates"](score).values()}
+    costs = readme_script()["COSTS"]
+    models = json.loads(costs.read_text(encoding="utf-8"))["models"].values() if costs.is_file() else ()
+    written |= {f"{seconds:.3f}" for model in models for seconds in model["seconds_per_second"].values()}
     return written
 
 
