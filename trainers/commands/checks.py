@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..runs.errors import CommandError
+from ..runs.model_names import looks_like_path
 
 
 DEVICE = re.compile(r"(?P<kind>cpu|gpu|cuda|mps|xpu|npu|hpu|mlu|xla)(:(?P<index>\d+))?")
@@ -80,11 +81,6 @@ def _refusal(path: Path) -> str:
     """Why the system would not let a path be written."""
     is_read_only = hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY
     return os.strerror(errno.EROFS if is_read_only else errno.EACCES)
-
-
-def looks_like_path(name: str) -> bool:
-    """Whether a name can only be meant as a path: the Hub's are `name` or `user/name`."""
-    return os.path.isabs(name) or name.startswith((".", "~")) or name.endswith(("/", os.sep)) or name.count("/") > 1
 
 
 def checkpoints_below(folder: Path) -> str:

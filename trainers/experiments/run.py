@@ -15,6 +15,7 @@ from ..recipes.places import VARIABLE, Places, read_yaml
 from ..recipes.recipe import check_recipe, lacks_data, load_recipe, parse_overrides, substitute
 from ..recipes.schedule import PlannedStage
 from ..runs.errors import SettingsError, shown
+from ..runs.model_names import looks_like_path
 from ..runs.settings import check_names, coerced, dotted, from_mapping
 from .experiment import SECTION, AllocationSet, Experiment, load_experiment
 from .kept import evaluations
@@ -166,7 +167,7 @@ def without_folders(value: Any) -> Any:
 def _end_of_path(value: str, parts: int) -> str:
     """The last parts of a path, of which folders and files that are there need not look like one; else the value."""
     path = os.path.expanduser(value)
-    if os.path.isabs(path) or value.startswith(".") or value.count("/") > 1 or os.path.exists(path):
+    if looks_like_path(value) or os.path.exists(path):
         return Path(*Path(os.path.abspath(path)).parts[-parts:]).as_posix()
     return value
 
@@ -215,7 +216,7 @@ def check_parts(plans: list[PlannedStage], output_dir: Path) -> None:
         for name, value in plan.section.get("model", {}).items():
             if not isinstance(value, str) or Path(value).is_relative_to(output_dir) or Path(value).exists():
                 continue
-            if os.path.isabs(value) or value.startswith((".", "~")) or value.count("/") > 1:
+            if looks_like_path(value):
                 key = ("stages", plan.name, "model", name)
                 raise SettingsError(f"{dotted(key)}: there is no folder {shown(value)}.", key)
 
