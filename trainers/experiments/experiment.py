@@ -90,7 +90,8 @@ class Experiment:
         title: The page's heading.
         about: What the claims are, for "Of 28 ...".
         recipe: Name of a shipped recipe, or a path relative to the file; it runs all arms of one seed.
-        arms: Stages of each arm in their order, by its name; the stages ARM_results and ARM_guarded measure the last.
+        arms: Stages of each arm in their order, by its name; the stages ARM_results and ARM_guarded measure the last,
+            and so does ARM_further, where the recipe has it, on test sets that no claim is about.
         allocation: Fields of [`AllocationPlan`].
         conditions: Under which test sets are heard, as evaluation names them.
         seconds: What each stage of the recipe is expected to take.

@@ -17,6 +17,7 @@ from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.spaces.hallucination_rate.hallucination_rate import hallucination_rate
 
 from ..evaluation.error_rates import score_transcripts
+from ..recipes.places import read_yaml
 from ..runs.records import RECORD, write_text
 from .experiment import Experiment
 
@@ -24,6 +25,11 @@ from .experiment import Experiment
 def evaluations(arm: str) -> list[str]:
     """Stages that an arm must have been measured in."""
     return [f"{arm}_results", f"{arm}_guarded"]
+
+
+def further(arm: str) -> str:
+    """The stage that measures an arm on test sets that no claim is about, where the recipe has one."""
+    return f"{arm}_further"
 
 
 def keep_arm(run: Path, kept: Path, experiment: Experiment, arm: str, settings: dict[str, Any]) -> bool:
@@ -40,13 +46,15 @@ def keep_arm(run: Path, kept: Path, experiment: Experiment, arm: str, settings: 
         Whether it has been written, now or before.
     """
     trained = experiment.arms[arm]
-    records = [run / name / RECORD for name in [*trained, *evaluations(arm)]]
+    planned = read_yaml(experiment.recipe_path)["stages"]
+    last = [*evaluations(arm), *(name for name in [further(arm)] if name in planned)]
+    records = [run / name / RECORD for name in [*trained, *last]]
     if not all(record.exists() for record in records):
         return False
     file = kept / f"{arm}.json"
     if file.exists() and file.stat().st_mtime > max(record.stat().st_mtime for record in records):
         return True
-    measured = [*evaluations(arm), *(f"{name}_results" for name in trained)]
+    measured = [*last, *(f"{name}_results" for name in trained)]
     content = {
         "arm": arm,
         "settings": settings,

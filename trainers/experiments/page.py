@@ -147,6 +147,7 @@ def arm_figures(results: Results) -> dict[str, Any]:
         arm: {
             "error rates": {name: results.rate(arm, name, "errors") for name in conditions},
             "error rates by test set": results.rates(arm, PLAIN, "errors"),
+            "error rates on further sets": results.further_rates(arm),
             "error rates before the last stage": results.earlier_rates(arm),
             "insertions per 100 utterances": results.rate(arm, PLAIN, "insertions"),
             "text without speech": results.rate(arm, PLAIN, "nonempty", spoken=False),
@@ -175,6 +176,10 @@ def arm_table(figures: dict[str, Any]) -> list[str]:
     # A set on which all arms are wrong, or none is, says nothing of which is better, and the mean hides it.
     for name in figures[arms[0]]["error rates by test set"]:
         rows[f"errors on {name}"] = [figures[arm]["error rates by test set"][name] for arm in arms]
+    for name in figures[arms[0]]["error rates on further sets"]:
+        rows[f"errors on {name}, of which nothing is claimed"] = [
+            figures[arm]["error rates on further sets"].get(name, []) for arm in arms
+        ]
     earlier = [list(figures[arm]["error rates before the last stage"].values()) for arm in arms]
     rows["errors before the last stage"] = [found[-1] if found else [] for found in earlier]
     for name in figures[arms[0]]:

@@ -15,6 +15,7 @@ from ..evaluation.paired_bootstrap import CountedSet
 from ..runs.errors import SettingsError, shown
 from ..runs.records import differing_settings
 from .experiment import PLAIN, Experiment
+from .kept import further
 from .run import ExperimentRun, own_settings, without_folders
 
 
@@ -119,6 +120,16 @@ class Results:
         """Mean over test sets of an arm's rate, of each seed."""
         rates = list(self.rates(arm, condition, what, spoken, stage).values())
         return np.mean(rates, axis=0).tolist() if rates else []
+
+    def further_rates(self, arm: str) -> dict[str, list[float]]:
+        """An arm's error rate on each test set that no claim is about, of those seeds that were measured on them."""
+        stage = further(arm)
+        measured = [seed for seed in self.seeds if stage in self.of_arm(seed, arm)["results"]]
+        counts = [self._counts(seed, arm, PLAIN, stage) for seed in measured]
+        return {
+            name: [float(found[name]["errors"].sum() / found[name]["units"].sum()) for found in counts]
+            for name in (counts[0] if counts else [])
+        }
 
     def report(self, seed: Path) -> dict[str, Any]:
         """The entropy allocation report of a seed."""
