@@ -22,9 +22,15 @@ def wrong_shares(experiment: Experiment = CLAIMS, **others: float) -> dict[str, 
     return dict.fromkeys(experiment.arms, 0.5) | others
 
 
-def write_seed(folder: Path, seed: int, wrong: dict[str, float], experiment: Experiment = CLAIMS) -> None:
+def write_seed(
+    folder: Path,
+    seed: int,
+    wrong: dict[str, float],
+    experiment: Experiment = CLAIMS,
+    further: dict[str, float] | None = None,
+) -> None:
     """A seed's run, of which the rest is kept: of 40 utterances each arm gets a share wrong, and of ten sounds it
-    writes on as many."""
+    writes on as many; of `further` test sets each arm gets the same share wrong."""
     run, kept = folder / f"run-{seed}", folder / "kept" / str(seed)
     record = {"steps": 5, "seconds": 800.0, "processor_seconds": 720.0, "history": [{"step": 5, "loss": 2.5}]}
     for name in {name for stages in experiment.arms.values() for name in stages}:
@@ -47,12 +53,28 @@ def write_seed(folder: Path, seed: int, wrong: dict[str, float], experiment: Exp
             text = "\n".join(lines).replace("guards off", "guards on" if kind == "guarded" else "guards off")
             (run / f"{arm}_{kind}" / "transcripts.jsonl").write_text(text + "\n")
         assert keep_arm(run, kept, experiment, arm, {"seed": seed, "encoder_steps": 5})
+        if further:
+            # Measured last: what was kept before is written again.
+            write_further(run / f"{arm}_further", further)
+            assert keep_arm(run, kept, experiment, arm, {"seed": seed, "encoder_steps": 5})
     (run / "allocation").mkdir()
     models = allocation_figures(experiment.measured.stages, np.random.default_rng(seed))
     report = {"options": {}, "versions": {}, "command": "ours alone", "datasets": {"words": {"models": models}}}
     (run / "allocation" / "report.json").write_text(json.dumps(report))
     keep_allocation(run / "allocation", kept)
     shutil.rmtree(run)
+
+
+def write_further(stage: Path, wrong: dict[str, float]) -> None:
+    """A stage that measured sets of 40 utterances, of which a share is wrong."""
+    stage.mkdir()
+    common = {"condition": "guards off", "language": "en", "reference": "turn left"}
+    with (stage / "transcripts.jsonl").open("w") as file:
+        for name, share in wrong.items():
+            for index in range(40):
+                hypothesis = "turn right" if index < 40 * share else "turn left"
+                print(json.dumps({"dataset": name, **common, "hypothesis": hypothesis}), file=file)
+    (stage / "stage.json").write_text("{}")
 
 
 def allocation_figures(stages: list[str], rng: np.random.Generator) -> dict[str, dict]:

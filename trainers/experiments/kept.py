@@ -17,7 +17,6 @@ from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 from entropy_asr.spaces.hallucination_rate.hallucination_rate import hallucination_rate
 
 from ..evaluation.error_rates import score_transcripts
-from ..recipes.places import read_yaml
 from ..runs.records import RECORD, write_text
 from .experiment import Experiment
 
@@ -28,7 +27,7 @@ def evaluations(arm: str) -> list[str]:
 
 
 def further(arm: str) -> str:
-    """The stage that measures an arm on test sets that no claim is about, where the recipe has one."""
+    """The stage that measures an arm on test sets that no claim is about, where there is one."""
     return f"{arm}_further"
 
 
@@ -46,22 +45,20 @@ def keep_arm(run: Path, kept: Path, experiment: Experiment, arm: str, settings: 
         Whether it has been written, now or before.
     """
     trained = experiment.arms[arm]
-    planned = read_yaml(experiment.recipe_path)["stages"]
-    last = [*evaluations(arm), *(name for name in [further(arm)] if name in planned)]
-    records = [run / name / RECORD for name in [*trained, *last]]
+    records = [run / name / RECORD for name in [*trained, *evaluations(arm)]]
     if not all(record.exists() for record in records):
         return False
+    measured = [*evaluations(arm), further(arm), *(f"{name}_results" for name in trained)]
+    measured = [name for name in measured if (run / name / RECORD).exists()]
+    records += [run / name / RECORD for name in measured]
     file = kept / f"{arm}.json"
     if file.exists() and file.stat().st_mtime > max(record.stat().st_mtime for record in records):
         return True
-    measured = [*last, *(f"{name}_results" for name in trained)]
     content = {
         "arm": arm,
         "settings": settings,
         "training": {name: training_of(run / name) for name in trained},
-        "results": {
-            name: counts_of(run / name / "transcripts.jsonl") for name in measured if (run / name / RECORD).exists()
-        },
+        "results": {name: counts_of(run / name / "transcripts.jsonl") for name in measured},
     }
     _write(file, content)
     return True

@@ -39,7 +39,7 @@ class Recipe:
     """What a recipe file may hold at its top.
 
     Args:
-        stages: Sections of each stage, by its name; with `makes`, see [`leave_out_made`].
+        stages: Sections of each stage, by its name; with `makes` or `only_with`, see [`leave_out`].
         output_dir: Where everything goes, one folder a stage.
         seed: Seed of the stages that have none of their own.
         variables: Values that `{name}` stands for in `stages`, in `report`, and in other variables.
@@ -152,36 +152,40 @@ def load_recipe(
         recipe["variables"] = {name: known[name] for name in recipe["variables"]}
         for name in {"stages", "report"} & set(recipe):
             recipe[name] = substitute(recipe[name], known, (name,))
-        left_out = leave_out_made(recipe)
+        left_out = leave_out(recipe)
         ablate(recipe)
     if lost := [key for key, _ in given if key[0] == "stages" and key[1:2] and key[1] in left_out]:
-        raise SettingsError(f"--{'.'.join(lost[0])}: nothing is made there, since {left_out[lost[0][1]]} is taken.")
+        raise SettingsError(f"--{'.'.join(lost[0])}: the stage is left out, since {left_out[lost[0][1]]}.")
     return recipe
 
 
-def leave_out_made(recipe: dict[str, Any]) -> dict[str, str]:
-    """Leave out stages of a loaded recipe whose model is named by something else than their own folders.
+def leave_out(recipe: dict[str, Any]) -> dict[str, str]:
+    """Leave out stages of a loaded recipe that have nothing to do.
 
     What `makes` of a stage names, such as the variable `language_model`, is by default the stage's folder; where it
-    is a public model, nothing is to be made.
+    is a public model, nothing is to be made. What `only_with` of a stage is, such as data, the stage cannot do without;
+    it may be null or empty.
 
     Args:
         recipe: Its variables are replaced; changed in place. Nothing waits for what is left out.
 
     Returns:
-        What is taken in place of each stage that is left out.
+        Why, for each stage that is left out.
 
     Raises:
         SettingsError: `makes` is no text.
     """
     left_out = {}
     for name, section in list(recipe["stages"].items()):
-        made = section.pop("makes", None)
+        made, needed = section.pop("makes", None), section.pop("only_with", True)
         if made is not None and not isinstance(made, str):
             raise SettingsError(f"makes: expected text, got {shown(made)}.", ("stages", name, "makes"))
         if made is not None and Path(made) != Path(recipe["output_dir"]) / name:
-            del recipe["stages"][name]
-            left_out[name] = made
+            left_out[name] = f"{made} is taken"
+        elif not needed:
+            left_out[name] = "there is nothing for it"
+    for name in left_out:
+        del recipe["stages"][name]
     for section in recipe["stages"].values():
         if isinstance(section.get("after"), list):
             section["after"] = [name for name in section["after"] if name not in left_out]

@@ -65,6 +65,19 @@ def test_the_page_that_is_shown_is_of_the_results_beside_it():
     assert set(rows) - {""} <= set((RESULTS / "claims.md").read_text(encoding="utf-8").splitlines())
 
 
+def test_sets_of_which_nothing_is_claimed_have_rows_and_stay_out_of_the_mean(tmp_path):
+    """Also where a seed was not measured on them."""
+    pytest.importorskip("matplotlib")
+    for seed in (1, 2, 3):
+        write_seed(tmp_path, seed, wrong_shares(), further={} if seed == 2 else {"novels": 0.25 * seed})
+    content, _ = page_of(tmp_path)
+    assert content["arms"]["half"]["error rates on further sets"] == {"novels": [0.125, 0.375]}
+    page = (tmp_path / "kept" / "claims.md").read_text()
+    assert "| errors: guards off | 25.0 | 25.0 |" in page
+    assert "| errors on novels, of which nothing is claimed | 25.0 | 25.0 |" in page
+    assert page.index("| errors on words |") < page.index("| errors on novels,")
+
+
 def test_one_seed_decides_nothing_and_shows_what_its_utterances_say(tmp_path):
     pytest.importorskip("matplotlib")
     write_seed(tmp_path, 2, wrong_shares(proposed=0.1))

@@ -402,7 +402,7 @@ def test_a_stage_whose_model_is_named_is_left_out(tmp_path):
     assert named == {"alignment": {"model": {"language_model": "Qwen/Qwen3-0.6B"}}}
     with pytest.raises(SettingsError, match=r"--lm: makes: expected text, got \[1\]"):
         load_recipe(path, None, ["--lm", "[1]"])
-    with pytest.raises(SettingsError, match=r"--stages.made.seed: nothing is made there, since Qwen/Q is taken"):
+    with pytest.raises(SettingsError, match=r"--stages.made.seed: the stage is left out, since Qwen/Q is taken"):
         load_recipe(path, None, ["--lm", "Qwen/Q", "--stages.made.seed", "5"])
 
 
@@ -414,6 +414,19 @@ def test_nothing_waits_for_a_stage_that_is_left_out(tmp_path):
     )
     assert load_recipe(path)["stages"]["last"]["after"] == ["other", "made"]
     assert load_recipe(path, None, ["--lm", "Qwen/Q"])["stages"]["last"]["after"] == ["other"]
+
+
+def test_a_stage_without_what_it_needs_is_left_out(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "output_dir: run\nvariables: {test: [{path: here}]}\n"
+        'stages: {made: {only_with: "{test}", data: {eval: "{test}"}}, last: {after: [made]}}\n'
+    )
+    assert load_recipe(path)["stages"] == {"made": {"data": {"eval": [{"path": "here"}]}}, "last": {"after": ["made"]}}
+    for nothing in ("null", "[]"):
+        assert load_recipe(path, None, ["--test", nothing])["stages"] == {"last": {"after": []}}
+    with pytest.raises(SettingsError, match="--stages.made.seed: the stage is left out, since there is nothing for it"):
+        load_recipe(path, None, ["--test", "null", "--stages.made.seed", "5"])
 
 
 def test_variables_are_given_by_their_names_alone(tmp_path):
