@@ -351,7 +351,7 @@ def upload(
     folder: Path,
     repo_id: str,
     kind: str,
-    private: bool = False,
+    private: bool | None = None,
     message: str | None = None,
     variables: Mapping[str, str] = NO_VARIABLES,
 ) -> str:
@@ -361,12 +361,15 @@ def upload(
         folder: What is uploaded.
         repo_id: `USER/NAME`.
         kind: "model" or "space"; of a Space, its card says with which SDK it runs.
-        private: Whether a repository that is made is a private one.
+        private: Whether a repository that is made is a private one; None: as its owner has it by default.
         message: Of the commit.
         variables: Of a Space, set before its files are there.
 
     Returns:
         Address of the commit.
+
+    Raises:
+        ValueError: it is to be private, and has been public before.
     """
     from huggingface_hub import HfApi, RepoCard
 
@@ -375,6 +378,11 @@ def upload(
     if kind == "space":
         options["space_sdk"] = RepoCard.load(folder / "README.md").data.to_dict()["sdk"]
     api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True, **options)
+    # One that is there stays as it is.
+    if private and not api.repo_info(repo_id, repo_type=kind).private:
+        raise ValueError(f"{repo_id} is public: make it private on the Hub, or leave --private out")
+    if kind == "space" and MODEL_VARIABLE not in variables and MODEL_VARIABLE in api.get_space_variables(repo_id):
+        api.delete_space_variable(repo_id, MODEL_VARIABLE)  # it had another model, and now has the bundled one
     for name, value in variables.items():
         api.add_space_variable(repo_id, name, value)
     commit = api.upload_folder(
@@ -382,6 +390,6 @@ def upload(
         folder_path=folder,
         repo_type=kind,
         commit_message=message or "Upload with entropy-asr publish",
-        ignore_patterns=["**/__pycache__/**"],
+        ignore_patterns=["__pycache__/**", "**/__pycache__/**"],
     )
     return commit.commit_url

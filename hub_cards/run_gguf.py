@@ -11,6 +11,7 @@ they stand in the prompt; then the most probable token is taken until one ends t
 
 import argparse
 import json
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from llama_cpp_py_sync._cffi_bindings import get_ffi, get_lib
-from run_onnx import compute_features, encode, read_wave
+from run_onnx import check_length, compute_features, encode, read_wave
 
 
 # Of a text, in tokens for each audio token and beyond them: as the whole model bounds it.
@@ -92,19 +93,27 @@ class LanguageModel:
         return b"".join(pieces).decode("utf-8", errors="replace")
 
 
-def transcribe(folder: Path, samples: np.ndarray, int8: bool = False) -> str:
+def transcribe(folder: Path, samples: np.ndarray, int8: bool = False, name: str = "the recording") -> str:
     """Text of samples `(num_samples,)` in [-1, 1], at the encoder's rate.
 
     Args:
         folder: of the export.
         samples: of the recording.
         int8: whether the quantised encoder hears it.
+        name: of the recording, for messages.
+
+    Raises:
+        ValueError: it is longer than the encoder takes, or no quantised encoder was exported.
     """
     settings = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
     prompt: dict[str, Any] = settings["language_model"]
-    graph = folder / settings["offline"]["int8_file" if int8 else "file"]
+    kind = "int8_file" if int8 else "file"
+    if kind not in settings["offline"]:
+        raise ValueError("no quantised encoder was exported (--int8)")
+    graph = folder / settings["offline"][kind]
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     features = compute_features(samples, settings["features"], dict(np.load(folder / "features.npz")))
+    check_length(features, settings, name)
     speech = encode(session, features)["audio_embeddings"][0]
     before, after = prompt["prompt_before_audio"], prompt["prompt_after_audio"]
     most = FIRST_TOKENS + TOKENS_PER_AUDIO_TOKEN * len(speech)
@@ -132,7 +141,10 @@ def main() -> None:
     args = parser.parse_args()
     folder = Path(__file__).parent
     rate = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))["features"]["sampling_rate"]
-    print(transcribe(folder, read_wave(args.audio, rate), args.int8))
+    try:
+        print(transcribe(folder, read_wave(args.audio, rate), args.int8, args.audio))
+    except (ValueError, OSError, EOFError, wave.Error) as error:
+        parser.error(f"{args.audio}: {error}" if isinstance(error, (EOFError, wave.Error)) else str(error))
 
 
 if __name__ == "__main__":

@@ -101,7 +101,9 @@ class LiveHandlers:
         if key is None:
             if number:
                 raise DemoError(f"A live stream begins with piece 0, not {number}: what was before it has ended.")
-            key = self.sessions.start(rate, language, hotwords)
+            # Gradio keeps the state of clients that are gone, some for ever: their places are given away.
+            most = self.recognizer.settings.max_live_seconds
+            key = self.sessions.start(rate, language, hotwords, max_idle=most + 60)
         updates = self.sessions.push(key, to_mono(samples, rate), rate, number)
         return key, live_html(updates, True)
 

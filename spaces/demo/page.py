@@ -156,7 +156,7 @@ def build_page(settings: DemoSettings) -> gr.Blocks:
             _add_explain(handlers)
         with gr.Tab("Compare"):
             _add_report(settings)
-    page.queue(max_size=settings.max_queue)
+    page.queue(max_size=settings.max_queue, api_open=False)  # requests beside the queue would know no limit
     return page
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SAMPLING_RATE = 16000
 MAX_TRANSCRIPT_CHARACTERS = 1000
+MAX_HOTWORD_CHARACTERS = 50_000
 # A flag of the demo's own: the text is not in the script of the language that was asked for.
 OTHER_SCRIPT = "other_script"
 
@@ -214,7 +215,7 @@ class Recognizer:
         """Hotwords of the box and the file, each once.
 
         Raises:
-            DemoError: a file that is no text, or too many words.
+            DemoError: a file that is no text, or words that are too many or too long.
         """
         words = re.split(r"[,;，、；\n]", text or "")
         if file:
@@ -225,6 +226,9 @@ class Recognizer:
         words = list(dict.fromkeys(filter(None, map(str.strip, words))))
         if len(words) > self.settings.max_hotwords:
             raise DemoError(f"{len(words)} hotwords are too many: this demo takes {self.settings.max_hotwords}.")
+        # Their phonemes are looked up while all other visitors wait.
+        if sum(map(len, words)) > MAX_HOTWORD_CHARACTERS:
+            raise DemoError(f"These hotwords are too long: this demo takes {MAX_HOTWORD_CHARACTERS:,} characters.")
         return words
 
     def index(self, words: list[str]) -> "HotwordIndex | None":

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What the pipeline is asked for a request, and its result in each of OpenAI's formats.
 
-Of a segment's fields in a verbose answer, `avg_logprob` and `no_speech_prob` are null: nothing here measures them.
+Of a segment's fields in a verbose answer, `avg_logprob` is the language model's; `no_speech_prob` is 1 or 0, a verdict.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from entropy_asr.modeling.guards_entropy_asr import NO_SPEECH
 from entropy_asr.modeling.languages_entropy_asr import AUTOMATIC, LANGUAGES, NON_SPEECH
 from entropy_asr.modeling.subtitles_entropy_asr import FORMATS as SUBTITLES
 from entropy_asr.modeling.subtitles_entropy_asr import make_cues
@@ -37,7 +38,9 @@ def pipeline_options(request: TranscriptionRequest, times_words: bool) -> dict[s
         options["return_timestamps"] = "word" if times_words else True
     elif request.response_format == "verbose_json":
         options["return_timestamps"] = "word" if "word" in request.granularities else None
-        options["return_segments"] = "segment" in request.granularities
+        if "segment" in request.granularities:
+            options |= {"return_segments": True, "return_flags": True}
+            options |= {"num_return_sequences": 1, "rescoring_weight": 0.0}  # one text, and how probable it is
         options["return_language"] = request.language is None
     return options
 
@@ -102,6 +105,7 @@ def _words(chunks: list[dict[str, Any]], seconds: float) -> list[dict[str, Any]]
 def _segment(number: int, segment: dict[str, Any], temperature: float) -> dict[str, Any]:
     text, (start, end) = segment["text"], segment["timestamp"]
     encoded = text.encode("utf-8")
+    log_probs = [value for one in segment["hypotheses"] for value in one["token_log_probs"]]
     return {
         "id": number,
         "seek": round(100 * start),  # in hundredths of a second, as Whisper counts
@@ -110,7 +114,7 @@ def _segment(number: int, segment: dict[str, Any], temperature: float) -> dict[s
         "text": text,
         "tokens": segment["tokens"],
         "temperature": temperature,
-        "avg_logprob": None,
+        "avg_logprob": round(sum(log_probs) / max(1, len(log_probs)), 4),
         "compression_ratio": round(len(encoded) / len(zlib.compress(encoded)), 3),
-        "no_speech_prob": None,
+        "no_speech_prob": float(NO_SPEECH in segment["flags"]),
     }

@@ -28,6 +28,7 @@ REFUSED = {
 # What stands between two hints of a prompt, in either script; a full stop or colon before a blank only ("U.S. 3:4").
 _BETWEEN_HINTS = re.compile(r"[,;，、；。！？!?\r\n]+|[.:：](?=\s|$)")
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
+MIN_TEMPERATURE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ def _read_temperature(values: dict[str, list[str]]) -> float:
         temperature = math.nan
     if not 0 <= temperature <= 1:
         raise OpenAIError(f"`temperature` must be a number from 0 to 1, not {value!r}", "temperature", "invalid_value")
-    return temperature
+    # Below, logits that are divided by it are no numbers any more.
+    return temperature if temperature >= MIN_TEMPERATURE else 0.0
 
 
 def _read_language(values: dict[str, list[str]]) -> str | None:

@@ -256,7 +256,7 @@ def parse_request(text: str | None) -> dict[str, Any]:
         raise ProtocolError('expected {"type": "start"} or {"type": "finish"}')
     unknown = set(message) - (START_FIELDS if message["type"] == "start" else {"type"})
     if unknown:
-        raise ProtocolError(f"unknown fields: {', '.join(sorted(unknown))}")
+        raise ProtocolError(f"unknown fields: {', '.join(map(repr, sorted(unknown)))}")
     return message
 
 
@@ -289,19 +289,20 @@ async def _receive(socket: WebSocket, timeout: float | None) -> dict[str, Any]:
 async def _read(socket: WebSocket, message: dict[str, Any], session: Session, engine: Engine) -> None:
     """Take audio until the client finishes, beginning with its first message."""
     is_first = True
-    beginning = StreamBeginning()
+    beginning, heard = StreamBeginning(), time.monotonic()
     while not session.is_finished:
         if message.get("bytes") is not None:
             samples = parse_audio(message["bytes"], beginning)
             _check_length(session, len(samples), engine)
             engine.notify()
             await session.push(samples)
+            heard = time.monotonic() if len(samples) else heard  # nothing is no sign of life
         elif parse_request(message.get("text"))["type"] == "finish":
             session.is_finished = True
             engine.notify()
         elif not is_first:
             raise ProtocolError("`start` must be the first message")
-        message = await _receive(socket, None if session.is_finished else IDLE_SECONDS)
+        message = await _receive(socket, None if session.is_finished else heard + IDLE_SECONDS - time.monotonic())
         is_first = False
     raise ProtocolError("nothing may follow `finish`")
 
@@ -317,8 +318,15 @@ def _check_length(session: Session, num_samples: int, engine: Engine) -> None:
 async def _write(socket: WebSocket, session: Session) -> None:
     """Send updates until all are sent."""
     while (update := await session.updates.get()) is not None:
-        await socket.send_json(update_message(update))
-    await socket.send_json({"type": "done", "seconds": round(session.seconds, 3)})
+        await _send(socket, update_message(update))
+    await _send(socket, {"type": "done", "seconds": round(session.seconds, 3)})
+
+
+async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
+    try:
+        await asyncio.wait_for(socket.send_json(message), IDLE_SECONDS)
+    except TimeoutError as error:
+        raise ProtocolError(f"nothing was read for {IDLE_SECONDS:.0f} seconds", REFUSED) from error
 
 
 async def _watch(session: Session) -> None:

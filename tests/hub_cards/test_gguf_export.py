@@ -158,9 +158,13 @@ def test_both_halves_write_what_the_whole_model_writes_without_torch(tmp_path, l
         expected = processor.batch_decode(model.generate(**inputs, max_new_tokens=100))[0]
         assert len(expected) > 2
         assert written == expected
+    too_long = np.zeros(31 * rate, np.float32)
+    soundfile.write(tmp_path / "speech.wav", too_long, rate, subtype="PCM_16")
+    error = run_without_packages(tmp_path, blocked, status=2)
+    assert "speech.wav: 31.0 s, and this encoder takes 30" in error and "Traceback" not in error
 
 
-def run_without_packages(folder: Path, blocked: str) -> str:
+def run_without_packages(folder: Path, blocked: str, status: int = 0) -> str:
     """What the script in a folder prints of `speech.wav` there."""
     script = (
         f"{blocked}\nimport runpy\nsys.path.insert(0, {str(folder)!r})\nsys.argv = ['run_gguf.py', 'speech.wav']\n"
@@ -168,8 +172,8 @@ def run_without_packages(folder: Path, blocked: str) -> str:
     script += "runpy.run_path('run_gguf.py', run_name='__main__')"
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    assert done.returncode == status, done.stderr
+    return (done.stderr if status else done.stdout).strip()
 
 
 @pytest.mark.parametrize(

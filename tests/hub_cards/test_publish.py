@@ -16,11 +16,13 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import create_autospec
 
 import pytest
 from code_lines import code_lines
 from huggingface_hub import HfApi
+from huggingface_hub.utils import filter_repo_objects
 from small_models import save_public_parts
 
 import entropy_asr.spaces
@@ -39,15 +41,27 @@ class FakeHub:
 
     def __init__(self):
         self.calls: list[tuple] = []
+        self.is_private, self.space_variables = False, {}
 
     def create_repo(self, repo_id, repo_type, private, exist_ok, **options):
         self.calls.append((repo_id, repo_type, private, options))
+
+    def repo_info(self, repo_id, repo_type):
+        return SimpleNamespace(private=self.is_private)
+
+    def get_space_variables(self, repo_id):
+        return self.space_variables
+
+    def delete_space_variable(self, repo_id, key):
+        self.calls.append((repo_id, key, None))
 
     def add_space_variable(self, repo_id, key, value):
         self.calls.append((repo_id, key, value))
 
     def upload_folder(self, repo_id, folder_path, repo_type, commit_message, ignore_patterns):
-        names = [path.relative_to(folder_path).as_posix() for path in publish.list_files(folder_path)]
+        files = [path for path in folder_path.rglob("*") if path.is_file()]
+        names = sorted(path.relative_to(folder_path).as_posix() for path in files)
+        names = list(filter_repo_objects(names, ignore_patterns=ignore_patterns))
         self.calls.append((repo_id, repo_type, commit_message, names))
 
         class Commit:
@@ -59,7 +73,7 @@ class FakeHub:
 @pytest.fixture
 def hub(monkeypatch) -> FakeHub:
     hub = FakeHub()
-    for name in ("create_repo", "add_space_variable", "upload_folder"):
+    for name in [name for name in vars(FakeHub) if not name.startswith("_")]:
         call = getattr(hub, name)
         stand_in = create_autospec(getattr(HfApi, name))  # refuses arguments that the client does not have
         stand_in.side_effect = lambda api, *args, call=call, **kwargs: call(*args, **kwargs)
@@ -96,6 +110,7 @@ def test_dry_run_shows_a_checkpoint_that_loads_by_its_own_code_and_sends_nothing
 
 @pytest.mark.slow
 def test_model_processor_code_and_card_are_one_commit(hub, capsys):
+    hub.is_private = True
     assert cli.main(["publish", str(CHECKPOINT), "--repo_id", "me/tiny", "--private"]) == 0
     (repo, kind, private, _), (_, _, message, names) = hub.calls
     assert (repo, kind, private, message) == ("me/tiny", "model", True, "Upload with entropy-asr publish")
@@ -212,6 +227,28 @@ def test_a_space_is_told_its_model_before_it_starts(hub, tmp_path):
     publish.stage_space("server", tmp_path / "space")
     publish.upload(tmp_path / "space", "me/server", "space", variables={publish.MODEL_VARIABLE: "me/tiny"})
     assert hub.calls[1] == ("me/server", "ENTROPY_ASR_MODEL", "me/tiny") and len(hub.calls) == 3
+
+
+def test_a_space_without_a_model_of_its_own_forgets_the_former(hub, tmp_path):
+    publish.stage_space("server", tmp_path / "space")
+    hub.space_variables = {"OTHER": "1", publish.MODEL_VARIABLE: "me/big"}
+    publish.upload(tmp_path / "space", "me/server", "space")
+    assert hub.calls[1] == ("me/server", "ENTROPY_ASR_MODEL", None) and len(hub.calls) == 3
+
+
+def test_who_sees_the_repository_is_its_owners_choice(hub, tmp_path):
+    """Of one that is there nothing is changed, and what is to be private does not go into a public one."""
+    (tmp_path / "__pycache__").mkdir()
+    for name in ("README.md", "__pycache__/app.pyc"):
+        (tmp_path / name).write_text("")
+    publish.upload(tmp_path, "me/tiny", "model")
+    assert hub.calls[0][2] is None and hub.calls[-1][-1] == ["README.md"]
+    with pytest.raises(ValueError, match="me/tiny is public: make it private"):
+        publish.upload(tmp_path, "me/tiny", "model", private=True)
+    assert len(hub.calls) == 3
+    hub.is_private = True
+    publish.upload(tmp_path, "me/tiny", "model", private=True)
+    assert hub.calls[-1][-1] == ["README.md"]
 
 
 def test_a_space_is_tried_with_a_model_that_is_named_from_here(monkeypatch):

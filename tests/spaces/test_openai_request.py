@@ -49,6 +49,10 @@ def test_all_fields_are_read():
     assert read(("stream", "TRUE"), ("timestamp_granularities", "")).stream
 
 
+def test_a_temperature_that_logits_cannot_be_divided_by_draws_nothing():
+    assert [read(("temperature", text)).temperature for text in ("1e-40", "0.0009", "0.5")] == [0.0, 0.0, 0.5]
+
+
 def test_an_adapter_is_asked_for_as_a_model():
     form = FormData([("file", upload()), ("model", "law")])
     assert parse_form(form, ["tiny"], ["law", "sports"])[0] == TranscriptionRequest("talk.wav", adapter="law")

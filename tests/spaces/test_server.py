@@ -17,6 +17,7 @@ import soundfile
 import websockets
 from running_app import RunningApp
 from small_models import build_model, build_tokenizer, save_adapters, small_config
+from starlette.websockets import WebSocket
 
 from entropy_asr.modeling import (
     EndpointSettings,
@@ -168,7 +169,8 @@ async def answer_to(running: RunningServer, *messages) -> tuple[str, int]:
         (["[" * 100000], "not JSON", 1003),
         (["[1]"], "expected", 1003),
         (['{"type": "stop"}'], "expected", 1003),
-        (['{"type": "start", "langauge": "en"}'], "unknown fields: langauge", 1003),
+        (['{"type": "start", "langauge": "en"}'], "unknown fields: 'langauge'", 1003),
+        (['{"type": "start", "\\ud800": 1}'], r"unknown fields: '\ud800'", 1003),
         ([b"\x00\x01\x02"], "3 bytes", 1003),
         ([b"\x00\x01", '{"type": "start"}'], "first message", 1003),
         (['{"type": "start"}', '{"type": "start"}'], "first message", 1003),
@@ -293,6 +295,36 @@ def test_silent_clients_are_sent_away(running, monkeypatch):
     assert "nothing was sent" in message and code == 1008
     message, code = asyncio.run(answer_to(running, b"\x00\x00"))
     assert "nothing was sent" in message and code == 1008
+    running.wait_until_empty()
+
+
+def test_empty_messages_keep_no_place(running, monkeypatch):
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
+
+    async def send_nothing_again_and_again():
+        async with running.connect() as client:
+            with suppress(websockets.ConnectionClosed):
+                for _ in range(100):
+                    await client.send(b"")
+                    await asyncio.sleep(0.05)
+            return client.close_code
+
+    assert asyncio.run(send_nothing_again_and_again()) == 1008
+    running.wait_until_empty()
+
+
+def test_who_reads_nothing_after_the_end_keeps_no_place(running, monkeypatch):
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
+    send = WebSocket.send_json
+
+    async def send_to_nobody(socket, message):
+        if message["type"] == "done":
+            await asyncio.sleep(60)
+        await send(socket, message)
+
+    monkeypatch.setattr(WebSocket, "send_json", send_to_nobody)
+    message, code = asyncio.run(answer_to(running, b"\x00\x00", '{"type": "finish"}'))
+    assert "nothing was read" in message and code == 1008
     running.wait_until_empty()
 
 

@@ -60,11 +60,18 @@ def _write_model_card(folder: Path, licence: str | None) -> Path:
     from entropy_asr.hub_cards.model_card import is_recipes_checkpoint, write_model_card
     from entropy_asr.hub_cards.trained_card import UNKNOWN_LICENCE, licence_of, write_trained_card
 
+    said = licence_of(folder)
     if is_recipes_checkpoint(folder):
-        return write_model_card(folder, licence)
+        path = write_model_card(folder, licence)
+        suits = licence_of(folder)
+        # By an option, by hand, or since the data were others: a card does not become more permissive by itself.
+        if licence is None and said not in (None, suits):
+            path = write_model_card(folder, said)
+            print(f"licence {said}, as its card says; by its data: {suits} (--license {suits})", file=sys.stderr)
+        return path
     check_whole_model(folder)
     # What an earlier card says, by an option or by hand, stays said.
-    path = write_trained_card(folder, licence or licence_of(folder))
+    path = write_trained_card(folder, licence or said)
     if licence_of(folder) == UNKNOWN_LICENCE:
         print(f"licence not known, written as {UNKNOWN_LICENCE!r}: --license NAME says which", file=sys.stderr)
     if not (folder / "results.json").is_file():

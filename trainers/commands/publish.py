@@ -28,7 +28,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--for_vllm", action="store_true", help="AutoModel gives the model without its head, as vLLM expects"
     )
-    parser.add_argument("--private", action="store_true", help="make it a private one")
+    parser.add_argument(
+        "--private", action="store_true", default=None, help="make it a private one (default: as its owner has it)"
+    )
     parser.add_argument("--dry_run", action="store_true", help="only show what would be uploaded, and check it")
     parser.add_argument("--commit_message", metavar="M", help="default: Upload with entropy-asr publish")
 

@@ -6,6 +6,7 @@ What reads audio is imported when the model is there, so that wrong options and 
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -191,7 +192,8 @@ class TranscribeCommand:
         from entropy_asr.modeling.subtitles_entropy_asr import FORMATS, make_cues
 
         last = max((end for chunk in result["chunks"] if (end := chunk["timestamp"][1]) is not None), default=0.0)
-        is_read_again = recording.name != STANDARD_INPUT
+        # A named pipe would wait for somebody to write into it.
+        is_read_again = recording.name != STANDARD_INPUT and os.path.isfile(recording.name)
         duration = (audio_duration(recording.name) if is_read_again else None) or last
         return FORMATS[self.args.format](make_cues(result["chunks"], duration))
 

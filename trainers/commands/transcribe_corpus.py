@@ -31,7 +31,7 @@ OPTIONS = ("output", "split", "dataset_config", "text_column", "keep_columns", "
 # What transcripts depend on, beside data and model; neither the batch size nor the number of processes is among it.
 RECOGNITION = (
     *("language", "timestamps", "confidence", "return_language", "num_hypotheses", "rescoring_weight"),
-    *("hotword_tolerance", "numbers", "punctuation", "no_guards", "num_beams", "dtype"),
+    *("hotword_tolerance", "numbers", "punctuation", "no_guards", "num_beams", "dtype", "carry_context"),
 )
 
 

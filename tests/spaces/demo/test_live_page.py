@@ -115,6 +115,17 @@ def test_what_the_recorder_cannot_send_is_told_in_words(served, digits):
     assert not sessions.sessions
 
 
+def test_the_place_of_a_program_that_has_gone_is_given_to_the_next(served, recognizer):
+    """Its state may be kept for ever: there are calls without a session of Gradio's."""
+    handlers = LiveHandlers(recognizer)
+    audio = (16000, np.zeros(1600, np.int16))
+    keys = [handlers.listen(audio, None)[0] for _ in range(2)]
+    for key in keys:
+        handlers.sessions.sessions[key].last_call -= SETTINGS.max_live_seconds + 61
+    assert handlers.listen(audio, None)[0]
+    assert not set(keys) <= set(handlers.sessions.sessions)
+
+
 def test_visitors_beyond_the_places_are_told_and_come_in_when_one_leaves(served, digits):
     url, sessions = served
     requests = [piece_request(f"visitor {index}", 0, pieces(digits)[0]) for index in range(3)]

@@ -5,6 +5,8 @@
 import json
 import re
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,11 @@ def test_users_beyond_the_queue_are_told_and_the_others_answered(monkeypatch, re
         assert 4 <= len(jobs) - len(errors) < 12
         assert all("Queue is full" in error for error in errors)
         assert client.predict(*asked, api_name="/transcribe")[0] == "hello"
+        # Beside the queue nobody gets in.
+        body = json.dumps({"data": [None, "en", "", None]}).encode()
+        request = urllib.request.Request(f"{url}gradio_api/run/transcribe", body, {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=60)
     finally:
         page.close()
 

@@ -49,6 +49,12 @@ def test_hotwords_of_box_and_file_are_heard(recognizer, recording, tmp_path):
     assert (result["language"], result["written_languages"]) == ("en", ["en"])
 
 
+def test_hotwords_that_would_keep_all_others_waiting_are_refused(recognizer):
+    assert len(recognizer.read_hotwords(5 * ("word " * 1999 + ","))) == 1
+    with pytest.raises(DemoError, match="too long: this demo takes 50,000 characters"):
+        recognizer.read_hotwords("a" * 50_001)
+
+
 def write(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     return str(path)

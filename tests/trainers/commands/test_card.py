@@ -55,6 +55,17 @@ def test_share_alike_data_makes_a_share_alike_checkpoint(tmp_path):
     assert ModelCard.load(tmp_path / "README.md").data.license == "cc-by-sa-4.0"
 
 
+def test_a_licence_that_was_named_stays_and_the_one_of_the_data_is_told(tmp_path, capsys):
+    write_report(tmp_path)
+    for options in (["--license", "cc-by-nc-4.0"], []):
+        assert cli.main(["card", str(tmp_path), *options]) == 0
+        assert ModelCard.load(tmp_path / "README.md").data.license == "cc-by-nc-4.0"
+    assert "licence cc-by-nc-4.0, as its card says; by its data: cc-by-sa-4.0" in capsys.readouterr().err
+    assert cli.main(["card", str(tmp_path), "--license", "cc-by-sa-4.0"]) == 0
+    assert cli.main(["card", str(tmp_path)]) == 0 and not capsys.readouterr().err
+    assert ModelCard.load(tmp_path / "README.md").data.license == "cc-by-sa-4.0"
+
+
 def test_a_folder_without_results_is_refused(tmp_path, capsys):
     assert cli.main(["card", str(tmp_path)]) == 2
     assert "results.json" in capsys.readouterr().err

@@ -72,6 +72,8 @@ def test_other_settings_do_not_go_on(pipeline, folder, tmp_path, capsys):
     assert "made with other settings (language, text_column)" in capsys.readouterr().err
     assert cli.main(words(folder, output, "--punctuation", "full")) == 2
     assert "made with other settings (punctuation)" in capsys.readouterr().err
+    assert cli.main(words(folder, output, "--carry_context")) == 2
+    assert "made with other settings (carry_context)" in capsys.readouterr().err
     assert cli.main(words(write_corpus(tmp_path / "other", num_rows=9), output)) == 2
     assert "made with other settings (dataset)" in capsys.readouterr().err
     check_rows(output)

@@ -425,7 +425,9 @@ def test_a_stage_without_what_it_needs_is_left_out(tmp_path):
     assert load_recipe(path)["stages"] == {"made": {"data": {"eval": [{"path": "here"}]}}, "last": {"after": ["made"]}}
     for nothing in ("null", "[]"):
         assert load_recipe(path, None, ["--test", nothing])["stages"] == {"last": {"after": []}}
-    with pytest.raises(SettingsError, match="--stages.made.seed: the stage is left out, since there is nothing for it"):
+    with pytest.raises(
+        SettingsError, match="--stages.made.seed: the stage is left out, since there is nothing for it"
+    ):
         load_recipe(path, None, ["--test", "null", "--stages.made.seed", "5"])
 
 
