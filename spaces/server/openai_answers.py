@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What the pipeline is asked for a request, and its result in each of OpenAI's formats.
 
-Of a segment's fields in a verbose answer, `avg_logprob` is the language model's; `no_speech_prob` is 1 or 0, a verdict.
+Of a segment in a verbose answer, `avg_logprob` is the language model's, and `no_speech_prob` a verdict, 1 or 0.
 """
 
 import math

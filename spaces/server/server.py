@@ -29,7 +29,6 @@ tells the number of streams and the load, with status 503 where the server has f
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -47,12 +46,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from entropy_asr.modeling.containers_entropy_asr import StreamBeginning
-from entropy_asr.modeling.messages_entropy_asr import shortened
 from entropy_asr.modeling.streaming_entropy_asr import Stream, StreamingBatch, StreamingUpdate
 from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE, EndpointSettings
 
 from .metrics import Counts, gauge_lines, metrics_response
 from .settings import ServerSettings, check_hotwords
+from .stream_messages import BUSY, FAILED, REFUSED, ProtocolError, parse_audio, parse_request, update_message
 from .tokens import is_right, shown_token
 
 
@@ -68,7 +67,6 @@ MAX_FAILED_STEPS = 3
 FAREWELL_SECONDS = 5.0
 # For what is at work, or not read, when the server is told to stop.
 STOP_SECONDS = 10
-START_FIELDS = {"type", "token", "sampling_rate", "language", "hotwords", "adapter"}
 NOT_OF_THE_STREAM = ("type", "token")
 COUNTED = {
     "connections": "Connections that were made.",
@@ -78,17 +76,8 @@ COUNTED = {
     "audio_seconds": "Seconds of audio that were received.",
     "busy_seconds": "Seconds in which the model worked.",
 }
-NOT_THE_PROTOCOL, REFUSED, FAILED, BUSY = 1003, 1008, 1011, 1013
 
 logger = logging.getLogger(__name__)
-
-
-class ProtocolError(Exception):
-    """What a client did wrong, and the code to close with."""
-
-    def __init__(self, message: str, code: int = NOT_THE_PROTOCOL):
-        super().__init__(shortened(message))
-        self.code = code
 
 
 class Session:
@@ -242,40 +231,6 @@ class Engine:
                 session.put(None)
 
 
-def parse_request(text: str | None) -> dict[str, Any]:
-    """Check a JSON message of a client.
-
-    Raises:
-        ProtocolError: it is not one of the protocol's.
-    """
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"not JSON: {error}") from error
-    if not isinstance(message, dict) or message.get("type") not in ("start", "finish"):
-        raise ProtocolError('expected {"type": "start"} or {"type": "finish"}')
-    unknown = set(message) - (START_FIELDS if message["type"] == "start" else {"type"})
-    if unknown:
-        raise ProtocolError(f"unknown fields: {', '.join(map(repr, sorted(unknown)))}")
-    return message
-
-
-def parse_audio(data: bytes, beginning: StreamBeginning) -> np.ndarray:
-    """Samples of a binary message, float32 `(num_samples,)` in [-1, 1].
-
-    Raises:
-        ProtocolError: it is no raw PCM.
-    """
-    if (container := beginning.push(data)) is not None:
-        raise ProtocolError(
-            f"these are the bytes of a {container} file, not raw PCM: decode it first and send its samples (mono, 16 "
-            "bit, little endian)"
-        )
-    if len(data) % 2:
-        raise ProtocolError(f"{len(data)} bytes are no whole number of 16-bit samples")
-    return np.frombuffer(data, dtype="<i2")
-
-
 async def _receive(socket: WebSocket, timeout: float | None) -> dict[str, Any]:
     try:
         message = await asyncio.wait_for(socket.receive(), timeout)
@@ -332,25 +287,6 @@ async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
 async def _watch(session: Session) -> None:
     await session.has_failed.wait()
     raise session.failure
-
-
-def update_message(update: StreamingUpdate) -> dict[str, Any]:
-    """An update as it is sent."""
-    verdicts = {} if update.confidence is None else {"confidence": round(update.confidence, 4)}
-    if update.language is not None:
-        verdicts |= {"language": update.language, "language_probability": round(update.language_probability, 4)}
-    return {
-        "type": "final" if update.is_final else "partial",
-        "segment": update.segment,
-        "start": round(update.start, 3),
-        "end": round(update.end, 3),
-        "phonemes": update.phonemes,
-        "text": update.text,
-        "stable_text": update.stable_text,
-        "revised": update.revised,
-        "flags": list(update.flags),
-        **verdicts,
-    }
 
 
 async def _serve_session(socket: WebSocket, engine: Engine) -> None:

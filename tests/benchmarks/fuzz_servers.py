@@ -26,6 +26,7 @@ from entropy_asr.modeling import EndpointSettings, EntropyASRFeatureExtractor, E
 from entropy_asr.modeling.streaming_entropy_asr import StreamingBatch
 from entropy_asr.spaces.server import openai_server, server
 from entropy_asr.spaces.server.settings import OpenAISettings, ServerSettings
+from entropy_asr.spaces.server.stream_messages import BUSY, NOT_THE_PROTOCOL, REFUSED
 
 
 # Longer than any answer of a small model takes.
@@ -169,7 +170,7 @@ def check_conversation(sent: list[dict[str, Any]]) -> None:
     assert len(codes) <= 1, codes
     errors = [text["message"] for text in texts if text["type"] == "error"]
     if errors:
-        assert codes[0] in (server.NOT_THE_PROTOCOL, server.REFUSED, server.BUSY), (codes, errors)
+        assert codes[0] in (NOT_THE_PROTOCOL, REFUSED, BUSY), (codes, errors)
         raise Refused(errors[0])
     assert codes in ([], [1000]), codes
 

@@ -163,8 +163,8 @@ def leave_out(recipe: dict[str, Any]) -> dict[str, str]:
     """Leave out stages of a loaded recipe that have nothing to do.
 
     What `makes` of a stage names, such as the variable `language_model`, is by default the stage's folder; where it
-    is a public model, nothing is to be made. What `only_with` of a stage is, such as data, the stage cannot do without;
-    it may be null or empty.
+    is a public model, nothing is to be made. `only_with` of a stage is what it cannot do without, such as data; it may
+    be null or empty.
 
     Args:
         recipe: Its variables are replaced; changed in place. Nothing waits for what is left out.
