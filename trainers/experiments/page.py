@@ -19,6 +19,10 @@ from .summary import summary, with_summary
 from .verdicts import decide, leaning, tally
 
 
+# What is measured of a model, where its name does not say it.
+METRICS = {"text_cka": "text CKA, adaptor minus last layer,"}
+
+
 def write_page(experiment: Experiment, folder: Path, readme: Path | None = None) -> Path:
     """Write `claims.md`, `claims.json` and pictures beside what was kept, and README's summary.
 
@@ -82,8 +86,8 @@ def heading(results: Results, decided: list[dict[str, Any]]) -> list[str]:
         "can show. With three seeds the bootstrap's are somewhat narrow: how seeds vary is itself a guess. With one "
         "seed, which cannot say how seeds vary, nothing is decided, and intervals are of its utterances alone"
         + (f": {leaning(decided)}. " if len(results.seeds) < 2 else ". ")
-        + f"Written by `entropy-asr experiment {experiment.name} --aggregate`; why these sizes, is in its file, "
-        f"`{experiment.path.name}`.",
+        + f"Written by `entropy-asr experiment {experiment.name} --aggregate`; what the arms are, and why these "
+        f"sizes, is in its file, `{experiment.path.name}`.",
         "",
     ]
 
@@ -104,16 +108,18 @@ def verdict(claim: dict[str, Any]) -> str:
 
 
 def bounds(claim: dict[str, Any]) -> str:
-    """What the statistic is, and where it must lie."""
+    """What the statistic is, and where it must lie; rates in points."""
+    scale = 1 if claim["kind"] == "allocation" else 100
     if claim["kind"] == "allocation":
-        what = f"{claim['metric'].upper()} of {sum_in_words(claim['terms'])}"
+        what = f"{METRICS.get(claim['metric'], claim['metric'].upper())} of {sum_in_words(claim['terms'])}"
         what += f", over that of {claim['over']}" if "over" in claim else ""
     else:
         factor = "" if claim.get("factor", 1) == 1 else f"{claim['factor']:g} x "
         what = f"{claim['kind']} of {claim['first']} - {factor}{claim['second']}"
+    low, high = (f"{scale * claim.get(name, 0):g}" for name in ("low", "high"))
     if "low" in claim and "high" in claim:
-        return f"{what} from {claim['low']:g} to {claim['high']:g}"
-    return f"{what} above {claim['low']:g}" if "low" in claim else f"{what} below {claim['high']:g}"
+        return f"{what} from {low} to {high}"
+    return f"{what} above {low}" if "low" in claim else f"{what} below {high}"
 
 
 def sum_in_words(terms: dict[str, float]) -> str:
