@@ -29,15 +29,19 @@ def resolve_experiment(name: str) -> Path:
     return _resolve(name, "experiments")
 
 
+def shipped_names(kind: str) -> list[str]:
+    """Names of the YAML files that are shipped: of "recipes", or "experiments"."""
+    return sorted(file.stem for file in (package_folder("trainers") / kind).glob("*.yaml"))
+
+
 def _resolve(name: str, kind: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    folder = package_folder("trainers") / kind
-    shipped = folder / f"{name.removesuffix('.yaml')}.yaml"
+    shipped = package_folder("trainers") / kind / f"{name.removesuffix('.yaml')}.yaml"
     if path.name == name and shipped.is_file():
         return shipped
-    names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+    names = ", ".join(shipped_names(kind)) or "none"
     raise CommandError(f"no such file: {name} ({kind} that are shipped: {names})")
 
 

@@ -21,9 +21,12 @@ def add_parser(commands: Any) -> None:
         input_errors=(SettingsError,),
         is_training=True,
     )
-    parser.add_argument("stage", metavar="STAGE", help="stage to run, such as joint_sft")
+    parser.add_argument("stage", metavar="STAGE", help="such as joint_sft; `entropy-asr settings` lists them")
     parser.add_argument(
-        "--config", required=True, metavar="F", help="YAML file, or the name of a recipe that is shipped"
+        "--config",
+        required=True,
+        metavar="F",
+        help="YAML file, or the name of a recipe that is shipped; `entropy-asr settings STAGE` tells what it may hold",
     )
     # The long form is one of the fields that can be overridden.
     parser.add_argument("-o", dest="output_dir", metavar="D", help="the same as --output_dir D")

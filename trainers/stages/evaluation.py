@@ -95,15 +95,18 @@ class EvaluationSection:
     """Section `data` of this stage; nothing is trained on.
 
     Args:
-        eval: Test sets.
-        synthetic_eval: Synthetic test sets.
+        eval: Test sets: fields of [`~data_source.DataSource`].
+        synthetic_eval: Synthetic test sets: fields of [`~section.SynthesisSource`].
         cache_dir: Where synthetic audio is kept; by default beside what `datasets` keeps (`HF_HOME`).
         num_proc: Number of processes that synthesise.
         batch_size: Utterances transcribed at once.
         guards: Hallucination is measured with the guards "on", "off" or "both"; error rates are with guards unless
             they are off. Off, text still ends at four times what speech of that length has room for, unless
             `generation` says otherwise.
-        padded_silence, masked, snr, chunk_ms: Further conditions, see [`~conditions.conditions_of`].
+        padded_silence: Seconds of silence at both ends, as a further condition; see [`~conditions.conditions_of`].
+        masked: Shares of the audio that are masked, each a further condition.
+        snr: Signal-to-noise ratios in dB, each a further condition.
+        chunk_ms: Milliseconds of the chunks of a stream, a further condition; 0: none.
         noise: What is added to speech where `snr` wants noise; white noise by default.
         non_speech: Number of made sounds without speech, a test set more; 0: none.
         babble: Number of made sounds of many voices, of all speech in the test sets, a test set more; 0: none.
