@@ -339,7 +339,8 @@ def _encoded_recordings(
         left_chunks=args.left_chunks,
     )
     chunks = [args.chunk_sizes, args.left_chunks] if args.chunk_sizes else []
-    name = json_sha256([_without_text(data), asdict(settings.augmentation), encoder_sha256(model), *chunks])[:16]
+    depends_on = [_without_text(data), asdict(settings.augmentation), encoder_sha256(model), rows_sha256(rows)]
+    name = json_sha256([*depends_on, *chunks])[:16]
     several = args.world_size > 1
     speech = encoded_or_loaded(
         Path(data.cache_dir) / f"encoded-{name}",
@@ -366,6 +367,15 @@ def _without_text(data: EncodedDataSection) -> dict[str, Any]:
     """Settings that decide what is encoded."""
     apart = ("text", "phoneme_errors", "recordings_repeat", "cache_dir", "num_proc", "encoding_batch_duration")
     return {name: value for name, value in asdict(data).items() if name not in apart}
+
+
+def rows_sha256(rows: Dataset) -> str:
+    """SHA-256 of what rows say, in their order: a path in the settings may hold others than when they were encoded."""
+    digest = hashlib.sha256()
+    columns = ["text", "language", "duration", "phoneme_ids"]
+    for batch in rows.select_columns(columns).with_format("arrow").iter(10_000):
+        digest.update(json_sha256(batch.to_pydict()).encode())
+    return digest.hexdigest()
 
 
 def encoder_sha256(model: EntropyASRForConditionalGeneration) -> str:

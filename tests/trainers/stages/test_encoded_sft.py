@@ -2,17 +2,20 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Training on stored encoder frames, and on text that is heard through them."""
 
+import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_helpers import die_at, same_tensors
+from training_helpers import die_at, same_tensors, trainer_arguments
 from transformers import Trainer
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRForConditionalGeneration, EntropyASRProcessor
+from entropy_asr.trainers.data.augmentation import AugmentationConfig
 from entropy_asr.trainers.data.collation import TranscriptionCollator
 from entropy_asr.trainers.data.keywords import ContextConfig, draw_hints
 from entropy_asr.trainers.data.speech_dataset import SpeechDataset
@@ -24,9 +27,11 @@ from entropy_asr.trainers.stages.encoded_sft import (
     EncodedDataSection,
     EncodedSFTConfig,
     FrameInput,
+    _encoded_recordings,
     encoded_rows,
     with_keywords,
 )
+from entropy_asr.trainers.stages.sft import SFTModelSection
 
 
 def test_loss_is_the_one_on_audio(encoded):
@@ -50,6 +55,23 @@ def test_loss_is_the_one_on_audio(encoded):
         finally:
             model.model.audio_tower = tower
     torch.testing.assert_close(loss, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_what_was_encoded_is_not_taken_for_other_rows_in_the_same_place(components, encoded, tmp_path):
+    _, processor, rows, _ = encoded
+    training = trainer_arguments(EncodedSFTConfig, tmp_path / "run")
+    data = EncodedDataSection(train=[{"path": str(tmp_path / "rows")}], passes=1, cache_dir=str(tmp_path / "cache"))
+    settings = SimpleNamespace(data=data, augmentation=AugmentationConfig(), training=training)
+    model, _ = SFTModelSection(path=str(components / "full")).build()
+    heard = []
+    for number, order in enumerate((range(4), range(4), reversed(range(4)))):
+        shutil.rmtree(tmp_path / "rows", ignore_errors=True)
+        rows.remove_columns("phoneme_ids").select(list(order)).to_parquet(tmp_path / "rows" / f"{number}.parquet")
+        found, speech = _encoded_recordings(settings, model, processor)
+        recording = speech.rows.tolist().index(found["text"].index(rows["text"][3]))
+        heard.append(speech.recording(recording))
+    assert np.array_equal(heard[0], heard[1]) and np.array_equal(heard[0], heard[2])
+    assert len(list((tmp_path / "cache").glob("encoded-*"))) == 2
 
 
 SHARES = """
