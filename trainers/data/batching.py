@@ -268,6 +268,9 @@ def _check_bounds(
 class GroupBatchSampler(EpochBatchSampler):
     """Batch sampler for reinforcement: each utterance as often as it gets hypotheses, in one piece.
 
+    It yields lists of `(index, draw)`; all of a generation batch has one draw, a pure function of the seed, the epoch
+    and the batch's place in it.
+
     A generation batch holds the utterances of all processes. It is given several times over, because `Trainer` takes a
     batch for each forward although hypotheses are generated once for several of them. Utterances that do not fill the
     last generation batch of an epoch are left out of that epoch.
@@ -279,7 +282,7 @@ class GroupBatchSampler(EpochBatchSampler):
         num_processes: Number of processes; their batches follow one another.
         repeats: How often a generation batch is given.
         shuffle: Shuffle the utterances, differently in each epoch.
-        seed: Seed of the orders.
+        seed: Seed of orders and draws.
 
     Raises:
         ValueError: A generation batch is no whole number of groups, or there are too few utterances for one.
@@ -314,12 +317,15 @@ class GroupBatchSampler(EpochBatchSampler):
         """Number of batches of all processes, the same in every epoch."""
         return len(self.sampler) // self.num_utterances * self.repeats * self.num_processes
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = self.sampler.permutation(self.epoch)
-        for start in range(0, len(order) - self.num_utterances + 1, self.num_utterances):
+        starts = range(0, len(order) - self.num_utterances + 1, self.num_utterances)
+        draws = np.random.default_rng([self.sampler.seed, self.epoch, 1]).integers(0, 2**63, size=len(starts))
+        for start, draw in zip(starts, draws.tolist(), strict=True):
             rows = order[start : start + self.num_utterances].repeat(self.group_size)
             for _ in range(self.repeats):
-                yield from rows.reshape(self.num_processes, self.batch_size).tolist()
+                for batch in rows.reshape(self.num_processes, self.batch_size).tolist():
+                    yield [(index, draw) for index in batch]
 
 
 def set_sampler_epoch(dataloader: DataLoader, epoch: int) -> None:

@@ -302,16 +302,20 @@ def test_batches_repeat_utterances_in_groups_and_generations():
     batches = list(sampler)
     assert len(batches) == len(sampler) == 6
     assert all(first == second for first, second in zip(batches[::2], batches[1::2], strict=True))
-    heard = [row for batch in batches[::2] for row in batch[::3]]
+    heard = [row for batch in batches[::2] for row, _ in batch[::3]]
     assert len(set(heard)) == len(heard) == 6, "every utterance at most once an epoch, one is left over"
     assert all(batch[0] == batch[1] == batch[2] and batch[3] == batch[4] == batch[5] for batch in batches)
+    draws = [{draw for _, draw in batch} for batch in batches[::2]]
+    assert all(len(drawn) == 1 for drawn in draws) and len(set.union(*draws)) == 3, "one a generation batch"
     sampler.set_epoch(1)
-    assert list(sampler) != batches
+    assert list(sampler) != batches and not set.union(*draws) & {draw for batch in sampler for _, draw in batch}
 
 
 def test_a_group_may_be_shared_by_processes():
     sampler = GroupBatchSampler(num_rows=4, group_size=4, batch_size=2, num_processes=2, shuffle=False)
-    assert list(sampler) == [[row, row] for row in range(4) for _ in range(2)]
+    batches = list(sampler)
+    assert [[row for row, _ in batch] for batch in batches] == [[row, row] for row in range(4) for _ in range(2)]
+    assert batches[0] == batches[1], "processes draw alike"
 
 
 @pytest.mark.parametrize(
