@@ -340,16 +340,18 @@ def encoded_or_loaded(
     parts = [folder.with_name(f"{folder.name}.part-{number}-of-{count}") for number in range(count)]
     own = parts[index] if count > 1 else folder
     wait()  # nobody looks while somebody is done already
-    if not (folder / "about.json").exists():
-        if index == 0:
-            logger.warning(f"{folder}: encoding speech once for all epochs.")
-        if not own.exists():
-            encode(share).save(own)
-        wait()
-        if index == 0 and count > 1:
-            EncodedSpeech.joined([EncodedSpeech.load(part) for part in parts]).save(folder)
-        wait()
-        if index == 0 and count > 1:  # only now: another machine may have joined the same parts
-            for part in parts:
-                shutil.rmtree(part, ignore_errors=True)
+    missing = not (folder / "about.json").exists()
+    if missing and index == 0:
+        logger.warning(f"{folder}: encoding speech once for all epochs.")
+    if missing and not own.exists():
+        encode(share).save(own)
+    # All wait equally often, also where it is there already: other machines may lack it.
+    wait()
+    joins = missing and index == 0 and count > 1
+    if joins:
+        EncodedSpeech.joined([EncodedSpeech.load(part) for part in parts]).save(folder)
+    wait()
+    if joins:  # only now: another machine may have joined the same parts
+        for part in parts:
+            shutil.rmtree(part, ignore_errors=True)
     return EncodedSpeech.load(folder)

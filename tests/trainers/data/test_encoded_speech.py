@@ -172,6 +172,22 @@ def test_machines_may_share_a_folder(encoded, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["encoded"]
 
 
+def test_a_machine_that_has_it_already_waits_as_often_as_one_that_has_not(encoded, tmp_path):
+    *_, speech = encoded
+    speech.save(tmp_path / "machine0")
+    barrier = Barrier(2, timeout=20)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(
+            pool.map(
+                lambda number: encoded_or_loaded(
+                    tmp_path / f"machine{number}", lambda share: speech, (0, 1), barrier.wait
+                ),
+                range(2),
+            )
+        )
+    assert [len(one) for one in found] == [len(speech)] * 2
+
+
 def test_processes_encode_each_recording_once_as_one_alone_does(encoded, tmp_path):
     model, processor, rows, alone = encoded
     collator, barrier = FeatureCollator(processor.feature_extractor), Barrier(2)
