@@ -37,7 +37,8 @@ class SynthesisSource:
         texts: Text files, one sentence a line, or "built-in:train" / "built-in:test" for the shipped sentences.
         language: In any usual form.
         num_texts: Number of sentences, drawn with `seed` among those short enough.
-        max_units: Longest sentence in words, or characters where errors are counted in those; longer lines are cut.
+        max_units: Longest sentence in words, or characters where errors are counted in those. Longer lines are cut:
+            at words, or else at punctuation, and what is longer still is left out.
         voices_per_text: Number of voices that speak each sentence.
         seed: Seed of the choice of sentences and voices.
         name: What the `source` column says. None: the engine's name.

@@ -71,9 +71,10 @@ def transcript_style(text: str, language: str) -> str:
 
 
 def cut_text(line: str, language: str, max_units: int, seed: int) -> list[str]:
-    """Pieces of 1 to `max_units` words (or of characters, at punctuation) of a line, in transcript style.
+    """Pieces of 1 to `max_units` words of a line, in transcript style; where characters are counted, clauses of 2 on.
 
-    Lengths are drawn from a generator of `seed` and the line, so the pieces of a line never change.
+    Lengths are drawn from a generator of `seed` and the line, so the pieces of a line never change. Clauses, which
+    end at punctuation, are left out where they are longer: without blanks between words, a cut would part words.
     """
     if language_entry(language).unit == CHARACTER:
         clauses = (transcript_style(clause, language) for clause in re.split(r"[，。！？；：、,.!?;:\s]", line))

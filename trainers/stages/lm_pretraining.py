@@ -52,7 +52,8 @@ class TextSource:
         language: In any usual form.
         simplify: Write traditional Chinese characters as simplified ones.
         max_lines: Largest number of lines, evenly spread over the file (of a dictionary: the first). None: all.
-        max_units: Longest piece that is learnt from phonemes, in words or, as errors are, in characters.
+        max_units: Longest piece that is learnt from phonemes, in words or, as errors are, in characters; of the
+            latter, clauses that are longer are left out.
         plain: Learn the lines as plain text.
         from_phonemes: Learn pieces of the lines from their phonemes.
         repeat: How often each is learnt in an epoch.
