@@ -4,8 +4,13 @@
 
 import os
 
+from peft import PeftModel
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
+
+
+# Attribute of a frozen module: names of its parameters that were trained until then.
+TRAINED_BEFORE = "_trained_before"
 
 
 def find_module(model: nn.Module, name: str) -> nn.Module | None:
@@ -20,7 +25,8 @@ def find_module(model: nn.Module, name: str) -> nn.Module | None:
 def freeze_modules(model: nn.Module, names: list[str]) -> dict[str, nn.Module]:
     """Switches gradients off for the named modules and keeps them in evaluation mode whatever the trainer does.
 
-    `Trainer` calls `model.train()` before every step, which would bring a frozen encoder's dropout back.
+    `Trainer` calls `model.train()` before every step, which would bring a frozen encoder's dropout back. What an
+    earlier call froze and this one does not name is trained again; what others froze stays frozen.
 
     Returns:
         The modules by their names.
@@ -29,10 +35,27 @@ def freeze_modules(model: nn.Module, names: list[str]) -> dict[str, nn.Module]:
         ValueError: the model has no module of that name.
     """
     frozen = {name: submodule(model, name, "freeze") for name in names}
+    # Adapters have the whole model below them frozen.
+    for module in () if isinstance(model, PeftModel) else model.modules():
+        _unfreeze(module)
     for module in frozen.values():
+        trained = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+        setattr(module, TRAINED_BEFORE, trained)
         module.requires_grad_(False)
         keep_in_evaluation(module)
     return frozen
+
+
+def _unfreeze(module: nn.Module) -> None:
+    """Undo what [`freeze_modules`] did to a module, if it did; parameters that it found frozen stay so."""
+    if not hasattr(module, TRAINED_BEFORE):
+        return
+    for name, parameter in module.named_parameters():
+        if name in getattr(module, TRAINED_BEFORE):
+            parameter.requires_grad_(True)
+    delattr(module, TRAINED_BEFORE)
+    module.stays_in_evaluation = False
+    module.train()
 
 
 def submodule(model: nn.Module, name: str, setting: str) -> nn.Module:
@@ -54,16 +77,19 @@ def submodule(model: nn.Module, name: str, setting: str) -> nn.Module:
 
 
 class AlwaysInEvaluation:
-    """Goes before the class of a module that stays in evaluation mode."""
+    """Goes before the class of a module that stays in evaluation mode, until it is told otherwise."""
+
+    stays_in_evaluation = True
 
     def train(self, mode: bool = True) -> nn.Module:
         """Evaluation mode, whatever is asked for."""
-        return super().train(False)
+        return super().train(mode and not self.stays_in_evaluation)
 
 
 def keep_in_evaluation(module: nn.Module) -> None:
     """Puts a module into evaluation mode, which `train()` of the model around it no longer ends."""
     specialize(module, AlwaysInEvaluation)
+    module.stays_in_evaluation = True
     module.eval()
 
 

@@ -40,6 +40,29 @@ def test_frozen_encoder_still_gives_what_transformers_records():
     torch.testing.assert_close(recorded, expected)
 
 
+def test_what_was_frozen_before_is_trained_again_unless_it_is_named_or_others_froze_it():
+    model = small_encoder()
+    by_others = next(model.audio_tower.parameters()).requires_grad_(False)
+    trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
+    freeze_modules(model, ["audio_tower", "phoneme_head"])
+    freeze_modules(model, ["phoneme_head"])
+    model.train()
+    assert all(module.training for module in model.audio_tower.modules()) and not model.phoneme_head.training
+    assert not any(tensor.requires_grad for tensor in model.phoneme_head.parameters())
+    freeze_modules(model, [])
+    assert {name for name, tensor in model.named_parameters() if tensor.requires_grad} == trained
+    assert not by_others.requires_grad and model.train().phoneme_head.training
+
+
+def test_adapters_keep_the_model_below_them_frozen():
+    model = small_encoder()
+    freeze_modules(model, ["audio_tower"])
+    adapted = get_peft_model(model, LoraConfig(target_modules=["q_proj"]))
+    before = {name for name, tensor in adapted.named_parameters() if tensor.requires_grad}
+    freeze_modules(adapted, [])
+    assert {name for name, tensor in adapted.named_parameters() if tensor.requires_grad} == before
+
+
 def test_module_in_evaluation_hears_without_dropout_whatever_its_model_is_told():
     model = small_encoder(dropout=0.5)
     keep_in_evaluation(model.audio_tower)
