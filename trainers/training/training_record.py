@@ -70,11 +70,13 @@ def write_checkpoint_card(trainer: Trainer, folder: Path, model_name: str, licen
 
 
 def last_evaluation(trainer: Trainer) -> dict[str, float]:
-    """Metrics of the last evaluation, without their prefix and without times."""
+    """Metrics of the last evaluation, of all its sets, without their prefix and without times."""
     evaluations = [entry for entry in trainer.state.log_history if is_evaluation(entry)]
     return {
         name.removeprefix("eval_"): value
-        for name, value in (evaluations[-1] if evaluations else {}).items()
+        for entry in evaluations
+        if entry["step"] == evaluations[-1]["step"]
+        for name, value in entry.items()
         if name.startswith("eval_") and not name.endswith(("_runtime", "_per_second"))
     }
 
