@@ -14,6 +14,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from entropy_asr.modeling.components_entropy_asr import encode_audio
+from entropy_asr.modeling.encoder_rules_entropy_asr import encoder_length_stages
 from entropy_asr.spaces.entropy_allocation.moments import FrameMoments
 from entropy_asr.spaces.entropy_allocation.spectrum import utterance_nse
 
@@ -84,9 +85,14 @@ class EntropyMonitor(TrainerCallback):
         self.seconds = 0.0
         self._reference: torch.Tensor | None = None
         self._model = trainer.accelerator.unwrap_model(trainer.model)
-        self._audio_tower = find_module(self._model, "audio_tower")
+        self._audio_tower = find_module(self._model, trainer._encoder_name)
         if self._audio_tower is None:
-            raise ValueError(f"{type(self._model).__name__} has no speech encoder (`audio_tower`) to monitor.")
+            raise ValueError(
+                f"{type(self._model).__name__} has no speech encoder (`{trainer._encoder_name}`) to monitor."
+            )
+        # Of a model around an encoder of transformers the encoder's configuration says them.
+        stated = getattr(self._model.config, "audio_length_stages", None)
+        self._length_stages = stated or encoder_length_stages(self._audio_tower.config)
         rows = trainer.eval_dataset if trainer.eval_dataset is not None else trainer.train_dataset
         # Of several evaluation sets the first: the others may be the same audio with other prompts.
         rows = next(iter(rows.values())) if isinstance(rows, dict) else rows
@@ -142,7 +148,7 @@ class EntropyMonitor(TrainerCallback):
             rows = sorted((dataset[int(number)] for number in chosen), key=lambda row: len(row["samples"]))
             batches = [collator.features(rows[start : start + 8]) for start in range(0, len(rows), 8)]
             self._batches = [{name: b[name] for name in ("input_features", "attention_mask")} for b in batches]
-        device, stages = self.trainer.args.device, self._model.config.audio_length_stages
+        device, stages = self.trainer.args.device, self._length_stages
         encoder, frames = self._whole_encoder(), []
         with _EvaluationMode(encoder), torch.no_grad():
             for batch in self._batches:
@@ -157,12 +163,12 @@ class EntropyMonitor(TrainerCallback):
         if not self.trainer.is_fsdp_enabled:
             return self._audio_tower
         state = whole_state(self._model, self._audio_tower)
-        return standalone_encoder(self._model.config.audio_config, state, self.trainer.args.device)
+        return standalone_encoder(self._audio_tower.config, state, self.trainer.args.device)
 
     def _pai(self) -> dict[str, float]:
         utterances, _ = read_utterances(self._rows, self.config.pai_rows)
         tower, extractor = self._whole_encoder(), self.trainer.data_collator.feature_extractor
-        encoder = SpeechEncoder("training", tower, extractor, self._model.config.audio_length_stages)
+        encoder = SpeechEncoder("training", tower, extractor, self._length_stages)
         options = ReportOptions(device=str(self.trainer.args.device))
         with _EvaluationMode(tower):
             figures = measure_allocation(encoder, utterances, None, options).figures
@@ -171,7 +177,7 @@ class EntropyMonitor(TrainerCallback):
 
 def watches(trainer: Trainer) -> bool:
     """Whether a stage has an encoder that moves, and a collator that can extract features without augmentation."""
-    audio_tower = find_module(trainer.model, "audio_tower")
+    audio_tower = find_module(trainer.model, trainer._encoder_name)
     moves = audio_tower is not None and any(parameter.requires_grad for parameter in audio_tower.parameters())
     return moves and isinstance(trainer.data_collator, FeatureCollator)
 

@@ -5,6 +5,7 @@
 import numpy as np
 import pytest
 import torch
+from stage_trainers import attention_trainer
 from training_helpers import make_rows, small_encoder, trainer_arguments
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
@@ -114,6 +115,16 @@ def test_pai_and_its_chance_are_logged_at_evaluation_when_asked(rows, tmp_path):
     ((_, chance),) = logged(trainer, "eval_pai_chance")
     assert pai >= 0 and chance >= 0
     assert not logged(trainer, "nse")
+
+
+def test_an_encoder_of_another_name_is_watched_too(rows, tmp_path):
+    pytest.importorskip("phonemizer")
+    settings = {"entropy_steps": 1, "entropy_probes": True, "max_steps": 1, "max_new_tokens": 2}
+    trainer = attention_trainer(rows, tmp_path, **settings)
+    trainer.train()
+    trainer.evaluate()
+    assert [step for step, _ in logged(trainer, "nse")] == [1]
+    assert len(logged(trainer, "cka")) == len(logged(trainer, "eval_pai")) == 1
 
 
 def test_settings_that_make_no_sense_are_refused(rows, tmp_path):
