@@ -124,7 +124,9 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
             left_chunks=args.left_chunks,
         )
         super().__init__(model, args, collator, *positional, **kwargs)
-        self._consistency, self._consistency_since = 0.0, 0
+        self._consistency: float | torch.Tensor = 0.0
+        # Step that it is summed up from; None until a batch is added.
+        self._consistency_since: int | None = None
         self.drift_monitor = None
         if args.snapshot_dir is not None:
             self.drift_monitor = DriftMonitor(self, self._drift_rows())
@@ -214,10 +216,10 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the consistency term's part of the loss (of this process) since the last log."""
-        if "loss" in logs and self.args.consistency_weight:
+        if "loss" in logs and self._consistency_since is not None:
             steps = max(1, self.state.global_step - self._consistency_since)
             logs["consistency_loss"] = round(float(self._consistency) / steps, 6)
-            self._consistency, self._consistency_since = 0.0, self.state.global_step
+            self._consistency, self._consistency_since = 0.0, None
         super().log(logs, start_time)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -238,6 +240,8 @@ class EncoderPretrainingTrainer(SpeechTrainerMixin, Trainer):
             args = self.args
             weight = ramped_weight(args.consistency_weight, self.state.global_step, args.consistency_ramp_steps)
             loss, consistency = cr_ctc_loss(outputs.loss, outputs.logits, outputs.attention_mask, weight)
+            if self._consistency_since is None:
+                self._consistency_since = self.state.global_step
             self._consistency = self._consistency + scale * consistency.detach() / num_items_in_batch
         loss = scale * loss / num_items_in_batch
         if not return_outputs:

@@ -152,7 +152,7 @@ def test_views_share_the_waveform_and_are_masked_independently(rows):
     assert ((first == 0) | (second == 0))[different].all()
 
 
-def train(rows, output_dir, collator=None, **kwargs):
+def train(rows, output_dir, collator=None, resumed=None, **kwargs):
     recorder = GradientRecorder()
     settings = {"max_grad_norm": 0.0, "max_steps": 1, "learning_rate": 0.0, "max_batch_size": 12}
     settings |= {"consistency_ramp_steps": 0, **kwargs}
@@ -164,7 +164,7 @@ def train(rows, output_dir, collator=None, **kwargs):
         eval_dataset=rows,
         callbacks=[recorder],
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resumed)
     return trainer, recorder.steps[0]
 
 
@@ -208,6 +208,17 @@ def test_consistency_comes_in_along_a_line(rows, tmp_path):
     assert [part / all_of_it for part, all_of_it in zip(ramped, whole, strict=True)] == pytest.approx(
         [0.0, 0.25, 0.5, 0.75, 1.0], rel=1e-3
     )
+
+
+def test_consistency_of_a_resumed_run_is_a_mean_over_its_own_steps(rows, tmp_path):
+    collator = CTCCollator(EntropyASRFeatureExtractor(), augmenter())
+    settings = {"consistency_weight": 0.2, "logging_steps": 2, "save_strategy": "steps", "save_steps": 2}
+    runs = [
+        train(rows, tmp_path, collator, checkpoint, max_steps=4, **settings)[0]
+        for checkpoint in (None, str(tmp_path / "checkpoint-2"))
+    ]
+    whole, resumed = ([log["consistency_loss"] for log in run.state.log_history if "loss" in log] for run in runs)
+    assert len(whole) == 2 and resumed == pytest.approx(whole, rel=1e-4)
 
 
 @pytest.mark.parametrize(
