@@ -3,15 +3,11 @@
 """Which of several processes this is, where no trainer has found it out."""
 
 import os
-from datetime import timedelta
 
 import torch
 from accelerate import PartialState
 
-from .settings import SettingsError
-
-
-PATIENCE = timedelta(days=7)
+from .settings import PATIENCE, SettingsError
 
 
 def process_state(on_cpu: bool = False) -> PartialState:
@@ -26,7 +22,6 @@ def process_state(on_cpu: bool = False) -> PartialState:
             nothing.
     """
     on_cpu = on_cpu or not torch.accelerator.is_available()
-    # Who has less to do waits for the others, however long that is; torch's own patience is ten minutes on GPUs.
     patience = {"timeout": PATIENCE} if int(os.environ.get("WORLD_SIZE", "1")) > 1 else {}
     state = PartialState(cpu=on_cpu, **patience)
     if state.num_processes != int(os.environ.get("WORLD_SIZE", "1")):

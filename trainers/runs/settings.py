@@ -14,6 +14,7 @@ import os
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
+from datetime import timedelta
 from functools import cache, wraps
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,8 @@ from .errors import SettingsError, shown
 # Set by the recipe or the stage itself.
 RESERVED_ARGUMENTS = ("output_dir", "do_train", "do_eval", "do_predict", "seed", "resume_from_checkpoint")
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+# How long processes wait for one that has more to do; torch's own patience is ten minutes on GPUs.
+PATIENCE = timedelta(days=7)
 # Known names that a message about an unknown one lists.
 MOST_NAMES = 40
 # What messages call types.
@@ -297,7 +300,16 @@ def training_arguments(cls: type, values: dict[str, Any], output_dir: Path, seed
     checked = checked_mapping(cls, {**values, "output_dir": str(output_dir / "checkpoints"), "seed": seed}, key)
     if not torch.accelerator.is_available():
         checked = {"use_cpu": True, **checked}
-    return from_mapping(cls, checked, *key)
+    # One process prepares rows while the others wait: of a large corpus for longer than transformers' half an hour.
+    checked = {"ddp_timeout": int(PATIENCE.total_seconds()), **checked}
+    arguments = from_mapping(cls, checked, *key)
+    if arguments.save_only_model:
+        raise SettingsError(
+            f"{dotted(key)}: `save_only_model` leaves the state of optimizer and schedule out of checkpoints, and a "
+            "stage that is killed could not go on where it was; leave it out.",
+            (*key, "save_only_model"),
+        )
+    return arguments
 
 
 def read_sections(

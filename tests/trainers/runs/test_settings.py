@@ -14,7 +14,7 @@ from entropy_asr.trainers.data.section import DataSection, SynthesisSource
 from entropy_asr.trainers.recipes import recipe
 from entropy_asr.trainers.recipes.recipe import run_recipe, run_stage
 from entropy_asr.trainers.runs.launch import LaunchSettings
-from entropy_asr.trainers.runs.settings import SettingsError, coerced, field_types
+from entropy_asr.trainers.runs.settings import PATIENCE, SettingsError, coerced, field_types, training_arguments
 from entropy_asr.trainers.stages import STAGES, find_stage
 from entropy_asr.trainers.stages.context_sft import LongUtterances
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderPretrainingConfig
@@ -121,6 +121,17 @@ def test_settings_hold_what_was_meant():
     assert section.train == [{"path": "a", "streaming": False, "max_duration": 12.0}]
     args = JointSFTConfig("o", max_batch_duration="12.5", learning_rate="1e-4", max_steps="3", bf16="no", use_cpu="on")
     assert (args.max_batch_duration, args.learning_rate, args.max_steps, args.bf16) == (12.5, 1e-4, 3, False)
+
+
+def test_checkpoints_that_nothing_could_go_on_from_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="encoder.training: `save_only_model` leaves the state of optimizer"):
+        training_arguments(JointSFTConfig, {"save_only_model": True}, tmp_path, 0, "encoder", "training")
+
+
+def test_processes_wait_for_one_that_prepares_rows_as_long_as_it_takes(tmp_path):
+    values = {"bf16": False}
+    assert training_arguments(JointSFTConfig, values, tmp_path, 0).ddp_timeout == PATIENCE.total_seconds()
+    assert training_arguments(JointSFTConfig, {**values, "ddp_timeout": 60}, tmp_path, 0).ddp_timeout == 60
 
 
 @pytest.mark.parametrize("name", STAGES)
