@@ -145,8 +145,7 @@ def run_trainer(trainer: Trainer, output_dir: Path) -> dict[str, Any]:
     checkpoint = _checkpoint_of_all(trainer)
     if checkpoint is not None and (state := _final_state(trainer, checkpoint)):
         # `Trainer` would take one step more before it sees that there is none left.
-        trainer._load_from_checkpoint(str(checkpoint))
-        trainer.state = state
+        _restore(trainer, checkpoint, state)
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     return {
@@ -172,6 +171,19 @@ def _checkpoint_of_all(trainer: Trainer) -> Path | None:
             "from: output_dir must be on a file system that all machines share."
         )
     return checkpoint
+
+
+def _restore(trainer: Trainer, checkpoint: Path, state: TrainerState) -> None:
+    """Make the trainer what it was after its last step: its weights, the best ones where they are asked for."""
+    trainer.state = state
+    best = state.best_model_checkpoint
+    if trainer.args.load_best_model_at_end and best is not None and Path(best).is_dir():
+        trainer._load_best_model()
+    else:
+        trainer._load_from_checkpoint(str(checkpoint))
+    if (sampler := getattr(trainer, "_stream_sampler", None)) is not None:
+        # It knows which data were read, which the record names.
+        sampler.resume(checkpoint)
 
 
 def _final_state(trainer: Trainer, checkpoint: Path) -> TrainerState | None:

@@ -8,6 +8,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -19,8 +20,18 @@ import torch
 import yaml
 from datasets import Dataset
 from safetensors.torch import load_file
-from training_helpers import make_rows, run_and_kill, same_tensors, small_encoder, stage_section, trainer_arguments
+from training_helpers import (
+    Killed,
+    die,
+    make_rows,
+    run_and_kill,
+    same_tensors,
+    small_encoder,
+    stage_section,
+    trainer_arguments,
+)
 
+from entropy_asr.hub_cards.trained_card import TRAINING
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
 from entropy_asr.modeling.audio import AudioError
 from entropy_asr.trainers.commands import cli
@@ -34,6 +45,7 @@ from entropy_asr.trainers.data.streamed_rows import StreamBatchSampler, Streamed
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.stages import attention_pretraining, context_sft, encoded_sft, grpo
 from entropy_asr.trainers.stages.encoder_pretraining import EncoderPretrainingConfig, EncoderPretrainingTrainer
+from entropy_asr.trainers.training import stage_run
 from entropy_asr.trainers.training.snapshots import EncoderSnapshots
 
 
@@ -319,6 +331,17 @@ def test_killed_run_ends_with_the_same_weights(stage, components, tmp_path, monk
     if stage == "joint_sft":  # which writes its card with each checkpoint
         card = (tmp_path / "killed" / "checkpoints" / "README.md").read_text()
         assert "Trained on: speech." in card and "- en\n- zh" in card
+
+
+def test_run_killed_before_its_record_knows_which_data_it_read(components, tmp_path, monkeypatch):
+    section = streamed_section("encoder", components, tmp_path / "speech")
+    for dies in (True, False):
+        with monkeypatch.context() as patch, pytest.raises(Killed) if dies else nullcontext():
+            if dies:
+                patch.setattr(stage_run, "write_record", lambda *arguments: die())
+            run_section("encoder", section, tmp_path / "run", 7)
+        record = json.loads((tmp_path / "run" / TRAINING).read_text())
+        assert (record["data"], record["languages"]) == (["speech"], ["en", "zh"])
 
 
 @pytest.mark.slow

@@ -5,10 +5,8 @@
 import json
 
 import pytest
-from training_helpers import (
-    run_and_kill,
-    stage_section,
-)
+from safetensors.torch import load_file
+from training_helpers import Killed, die, run_and_kill, same_tensors, stage_section
 
 from entropy_asr.trainers.recipes.recipe import run_section
 from entropy_asr.trainers.training import stage_run
@@ -35,6 +33,23 @@ def test_rows_that_no_error_rate_comes_of_are_named(components, tmp_path, caplog
     section["training"]["eval_strategy"] = strategy
     run_section("encoder", section, tmp_path, 7)
     assert ("no error rates are measured" in caplog.text) is (strategy == "no")
+
+
+def test_run_killed_before_its_record_still_saves_the_best_weights(components, tmp_path, monkeypatch):
+    # What is trained on is evaluated on: the loss falls, and the first one is the greatest.
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": True}
+    section = stage_section("encoder", components, eval_strategy="steps", eval_steps=2, **best)
+    section["data"]["eval"] = section["data"]["train"]
+    with monkeypatch.context() as patch:
+        patch.setattr(stage_run, "write_record", lambda *arguments: die())
+        with pytest.raises(Killed):
+            run_section("encoder", section, tmp_path, 7)
+    saved = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    run_section("encoder", section, tmp_path, 7)
+    assert same_tensors(load_file(tmp_path / "model.safetensors"), saved)
+    last = tmp_path / "checkpoints" / "checkpoint-6"
+    assert not same_tensors(load_file(last / "model.safetensors"), saved)
 
 
 def test_recorded_time_includes_runs_that_were_killed(components, tmp_path, monkeypatch):
