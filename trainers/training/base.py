@@ -143,7 +143,9 @@ class SpeechTrainerMixin(OptimizationMixin):
         if args.n_gpu > 1:
             raise ValueError(
                 f"one process would share its batches among {args.n_gpu} GPUs (torch.nn.DataParallel), and the losses "
-                "here are not made for that: give --accelerate_config ddp, or one GPU by CUDA_VISIBLE_DEVICES=0."
+                "here are not made for that: start one process a GPU by --accelerate_config ddp of `entropy-asr "
+                "train`, `launch` of a recipe's stage or `accelerate launch` of your own script, or give one GPU by "
+                "CUDA_VISIBLE_DEVICES=0."
             )
         if not args.accelerator_config.even_batches:
             raise ValueError(
@@ -290,16 +292,20 @@ class SpeechTrainerMixin(OptimizationMixin):
         return self._loader(self._row_dataset(rows), sampler, collator)
 
     def _loader(self, dataset: torch.utils.data.Dataset, sampler: Sampler, collator) -> DataLoader:
-        workers = self.args.dataloader_num_workers
+        args, workers = self.args, self.args.dataloader_num_workers
+        # Each evaluation has a loader of its own, whose workers would stay with all others.
+        persistent = args.dataloader_persistent_workers and not isinstance(sampler, EvaluationBatchSampler)
         return DataLoader(
             dataset,
             batch_sampler=sampler,
             collate_fn=collator,
             num_workers=workers,
-            pin_memory=self.args.dataloader_pin_memory,
-            persistent_workers=self.args.dataloader_persistent_workers,
-            prefetch_factor=self.args.dataloader_prefetch_factor,
-            worker_init_fn=partial(seed_worker, num_workers=workers, rank=self.args.process_index),
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=persistent,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+            in_order=args.dataloader_in_order,
+            worker_init_fn=partial(seed_worker, num_workers=workers, rank=args.process_index),
         )
 
     def _save_checkpoint(self, model, trial) -> None:
@@ -318,9 +324,10 @@ class SpeechTrainerMixin(OptimizationMixin):
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
         """As in `Trainer`; the time it takes is no training time."""
-        start = time.perf_counter()
+        start, clock = time.perf_counter(), self._audio_clock
         metrics = super().evaluate(*args, **kwargs)
-        self.shift_clock(time.perf_counter() - start)
+        # Not shifted further: of several sets each is evaluated by a call inside this one.
+        self._audio_clock = clock + time.perf_counter() - start
         return metrics
 
     def shift_clock(self, seconds: float) -> None:

@@ -5,6 +5,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,37 @@ def test_incomplete_batches_can_be_dropped(tmp_path):
     assert [len(batch) for batch in trainer.get_train_dataloader().batch_sampler] == [5, 5]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_how_loaders_work_is_as_asked_and_those_of_evaluation_let_their_workers_go(workers, tmp_path):
+    settings = {"dataloader_num_workers": workers, "dataloader_persistent_workers": workers > 0}
+    settings |= {"dataloader_in_order": False} | ({"dataloader_multiprocessing_context": "spawn"} if workers else {})
+    trainer = encoder_trainer(tmp_path, **settings)
+    training, evaluation = trainer.get_train_dataloader(), trainer.get_eval_dataloader()
+    assert training.persistent_workers is (workers > 0) and not evaluation.persistent_workers
+    for loader in (training, evaluation):
+        assert loader.num_workers == workers and loader.in_order is False
+        assert loader.multiprocessing_context is None or workers > 0
+        assert workers == 0 or loader.multiprocessing_context.get_start_method() == "spawn"
+
+
+@pytest.mark.parametrize("sets", [1, 3])
+def test_time_of_evaluation_is_left_out_of_the_throughput_once(sets, tmp_path, monkeypatch):
+    trainer = encoder_trainer(tmp_path)
+    monkeypatch.setattr(trainer, "evaluation_loop", slow(trainer.evaluation_loop))
+    before, start = trainer._audio_clock, time.perf_counter()
+    trainer.evaluate({str(number): trainer.eval_dataset for number in range(sets)})
+    spent = time.perf_counter() - start
+    assert 0.2 * sets < trainer._audio_clock - before <= spent
+
+
+def slow(loop):
+    def slowly(*args, **kwargs):
+        time.sleep(0.2)
+        return loop(*args, **kwargs)
+
+    return slowly
+
+
 def test_logs_have_throughput_and_padding(tmp_path):
     trainer = encoder_trainer(tmp_path, max_batch_size=4, max_steps=3)
     trainer.train()
@@ -221,5 +253,5 @@ def test_muon_is_refused_where_matrices_are_cut_up(name, tmp_path):
 
 def test_several_gpus_of_one_process_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
-    with pytest.raises(ValueError, match="--accelerate_config ddp"):
+    with pytest.raises(ValueError, match="--accelerate_config ddp of .*`launch` of a recipe's .*`accelerate launch`"):
         encoder_trainer(tmp_path)
