@@ -201,6 +201,20 @@ class DataSection:
         return datasets.concatenate_datasets([shared] * source.repeat)
 
 
+def check_noise(data: DataSection, augmentation: AugmentationConfig) -> None:
+    """Refuse noise that would be loaded and never heard.
+
+    Raises:
+        SettingsError: there is noise, and no row gets any.
+    """
+    if data.noise and not augmentation.noise_probability:
+        raise SettingsError(
+            "`noise` is mixed into the share of rows that `augmentation.noise_probability` says, and that is 0: give "
+            "that too, or leave `noise` out.",
+            ("data", "noise"),
+        )
+
+
 def choose_texts(source: SynthesisSource) -> list[str]:
     """Sentences of a synthetic source: its built-in ones, or pieces of its files' lines, drawn with its seed."""
     from .synthetic_sentences import synthetic_sentences

@@ -14,6 +14,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from transformers import Trainer, TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
+from ..data.section import check_noise
 from ..runs.clock import CLOCK, WallClock
 from ..runs.records import write_record
 from ..runs.settings import SettingsError, dotted, read_sections
@@ -78,11 +79,13 @@ class TrainingStage:
             SettingsError: for anything unknown, missing or of another type, and for what does not go together.
         """
         settings = read_sections(section, self.sections, output_dir, seed, *key)
-        if self.check is not None:
-            try:
+        try:
+            if "augmentation" in self.sections:
+                check_noise(settings.data, settings.augmentation)
+            if self.check is not None:
                 self.check(settings)
-            except SettingsError as error:
-                raise SettingsError(f"{dotted((*key, *error.key[:1]))}: {error}", (*key, *error.key)) from error
+        except SettingsError as error:
+            raise SettingsError(f"{dotted((*key, *error.key[:1]))}: {error}", (*key, *error.key)) from error
         return settings
 
     def run(self, stage: str, section: dict[str, Any], output_dir: Path, seed: int) -> None:

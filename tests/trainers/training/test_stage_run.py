@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from training_helpers import Killed, die, run_and_kill, same_tensors, stage_section
 
 from entropy_asr.trainers.recipes.recipe import run_section
+from entropy_asr.trainers.runs.settings import SettingsError
+from entropy_asr.trainers.stages import find_stage
 from entropy_asr.trainers.training import stage_run
 
 
@@ -24,6 +26,14 @@ def test_finished_stage_is_skipped_and_other_settings_refused(components, tmp_pa
         run_section("encoder", other, tmp_path, 7)
     with pytest.raises(ValueError, match=r"finished with other settings \(seed\)"):
         run_section("encoder", section, tmp_path, 8)
+
+
+def test_noise_that_no_row_gets_is_refused_before_rows_are_loaded(components, tmp_path):
+    section = stage_section("encoder", components)
+    section["augmentation"]["noise_probability"] = 0.0
+    with pytest.raises(SettingsError, match="encoder.data: `noise` is mixed into .* give that too"):
+        find_stage("encoder").read(section, tmp_path, 7, "encoder")
+    find_stage("encoder").read({**section, "data": {**section["data"], "noise": []}}, tmp_path, 7, "encoder")
 
 
 @pytest.mark.parametrize("strategy", ["no", "steps"])
