@@ -13,8 +13,10 @@ from ..runs.console import to_json
 from .checks import CommandError, check_dataset, check_model, check_output_file
 from .models import default_model, find_process, generate_kwargs, load_model
 from .options import (
+    DATASETS,
     add_batch_options,
     add_command,
+    add_dataset_config,
     add_language,
     add_launch_options,
     launch_if_asked,
@@ -45,7 +47,7 @@ def add_parser(commands: Any) -> None:
         action="extend",
         nargs="+",
         metavar="D",
-        help="Hub id, folder or parquet file; several are allowed",
+        help=DATASETS,
     )
     parser.add_argument(
         "--transcripts",
@@ -54,6 +56,7 @@ def add_parser(commands: Any) -> None:
         help="score what `transcribe --dataset --text_column` wrote, in place of transcribing here",
     )
     parser.add_argument("--split", default="test", help="default: %(default)s")
+    add_dataset_config(parser)
     parser.add_argument("--text_column", default="text", metavar="C", help="column; default: %(default)s")
     add_language(parser, "of all rows (default: the data set's column)")
     parser.add_argument("--max_rows", type=positive, metavar="N", help="evaluate the first N rows of each data set")
@@ -213,7 +216,7 @@ def _load_datasets(args: argparse.Namespace) -> dict[str, Any]:
     datasets: dict[str, Any] = {}
     for path in args.dataset:
         fields = {"text_column": args.text_column, "language": args.language, "max_rows": args.max_rows}
-        source = DataSource(path, args.split, **fields)
+        source = DataSource(path, args.split, config=args.dataset_config, **fields)
         if source.name in datasets:
             raise CommandError(f"two data sets are named {source.name}: evaluate them in two runs")
         try:
@@ -232,7 +235,7 @@ def _load_noises(args: argparse.Namespace) -> list[Any]:
 
     try:
         with without_bars():
-            rows = load_source(DataSource(args.noise, args.split, text_column=args.text_column))
+            rows = load_source(DataSource(args.noise, args.split, text_column=None))
         return [samples_of(row) for row in rows]
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot load data set {args.noise}: {error}") from error
@@ -252,6 +255,7 @@ def _describe_run(args: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
         "dtype": str(pipeline.model.dtype).removeprefix("torch."),
         "device": str(pipeline.model.device),
         "split": args.split,
+        "dataset_config": args.dataset_config,
         "max_rows": args.max_rows,
         "batch_size": args.batch_size,
         "generate_kwargs": generate_kwargs(args),

@@ -22,6 +22,8 @@ LAUNCH_OPTIONS = (
     "main_process_ip",
     "main_process_port",
 )
+# What `--dataset` says where several are allowed.
+DATASETS = "Hub id, folder or parquet file; several are allowed"
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -90,6 +92,11 @@ def add_hotword_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_dataset_config(parser: argparse._ActionsContainer) -> None:
+    """`--dataset_config`, of what `--dataset` names."""
+    parser.add_argument("--dataset_config", metavar="C", help="configuration of a data set that has several")
+
+
 def add_launch_options(parser: argparse.ArgumentParser, configurations: str) -> None:
     """Several processes; `configurations` says which are shipped."""
     group = parser.add_argument_group("several processes (through accelerate launch)")
@@ -101,9 +108,15 @@ def add_launch_options(parser: argparse.ArgumentParser, configurations: str) -> 
     group.add_argument("--main_process_port", type=int, metavar="P", help="port of machine 0")
 
 
-def launch_options(args: argparse.Namespace) -> dict[str, Any]:
+def given_launch_options(args: argparse.Namespace) -> dict[str, Any]:
     """Those of `LAUNCH_OPTIONS` that were given."""
     return {name: getattr(args, name) for name in LAUNCH_OPTIONS if getattr(args, name) is not None}
+
+
+def launch_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What processes are started with, by default `ddp`; nothing where this process is the one to do the work."""
+    given = given_launch_options(args)
+    return {} if not given or given == {"num_processes": 1} else {"accelerate_config": "ddp"} | given
 
 
 def launch_if_asked(args: argparse.Namespace, more: Sequence[str] = ()) -> int | None:
@@ -116,15 +129,14 @@ def launch_if_asked(args: argparse.Namespace, more: Sequence[str] = ()) -> int |
     Returns:
         The exit status of `accelerate launch`.
     """
-    launched = launch_options(args)
-    if not launched or launched == {"num_processes": 1}:
+    if not (options := launch_options(args)):
         return None
     from ..runs.launch import launch
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     add_launch_options(parser, "")
     command = [*parser.parse_known_args(args.command_line)[1], *more]
-    return launch(command, {"accelerate_config": "ddp"} | launched)
+    return launch(command, options)
 
 
 def add_streaming_options(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,17 @@ from .checks import (
     need_extra,
 )
 from .models import find_process, quiet_libraries
-from .options import add_command, add_device, add_language, add_launch_options, launch_if_asked, positive, whole
+from .options import (
+    DATASETS,
+    add_command,
+    add_dataset_config,
+    add_device,
+    add_language,
+    add_launch_options,
+    launch_if_asked,
+    positive,
+    whole,
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -38,8 +48,9 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="instead: name of a recipe, then its checkpoints, the earliest first; once for each recipe",
     )
-    parser.add_argument("--dataset", action="extend", nargs="+", required=True, metavar="D", help="as for evaluate")
+    parser.add_argument("--dataset", action="extend", nargs="+", required=True, metavar="D", help=DATASETS)
     parser.add_argument("--split", default="test", help="default: %(default)s")
+    add_dataset_config(parser)
     parser.add_argument("--text_column", default="text", metavar="C", help="column; default: %(default)s")
     add_language(parser, "of all rows (default: the data set's column)")
     parser.add_argument(

@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
     )
     # The long form is one of the fields that can be overridden.
     parser.add_argument("-o", dest="output_dir", metavar="D", help="the same as --output_dir D")
-    add_launch_options(parser, "ddp, fsdp2, deepspeed_zero2")
+    add_launch_options(parser, "ddp (the default of --num_processes), fsdp2, deepspeed_zero2")
 
 
 def run(args: argparse.Namespace) -> int:

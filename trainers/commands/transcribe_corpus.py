@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ..runs.console import say
 from .checks import CommandError, check_dataset, check_output_file, check_output_folder, need_extra
 from .models import default_model, find_process, load_model
-from .options import LAUNCH_OPTIONS, add_launch_options, launch_if_asked, launch_options, positive
+from .options import (
+    LAUNCH_OPTIONS,
+    add_dataset_config,
+    add_launch_options,
+    given_launch_options,
+    launch_if_asked,
+    positive,
+)
 from .recognition_options import check_recognition_options, recognition_options
 
 
@@ -47,7 +54,7 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
         "order; one that cannot be read has an error in place of text. Run again to go on",
     )
     group.add_argument("--split", help="default: train")
-    group.add_argument("--dataset_config", metavar="C", help="configuration of a data set that has several")
+    add_dataset_config(group)
     group.add_argument("--text_column", metavar="C", help="column with transcripts, kept as `reference`")
     group.add_argument(
         "--keep_columns", nargs="+", metavar="C", help="columns to keep; with audio the output is training data"
@@ -105,7 +112,7 @@ def _check_options(args: argparse.Namespace) -> None:
     check_recognition_options(args)
     if args.ray:
         need_extra("ray", "--ray")
-        if misplaced := [name for name in launch_options(args) if name != "num_processes"]:
+        if misplaced := [name for name in given_launch_options(args) if name != "num_processes"]:
             raise CommandError(f"--{misplaced[0]} is of accelerate, not of --ray: RAY_ADDRESS names a cluster")
         if args.device is not None and ":" in args.device:
             raise CommandError(f"--device {args.device}: each worker of --ray takes a GPU of its own")

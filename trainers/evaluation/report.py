@@ -107,7 +107,7 @@ def name_models(paths: list[str]) -> dict[str, str]:
 
 
 def _load_rows(paths: list[str], options: ReportOptions) -> dict[str, datasets.Dataset]:
-    shared = {"text_column": options.text_column, "language": options.language}
+    shared = {"config": options.dataset_config, "text_column": options.text_column, "language": options.language}
     sources = [DataSource(path, options.split, extra_columns=["speaker_id", "alignment"], **shared) for path in paths]
     loaded = {source.name: load_source(source) for source in sources}
     if len(loaded) < len(sources):

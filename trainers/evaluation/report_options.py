@@ -14,6 +14,7 @@ class ReportOptions:
 
     Args:
         split: Split of the data sets.
+        dataset_config: Configuration of data sets of the Hub that have several.
         text_column: Column with the transcripts.
         language: Language of all rows. None: the data sets' `language` column.
         max_rows: Utterances of each data set, evenly spaced. None: all.
@@ -31,6 +32,7 @@ class ReportOptions:
     """
 
     split: str = "test"
+    dataset_config: str | None = None
     text_column: str = "text"
     language: str | None = None
     max_rows: int | None = 1000

@@ -98,7 +98,8 @@ def steps_of_equal_time(run: ExperimentRun, folder: Path, check: dict[str, Any])
 def cka_with_embedder(run: ExperimentRun, seed: int, check: dict[str, Any]) -> dict[str, Any]:
     """Text CKA of stages' layers and adaptors with an embedder's vectors of the transcripts."""
     first = run.allocation_sets(seed)[0]
-    source = DataSource(first.path, first.split, text_column=first.text_column, language=first.language)
+    column = {"text_column": first.text_column, "language": first.language}
+    source = DataSource(first.path, first.split, config=first.dataset_config, **column)
     utterances, _ = read_utterances(load_source(source), check["rows"])
     meanings = np.asarray(embed_texts(check["embedder"], [item.text for item in utterances], "cpu"), float)
     found = {"num_utterances": len(utterances)}

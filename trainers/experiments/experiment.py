@@ -31,12 +31,14 @@ class AllocationSet:
     Args:
         path: Hub id, folder or parquet file; `{name}` stands for variables of the recipe.
         split: Its split.
+        dataset_config: Configuration of a data set of the Hub that has several.
         text_column: Column with the transcript.
         language: Language of all rows, in any usual form. None: the data set's column.
     """
 
     path: str
     split: str = "test"
+    dataset_config: str | None = None
     text_column: str = "text"
     language: str | None = None
 
@@ -56,7 +58,7 @@ class AllocationPlan:
 
     Args:
         stages: Whose encoders.
-        sets: Fields of [`AllocationSet`]s; all of the same split, column and language.
+        sets: Fields of [`AllocationSet`]s; all of the same split, configuration, column and language.
         steps: What the picture calls the stages of an arm; an arm's last one stands at the last.
         rows: Utterances of a set.
         ledger_rows: Of them in the ledger.
@@ -78,7 +80,7 @@ class AllocationPlan:
             raise SettingsError("rows: at least one, and ledger_rows none or more.", ("rows",))
         sets = [from_mapping(AllocationSet, one, "sets", place) for place, one in enumerate(self.sets)]
         if other := next((place for place, one in enumerate(sets) if one.options() != sets[0].options()), None):
-            raise SettingsError("sets: one split, text_column and language for all.", ("sets", other))
+            raise SettingsError("sets: one split, dataset_config, text_column and language for all.", ("sets", other))
 
 
 @dataclass

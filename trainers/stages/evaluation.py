@@ -153,7 +153,8 @@ class EvaluationSection:
 
     def noises(self) -> list[np.ndarray]:
         """Audio `(num_samples,)` of each row of `noise`."""
-        return [samples_of(row) for fields in self.noise for row in load_source(DataSource(**fields))]
+        sources = [DataSource(**{"text_column": None, **fields}) for fields in self.noise]
+        return [samples_of(row) for source in sources for row in load_source(source)]
 
     def test_sets(self) -> dict[str, Any]:
         """Rows of each test set by its name."""

@@ -5,6 +5,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from datasets import Audio, Dataset
@@ -27,6 +29,14 @@ def make_dataset(folder, texts: dict[int, str], language: str) -> str:
     dataset = Dataset.from_list(rows).cast_column("audio", Audio(decode=False))
     dataset.to_parquet(folder / "test-00000-of-00001.parquet")
     return str(folder)
+
+
+def change(folder: Path, changed: Callable[[Dataset], Dataset]) -> None:
+    """Write the rows of a data set anew."""
+    path = next(folder.glob("*.parquet"))
+    rows = changed(Dataset.from_parquet(str(path), cache_dir=str(folder.with_name("cache"))))
+    path.unlink()
+    rows.to_parquet(path)
 
 
 @pytest.mark.parametrize("between", [[], ["--dataset"]], ids=["several", "repeated"])
@@ -70,16 +80,30 @@ def test_evaluate_limits_rows(pipeline, tmp_path):
 
 def test_evaluate_reads_the_transcripts_from_another_column(pipeline, tmp_path, capsys):
     dataset = make_dataset(tmp_path / "spoken", {10: "length 10", 20: "long 20"}, "en")
-    path = next((tmp_path / "spoken").glob("*.parquet"))
-    renamed = Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache")).rename_column("text", "sentence")
-    path.unlink()
-    renamed.to_parquet(path)
+    change(tmp_path / "spoken", lambda rows: rows.rename_column("text", "sentence"))
     output = tmp_path / "results.json"
     arguments = ["evaluate", "--model", "m", "--dataset", dataset, "--output", str(output)]
     assert cli.main(arguments) == 2
     assert "--text_column of a command" in capsys.readouterr().err
     assert cli.main([*arguments, "--text_column", "sentence"]) == 0
     assert json.loads(output.read_text())["results"]["spoken"]["wer"] == pytest.approx(1 / 6)
+
+
+def test_evaluate_reads_one_configuration_of_several(pipeline, tmp_path, capsys):
+    folder = tmp_path / "spoken"
+    make_dataset(folder, {10: "length 10"}, "en")
+    make_dataset(folder / "far", {20: "long 20"}, "en")
+    files = {"near": "*.parquet", "far": "far/*.parquet"}
+    configs = [{"config_name": name, "data_files": [{"split": "test", "path": path}]} for name, path in files.items()]
+    (folder / "README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n")
+    output, rates = tmp_path / "results.json", {}
+    for name in files:
+        arguments = ["evaluate", "--model", "m", "--dataset", str(folder), "--output", str(output)]
+        assert cli.main([*arguments, "--dataset_config", name]) == 0
+        report = json.loads(output.read_text())
+        assert report["dataset_config"] == name
+        rates[name] = report["results"]["spoken"]["wer"]
+    assert rates == {"near": 0, "far": pytest.approx(1 / 3)}
 
 
 def test_evaluate_names_a_data_set_that_is_not_there(pipeline, tmp_path, capsys):
@@ -112,6 +136,7 @@ def test_evaluate_measures_hallucination_with_guards_and_without_in_silence_and_
 def test_evaluate_masks_audio_and_adds_the_noise_of_a_data_set(pipeline, tmp_path):
     english = make_dataset(tmp_path / "spoken", {10: "length 10"}, "en")
     noise = make_dataset(tmp_path / "noise", {30: ""}, "none")
+    change(tmp_path / "noise", lambda rows: rows.remove_columns(["text", "language"]))
     output = tmp_path / "results.json"
     arguments = ["--masked", "0.1", "0.3", "--snr", "20", "0", "--noise", noise, "--output", str(output)]
     assert cli.main(["evaluate", "--model", "m", "--dataset", english, *arguments]) == 0

@@ -173,6 +173,12 @@ def test_streams_that_are_not_trained_on_are_refused_by_their_names(name):
         DataSection(**{name: [{"path": "my-org/speech", "streaming": True}]})
 
 
+def test_noise_that_speech_is_evaluated_in_needs_neither_text_nor_language(tmp_path):
+    make_rows("none none").remove_columns(["text", "language"]).to_parquet(tmp_path / "noise" / "train.parquet")
+    noises = EvaluationSection(noise=[{"path": str(tmp_path / "noise")}], snr=[10.0]).noises()
+    assert [len(noise) > 0 for noise in noises] == [True, True]
+
+
 def test_texts_of_files_are_cut_drawn_by_seed_and_counted(tmp_path):
     (tmp_path / "a.txt").write_text("one two three four five six\nseven eight nine\n")
     source = SynthesisSource(texts=str(tmp_path / "a.txt"), language="en", num_texts=2, max_units=2)

@@ -18,7 +18,7 @@ from small_models import small_parakeet_config, small_whisper_config
 from training_helpers import make_rows
 
 from entropy_asr.trainers.commands import cli
-from entropy_asr.trainers.evaluation.report import ReportOptions, name_models, write_report
+from entropy_asr.trainers.evaluation.report import ReportOptions, _load_rows, name_models, write_report
 
 
 pytest.importorskip("phonemizer")
@@ -50,6 +50,19 @@ def save_other_encoders(folder) -> list[str]:
 def by_hand(texts: list[str]) -> list[list[float]]:
     """An embedder for tests: how long a text is, and what it begins and ends with."""
     return [[len(text), ord(text[0]), ord(text[-1]), text.count(" ")] for text in texts]
+
+
+def test_one_configuration_of_a_data_set_is_read(tmp_path):
+    for name, languages in (("near", "en en"), ("far", "en zh en")):
+        make_rows(languages).to_parquet(tmp_path / "set" / name / "rows.parquet")
+    configs = [
+        {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/*.parquet"}]}
+        for name in ("near", "far")
+    ]
+    (tmp_path / "set" / "README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n")
+    for name, count in (("near", 2), ("far", 3)):
+        loaded = _load_rows([str(tmp_path / "set")], ReportOptions(**QUICK, dataset_config=name))
+        assert len(loaded["set"]) == count
 
 
 def test_report_of_two_stages_of_ours(components, tmp_path, monkeypatch):

@@ -39,6 +39,9 @@ def test_a_recipe_beside_the_file_is_taken(tmp_path):
     assert load_experiment(experiment_file(tmp_path, recipe="arms.yaml")).recipe_path == tmp_path / "arms.yaml"
 
 
+ONE_OF_A_CONFIG = [{"path": "a"}, {"path": "b", "dataset_config": "c"}]
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -66,6 +69,10 @@ def test_a_recipe_beside_the_file_is_taken(tmp_path):
         ({"claims": [ERRORS], "why": [CKA]}, r"why\[0\]: allocation.stages: unknown half_ia_sft"),
         ({"claims": [ERRORS], "why": [{**AGAIN, "set": {"a.b": "equal time"}}]}, r"why\[0\].than: which arm"),
         ({"allocation": {"stages": ["phonemes"], "sets": [], "steps": []}}, "allocation.sets: at least one"),
+        (
+            {"allocation": {"stages": ["a"], "sets": ONE_OF_A_CONFIG, "steps": []}},
+            "allocation.sets: one split, dataset_config, text_column and language for all",
+        ),
         ({"allocation": {"stages": ["a"], "sets": [{"pth": 1}], "steps": []}}, r"allocation.sets\[0\]: unknown pth"),
     ],
 )  # fmt: skip
