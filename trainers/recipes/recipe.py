@@ -139,6 +139,11 @@ def load_recipe(
         if key[0] == "variables":
             raise SettingsError(f"{option}: variables are given by their names, --{key[1] if key[1:] else 'NAME'}.")
         check_names(key[:1], {*variables, *Recipe.__dataclass_fields__}, option)
+        if key[0] == "shared" and key[0] not in variables:
+            raise SettingsError(
+                f"{option}: anchors are already written out, so this would change nothing: give --stages.NAME..., or "
+                "make it a variable of the recipe."
+            )
         if key[0] == "stages":
             check_names(key[1:2], recipe["stages"], option)
         apply_override(variables if key[0] in variables else recipe, key, value)

@@ -99,6 +99,17 @@ def test_override_makes_a_section_but_not_a_stage_nor_a_field_of_a_number(tmp_pa
         load_recipe(path, overrides=["--stages.encoder.training.max_steps.x", "3"])
 
 
+def test_override_of_an_anchor_that_is_written_out_already_is_refused(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "output_dir: o\nshared: {training: &training {max_steps: 1}}\nstages: {encoder: {training: *training}}\n"
+    )
+    with pytest.raises(SettingsError, match="--shared.training.max_steps: anchors are already .* --stages.NAME"):
+        load_recipe(path, overrides=["--shared.training.max_steps", "60"])
+    path.write_text(path.read_text() + "variables: {shared: 2}\n")
+    assert load_recipe(path, overrides=["--shared", "3"])["variables"]["shared"] == 3
+
+
 KNOTS = "\n".join(f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))
 
 
