@@ -32,6 +32,7 @@ AUDIO_SUFFIXES = (
         ".mkv",
         ".mka",
         ".mov",
+        ".avi",
         ".wma",
         ".amr",
         ".3gp",

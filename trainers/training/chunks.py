@@ -17,8 +17,8 @@ class ChunkArguments:
     """Goes before arguments of transformers, which it adds to.
 
     Args:
-        chunk_sizes: Attention chunks in encoder frames (40 ms) that each batch draws one from, 0 for full context.
-            Empty: no drawing. Repeat an entry to weigh it up.
+        chunk_sizes: Attention chunks in encoder frames (40 ms; Whisper's 20 ms) that each batch draws one from, 0 for
+            full context. Empty: no drawing. Repeat an entry to weigh it up.
         left_chunks: Numbers of visible earlier chunks that each batch with a chunk size draws one from, -1 for all.
     """
 

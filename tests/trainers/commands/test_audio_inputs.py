@@ -13,7 +13,17 @@ from entropy_asr.trainers.commands.audio_inputs import find_recordings, name_out
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("b.wav", "a.MP3", "a.flac", "sub/a.wav", "sub/deep/c.opus", ".hidden.wav", ".git/d.wav", "notes.txt"):
+    for name in (
+        "b.wav",
+        "e.avi",
+        "a.MP3",
+        "a.flac",
+        "sub/a.wav",
+        "sub/deep/c.opus",
+        ".hidden.wav",
+        ".git/d.wav",
+        "notes.txt",
+    ):
         path = tmp_path / "talks" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -30,13 +40,14 @@ def found(*files: str) -> tuple[list, list]:
 
 def test_a_folder_is_its_recordings_sorted(folder):
     recordings, failures = found("talks")
-    names = ["a.MP3", "a.flac", "b.wav", "sub/a.wav", "sub/deep/c.opus"]
+    names = ["a.MP3", "a.flac", "b.wav", "e.avi", "sub/a.wav", "sub/deep/c.opus"]
     assert [recording.name for recording in recordings] == [os.path.join("talks", name) for name in names]
     assert failures == []
     assert name_outputs(recordings) == {
         "talks/a.MP3": "a.MP3",
         "talks/a.flac": "a.flac",
         "talks/b.wav": "b",
+        "talks/e.avi": "e",
         "talks/sub/a.wav": "sub/a",
         "talks/sub/deep/c.opus": "sub/deep/c",
     }
@@ -46,7 +57,7 @@ def test_outputs_of_two_folders_are_kept_apart(folder):
     recordings, _ = found("talks", "other/")
     outputs = name_outputs(recordings)
     assert (outputs["talks/b.wav"], outputs["other/b.wav"]) == ("talks/b.wav", "other/b.wav")
-    assert len({output.casefold() for output in outputs.values()}) == len(outputs) == 6
+    assert len({output.casefold() for output in outputs.values()}) == len(outputs) == 7
 
 
 def test_files_of_one_name_are_refused(folder):
