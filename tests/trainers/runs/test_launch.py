@@ -97,14 +97,6 @@ def test_train_command_starts_the_launcher_and_passes_its_status_on(started, tmp
     assert command[-len(end) :] == end
 
 
-def test_train_command_refuses_a_number_of_processes_without_a_configuration(started, tmp_path, capsys):
-    config = tmp_path / "stage.yaml"
-    config.write_text("{}")
-    assert cli.main(["train", "joint_sft", "--config", str(config), "--num_processes", "4"]) == 2
-    assert "without accelerate_config" in capsys.readouterr().err
-    assert not started
-
-
 def test_a_launcher_is_asked_to_end_what_it_has_started(monkeypatch):
     """An interruption while it is waited for: ended at once, it would leave its processes behind."""
     events = []
