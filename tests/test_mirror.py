@@ -64,7 +64,6 @@ TESTED_BY = {
     # Swaps are seen in the stage that swaps.
     "trainers/stages/test_iterative_async_sft.py": ["training/encoder_swaps"],
     "trainers/recipes/test_recipe_table.py": ["stages/evaluation"],
-    "hub_cards/test_trained_card.py": ["training/training_record"],
 }
 SOURCES = sorted(
     path.relative_to(ROOT).as_posix()

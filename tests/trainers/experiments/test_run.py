@@ -191,7 +191,7 @@ def test_data_that_are_named_are_those_of_all_stages(tmp_path):
         ({}, ["--allocation.row", "1"], "--allocation.row: allocation: unknown row; did you mean rows"),
         ({}, ["--allocation.stages", "[nothing]"], "unknown .*phonemes"),
         ({}, ["--allocation.sets", "[{path: '{data}/x'}]"], "--allocation.sets: variable in .*unknown data"),
-        ({}, ["--allocation.sets", "[{path: x}, {path: y, split: dev}]"], "one split, dataset_config, text_column and language"),
+        ({}, ["--allocation.sets", "[{path: x}, {path: y, split: dev}]"], "one split, dataset_config, text_column"),
         ({}, ["--language_model", "/no/such/folder"], "^--language_model: .*model.language_model: there is no"),
         ({}, ["--test_rows", "many"], "^--test_rows: .*max_rows: expected a whole number"),
         ({}, ["--joint_sft_steps", "many"], "^--joint_sft_steps: .*max_steps: expected a whole number"),
