@@ -201,7 +201,10 @@ def find_unsupported(
     order, not in a row, which depends on no word alignment.
     """
     doubtful = [
-        stretch for stretch in stretches if not is_supported(stretch, limits) or _replaces_all(stretch, ref, limits)
+        stretch
+        for stretch in stretches
+        # A symbol is no word in place of another.
+        if hyp.is_symbols or not is_supported(stretch, limits) or _replaces_all(stretch, ref, limits)
     ]
     positions = {index for stretch in doubtful for index in range(stretch.first, stretch.end)}
     owners = [index for index, text in enumerate(hyp.texts) for _ in text]

@@ -25,6 +25,8 @@ from .units import CHARACTERS, fold_text, has_ideographs, to_simplified
 # Signs that are a unit and its power in one.
 _AREAS = {"\u33a0": "cm\u00b2", "\u33a1": "m\u00b2", "\u33a2": "km\u00b2", "\u33a5": "m\u00b3"}
 _AREA_SIGN = re.compile(f"[{''.join(_AREAS)}]")
+# In so many in a row, "oh" beside a number may be its zeros; more are a loop.
+_MOST_OH = 3
 # Powers of numbers, of variables and of units.
 _POWER = re.compile(r"(\d|\)|(?<![A-Za-z])(?:[A-Za-z]|[kcm]m|ft))([\u00b2\u00b3])")
 
@@ -59,7 +61,7 @@ def write_as_spoken(text: str, with_chinese: bool = False) -> str:
 def _write_english(text: str) -> str:
     if not any(map(str.isalnum, text)):  # between Chinese characters: a comma, a percent sign after its number
         return text.replace("%", "percent").strip()
-    words = after_normalizer(_spoken_normalizer()(before_normalizer(text)))
+    words = after_normalizer(_spoken_normalizer()(_write_oh(before_normalizer(text))))
     return " ".join(american_spelling(word) for word in _separate_digits(words).split())
 
 
@@ -86,6 +88,25 @@ def _spoken_normalizer() -> EnglishTextNormalizer:
     normalizer = EnglishTextNormalizer({})
     normalizer.ignore_patterns = r"(?!)"  # fillers stay: where nobody speaks, and in loops, they count
     return normalizer
+
+
+def _write_oh(text: str) -> str:
+    """`oh` as another filler, "ah", where it is no zero of a number: the normaliser would make a zero of each."""
+    return _runs_of_oh().sub(_filler_or_zeros, text)
+
+
+@cache
+def _runs_of_oh() -> re.Pattern:
+    numbers = "|".join(sorted(_spoken_normalizer().standardize_numbers.decimals - {"o", "oh"}))
+    number = rf"(?:[\d.]*\d|{numbers})"
+    return re.compile(rf"(?<!\w)({number}(?: point)? )?(oh(?:\W+oh)*)(?!\w)(?= {number}(?!\w)(?P<numbered>))?")
+
+
+def _filler_or_zeros(match: re.Match) -> str:
+    is_number = match[1] is not None or match["numbered"] is not None
+    if is_number and match[2].count("oh") <= _MOST_OH:
+        return match[0]
+    return (match[1] or "") + match[2].replace("oh", "ah")
 
 
 def _separate_digits(text: str) -> str:

@@ -91,6 +91,7 @@ def test_marks_belong_to_their_words():
             "market market market",
         ),
         ("今天我们一起去学校上课然后回家吃饭休息", "今天我们一起去学校上课课课然后回家吃饭休息", ["loop"], "课课课"),
+        ("oh what a day it was", "oh oh oh oh what a day it was", ["loop"], "oh oh oh oh"),
     ],
 )
 def test_hand_made_hallucinations(reference, hypothesis, reasons, offending):
@@ -112,6 +113,7 @@ def test_hand_made_hallucinations(reference, hypothesis, reasons, offending):
         ("打开厨房的灯", "打开厨房灯"),
         ("no no no", "no no no"),
         ("快快快跑", "快快快跑"),
+        ("okay", "oh oh okay"),
         ("very very good", "very very very good"),  # the reference repeats it itself; one inserted word is no burst
     ],
 )
@@ -219,8 +221,9 @@ def test_symbols_alone_are_output_that_no_speech_supports(hypothesis):
     assert "empty_reference" in silent.reasons and silent.nonspeech
     start, end = silent.spans["empty_reference"]
     assert hypothesis[start:end] == hypothesis
-    spoken = detect("turn on the light", hypothesis)
-    assert "unsupported" in spoken.reasons and spoken.unsupported == 1
+    for words in ("turn on the light", "hello", "hello there", "你好"):
+        spoken = detect(words, hypothesis)
+        assert "unsupported" in spoken.reasons and spoken.unsupported == 1
     assert detect(hypothesis, hypothesis).reasons == []
 
 
