@@ -53,7 +53,7 @@ def write_index(path: Path, phonemes: list[str], part: IndexPart, common_words: 
     header = {"format": _FORMAT, "daachorse": _daachorse_version(), "phonemes": phonemes}
     arrays = {
         "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
-        "automaton": np.frombuffer(part.automaton.serialize(), np.uint8),
+        "automaton": np.frombuffer(part.automaton.serialize() if part.automaton else b"", np.uint8),
         **part.entries._asdict(),
         "common_codes": common.codes,
         "common_offsets": common.code_offsets,
@@ -76,7 +76,7 @@ def read_index(path: str | os.PathLike) -> tuple[list[str], IndexPart, dict[str,
         check_entries(entries, len(header["phonemes"]))
         automaton = None
         # Another release may lay its automaton out differently: it is built again then.
-        if header["daachorse"] == _daachorse_version():
+        if len(entries) and header["daachorse"] == _daachorse_version():
             automaton_class = import_daachorse().CharwiseDoubleArrayAhoCorasick
             automaton = automaton_class.deserialize(arrays["automaton"].tobytes())
         common = _read_common(arrays, len(header["phonemes"])) if header["format"] > 1 else {}

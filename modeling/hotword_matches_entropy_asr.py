@@ -72,15 +72,18 @@ class IndexPart:
     def __init__(self, entries: Entries, automaton: Any = None, name: str = "a hotword index"):
         self.entries, self.name = entries, name
         self.live = np.ones(len(entries), bool)
-        # Overlapping matches need the standard kind; which of them win is decided in `drop_contained`.
-        self.automaton = automaton or import_daachorse().CharwiseDoubleArrayAhoCorasick(entries.keys())
+        # Without entries there is nothing to find, and no need of the automaton's package.
+        if automaton is None and len(entries):
+            # Overlapping matches need the standard kind; which of them win is decided in `drop_contained`.
+            automaton = import_daachorse().CharwiseDoubleArrayAhoCorasick(entries.keys())
+        self.automaton = automaton
         self._tolerant: Any = None  # a TolerantMatcher
 
     def live_pairs(self) -> Iterator[tuple[str, list[int]]]:
         return (pair for pair, live in zip(self.entries.pairs(), self.live.tolist(), strict=True) if live)
 
     def exact(self, text: str) -> Iterator[Candidate]:
-        for start, end, entry in self.automaton.find_overlapping(text):
+        for start, end, entry in self.automaton.find_overlapping(text) if self.automaton else ():
             if entry >= len(self.live):
                 raise ValueError(f"{self.name}: its automaton finds words that are not in it: build it again.")
             if self.live[entry]:

@@ -55,6 +55,18 @@ def test_missing_packages_name_their_extra(monkeypatch, phoneme_tokenizer):
         index_of("k æ t")
 
 
+def test_an_index_without_words_finds_nothing_and_needs_no_package(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "daachorse", None)
+    for index in (HotwordIndex(), HotwordIndex({})):
+        assert len(index) == 0 and index.words() == []
+        assert index.search(["k", "æ", "t"]) == index.search(["k", "æ", "t"], tolerance=0.3) == []
+    monkeypatch.undo()
+    HotwordIndex().save(tmp_path / "empty.npz")
+    loaded = HotwordIndex.load(tmp_path / "empty.npz")
+    loaded.update({"cat": ["k", "æ", "t"]})
+    assert loaded.find_hints(["k", "æ", "t"]) == ["cat"]
+
+
 # Update, save, load
 
 
