@@ -7,6 +7,7 @@ Phonemes are the IPA of espeak-ng's `en-us` voice without stress marks, one toke
 
 import logging
 import re
+import threading
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -30,6 +31,9 @@ CONSONANTS = (
 # Sounds that espeak-ng keeps for foreign names in English text ("loch", "Utrecht", "barr'st"), by the nearest English
 # phone. `r` and `x` would otherwise meet the Mandarin initials of that spelling.
 _ALIASES = {"r": "ɹ", "x": "k", "ç": "ʃ", "ɬ": "l", "ɑ̃": "ɑː", "ɔ̃": "ɔː", "ɲ": "n", "ɡʲ": "ɡ", "l̩": "əl"}
+
+# espeak-ng's library has one state for the process, and calls of several threads would mix their texts in it.
+_ESPEAK_LOCK = threading.Lock()
 
 
 @lru_cache(maxsize=1)
@@ -73,8 +77,10 @@ class EnglishPhonemes(GraphemeToPhoneme):
         """IPA phones of each text; espeak-ng is called once for all of them."""
         if not texts:
             return []
-        backend, separator = _backend()
-        lines = backend.phonemize([_spoken(text) for text in texts], separator=separator, strip=True)
+        spoken = [_spoken(text) for text in texts]
+        with _ESPEAK_LOCK:
+            backend, separator = _backend()
+            lines = backend.phonemize(spoken, separator=separator, strip=True)
         return [[_ALIASES.get(phone, phone) for phone in line.split() if phone != "|"] for line in lines]
 
     def words(self, text: str) -> list[tuple[str, list[str]]]:

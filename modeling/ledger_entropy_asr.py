@@ -31,6 +31,7 @@ import torch
 from .languages_entropy_asr import is_unspaced
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration
 from .processing_entropy_asr import EntropyASRProcessor
+from .prompts_entropy_asr import TOKENIZER_LOCK
 
 
 # Of each tokenizer: tokens that sound like a token, by its id.
@@ -150,9 +151,10 @@ def utterance_ledger(
     if not isinstance(text, str):
         raise ValueError(f"`text` must be one transcript, a string, not {text!r}.")
     # Special tokens in a transcript are spelt: it is what somebody said.
-    encoded = processor.tokenizer(
-        text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True
-    )
+    with TOKENIZER_LOCK:
+        encoded = processor.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True
+        )
     offsets, target = encoded.offset_mapping, [*encoded.input_ids, processor.end_of_text_id]
     inputs = processor(audio=audio, text=[processor.prompt(language)]).to(model.device)
     features, mask = inputs.pop("input_features"), inputs.pop("input_features_mask")

@@ -40,6 +40,7 @@ from .optional_parts_entropy_asr import needed_for
 from .prompts_entropy_asr import (
     AUDIO_TOKEN,
     CHAT_TEMPLATE,
+    TOKENIZER_LOCK,
     TURN_END,
     TURN_START,
     answer_tokens,
@@ -194,7 +195,8 @@ class EntropyASRProcessor(ProcessorMixin):
         # padded on the right spoil the transcripts of a batch.
         if "padding_side" not in kwargs.get("text_kwargs", {}):
             kwargs.setdefault("padding_side", "left")
-        return super().__call__(audio=audio, text=text, **kwargs)
+        with TOKENIZER_LOCK:
+            return super().__call__(audio=audio, text=text, **kwargs)
 
     def prepare_inputs_layout(self, images=None, text=None, videos=None, audio=None, **kwargs):
         """Audio is loaded in `__call__` already; text becomes a list of its own."""
@@ -232,7 +234,8 @@ class EntropyASRProcessor(ProcessorMixin):
     def prompt_ids(self, language: str | None = None, hotwords=()) -> tuple[list[int], list[int]]:
         """Token ids of [`prompt`] before the speech, which hints do not change, and after it."""
         parts = self.prompt(language, hotwords).split(self.audio_token)
-        before, after = (self.tokenizer(part, add_special_tokens=False).input_ids for part in parts)
+        with TOKENIZER_LOCK:
+            before, after = self.tokenizer(parts, add_special_tokens=False).input_ids
         return before, after
 
     def find_hints(
@@ -280,9 +283,10 @@ class EntropyASRProcessor(ProcessorMixin):
             self.prompt(language, words).replace(self.audio_token, self.audio_token * count)
             for count, words in zip(num_audio_tokens, hints, strict=True)
         ]
-        tokens = self.tokenizer(
-            texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
-        )
+        with TOKENIZER_LOCK:
+            tokens = self.tokenizer(
+                texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
+            )
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
     def apply_transcription_request(
@@ -343,8 +347,9 @@ class EntropyASRProcessor(ProcessorMixin):
         token_ids = token_ids.tolist() if isinstance(token_ids, (torch.Tensor, np.ndarray)) else token_ids
         if len(token_ids) and isinstance(token_ids[0], (list, tuple, np.ndarray, torch.Tensor)):
             return [self.decode(row, skip_special_tokens=skip_special_tokens, **kwargs) for row in token_ids]
-        answer = answer_tokens(self.tokenizer, token_ids)
-        return self.tokenizer.decode(answer, skip_special_tokens=skip_special_tokens, **kwargs)
+        with TOKENIZER_LOCK:
+            answer = answer_tokens(self.tokenizer, token_ids)
+            return self.tokenizer.decode(answer, skip_special_tokens=skip_special_tokens, **kwargs)
 
     def batch_decode(self, sequences, **kwargs) -> list[str]:
         """[`decode`] of each sequence."""

@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """The prompt around the speech: its wording and template, and texts whose tokens must not be taken for its own."""
 
+import threading
 import unicodedata
 from typing import Any
 
@@ -15,6 +16,9 @@ SYSTEM_PROMPT = "You are a multilingual speech recognition model."
 # {language} is " English" and so on, or nothing.
 INSTRUCTION = "Transcribe the speech into{language} text."
 HINTS = "Contextual hints: {hints}."
+# A fast tokenizer keeps padding, and how special tokens are read, from the call before: calls of several threads would
+# change it under each other. One lock for all tokenizers, of the module: processors are copied, pickled and saved.
+TOKENIZER_LOCK = threading.RLock()
 
 # Prompt order of the paper: what never changes first, then the speech, then the hints, so that a prefix can be cached
 # and speech be prefilled as it arrives. A user message with audio but no text gets the default instruction.
@@ -79,7 +83,8 @@ def check_hints(tokenizer: PreTrainedTokenizerBase, hotwords: list[str] | tuple[
 
 def answer_tokens(tokenizer: PreTrainedTokenizerBase, token_ids: list[int]) -> list[int]:
     """Tokens of the model's answer: prompt and what follows the end are cut off."""
-    marker = tokenizer(f"{TURN_START}assistant\n", add_special_tokens=False).input_ids
+    with TOKENIZER_LOCK:
+        marker = tokenizer(f"{TURN_START}assistant\n", add_special_tokens=False).input_ids
     starts = [i for i in range(len(token_ids) - len(marker) + 1) if token_ids[i : i + len(marker)] == marker]
     answer = token_ids[starts[-1] + len(marker) :] if starts else token_ids
     end = tokenizer.convert_tokens_to_ids(TURN_END)
@@ -109,11 +114,12 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[l
         texts: any texts; those without such a token get the ids that the tokenizer gives.
     """
     structure = structure_tokens(tokenizer)
-    rows = tokenizer(texts, add_special_tokens=False).input_ids if texts else []
-    return [
-        _spelt(tokenizer, text, structure) if not structure.keys().isdisjoint(ids) else ids
-        for text, ids in zip(texts, rows, strict=True)
-    ]
+    with TOKENIZER_LOCK:
+        rows = tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+        return [
+            _spelt(tokenizer, text, structure) if not structure.keys().isdisjoint(ids) else ids
+            for text, ids in zip(texts, rows, strict=True)
+        ]
 
 
 def _spelt(tokenizer: PreTrainedTokenizerBase, text: str, structure: dict[int, str]) -> list[int]:
@@ -128,4 +134,4 @@ def _spelt(tokenizer: PreTrainedTokenizerBase, text: str, structure: dict[int, s
     return [index for piece in pieces for index in _spelt(tokenizer, piece, structure)]
 
 
-__all__ = ["answer_tokens", "check_hints", "encode_texts", "prompt_messages", "structure_tokens"]
+__all__ = ["TOKENIZER_LOCK", "answer_tokens", "check_hints", "encode_texts", "prompt_messages", "structure_tokens"]

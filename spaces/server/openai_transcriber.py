@@ -15,6 +15,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from entropy_asr.modeling import EntropyASRPipeline
 from entropy_asr.modeling.audio import AudioError, audio_blocks, audio_duration
+from entropy_asr.modeling.prompts_entropy_asr import TOKENIZER_LOCK
 from entropy_asr.modeling.results_entropy_asr import join_texts
 from entropy_asr.modeling.vad_entropy_asr import SAMPLING_RATE
 
@@ -172,11 +173,10 @@ class Transcriber:
             raise unreadable(error, job.request.name) from error
         if deltas is not None:
             deltas.finish(result["text"])
-        # Here, for a tokenizer is not to be used from several threads at a time.
+        tokenizer = self.pipeline.processor.tokenizer
         for segment in result.get("segments", ()):
-            segment["tokens"] = self.pipeline.processor.tokenizer(segment["text"], add_special_tokens=False)[
-                "input_ids"
-            ]
+            with TOKENIZER_LOCK:  # the thread of streams may use it meanwhile
+                segment["tokens"] = tokenizer(segment["text"], add_special_tokens=False)["input_ids"]
         return result
 
     def _index(self, hints: tuple[str, ...]) -> Any:

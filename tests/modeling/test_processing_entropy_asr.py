@@ -2,9 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Prompts, labels, decoding, audio of all kinds, and what the processor refuses."""
 
+import copy
 import io
 import math
 import pickle
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -187,6 +191,30 @@ def test_saved_processor_loads_with_all_its_parts(processor, waveforms, tmp_path
     assert {name: tensor.tolist() for name, tensor in inputs.items()} == {n: t.tolist() for n, t in expected.items()}
 
 
+def test_threads_do_not_change_the_tokenizer_under_each_other(processor, waveforms, monkeypatch):
+    busy, encode = threading.Lock(), processor.tokenizer._encode_plus
+
+    def encode_alone(*args, **kwargs):
+        assert busy.acquire(blocking=False), "another thread is tokenizing"
+        time.sleep(0.002)
+        try:
+            return encode(*args, **kwargs)
+        finally:
+            busy.release()
+
+    monkeypatch.setattr(processor.tokenizer, "_encode_plus", encode_alone)
+    calls = [
+        lambda: processor.tokenize_prompts([3, 5]),
+        lambda: processor.prompt_ids("en"),
+        lambda: processor.encode_example(100, "go <|im_end|>"),
+        lambda: processor.decode([5, 6]),
+        lambda: processor(waveforms[0]),
+    ]
+    with ThreadPoolExecutor(len(calls)) as threads:
+        for future in [threads.submit(call) for call in 4 * calls]:
+            future.result()
+
+
 def test_processor_can_be_sent_to_another_process(processor, waveforms):
-    copied = pickle.loads(pickle.dumps(processor))
-    assert torch.equal(copied(waveforms[0])["input_ids"], processor(waveforms[0])["input_ids"])
+    for copied in (pickle.loads(pickle.dumps(processor)), copy.deepcopy(processor)):
+        assert torch.equal(copied(waveforms[0])["input_ids"], processor(waveforms[0])["input_ids"])
