@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from .audio import AudioError, audio_blocks, audio_duration, load_audio, load_or_blocks, measure_duration
@@ -293,8 +294,10 @@ class LongFormTranscriber:
             yield AudioPiece(0.0, item.seconds, audio, {})
             return
         item.is_cut = True
-        blocks = audio if rate == SAMPLING_RATE else audio_blocks(source)  # what voice activity detection takes
-        counted = self._counted(blocks, audio_duration(source, SAMPLING_RATE), item)
+        own_rate = rate if isinstance(source, np.ndarray | torch.Tensor) else None
+        # What voice activity detection takes.
+        blocks = audio if rate == SAMPLING_RATE else audio_blocks(source, own_rate)
+        counted = self._counted(blocks, audio_duration(source, own_rate), item)
         for start, samples in speech_segments(counted, self.endpoints):
             whole = samples if rate == SAMPLING_RATE else load_audio(samples, SAMPLING_RATE, rate)
             segment = AudioPiece(start / SAMPLING_RATE, (start + len(samples)) / SAMPLING_RATE, whole, {})

@@ -217,7 +217,9 @@ class EndpointDetector:
         speech_end = self._position if self._silence is None else self._silence
         longest = self.start + self.samples("max_segment")
         self.end = max(self.end, min(self._position, speech_end + self.samples("padding"), longest))
-        return self._end_of_segment()
+        segment = self._end_of_segment()
+        # Behind a cut in speech there may be silence alone: without padding, no sample is the next segment's.
+        return None if segment is None or segment[0] == segment[1] else segment
 
     def _look_for_speech(self, begin: int, probability: float) -> None:
         if probability >= self.settings.threshold and self._candidate is None:

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from entropy_asr.modeling import AudioError, join_texts, load_audio, long_form_entropy_asr, url_entropy_asr
 from entropy_asr.modeling.audio import audio_blocks, audio_duration
-from entropy_asr.modeling.long_form_entropy_asr import speech_segments
+from entropy_asr.modeling.long_form_entropy_asr import LongFormTranscriber, speech_segments
 from entropy_asr.modeling.pipeline_entropy_asr import EntropyASRPipeline
+from entropy_asr.modeling.results_entropy_asr import WantedOutputs
 from entropy_asr.modeling.subtitles_entropy_asr import make_cues
 from entropy_asr.modeling.vad_entropy_asr import EndpointSettings
 
@@ -83,6 +84,24 @@ def test_segments_do_not_depend_on_blocks(recording, tmp_path, rate, block_secon
     expected = list(speech_segments([whole], EndpointSettings()))
     assert [(start, len(part)) for start, part in segments] == [(start, len(part)) for start, part in expected]
     assert len(segments) > 2
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_bare_samples_are_at_the_models_rate(recording, kind):
+    samples, places = recording
+    slow = load_audio({"array": samples, "sampling_rate": 16000}, target_sampling_rate=8000)
+    utterances = []
+
+    def recognize(batch, are_pieces):
+        utterances.extend(batch)
+        return [{"text": "a"} for _ in batch]
+
+    transcriber = LongFormTranscriber(recognize, WantedOutputs(return_timestamps=True), sampling_rate=8000)
+    [result] = transcriber([kind(slow)])
+    starts = [chunk["timestamp"][0] for chunk in result["chunks"]]
+    assert starts == pytest.approx([place[0] / 16000 - 0.3 for place in places], abs=0.07)
+    for utterance, (_, end) in zip(utterances, [chunk["timestamp"] for chunk in result["chunks"]], strict=True):
+        assert len(utterance.waveform) == pytest.approx(8000 * utterance.seconds) and end <= len(slow) / 8000
 
 
 def test_unbroken_sound_is_cut_where_it_must_be_and_nothing_is_lost():

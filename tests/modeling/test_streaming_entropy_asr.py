@@ -347,6 +347,15 @@ def test_segments_are_transcribed_like_separate_recordings(pipe, waveforms, loud
     assert final[0].end_known == pytest.approx(2.5, abs=0.064)
 
 
+def test_silence_behind_a_cut_in_speech_stops_no_stream(pipe, sound, loudness_vad):
+    endpoints = EndpointSettings(padding=0, max_segment=1.6)
+    loud = np.where(np.abs(sound) > 0.03, sound, 0.03)[:25600].astype(np.float32)
+    samples = np.concatenate([loud, np.zeros(16000, np.float32), loud[:8192], np.zeros(16000, np.float32)])
+    updates, _ = transcribe(pipe, [samples], use_vad=True, endpoints=endpoints)
+    bounds = [(update.segment, update.start, update.end) for update in updates if update.is_final]
+    assert bounds[0] == (0, 0.0, 1.6) and [number for number, _, _ in bounds] == [0, 1]
+
+
 def test_silence_gives_nothing(pipe):
     stream = StreamingTranscriber(pipe, **STREAM)
     assert stream.push(np.zeros(40000, dtype=np.float32)) + stream.finish() == []

@@ -56,6 +56,14 @@ def test_endpoints(probabilities, segments):
     assert segments_of(probabilities) == segments
 
 
+def test_silence_behind_a_cut_is_no_segment_where_no_padding_is_asked_for():
+    settings = EndpointSettings(padding=0, max_segment=1.6)
+    assert segments_of("#" * 50 + "." * 50, settings) == [(0, 50)]
+    assert segments_of("#" * 50 + "." * 20 + "#" * 8 + "." * 20, settings) == [(0, 50), (70, 78)]
+    late = EndpointSettings(padding=0, max_segment=1.6, min_silence=5, short_silence=5)
+    assert segments_of("#" * 50 + "." * 99, late) == [(0, 50)]
+
+
 def test_no_padding_where_none_is_asked_for():
     assert segments_of("....####......", EndpointSettings(padding=0, min_speech=0, min_silence=0.1)) == [(4, 8)]
 
