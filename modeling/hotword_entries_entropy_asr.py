@@ -51,6 +51,12 @@ def check_tolerance(tolerance: float) -> None:
         raise ValueError(f"`tolerance` must be a number from 0 to {MAX_TOLERANCE}, not {tolerance!r}.")
 
 
+def check_tolerance_used(tolerance: float | None, hotwords: object) -> None:
+    """Raise a ValueError for a tolerance that was asked for without any hotwords to tolerate something of."""
+    if tolerance is not None and hotwords is None:
+        raise ValueError("`hotword_tolerance` says how near a hotword has to be, and there are none: give `hotwords`.")
+
+
 class Entries(NamedTuple):
     """Words and their phoneme codes in four arrays: compact in memory, and saved as they are.
 

@@ -41,6 +41,7 @@ from .adapters_entropy_asr import adapter_base, readable_folder
 from .audio import AudioError, load_audio
 from .decoding_entropy_asr import DecodingRequest, TranscriptDecoder
 from .encoder_rules_entropy_asr import encoder_rules
+from .hotword_entries_entropy_asr import check_tolerance_used
 from .inputs_entropy_asr import as_pipeline_inputs, in_order
 from .long_form_entropy_asr import LongFormTranscriber, item_name
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration
@@ -317,6 +318,7 @@ class EntropyASRPipeline(Pipeline):
         WantedOutputs(**params[2]).check(request.language)
         if "rescoring_weight" in own[1] and not settings.wants_hypotheses:
             raise ValueError("`rescoring_weight` ranks hypotheses: ask for some with `num_return_sequences`.")
+        check_tolerance_used(own[1].get("hotword_tolerance"), request.hotwords)
         params[2]["return_hypotheses"] = settings.wants_hypotheses
         return params
 

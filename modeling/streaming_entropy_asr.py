@@ -26,7 +26,7 @@ from .decoding_entropy_asr import GenerationSettings, TranscriptDecoder, check_g
 from .encoder_rules_entropy_asr import encoder_rules
 from .feature_extraction_entropy_asr import EntropyASRFeatureStream
 from .guards_entropy_asr import GuardSettings
-from .hotword_entries_entropy_asr import check_tolerance
+from .hotword_entries_entropy_asr import check_tolerance, check_tolerance_used
 from .hotwords_entropy_asr import HotwordIndex
 from .languages_entropy_asr import LANGUAGES, language_code
 from .pipeline_entropy_asr import EntropyASRPipeline
@@ -165,7 +165,8 @@ class StreamingBatch:
 
         Raises:
             RuntimeError: `max_streams` are there already.
-            ValueError: an unknown language or adapter, an impossible rate, or segments longer than the model can take.
+            ValueError: an unknown language or adapter, an impossible rate, a tolerance without hotwords, or segments
+                longer than the model can take.
             ImportError: a list of hotwords without the extra `g2p`.
         """
         taken = {stream.slot for stream in self.streams}
@@ -177,13 +178,15 @@ class StreamingBatch:
             raise ValueError(f"`sampling_rate` must be between 1000 and 768000 Hz, not {sampling_rate!r}.")
         defaults = self.request
         language = language_code(defaults.language if language is None else language, optional=True)
+        hotwords = defaults.hotwords if hotwords is None else hotwords
+        check_tolerance_used(hotword_tolerance, hotwords)
         hotword_tolerance = defaults.hotword_tolerance if hotword_tolerance is None else hotword_tolerance
         check_tolerance(hotword_tolerance)
         adapter = defaults.adapter if adapter is None else adapter
         self.decoder.adapters.check(adapter)
         self.pipeline.wanted.check(language)
         self.decoder.check_language(defaults.return_language, language)
-        index = self._find_index(defaults.hotwords if hotwords is None else hotwords)
+        index = self._find_index(hotwords)
         room = 0 if index is None else HINT_TOKENS
         self._check_length(sum(map(len, self.processor.prompt_ids(language))) + room)
         segmenter = SpeechSegmenter(self.endpoints, self.use_vad)

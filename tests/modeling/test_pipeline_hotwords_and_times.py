@@ -106,6 +106,14 @@ def test_tolerance_is_passed_on(model, processor, pipe, waveforms, heard, monkey
     assert pipe(waveforms[0], hotwords=index)["text"] == plain != hinted
     assert pipe(waveforms[0], hotwords=index, hotword_tolerance=0.2)["text"] == hinted
     assert asked == [(heard[0], 0.0), (heard[0], 0.2)]
+    told = {"guards": False, "max_new_tokens": 8, "return_hotwords": True}
+    made = EntropyASRPipeline(model=model, processor=processor, hotwords=index)
+    assert made(waveforms[0], hotword_tolerance=0.2, **told)["hotwords_found"] == ["Kaldi"]
+    made = EntropyASRPipeline(model=model, processor=processor, hotword_tolerance=0.2)
+    assert made(waveforms[0], **told)["hotwords_found"] == []
+    assert made(waveforms[0], hotwords=index, **told)["hotwords_found"] == ["Kaldi"]
+    with pytest.raises(ValueError, match="`hotword_tolerance` .* give `hotwords`"):
+        pipe(waveforms[0], hotword_tolerance=0.2)
 
 
 def test_lists_are_indexed_once(pipe, waveforms, monkeypatch):

@@ -444,6 +444,7 @@ def test_requests_that_cannot_be_honoured(pipe):
         ({"language": "xx"}, "language"),
         ({"language": ["en"]}, "language"),
         ({"hotwords": [1]}, "hotwords"),
+        ({"hotword_tolerance": 0.2}, "`hotword_tolerance` .* give `hotwords`"),
         ({"sampling_rate": 0}, "sampling_rate"),
     ):
         with pytest.raises(ValueError, match=reason):
