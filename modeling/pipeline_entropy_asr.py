@@ -47,7 +47,7 @@ from .long_form_entropy_asr import LongFormTranscriber, item_name
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration
 from .optional_parts_entropy_asr import needed_for
 from .pipeline_arguments_entropy_asr import PipelineArguments
-from .processing_entropy_asr import EntropyASRProcessor, check_processor
+from .processing_entropy_asr import EntropyASRProcessor, check_processor, window_samples
 from .recognition_entropy_asr import BatchedUtterance, BatchRecognizer
 from .results_entropy_asr import WantedOutputs, make_result
 
@@ -337,7 +337,9 @@ class EntropyASRPipeline(Pipeline):
 
     def collate(self, utterances: list[BatchedUtterance], language: str | None = None) -> dict[str, Any]:
         """One batch of the model's inputs: the processor pads features on the right and prompts on the left."""
-        waveforms = [utterance.waveform for utterance in utterances]
+        # What is longer than the features' window gets an error of its own from its length, and the others go on.
+        window = window_samples(self.processor.feature_extractor)
+        waveforms = [utterance.waveform[:window] for utterance in utterances]
         inputs = dict(self.processor.apply_transcription_request(waveforms, language=language))
         return {"inputs": inputs, "utterances": utterances}
 

@@ -377,17 +377,34 @@ def extract_features(
     Returns:
         Features `(batch_size, num_frames, num_mel_bins)`, or what else the extractor gives, and their mask
         `(batch_size, num_frames)`.
+
+    Raises:
+        AudioError: an utterance is longer than what the extractor would cut it to.
     """
+    window, rate = window_samples(feature_extractor), feature_extractor.sampling_rate
+    for index, waveform in enumerate(waveforms):
+        if window is not None and len(waveform) > window:
+            raise AudioError(
+                f"Audio item {index} lasts {len(waveform) / rate:.1f} s, and the feature extractor takes at most "
+                f"{window / rate:.1f} s: give it in shorter pieces"
+            )
     # Extractors of waveforms do not pad by default; those of a fixed window (Whisper's) pad to it.
-    padding = {} if hasattr(feature_extractor, "chunk_length") else {"padding": True}
+    padding = {"padding": True} if window is None else {}
     extracted = feature_extractor(
         waveforms,
-        sampling_rate=feature_extractor.sampling_rate,
+        sampling_rate=rate,
         return_attention_mask=True,
         return_tensors="pt",
         **padding,
     )
     return extracted[feature_extractor.model_input_names[0]], extracted["attention_mask"]
+
+
+def window_samples(feature_extractor: SequenceFeatureExtractor) -> int | None:
+    """Samples of the fixed window behind which an extractor (Whisper's) drops everything; None where it has none."""
+    if not hasattr(feature_extractor, "chunk_length"):
+        return None
+    return feature_extractor.chunk_length * feature_extractor.sampling_rate
 
 
 def _one_each(name: str, value: Any, are_several: bool, count: int) -> list:

@@ -110,3 +110,6 @@ def test_audio_that_the_features_would_cut_is_refused(tokenizer):
     pipe = EntropyASRPipeline(model=build_model(config), processor=processor, device="cpu")
     assert pipe(make_noise(2), guards=False, max_new_tokens=4)["text"]
     assert "lasts 31.0 s" in refusal(pipe, make_noise(31)) and "at most 30.0 s" in refusal(pipe, make_noise(31))
+    options = {"chunk_length_s": 0, "guards": False, "max_new_tokens": 4}
+    short, long = pipe([make_noise(2), make_noise(31)], batch_size=2, **options)
+    assert short["text"] and long["error"].startswith("item 1: audio: lasts 31.0 s")

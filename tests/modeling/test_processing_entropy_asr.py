@@ -15,8 +15,8 @@ import pytest
 import soundfile
 import torch
 from prompt_texts import PROMPT, prompts_of
-from small_models import build_tokenizer, small_config
-from transformers import AutoFeatureExtractor, AutoProcessor, AutoTokenizer
+from small_models import build_tokenizer, small_config, small_whisper_config
+from transformers import AutoFeatureExtractor, AutoProcessor, AutoTokenizer, WhisperFeatureExtractor
 
 from entropy_asr.modeling import (
     AudioError,
@@ -128,6 +128,15 @@ def test_bad_audio_is_named_by_item_and_file(processor, waveforms, tmp_path):
     for bad, message in [(path, "notes.wav"), (np.zeros(0), "no samples"), (np.array([np.inf]), "infinite")]:
         with pytest.raises(AudioError, match=f"Audio item 2: .*{message}"):
             processor([waveforms[0], waveforms[1], bad])
+
+
+def test_audio_that_the_features_would_cut_is_refused(tokenizer):
+    config = small_config(small_whisper_config(d_model=16, encoder_layers=1))
+    cutting = EntropyASRProcessor.from_components(WhisperFeatureExtractor(), tokenizer, config)
+    whole, long = np.zeros(480000, np.float32), np.zeros(480001 + 16000, np.float32)
+    assert cutting.apply_transcription_request(whole)["input_features_mask"].sum() == 3000
+    with pytest.raises(AudioError, match=r"item 1 lasts 31\.0 s, .* at most 30\.0 s"):
+        cutting.apply_transcription_request([whole, long])
 
 
 def test_misuse_is_refused(processor, waveforms):

@@ -10,7 +10,7 @@ import torch
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
-from entropy_asr.modeling.processing_entropy_asr import EntropyASRProcessor, extract_features
+from entropy_asr.modeling.processing_entropy_asr import EntropyASRProcessor, extract_features, window_samples
 
 from .augmentation import SpeechAugmenter
 
@@ -63,7 +63,11 @@ class FeatureCollator:
         generators = [np.random.default_rng(row["draw"]) for row in rows]
         waveforms = [torch.from_numpy(row["samples"]) for row in rows]
         if self.augmenter is not None:
-            waveforms = [self.augmenter.waveform(w, rng) for w, rng in zip(waveforms, generators, strict=True)]
+            augmented = [self.augmenter.waveform(w, rng) for w, rng in zip(waveforms, generators, strict=True)]
+            window = window_samples(self.feature_extractor)
+            # A row that augmentation alone makes too long for the features' window stays as it is.
+            pairs = zip(waveforms, augmented, strict=True)
+            waveforms = [plain if window and len(new) > window else new for plain, new in pairs]
         rate = self.feature_extractor.sampling_rate
         features, mask = extract_features(self.feature_extractor, [waveform.numpy() for waveform in waveforms])
         if views > 1:

@@ -5,10 +5,16 @@
 import pytest
 import torch
 from training_helpers import AUGMENTATION, make_rows
+from transformers import WhisperFeatureExtractor
 
-from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer, EntropyASRProcessor
+from entropy_asr.modeling import (
+    AudioError,
+    EntropyASRFeatureExtractor,
+    EntropyASRPhonemeTokenizer,
+    EntropyASRProcessor,
+)
 from entropy_asr.trainers.data.augmentation import AugmentationConfig, SpeechAugmenter
-from entropy_asr.trainers.data.collation import CTCCollator, TranscriptionCollator
+from entropy_asr.trainers.data.collation import CTCCollator, FeatureCollator, TranscriptionCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
 from entropy_asr.trainers.data.speech_dataset import SpeechDataset
 
@@ -107,6 +113,16 @@ def test_durations_are_those_after_augmentation(processor, rows):
     batch = collator(processor, augmenter=slow)(rows)
     expected = torch.tensor([2 * len(row["samples"]) / 16000 for row in rows])
     torch.testing.assert_close(batch["durations"], expected, atol=1e-3, rtol=0)
+
+
+def test_rows_that_augmentation_makes_too_long_for_the_features_stay_as_they_are(rows):
+    slow = SpeechAugmenter(AugmentationConfig(speed_factors=[0.5]))
+    longest = {**rows[0], "samples": torch.ones(16000 * 29).numpy() / 10}
+    batch = FeatureCollator(WhisperFeatureExtractor(), augmenter=slow).features([rows[0], longest])
+    expected = torch.tensor([2 * len(rows[0]["samples"]) / 16000, 29.0])
+    torch.testing.assert_close(batch["durations"], expected, atol=1e-3, rtol=0)
+    with pytest.raises(AudioError, match=r"lasts 31\.0 s, .* at most 30\.0 s"):
+        FeatureCollator(WhisperFeatureExtractor()).features([{**rows[0], "samples": torch.ones(16000 * 31).numpy()}])
 
 
 def test_time_masks_stay_inside_the_utterance(processor, rows):
