@@ -64,6 +64,8 @@ def _ledger_words(ledger: dict[str, Any] | None) -> str:
     """Shares of H(Y) in percent, in one cell."""
     if not ledger:
         return "-"
+    if "left_out" in ledger:
+        return ledger["left_out"]
     if "nats_per_token_left" not in ledger:
         return f"impossible: {_no_path(ledger)}"
     if ledger["is_prior_broken"]:

@@ -36,6 +36,7 @@ from .hypotheses_entropy_asr import RESCORING_WEIGHT, Hypothesis, distinct
 from .languages_entropy_asr import language_code
 from .letters_entropy_asr import LettersProcessor
 from .optional_parts_entropy_asr import needed_for
+from .phoneme_head_entropy_asr import check_phoneme_head
 
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class TranscriptDecoder:
         """
         if isinstance(hotwords, (list, tuple)) and not hotwords:
             return HotwordIndex()  # nothing to listen for, so that neither head nor extra is needed
-        self._check_phoneme_head("`hotwords`")
+        check_phoneme_head(self.model.config, "`hotwords`")
         if is_index(hotwords):
             return hotwords
         if not isinstance(hotwords, (list, tuple)) or not all(isinstance(word, str) for word in hotwords):
@@ -201,19 +202,11 @@ class TranscriptDecoder:
             ValueError: the phoneme head was never trained.
         """
         if return_language and language_code(language, optional=True) is not None:
-            self._check_phoneme_head("`return_language` beside a `language`")
+            check_phoneme_head(self.model.config, "`return_language` beside a `language`")
 
     def _check_phonemes_of_text(self, argument: str) -> None:
-        self._check_phoneme_head(argument)
+        check_phoneme_head(self.model.config, argument)
         self.processor.phoneme_tokenizer.phonemize("a 一")  # an ImportError that names the extra, before the work
-
-    def _check_phoneme_head(self, argument: str) -> None:
-        if not self.model.config.phoneme_head_trained:
-            raise ValueError(
-                f"{argument} needs the phoneme head, and that of this model was never trained "
-                "(`phoneme_head_trained` in its configuration): the encoder came without one. Train it with "
-                "`entropy-asr train phoneme_head`."
-            )
 
     def generation_settings(self, generate_kwargs: Mapping[str, Any]) -> GenerationSettings:
         """What transcripts are generated with: greedily and unbounded unless the arguments say otherwise.

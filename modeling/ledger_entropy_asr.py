@@ -30,8 +30,10 @@ import torch
 
 from .languages_entropy_asr import is_unspaced
 from .modeling_entropy_asr import EntropyASRForConditionalGeneration
+from .phoneme_head_entropy_asr import check_phoneme_head
 from .processing_entropy_asr import EntropyASRProcessor
 from .prompts_entropy_asr import TOKENIZER_LOCK
+from .spoken_text_entropy_asr import why_unreadable
 
 
 # Of each tokenizer: tokens that sound like a token, by its id.
@@ -146,10 +148,13 @@ def utterance_ledger(
     Raises:
         AudioError: audio that cannot be used.
         ImportError: the extra `g2p` is missing: phonemes come from there.
-        ValueError: the transcript is no string, or the language is unknown.
+        ValueError: the transcript is no string or cannot be read as phonemes, the language is unknown, or the phoneme
+            head was never trained.
     """
+    check_phoneme_head(model.config, "The ledger")
     if not isinstance(text, str):
         raise ValueError(f"`text` must be one transcript, a string, not {text!r}.")
+    words = _words(processor, text, language)
     # Special tokens in a transcript are spelt: it is what somebody said.
     with TOKENIZER_LOCK:
         encoded = processor.tokenizer(
@@ -162,7 +167,6 @@ def utterance_ledger(
     full = _log_probs(model, prompt, target, **audio).gather(1, torch.tensor(target)[:, None])[:, 0]
     alone = _log_probs(model, [document_start(processor.tokenizer)], target)
     prior, spelling = _prior_surprisals(alone, target, processor)
-    words = _words(processor, text, language)
     phonemes = [phoneme for _, _, own in words for phoneme in own]
     logits, frame_mask = model.get_phoneme_logits(features, mask)
     log_probs = logits[0][frame_mask[0].bool()].float().log_softmax(-1).cpu().numpy()
@@ -250,14 +254,18 @@ def token_texts(text: str, offsets: list[tuple[int, int]]) -> list[str]:
 
 
 def _words(processor: EntropyASRProcessor, text: str, language: str | None) -> list[tuple[int, int, list[int]]]:
-    """First character, end (exclusive) and phoneme ids of each word of a text."""
+    """First character, end (exclusive) and phoneme ids of each word of a text; a ValueError names what has none."""
     tokenizer, words, position = processor.phoneme_tokenizer, [], 0
     for surface, phonemes in tokenizer.phonemize_words(text, language):
         start = text.find(surface, position)
         # Normalisation (full-width letters) may have changed it: then it lies where the last word ended.
         start = position if start < 0 else start
         position = min(len(text), start + max(1, len(surface)))
-        words.append((start, position, tokenizer.convert_tokens_to_ids(phonemes)))
+        ids = tokenizer.convert_tokens_to_ids(phonemes)
+        if tokenizer.unk_token_id in ids:  # which the encoder never gives: its surprisal would say nothing
+            reason = why_unreadable(text) or f"{surface!r} has sounds that the phoneme head does not know"
+            raise ValueError(f"The ledger needs the phonemes of the whole transcript: {reason}.")
+        words.append((start, position, ids))
     return words
 
 

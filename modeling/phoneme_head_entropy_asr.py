@@ -4,6 +4,7 @@
 
 import torch
 from torch import nn
+from transformers.configuration_utils import PreTrainedConfig
 
 
 class EntropyASRPhonemeHead(nn.Module):
@@ -20,4 +21,18 @@ class EntropyASRPhonemeHead(nn.Module):
         return self.output(self.act(self.linear2(self.act(self.linear1(hidden_states)))))
 
 
-__all__ = ["EntropyASRPhonemeHead"]
+def check_phoneme_head(config: PreTrainedConfig, asked: str) -> None:
+    """Refuse what needs the phoneme head of a model where that was never trained: its output is random.
+
+    Raises:
+        ValueError: names what was asked for.
+    """
+    if not config.phoneme_head_trained:
+        raise ValueError(
+            f"{asked} needs the phoneme head, and that of this model was never trained "
+            "(`phoneme_head_trained` in its configuration): the encoder came without one. Train it with "
+            "`entropy-asr train phoneme_head`."
+        )
+
+
+__all__ = ["EntropyASRPhonemeHead", "check_phoneme_head"]

@@ -25,6 +25,10 @@ def test_tables_mark_texts_that_are_not_in_the_sound_and_count_those_without_a_p
     details = "\n".join(detail_tables(result))
     assert "`tiny`: left out, 2 utterances with fewer frames than phonemes" in details
     assert "`tiny`: text not in the sound, 9 of 10 utterances" in details and "`tinier`:" not in details
+    random = {"left_out": "no trained phoneme head"}
+    result = {**RESULT, "models": {"tiny": {**FIGURES, "ledger": random}}}
+    assert "| no trained phoneme head |" in "\n".join(summary_table(result))
+    assert "Nats a token left" not in "\n".join(detail_tables(result))
     none = {"num_utterances": 0, "num_impossible": 3, "num_unheard": 0, "num_tokens": 0}
     result = {**RESULT, "models": {"tiny": {**FIGURES, "ledger": none}}}
     assert "| impossible: 3 utterances with fewer frames than phonemes |" in "\n".join(summary_table(result))

@@ -136,6 +136,17 @@ def test_what_is_no_transcript_is_named(full, sounds, text):
         ledger.utterance_ledger(*full, sounds["english"], text)
 
 
+def test_a_transcript_that_cannot_be_read_whole_is_named(full, sounds):
+    with pytest.raises(ValueError, match=r"the whole transcript: 'мир' \(Cyrillic\) cannot be read"):
+        ledger.utterance_ledger(*full, sounds["english"], "hello мир", "en")
+
+
+def test_a_phoneme_head_that_was_never_trained_gives_no_ledger(full, sounds, monkeypatch):
+    monkeypatch.setattr(full[0].config, "phoneme_head_trained", False)
+    with pytest.raises(ValueError, match=r"The ledger needs the phoneme head, .* never trained"):
+        ledger.utterance_ledger(*full, sounds["english"], "we go")
+
+
 def test_summary_leaves_out_what_no_path_spells(full, sounds):
     good = ledger.utterance_ledger(*full, sounds["english"], "we go")
     bad = ledger.utterance_ledger(*full, sounds["english"][:1600], "open the door one two three")

@@ -66,7 +66,7 @@ def metric_folder() -> str:
 
 
 def read_utterances(
-    rows: datasets.Dataset, max_rows: int | None, shares: Shares = ALONE
+    rows: datasets.Dataset, max_rows: int | None, shares: Shares = ALONE, max_samples: int | None = None
 ) -> tuple[list[Utterance], dict[str, Any]]:
     """Utterances with text; what has none, or cannot be read, is left out with a warning.
 
@@ -74,6 +74,7 @@ def read_utterances(
         rows: Rows of a source.
         max_rows: Evenly spaced ones, so many; None: all.
         shares: Processes that all read them; the first speaks for them.
+        max_samples: Longest one that all encoders take; None: any.
 
     Returns:
         The utterances, and facts about them.
@@ -91,7 +92,10 @@ def read_utterances(
             phonemes = tokenizer.phonemize_batch([row["text"]], [row["language"]])[0]
             if not phonemes or tokenizer.unk_token in phonemes:
                 raise ValueError(f"{row['text']!r} cannot be read as phonemes")
-            utterances.append(Utterance(read_samples(row), row["text"], row["language"], phonemes))
+            samples = read_samples(row)
+            if max_samples is not None and len(samples) > max_samples:
+                raise AudioError(f"longer than the {max_samples / SAMPLING_RATE:g} s of an encoder's features")
+            utterances.append(Utterance(samples, row["text"], row["language"], phonemes))
         except (AudioError, ValueError) as error:
             logger.log(logging.WARNING if shares.index == 0 else logging.DEBUG, "Row %d is left out: %s", index, error)
     if not utterances:

@@ -8,6 +8,7 @@ figure 4), and the ledger of H(Y) (its appendix C). All checkpoints are measured
 """
 
 import hashlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,7 +19,8 @@ import datasets
 import numpy as np
 from tqdm.auto import tqdm
 
-from entropy_asr.modeling.ledger_entropy_asr import utterance_ledger
+from entropy_asr.modeling.ledger_entropy_asr import UtteranceLedger, utterance_ledger
+from entropy_asr.modeling.processing_entropy_asr import window_samples
 from entropy_asr.spaces.entropy_allocation.embedders import PACKAGED, embed_texts
 
 from ..data.data_source import DataSource
@@ -31,6 +33,8 @@ from .ledger_summary import summarize_ledgers
 from .report_options import ReportOptions
 from .shares import Shares
 
+
+logger = logging.getLogger(__name__)
 
 DEFINITIONS = (
     "NSE, PAI and CSAI as arXiv 2604.08003 defines them: of whole utterances, PAI and CSAI in bits. What it leaves "
@@ -123,7 +127,9 @@ def measure_dataset(
     shares: Shares = ALONE,
 ) -> dict[str, Any]:
     """All figures of all models on one data set, in all processes."""
-    utterances, facts = read_utterances(rows, options.max_rows, shares)
+    # What an encoder would not hear to its end is left out for all of them: they are compared.
+    windows = [window for encoder in encoders if (window := window_samples(encoder.feature_extractor))]
+    utterances, facts = read_utterances(rows, options.max_rows, shares, min(windows, default=None))
     meanings = None
     # An embedder that knows no word of a language would give figures all the same.
     if options.embedder in PACKAGED and facts["languages"] != ["en"]:
@@ -161,9 +167,21 @@ def _digest(found: Allocation) -> str:
 
 
 def measure_ledger(encoder: SpeechEncoder, utterances: list[Utterance], shares: Shares = ALONE) -> dict[str, Any]:
-    """How H(Y) of some utterances is shared out, see [`~ledger_summary.summarize_ledgers`]."""
+    """How H(Y) of some utterances is shared out, see [`~ledger_summary.summarize_ledgers`]; or why it is not known."""
+    if encoder.phoneme_head is None:
+        return {"left_out": "no trained phoneme head"}
     ledgers = [
-        utterance_ledger(encoder.full_model, encoder.processor, item.waveform, item.text, item.language)
+        _ledger_of(encoder, item)
         for item in tqdm(shares.own(utterances), f"{encoder.name}: ledger", unit="utt", disable=shares.index > 0)
     ]
-    return summarize_ledgers(shares.joined(ledgers))
+    found = [ledger for ledger in shares.joined(ledgers) if ledger is not None]
+    return summarize_ledgers(found) if found else {"left_out": "no text in the phonemes of its head"}
+
+
+def _ledger_of(encoder: SpeechEncoder, item: Utterance) -> UtteranceLedger | None:
+    """None, with a warning, where the model's own phonemes do not spell the text."""
+    try:
+        return utterance_ledger(encoder.full_model, encoder.processor, item.waveform, item.text, item.language)
+    except ValueError as error:
+        logger.warning("%s: %r is left out of the ledger: %s", encoder.name, item.text, error)
+        return None

@@ -87,6 +87,12 @@ def test_a_model_that_cannot_be_loaded_is_told(tmp_path, recording):
         Recognizer(DemoSettings(model=str(tmp_path / "nothing"))).transcribe(recording)
 
 
+def test_a_model_without_a_trained_phoneme_head_has_nothing_to_explain_by(recognizer, recording, monkeypatch):
+    monkeypatch.setattr(recognizer.pipeline.model.config, "phoneme_head_trained", False)
+    with pytest.raises(DemoError, match=r"The ledger needs the phoneme head, .* never trained"):
+        recognizer.explain(recording, "en", "one two three")
+
+
 def test_silence_has_nothing_to_explain(recognizer, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(32000), 16000)
     with pytest.raises(DemoError, match="no speech"):

@@ -18,7 +18,9 @@ from small_models import small_parakeet_config, small_whisper_config
 from training_helpers import make_rows
 
 from entropy_asr.trainers.commands import cli
-from entropy_asr.trainers.evaluation.report import ReportOptions, _load_rows, name_models, write_report
+from entropy_asr.trainers.evaluation.allocation import Utterance, read_utterances
+from entropy_asr.trainers.evaluation.frames import load_speech_encoder
+from entropy_asr.trainers.evaluation.report import ReportOptions, _load_rows, measure_ledger, name_models, write_report
 
 
 pytest.importorskip("phonemizer")
@@ -205,10 +207,31 @@ def test_models_of_one_name_are_named_by_their_folders():
 
 def test_rows_without_speech_are_no_report(tmp_path):
     make_rows("none none").save_to_disk(tmp_path / "noise")
-    from entropy_asr.trainers.evaluation.allocation import read_utterances
-
     with pytest.raises(ValueError, match="None of 2 rows has speech"):
         read_utterances(make_rows("none none"), None)
+
+
+def test_a_model_whose_phoneme_head_was_never_trained_has_no_ledger(components, tmp_path):
+    shutil.copytree(components / "full", tmp_path / "random")
+    config = json.loads((tmp_path / "random" / "config.json").read_text())
+    (tmp_path / "random" / "config.json").write_text(json.dumps({**config, "phoneme_head_trained": False}))
+    models, rows = [str(tmp_path / "random")], [str(components / "rows")]
+    report = write_report(models, rows, tmp_path / "out", ReportOptions(**QUICK, ledger_rows=2))
+    assert report["datasets"]["rows"]["models"]["random"]["ledger"] == {"left_out": "no trained phoneme head"}
+    assert "| no trained phoneme head |" in (tmp_path / "out" / "report.md").read_text()
+    assert not (tmp_path / "out" / "rows-ledger.png").exists()
+
+
+def test_texts_and_audio_beyond_a_model_are_left_out(components):
+    encoder = load_speech_encoder(str(components / "full"), "cpu")
+    sound = np.random.default_rng(0).normal(size=32000).astype(np.float32) / 10
+    known, unknown = Utterance(sound, "hello there", "en", []), Utterance(sound, "hello мир", "en", [])
+    assert measure_ledger(encoder, [known, unknown])["num_utterances"] == 1
+    assert "left_out" in measure_ledger(encoder, [unknown])
+    rows = make_rows("en zh en")
+    longest = sorted(rows["duration"][:])[1]
+    utterances, facts = read_utterances(rows, None, max_samples=round(16000 * longest))
+    assert len(utterances) == 2 and facts["left_out"] == 1
 
 
 def test_an_english_embedder_gives_no_csai_of_other_languages(components, tmp_path):
