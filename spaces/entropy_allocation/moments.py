@@ -11,7 +11,7 @@ frames are multiplied in float32, in blocks, twice as fast: by then the rounding
 import math
 import warnings
 from collections.abc import Sequence
-from copy import copy
+from copy import copy, deepcopy
 from itertools import combinations_with_replacement
 
 import torch
@@ -207,7 +207,8 @@ class FrameMoments:
         if not other.count:
             return
         if not self.count:
-            self.__dict__.update(other._summed().__dict__)
+            # Sums are added to in place: shared ones would change the other's.
+            self.__dict__.update(deepcopy(other._summed().__dict__))
             return
         if self.widths != other.widths:
             raise ValueError(f"Frames of width {other.widths} were added to frames of width {self.widths}.")

@@ -125,3 +125,14 @@ def test_streamed_equals_one_shot(dtype):
     assert halves.count == whole.count
     assert halves.nse() == pytest.approx(whole.nse(), abs=1e-8)
     assert halves.cka_debiased() == pytest.approx(whole.cka_debiased(), abs=1e-8)
+
+
+def test_what_was_merged_into_nothing_stays_as_it_was():
+    frames = frames_like_an_encoders(600)
+    other, merged = moments_of(frames[:300]), FrameMoments()
+    before = other.nse()
+    merged.merge(other)
+    merged.merge(moments_of(frames[300:]))
+    assert other.count == 300 and other.nse() == before
+    assert other.mean().tolist() == pytest.approx(frames[:300].mean(0).tolist())
+    assert merged.nse() == pytest.approx(moments_of(frames).nse(), abs=1e-8)
