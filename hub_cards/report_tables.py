@@ -111,10 +111,11 @@ def _sizes(models: dict[str, Any]) -> list[str]:
             if figures.get(name) is None:
                 continue
             details = figures["details"][name]
-            low, high = details["interval"]
+            # Without a ridge there may be none.
+            interval = "{:.2f} to {:.2f}".format(*details["interval"]) if details["interval"] else "no interval"
             chance = f"{details['chance']['mean']:.2f} ± {details['chance']['spread']:.2f}"
             size = f"{details['num_utterances']}, {pca_size(details)}, {details['ridge']:g}"
-            rows.append([model, name.upper(), f"{figures[name]:.2f} ({low:.2f} to {high:.2f})", chance, size])
+            rows.append([model, name.upper(), f"{figures[name]:.2f} ({interval})", chance, size])
     return [*markdown_table(["model", "figure", "bits", "chance", "N, k, ridge"], rows), ""]
 
 

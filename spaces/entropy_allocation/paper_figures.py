@@ -141,13 +141,6 @@ def information_figures(blocks: Blocks, name: str, request: Request) -> tuple[fl
         request.num_shuffles,
         request.seed,
     )
-    drawn = bootstrap(
-        lambda rows: _information([standardized(block[rows]) for block in cut], name, request.ridge),
-        value,
-        num_rows,
-        request.num_bootstrap,
-        request.seed,
-    )
     details = {
         "num_utterances": num_rows,
         "pca_size": sizes,
@@ -159,11 +152,26 @@ def information_figures(blocks: Blocks, name: str, request: Request) -> tuple[fl
         "chance": chance,
         "expected_chance": expected_chance(sizes["u"], sizes["P"], num_rows),
         "above_chance": value - chance["mean"],
-        **drawn,
+        **_interval(cut, name, value, request),
     }
     if request.table:
         details["table"] = _table(blocks, name, request, sizes)
     return max(0.0, value), details | {"seconds": round(time.perf_counter() - start, 2)}
+
+
+def _interval(cut: list[np.ndarray], name: str, value: float, request: Request) -> dict:
+    """Details of the bootstrap; without a ridge there may be none, and `interval_left_out` says why."""
+    try:
+        return bootstrap(
+            lambda rows: _information([standardized(block[rows]) for block in cut], name, request.ridge),
+            value,
+            len(cut[0]),
+            request.num_bootstrap,
+            request.seed,
+        )
+    except ValueError as error:
+        # Drawn utterances repeat: there are fewer different ones, and maybe fewer than components.
+        return {"interval": None, "interval_left_out": f"Of utterances drawn with replacement: {error}"}
 
 
 def _information(cut: list[np.ndarray], name: str, ridge: float) -> float:

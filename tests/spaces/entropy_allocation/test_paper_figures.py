@@ -95,6 +95,15 @@ def test_bootstrap_intervals_hold_the_figure_and_narrow_with_more_utterances(met
     assert widths[1] < 0.6 * widths[0]
 
 
+def test_without_a_ridge_draws_that_are_singular_give_no_interval_and_the_figure_all_the_same(metric):
+    data = evaluation_set(24)
+    found = metric.compute(**data, pca_size=7, ridge=0)
+    assert found["csai"] > 0 and "above_chance" in found["details"]["csai"]
+    details = found["details"]["csai"]
+    assert details["interval"] is None and "drawn with replacement" in details["interval_left_out"]
+    assert "interval_left_out" not in metric.compute(**data, pca_size=7)["details"]["csai"]
+
+
 def test_pca_sizes_are_named_and_never_changed_silently(metric):
     data = evaluation_set(120)
     details = metric.compute(**data)["details"]["pai"]
