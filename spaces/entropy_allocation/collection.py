@@ -10,7 +10,7 @@ import numpy as np
 from .frame_examples import LabelledUtterance, Sample
 from .inputs import UtteranceInput
 from .moments import FrameMoments
-from .summaries import Summary, check_alike, joined, shape_of, summarize
+from .summaries import Summary, check_alike, joined, shape_of, summarize, total
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Collection:
         """What all processes of `torch.distributed` added; this one stays as it is."""
         return replace(
             self,
+            num_utterances=total(self.num_utterances),
             sample=self.sample.joined() if self.keeps_sample else self.sample,
             summaries=joined(self.summaries) if self.keeps_summaries else [],
             moments=self.moments.all_reduce() if self.keeps_moments else self.moments,

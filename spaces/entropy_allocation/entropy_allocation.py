@@ -19,7 +19,7 @@ import evaluate
 import numpy as np
 import torch
 
-from .chance import chance_level
+from .chance import canonical_order, chance_level
 from .collection import Collection
 from .embedders import embed_texts
 from .frame_examples import IGNORED, Sample, frame_examples, word_examples
@@ -240,6 +240,8 @@ class EntropyAllocation(evaluate.Metric):
         name = "embedder" if semantics is None else "semantics"
         if request.metrics is not None and "csai" not in request.metrics:
             raise ValueError(f"`{name}` is for csai, which is not among the metrics asked for.")
+        if not summaries and request.distributed:
+            return collected  # an error here would leave the other processes waiting for this one
         if summaries and summaries[0].semantics is not None:
             raise ValueError("`semantics` were given twice, or beside an `embedder`.")
         if semantics is None:
@@ -260,30 +262,29 @@ class EntropyAllocation(evaluate.Metric):
         for name, (figures, facts) in found.items():
             result |= figures
             details[name] = facts
-        if "text_cka" in asked:
-            result["text_cka"], details["text_cka"] = _text_cka(collected.summaries, request)
-        if "frame_nse" in asked:
-            result["frame_nse"], details["frame_nse"] = _frame_nse(collected.moments)
-        if "cka" in asked:
-            moments = collected.moments
-            result |= {"cka": moments.cka(), "cka_debiased": moments.cka_debiased()}
-            details["cka"] = {"num_frames": moments.count, "dimensions": list(moments.widths)}
-        for name in ("frame_pai", "frame_csai"):
+        others = {
+            "text_cka": lambda: _text_cka(collected.summaries, request),
+            "frame_nse": lambda: _frame_nse(collected.moments),
+            "cka": lambda: _cka(collected.moments),
+            "frame_pai": lambda: self._probed("frame_pai", collected.sample, request),
+            "frame_csai": lambda: self._probed("frame_csai", collected.sample, request),
+        }
+        for name, measure in others.items():
             if name in asked:
-                figures, details[name] = self._probed(name, collected.sample, request)
-                result |= figures
+                try:
+                    figures, details[name] = measure()
+                    result |= figures
+                except ValueError as error:
+                    details[name] = _left_out(error, request)
         return {**result, "details": details}
 
     def _probed(self, name: str, sample: Sample, request: Request) -> tuple[dict, dict]:
         """Figures and details of frame_pai or frame_csai."""
         utterances = [utterance for _, utterance in sample.utterances]
-        try:
-            if name == "frame_pai":
-                examples, facts = frame_examples(utterances)
-            else:
-                examples, facts = word_examples(utterances, request.context_phonemes)
-        except ValueError as error:
-            return {}, _left_out(error, request)
+        if name == "frame_pai":
+            examples, facts = frame_examples(utterances)
+        else:
+            examples, facts = word_examples(utterances, request.context_phonemes)
         found = accessible_information(examples.to(self.device), request.probes, request.num_seeds, request.control)
         facts |= {"num_seeds": request.num_seeds, "dropped_utterances": sample.num_dropped}
         return _headline(name, found[request.probes[0]]), facts | found
@@ -362,8 +363,11 @@ def _information(summaries: list[Summary], asked: list[str], request: Request) -
     return found
 
 
-def _text_cka(summaries: list[Summary], request: Request) -> tuple[list[float], dict]:
+def _text_cka(summaries: list[Summary], request: Request) -> tuple[dict, dict]:
     start = time.perf_counter()
+    # So that the same seed pairs the same utterances for chance, however they came.
+    order = canonical_order(np.array([summary.pooled for summary in summaries]))
+    summaries = [summaries[row] for row in order]
     names = list(summaries[0].layers)
     layers = [np.array([summary.layers[name] for summary in summaries]) for name in names]
     text = np.array([summary.text_embedding for summary in summaries])
@@ -371,7 +375,7 @@ def _text_cka(summaries: list[Summary], request: Request) -> tuple[list[float], 
     chance = [text_cka_chance(layer, text, request.num_shuffles, request.seed) for layer in layers]
     details = {"num_utterances": len(text), "layers": names, "dimensions": [layer.shape[1] for layer in layers]}
     details |= {"text_dimension": text.shape[1], "chance": chance}
-    return values, details | {"seconds": round(time.perf_counter() - start, 2)}
+    return {"text_cka": values}, details | {"seconds": round(time.perf_counter() - start, 2)}
 
 
 def _headline(name: str, found: dict) -> dict[str, float]:
@@ -382,11 +386,16 @@ def _headline(name: str, found: dict) -> dict[str, float]:
     return {name: information, f"{name}_ceiling": entropy}
 
 
-def _frame_nse(moments: FrameMoments) -> tuple[float, dict]:
+def _cka(moments: FrameMoments) -> tuple[dict, dict]:
+    details = {"num_frames": moments.count, "dimensions": list(moments.widths)}
+    return {"cka": moments.cka(), "cka_debiased": moments.cka_debiased()}, details
+
+
+def _frame_nse(moments: FrameMoments) -> tuple[dict, dict]:
     start = time.perf_counter()
     value, spectrum = moments.nse(), moments.spectrum()
     present = spectrum[spectrum > 0]
-    return value, {
+    return {"frame_nse": value}, {
         "num_frames": moments.count,
         "dimension": moments.widths[0],
         "effective_rank": float((-(present * present.log()).sum()).exp()),

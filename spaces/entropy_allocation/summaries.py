@@ -91,6 +91,15 @@ def check_alike(shape: dict[str, object], earlier: dict[str, object], number: in
             )
 
 
+def total(own: int) -> int:
+    """Sum of the numbers of all processes of `torch.distributed`; each of them must call it."""
+    import torch.distributed as dist
+
+    gathered: list = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, own)
+    return sum(gathered)
+
+
 def joined(own: list[Summary]) -> list[Summary]:
     """Those of all processes of `torch.distributed`, in the order of their ranks; each of them must call it."""
     import torch.distributed as dist

@@ -30,9 +30,10 @@ dist.init_process_group("gloo", init_method=f"file://{init}", rank=rank, world_s
 # Shares of different sizes, about different means.
 mine = slice(0, 9) if rank == 0 else slice(9, None)
 for inputs in pickle.load(open(data, "rb")):
-    metric = evaluate.load(folder)
+    metric = evaluate.load(folder, metrics=inputs.pop("metrics", None))
     metric.add_batch(**{name: value[mine] for name, value in inputs.items()})
-    result = metric.compute(distributed=True, probes=["linear"], num_seeds=1, control=False)
+    given = {"embedder": lambda texts: [[len(text), ord(text[0])] for text in texts]} if "texts" in inputs else {}
+    result = metric.compute(distributed=True, probes=["linear"], num_seeds=1, control=False, **given)
     print("RESULT", json.dumps(result))
 dist.destroy_process_group()
 """
@@ -87,14 +88,40 @@ def test_two_processes_give_what_one_gives(metric, folder, tmp_path):
         assert joined["frame_pai"] == pytest.approx(alone["frame_pai"], abs=1e-6)
 
 
+def test_a_process_without_utterances_keeps_no_other_waiting(metric, folder, tmp_path):
+    rng = np.random.default_rng(0)
+    frames, texts = [torch.randn(30, 4) for _ in range(9)], [f"{chr(97 + index)}{index * 'o'}" for index in range(9)]
+    spoken = {"predictions": frames, "phonemes": rng.integers(0, 5, (9, 12)).tolist(), "texts": texts}
+    labelled = {"predictions": frames, "references": [(x[:, 0] > 0).long() for x in frames], "metrics": ["frame_pai"]}
+    joined = run_in_two_processes([spoken, labelled], folder, tmp_path)
+    alone = metric.compute(**spoken, embedder=lambda given: [[len(text), ord(text[0])] for text in given])
+    assert joined[0]["csai"] == pytest.approx(alone["csai"], abs=1e-8)
+    assert joined[1]["details"]["frame_pai"]["num_frames"] == 270
+
+
+def test_what_the_inputs_are_too_few_for_is_left_out_and_the_rest_computed(metric):
+    frames = torch.randn(2, 3, 4)
+    inputs = {"references": torch.zeros(2, 3).long(), "words": [[(0, 2, 1)]] * 2}
+    inputs |= {"layers": [[frames[0]]], "text_embeddings": [[1.0, 2.0]], "other_predictions": frames[:1, :, :2]}
+    one = {"predictions": frames[:1], **{name: value[:1] for name, value in inputs.items()}}
+    result = metric.compute(**one)
+    assert {"nse", "frame_nse"} <= set(result) and not {"text_cka", "cka", "frame_pai", "frame_csai"} & set(result)
+    for name, reason in (("text_cka", "two utterances"), ("cka", "4 frames"), ("frame_pai", ""), ("frame_csai", "")):
+        assert reason in result["details"][name]["left_out"]
+
+
 def test_streamed_one_by_one_equals_at_once_in_any_order(metric):
     rng = np.random.default_rng(0)
     frames = [rng.normal(size=(length, 8)) + 1 for length in rng.integers(5, 40, 60)]
     phonemes, semantics = [rng.integers(0, 12, 20) for _ in frames], rng.normal(size=(60, 6))
-    whole = metric.compute(predictions=frames, phonemes=phonemes, semantics=semantics)
+    inputs = {"phonemes": phonemes, "semantics": semantics, "text_embeddings": rng.normal(size=(60, 3))}
+    inputs["layers"] = [[x[:, :3]] for x in frames]
+    whole = metric.compute(predictions=frames, **inputs)
     for index in rng.permutation(60):
-        metric.add(prediction=frames[index], phonemes=phonemes[index], semantics=semantics[index])
+        metric.add(prediction=frames[index], **{name: value[index] for name, value in inputs.items()})
     streamed = metric.compute()
+    chance = [result["details"]["text_cka"]["chance"][0]["mean"] for result in (streamed, whole)]
+    assert chance[0] == pytest.approx(chance[1], abs=1e-12)
     for name in ("nse", "pai", "csai", "pai_above_chance", "csai_above_chance"):
         assert streamed[name] == pytest.approx(whole[name], abs=1e-8)
     for name in ("pai", "csai"):
@@ -229,7 +256,8 @@ def test_bad_input_is_named(metric, folder):
         ({"predictions": frames, "phonemes": [[1]], "semantics": [[1e200]]}, "utterance 0 has numbers beyond 1e.30"),
         ({"predictions": [frames, torch.randn(3, 5)]}, "Utterance 1.*width"),
         ({"predictions": frames, "references": labels, "probes": ["cubic"]}, "linear, mlp.*cubic"),
-        ({"predictions": frames, "references": labels}, "one label"),
+        ({"predictions": frames, "references": labels, "metrics": ["frame_pai"]}, "one label"),
+        ({"predictions": frames[:3], "other_predictions": frames[:3], "metrics": ["cka"]}, "4 frames or more, got 3"),
         ({"predictions": frames, "words": [[(0, 1, 2)]]}, "give `references`"),
         ({"predictions": frames, "speakers": ["ann"]}, "give `references`"),
         ({"predictions": frames, "references": labels, "words": [[(0, 1)]]}, r"\(start, end, id\)"),
