@@ -151,10 +151,4 @@ def drop_contained(candidates: list[Candidate]) -> list[Candidate]:
     return kept
 
 
-__all__ = [
-    "Candidate",
-    "HotwordMatch",
-    "IndexPart",
-    "at_word_boundaries",
-    "drop_contained",
-]
+__all__ = ["Candidate", "HotwordMatch", "IndexPart", "at_word_boundaries", "drop_contained"]

@@ -25,13 +25,7 @@ from .hotword_entries_entropy_asr import (
     to_text,
     unique_pairs,
 )
-from .hotword_matches_entropy_asr import (
-    Candidate,
-    HotwordMatch,
-    IndexPart,
-    at_word_boundaries,
-    drop_contained,
-)
+from .hotword_matches_entropy_asr import Candidate, HotwordMatch, IndexPart, at_word_boundaries, drop_contained
 from .languages_entropy_asr import coarser_phoneme, default_phonemes
 from .optional_parts_entropy_asr import needed_for
 from .tokenization_entropy_asr_phoneme import EntropyASRPhonemeTokenizer

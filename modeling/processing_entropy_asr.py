@@ -205,9 +205,8 @@ class EntropyASRProcessor(ProcessorMixin):
 
     def _process_audio(self, audio, **kwargs):
         features, mask = extract_features(self.feature_extractor, audio)
-        inputs = {"input_features": features, "input_features_mask": mask}
-        counts = self.num_audio_tokens(inputs["input_features_mask"].long().sum(-1)).tolist()
-        return inputs, [self.audio_token * count for count in counts]
+        placeholders = [self.audio_token * count for count in self.num_audio_tokens(mask.long().sum(-1)).tolist()]
+        return {"input_features": features, "input_features_mask": mask}, placeholders
 
     def replace_audio_token(self, audio_inputs: dict, audio_idx: int, **kwargs) -> str:
         """Placeholders of one item of a feature batch."""
@@ -283,10 +282,9 @@ class EntropyASRProcessor(ProcessorMixin):
             self.prompt(language, words).replace(self.audio_token, self.audio_token * count)
             for count, words in zip(num_audio_tokens, hints, strict=True)
         ]
+        options = {"padding_side": "left", "add_special_tokens": False, "return_tensors": "pt"}
         with TOKENIZER_LOCK:
-            tokens = self.tokenizer(
-                texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
-            )
+            tokens = self.tokenizer(texts, padding=True, **options)
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
     def apply_transcription_request(

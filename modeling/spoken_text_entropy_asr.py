@@ -191,10 +191,4 @@ def _foreign_parts(languages: tuple[Language, ...], language: Language) -> tuple
     return [*others, None], re.compile("|".join(groups))
 
 
-__all__ = [
-    "reading_parts",
-    "spoken_characters",
-    "spoken_text",
-    "unreadable_characters",
-    "why_unreadable",
-]
+__all__ = ["reading_parts", "spoken_characters", "spoken_text", "unreadable_characters", "why_unreadable"]

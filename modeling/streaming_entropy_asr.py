@@ -165,12 +165,10 @@ class StreamingBatch:
 
         Raises:
             RuntimeError: `max_streams` are there already.
-            ValueError: an unknown language or adapter, an impossible rate, a tolerance without hotwords, or segments
-                longer than the model can take.
+            ValueError: an unknown language or adapter, a wrong rate, a tolerance alone, or segments that are too long.
             ImportError: a list of hotwords without the extra `g2p`.
         """
-        taken = {stream.slot for stream in self.streams}
-        free = [slot for slot in range(self._slots.num_slots) if slot not in taken]
+        free = sorted(set(range(self._slots.num_slots)) - {stream.slot for stream in self.streams})
         if not free:
             raise RuntimeError(f"All {self._slots.num_slots} streams are taken (`max_streams`).")
         is_number = isinstance(sampling_rate, int) and not isinstance(sampling_rate, bool)

@@ -257,11 +257,4 @@ def _in_context(
     return found
 
 
-__all__ = [
-    "CommonWords",
-    "Reading",
-    "common_pronunciations",
-    "inside_unknown",
-    "is_derived",
-    "rank_cost",
-]
+__all__ = ["CommonWords", "Reading", "common_pronunciations", "inside_unknown", "is_derived", "rank_cost"]
