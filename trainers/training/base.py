@@ -3,6 +3,7 @@
 """What all speech stages share: duration-limited batches, throughput logs, frozen modules that stay frozen."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,11 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from datasets import DatasetDict
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer
+from transformers import FeatureExtractionMixin, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput, seed_worker
 
 from entropy_asr.modeling.languages_entropy_asr import language_code
+from entropy_asr.modeling.processing_entropy_asr import window_samples
 
 from ..data.batching import DurationBatchSampler, EpochBatchSampler, EvaluationBatchSampler, SamplerEpochCallback
 from ..data.sources import trainer_rows
@@ -74,6 +76,17 @@ def check_evaluable(rows: Any) -> None:
         raise ValueError(
             "Rows to evaluate or predict cannot be streamed, since batches are formed of all of them: load them "
             "without `streaming`, a part of them with `max_rows`."
+        )
+
+
+def check_window(extractor: FeatureExtractionMixin, durations: Sequence[float]) -> None:
+    """Refuse rows, by their seconds, that are longer than the fixed window of an extractor of features (Whisper's)."""
+    window = window_samples(extractor)
+    longest = max(durations, default=0.0)
+    if window is not None and longest * extractor.sampling_rate > window:
+        raise ValueError(
+            f"A row to train on lasts {longest:.1f} s, and this model's feature extractor takes at most "
+            f"{window / extractor.sampling_rate:g} s: leave longer ones out with `max_duration` of the data."
         )
 
 
@@ -198,8 +211,11 @@ class SpeechTrainerMixin(OptimizationMixin):
             raise ValueError(f"{type(self).__name__} was built without a train_dataset.")
         if is_stream(self.train_dataset):
             return self._stream_dataloader()
+        durations = self.train_dataset["duration"][:]
+        if self._rows_have_audio:
+            check_window(self.data_collator.feature_extractor, durations)
         sampler = DurationBatchSampler(
-            self.train_dataset["duration"][:],
+            durations,
             max_batch_duration=self.args.max_batch_duration,
             max_batch_size=self.args.max_batch_size,
             num_buckets=self.args.num_buckets,

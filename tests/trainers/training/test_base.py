@@ -12,13 +12,14 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from training_helpers import make_rows, small_encoder, stage_section, trainer_arguments
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import HfArgumentParser, TrainingArguments, WhisperFeatureExtractor
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRPhonemeTokenizer
 from entropy_asr.trainers import AlignmentConfig, EncoderPretrainingConfig, EncoderPretrainingTrainer, JointSFTConfig
 from entropy_asr.trainers.data.collation import CTCCollator
 from entropy_asr.trainers.data.phoneme_labels import add_phoneme_ids
 from entropy_asr.trainers.runs.settings import training_arguments
+from entropy_asr.trainers.training.base import check_window
 from entropy_asr.trainers.training.modules import freeze_modules
 
 
@@ -111,6 +112,13 @@ def test_a_stage_needs_no_word_of_the_device(tmp_path, bf16):
     """Without one, transformers refuses bfloat16, and takes several processes each for the only one."""
     arguments = training_arguments(JointSFTConfig, {"bf16": bf16, "report_to": "none"}, tmp_path, 0)
     assert arguments.bf16 == bf16 and arguments.use_cpu != torch.accelerator.is_available()
+
+
+def test_rows_beyond_the_features_window_are_refused_before_the_first_step():
+    check_window(WhisperFeatureExtractor(), [1.0, 30.0])
+    check_window(EntropyASRFeatureExtractor(), [100.0])
+    with pytest.raises(ValueError, match="lasts 30.1 s.* at most 30 s: leave longer ones out with `max_duration`"):
+        check_window(WhisperFeatureExtractor(), [1.0, 30.1])
 
 
 def test_training_batches_keep_to_the_bounds(tmp_path):
