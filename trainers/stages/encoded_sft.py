@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from datasets import Dataset
-from peft import PeftModel
+from peft import LoraConfig
 from torch import nn
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration, EntropyASRProcessor
@@ -35,6 +35,7 @@ from ..data.text import cut_text
 from ..runs.records import json_sha256
 from ..runs.settings import SettingsError, checked
 from ..training.stage_run import StageRun, TrainingStage
+from ..training.thin_saving import below_adapters
 from .context_sft import ContextCollator
 from .lm_pretraining import TextSource
 from .sft import ASRSFTConfig, ASRSFTTrainer, SFTModelSection, save_sft
@@ -224,7 +225,7 @@ class EncodedSFTTrainer(ASRSFTTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         """As in `Trainer`, with the encoder: a checkpoint is a whole model."""
         model = self.accelerator.unwrap_model(self.model)
-        plain = model.get_base_model() if isinstance(model, PeftModel) else model
+        plain = below_adapters(model)
         set_aside, plain.model.audio_tower = plain.model.audio_tower, self._encoder
         if state_dict is not None:
             place = next(name for name, module in model.named_modules() if module is self._encoder)
@@ -237,7 +238,7 @@ class EncodedSFTTrainer(ASRSFTTrainer):
 
     def restore_encoder(self) -> None:
         """Put the encoder back into the model."""
-        self.accelerator.unwrap_model(self.model).model.audio_tower = self._encoder
+        below_adapters(self.accelerator.unwrap_model(self.model)).model.audio_tower = self._encoder
 
 
 def encoded_rows(
@@ -316,6 +317,7 @@ def build(run: StageRun) -> EncodedSFTTrainer:
         processing_class=processor,
         data_collator=collator,
         train_dataset=encoded.rows.with_format(None),
+        peft_config=run.given("lora"),
     )
 
 
@@ -392,6 +394,7 @@ STAGE = TrainingStage(
         "data": EncodedDataSection,
         "augmentation": AugmentationConfig,
         "model": SFTModelSection,
+        "lora": LoraConfig,
         "context": ContextConfig,
         "training": EncodedSFTConfig,
     },

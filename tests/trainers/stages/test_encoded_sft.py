@@ -174,6 +174,25 @@ def test_stage_trains_all_but_the_encoder_and_resumes_exactly(components, tmp_pa
     assert same_tensors(*files)
 
 
+def test_adapters_are_trained_merged_and_resumed_exactly(components, tmp_path, monkeypatch):
+    section = stage_settings(components, tmp_path)
+    section["training"]["muon"] = False
+    section["lora"] = {"r": 4, "target_modules": ".*language_model.*(q|v)_proj", "modules_to_save": ["adaptor"]}
+    run_section("encoded_sft", section, tmp_path / "whole", 7)
+    before = EntropyASRForConditionalGeneration.from_pretrained(components / "full", dtype=torch.float32).state_dict()
+    after = EntropyASRForConditionalGeneration.from_pretrained(tmp_path / "whole", dtype=torch.float32).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any("adaptor" in name for name in changed) and any("q_proj" in name for name in changed)
+    assert all("adaptor" in name or name.endswith(("q_proj.weight", "v_proj.weight")) for name in changed)
+
+    monkeypatch.setattr(Trainer, "training_step", die_at(3))
+    with pytest.raises(KeyboardInterrupt):
+        run_section("encoded_sft", section, tmp_path / "killed", 7)
+    monkeypatch.undo()
+    run_section("encoded_sft", section, tmp_path / "killed", 7)
+    assert same_tensors(*(load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")))
+
+
 def test_what_cannot_be_done_is_refused(tmp_path):
     with pytest.raises(ValueError, match="eval"):
         EncodedDataSection(eval=[{"path": "somewhere"}])
