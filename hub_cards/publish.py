@@ -29,6 +29,11 @@ from .trained_card import licence_of, trained_card, training_of
 # Beside what model and processor save.
 MODEL_FILES = ("README.md", "results.json", "training.json", "data_sources.yaml")
 CHECK_SECONDS = 600
+# What an upload deletes where it does not bring it.
+FORMER_FILES = {
+    "model": ["*.safetensors", "*.bin", "*.index.json", "*_entropy_asr*.py", "adapter_config.json", "report/*"],
+    "space": ["entropy_asr/*"],
+}
 # Settings of a Space, and which model it runs.
 PREFIX = "ENTROPY_ASR_"
 MODEL_VARIABLE = f"{PREFIX}MODEL"
@@ -254,7 +259,11 @@ def address_card(folder: Path, repo_id: str | None, source: Path | None = None) 
     source = source or folder
     written, licence = (folder / "README.md").read_text(encoding="utf-8"), licence_of(source)
     write = model_card if is_recipes_checkpoint(source) else trained_card
-    if write(source, licence=licence) == written:
+    try:
+        is_as_written = write(source, licence=licence) == written
+    except KeyError:  # data that nobody described: the card must be somebody's own
+        is_as_written = False
+    if is_as_written:
         merged = {} if write is model_card else {"merged": True, "training": training_of(source)}
         card = write(folder, address=repo_id, licence=licence, **merged)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -320,15 +329,12 @@ def check(script: str, folder: Path, variables: Mapping[str, str] = NO_VARIABLES
             environment["HF_HUB_OFFLINE"] = "1"
         if variables or is_thin(folder):  # the public models are where they were loaded from
             environment["HF_HUB_CACHE"] = HF_HUB_CACHE
-        finished = subprocess.run(
-            [sys.executable, "-c", script + LEAVE, str(folder)],
-            cwd=home,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=CHECK_SECONDS,
-            check=False,
-        )
+        command = [sys.executable, "-c", script + LEAVE, str(folder)]
+        options = {"cwd": home, "env": environment, "timeout": CHECK_SECONDS}
+        try:
+            finished = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"what would be uploaded did not load within {CHECK_SECONDS} seconds") from None
     if finished.returncode:
         raise ValueError("what would be uploaded does not load:\n" + "\n".join(finished.stderr.splitlines()[-8:]))
 
@@ -391,5 +397,7 @@ def upload(
         repo_type=kind,
         commit_message=message or "Upload with entropy-asr publish",
         ignore_patterns=["__pycache__/**", "**/__pycache__/**"],
+        # Of an earlier upload, which this one takes the place of: it would be loaded in place of what was checked.
+        delete_patterns=FORMER_FILES[kind],
     )
     return commit.commit_url

@@ -88,7 +88,7 @@ def trained_card(
         name=name,
         kind=_kind(training, languages, adapters, public_parts(directory)),
         usage=usage,
-        results=_results(report, directory),
+        results=_results(report, directory, address),
         training=_training(training),
     )
 
@@ -160,7 +160,9 @@ def _kind(training: dict[str, Any], languages: list[str], adapters: bool, public
     return f"Adapters (PEFT) for {base}, which must be there to load them.\n\n{task}: {parts}.\n"
 
 
-def _results(report: dict[str, Any], directory: Path) -> str:
+def _results(report: dict[str, Any], directory: Path, address: str | None) -> str:
+    if not report.get("results") and address is not None:
+        return f"Not evaluated: `entropy-asr evaluate --model {address} --dataset my-org/my-speech` does it."
     if not report.get("results"):
         return NOT_EVALUATED.format(folder=directory.name or ".")
     known = full_card.data_sources(directory)

@@ -76,7 +76,7 @@ def find_adapters(path: Any, kwargs: dict[str, Any]) -> tuple[Any, str | None, d
         return path, None, {**kwargs, **({"adapter_kwargs": adapter_kwargs} if adapter_kwargs else {})}
     # The revision is that of the adapters.
     kwargs.pop("revision", None)
-    return base, os.fspath(path), {**kwargs, "adapter_kwargs": {"subfolder": NO_ADAPTERS}}
+    return base, os.fspath(path), {**kwargs, "adapter_kwargs": {**hub_kwargs, "subfolder": NO_ADAPTERS}}
 
 
 class NoAdapters:

@@ -69,9 +69,11 @@ def audio_duration(source: Any, sampling_rate: float | None = None) -> float | N
         for key in ("array", "raw", "samples"):
             if source.get(key) is not None:
                 samples, rate = source[key], source.get("sampling_rate")
-                is_array = key == "samples" or isinstance(samples, np.ndarray | torch.Tensor)
+                if isinstance(samples, np.ndarray | torch.Tensor):
+                    return audio_duration(samples, rate) if isinstance(rate, Real) else None
                 # What cannot be read has no duration: reading it says why.
-                return audio_duration(np.asarray(samples), rate) if is_array and isinstance(rate, Real) else None
+                is_list = key == "samples" and isinstance(samples, list) and isinstance(rate, Real) and rate
+                return len(samples) / rate if is_list else None
         return None
     if isinstance(source, np.ndarray | torch.Tensor):
         return max(source.shape, default=0) / sampling_rate if sampling_rate else None

@@ -5,10 +5,12 @@
 libsndfile decodes what it can (WAV, FLAC, Ogg Opus/Vorbis, MP3, AIFF, ...), ffmpeg the rest where it is installed.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -40,13 +42,15 @@ def is_url(source: Any) -> bool:
 
 
 def fetched(source: Any) -> Any:
-    """The bytes that a URL leads to, or a source of another kind as it is.
+    """The bytes that a URL leads to or that come out of a named pipe, each of which is to be read once; or a source of
+    another kind as it is.
 
     Raises:
         AudioError: it cannot be fetched.
     """
     if not is_url(source):
-        return source
+        is_pipe = isinstance(source, str | os.PathLike) and Path(source).is_fifo()
+        return Path(source).read_bytes() if is_pipe else source
     with needed_for("a URL"):
         from .url_entropy_asr import fetch_url
     try:

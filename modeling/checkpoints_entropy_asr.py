@@ -66,8 +66,9 @@ class CheckpointMixin:
             with needed_for(f"a folder of adapters ({adapters})"):
                 from .merged_adapters_entropy_asr import merge_adapters, read_adapters
             before = model.merged_adapters
-            model = merge_adapters(model, adapters)
-            model.merged_adapters = (*before, read_adapters(adapters, **_given(kwargs, HUB_ARGUMENTS)))
+            place = _given({**kwargs, **kwargs["adapter_kwargs"]}, (*HUB_ARGUMENTS, "revision"))
+            model = merge_adapters(model, adapters, **place)
+            model.merged_adapters = (*before, read_adapters(adapters, **place))
         return (model, info) if output_loading_info else model
 
     @classmethod

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from .file_parts_entropy_asr import ContainerError, Part, file_size, find_pattern, part_view, read_at
-from .flac_entropy_asr import flac_parts
+from .flac_entropy_asr import end_of_metadata, flac_parts
 from .mpeg_entropy_asr import begins_with_frames, skip_tags, with_frame_count
 
 
@@ -161,7 +161,8 @@ class StreamBeginning:
             return None
         self._head += data[: SNIFFED_BYTES - len(self._head)]
         container = container_of(self._head)
-        may_be_frames = len(self._head) < 2 or (self._head[0] == 0xFF and self._head[1] >= 0xE0)
+        # Of MPEG's audio frames and transport packets several have to be seen.
+        may_be_frames = len(self._head) < 2 or self._head[0] == 0x47 or self._head[:2] >= b"\xff\xe0"
         num_needed = SNIFFED_BYTES if may_be_frames else LONGEST_SIGNATURE
         self._is_decided = container is not None or len(self._head) >= num_needed
         return container
@@ -197,7 +198,9 @@ def split_container(file: BinaryIO) -> list[Part]:
             parts.append(part)
         elif kind in ("FLAC", "Ogg"):
             # Of these the end is not stated: a file of another format behind them is found by its beginning.
-            end = next(find_pattern(file, _OTHERS[kind], begin + 4, size), size)
+            # Metadata of FLAC may hold the header of the file that it was made from.
+            first = end_of_metadata(file, begin, size) if kind == "FLAC" else begin + 4
+            end = next(find_pattern(file, _OTHERS[kind], first, size), size)
             parts += flac_parts(file, begin, end) if kind == "FLAC" else _ogg_parts(file, begin, end)
             start = end
         elif kind in FFMPEG_DEMUXERS:

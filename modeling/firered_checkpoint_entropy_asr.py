@@ -67,16 +67,16 @@ WIDTHS = {
 }
 
 
-def is_firered(path: str) -> bool:
+def is_firered(path: str, **hub_kwargs) -> bool:
     """Whether a folder or Hub repository without a configuration holds what FireRedASR publishes."""
     try:
         # Of the two files the small one: all of it may have to be fetched.
-        return cached_file(path, CMVN_FILE, _raise_exceptions_for_missing_entries=False) is not None
+        return cached_file(path, CMVN_FILE, _raise_exceptions_for_missing_entries=False, **hub_kwargs) is not None
     except OSError:  # no such repository, or no connection
         return False
 
 
-def read_encoder(path: str) -> tuple[EntropyASRFireRedEncoderConfig, dict[str, torch.Tensor]]:
+def read_encoder(path: str, **hub_kwargs) -> tuple[EntropyASRFireRedEncoderConfig, dict[str, torch.Tensor]]:
     """Configuration and weights of the encoder of a published checkpoint; nothing in its file is executed.
 
     Args:
@@ -86,7 +86,7 @@ def read_encoder(path: str) -> tuple[EntropyASRFireRedEncoderConfig, dict[str, t
         OSError: it has no weights.
         ValueError: a file that cannot be read, or is not of the published layout.
     """
-    file = cached_file(path, WEIGHTS_FILE)
+    file = cached_file(path, WEIGHTS_FILE, **hub_kwargs)
     checkpoint = _load_file(file)
     arguments, published = [checkpoint.get(name) for name in ("args", "model_state_dict")]
     if not isinstance(arguments, argparse.Namespace) or not isinstance(published, dict):
@@ -162,7 +162,7 @@ def _check_weights(file: str, config: EntropyASRFireRedEncoderConfig, weights: d
         raise ValueError(f"{file} does not hold the encoder that its `args` describe ({some}{more}).")
 
 
-def read_feature_extractor(path: str) -> EntropyASRFeatureExtractor:
+def read_feature_extractor(path: str, **hub_kwargs) -> EntropyASRFeatureExtractor:
     """Features of a published checkpoint: Kaldi's filterbank, normalised by its `cmvn.ark`.
 
     Args:
@@ -172,7 +172,7 @@ def read_feature_extractor(path: str) -> EntropyASRFeatureExtractor:
         OSError: there is no such file.
         ValueError: a file that cannot be read.
     """
-    mean, std = read_cmvn(cached_file(path, CMVN_FILE))
+    mean, std = read_cmvn(cached_file(path, CMVN_FILE, **hub_kwargs))
     return EntropyASRFeatureExtractor(feature_size=len(mean), cmvn_mean=mean, cmvn_std=std)
 
 

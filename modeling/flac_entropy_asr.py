@@ -31,12 +31,13 @@ def flac_parts(file: BinaryIO, begin: int, size: int) -> list[Part]:
     for start in starts:
         if not kept or start >= ends_of_metadata[-1]:
             kept.append(start)
-            ends_of_metadata.append(_end_of_metadata(file, start, size))
+            ends_of_metadata.append(end_of_metadata(file, start, size))
     ends = [*kept[1:], size]
     return [_part(file, *places) for places in zip(kept, ends_of_metadata, ends, strict=True)]
 
 
-def _end_of_metadata(file: BinaryIO, start: int, size: int) -> int:
+def end_of_metadata(file: BinaryIO, start: int, size: int) -> int:
+    """Where the samples of a FLAC file that begins at `start` begin; a ContainerError where it ends before them."""
     position, is_last = start + 4, False
     while not is_last:
         header = read_at(file, position, 4)
@@ -69,9 +70,10 @@ def _without_tags(file: BinaryIO, start: int, end: int) -> int:
             end -= 128
             continue
         footer = read_at(file, end - 32, 32)
-        if footer[:8] != b"APETAGEX":
+        size = int.from_bytes(footer[12:16], "little")  # the footer's own 32 bytes among it
+        if footer[:8] != b"APETAGEX" or size < 32:
             break
-        end -= int.from_bytes(footer[12:16], "little") + (32 if footer[23] & 0x80 else 0)
+        end -= size + (32 if footer[23] & 0x80 else 0)
     return max(start, end)
 
 

@@ -19,7 +19,7 @@ _OPERATORS = {"+": "加", "×": "乘", "÷": "除以", ":": "比", ".": "点", "
 NUMBER = (
     rf"[-\u2212]?[$¥€£₩₹](?:{_NUMBER})(?:\.[0-9]+)?[百千万亿萬億]+"
     rf"|(?:(?<![0-9A-Za-z)])[-+\u2212])?[$¥€£₩₹]?(?:{_NUMBER})(?:\.[0-9]+)?(?:[%‰]|°[CF]?)?"
-    r"(?:[-/:.\u2013~×÷+](?:[0-9]+(?:\.[0-9]+)?%?))*(?:\^[0-9])*"
+    rf"(?:[-/:.\u2013~×÷+](?:{_NUMBER})(?:\.[0-9]+)?(?:%|°[CF]?)?)*(?:\^[0-9])*"
     r"|\^[23]"  # of a unit: "25m²"
 )
 _SIGNED = re.compile(
@@ -36,7 +36,8 @@ _WELL_KNOWN = re.compile("955[0-9]{2}|100(?:10|86)|123(?:06|15)")
 _DIALLED = re.compile("(?:拨打?|打|致电|呼叫|热线|电话|客服|号码|短信|发送到?|联系)[是为了通:：\\s]*$")
 _DATE = re.compile(r"(?P<year>[0-9]{4})[-/.](?P<month>1[0-2]|0?[1-9])[-/.](?P<day>3[01]|[12][0-9]|0?[1-9])")
 _TIME = re.compile(r"(?P<hour>[01]?[0-9]|2[0-4]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?")
-_RANGE = re.compile(r"(?P<first>[-\u2212]?[$¥€£₩₹]?[0-9]+(?:\.[0-9]+)?%?)[-\u2013~](?P<last>[0-9]+(?:\.[0-9]+)?%?)")
+_END = rf"(?:{_NUMBER})(?:\.[0-9]+)?(?:%|°[CF]?)?"
+_RANGE = re.compile(rf"(?P<first>[-\u2212]?[$¥€£₩₹]?{_END})[-\u2013~](?P<last>{_END})")
 # Words that count: before these a lone 2 is 两. Not 月, 号, 日, 楼, 级, 班, which number: those take 二.
 MEASURES = (
     "个位只条本张件天年次种块元米里斤吨秒点倍家名头匹辆座栋幢杯瓶碗盘双套层岁周句段首部台间片颗棵口把支枝枚份封篇场站"
@@ -139,9 +140,10 @@ def _read_time(found: re.Match) -> str:
 
 def _is_range(first: str, last: str) -> bool:
     """Whether "a-b" is from a to b: not the parts of a telephone number or a score."""
-    numbers = [number.strip("$¥€£₩₹%") for number in (first, last)]
+    numbers = [number.strip("$¥€£₩₹%°CF").replace(",", "") for number in (first, last)]
     is_long = any(len(number) > 6 or (number[0] == "0" and "." not in number) for number in numbers)
-    return not is_long and float(numbers[0]) < float(numbers[1])
+    first, last = (float(number.replace("\u2212", "-")) for number in numbers)
+    return not is_long and first < last
 
 
 def _read_range(first: str, last: str, after: str) -> str:

@@ -15,7 +15,7 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
-from .adapters_entropy_asr import find_adapters
+from .adapters_entropy_asr import HUB_ARGUMENTS, find_adapters
 from .components_entropy_asr import (
     CTC_MODEL,
     ENCODER_CLASSES,
@@ -68,7 +68,8 @@ CONVERSIONS: dict[str, Callable[[PreTrainedConfig, Weights, int], tuple[PreTrain
 
 @dataclass(frozen=True)
 class PublishedLayout:
-    """Checkpoints that have no configuration of transformers, read as an encoder of this project; by folder or Hub id.
+    """Checkpoints that have no configuration of transformers, read as an encoder of this project: by folder or Hub id,
+    and arguments of transformers' `cached_file`.
 
     Args:
         is_in: whether there is one.
@@ -76,17 +77,17 @@ class PublishedLayout:
         read_feature_extractor: its features.
     """
 
-    is_in: Callable[[str], bool]
-    read_encoder: Callable[[str], tuple[PreTrainedConfig, Weights]]
-    read_feature_extractor: Callable[[str], SequenceFeatureExtractor]
+    is_in: Callable[..., bool]
+    read_encoder: Callable[..., tuple[PreTrainedConfig, Weights]]
+    read_feature_extractor: Callable[..., SequenceFeatureExtractor]
 
 
 PUBLISHED_LAYOUTS = (PublishedLayout(is_firered, read_encoder, read_feature_extractor),)
 
 
-def published_layout(path: str) -> PublishedLayout | None:
+def published_layout(path: str, **hub_kwargs) -> PublishedLayout | None:
     """How to read a folder or Hub repository that has no configuration of transformers; None where it is not known."""
-    return next((layout for layout in PUBLISHED_LAYOUTS if layout.is_in(path)), None)
+    return next((layout for layout in PUBLISHED_LAYOUTS if layout.is_in(path, **hub_kwargs)), None)
 
 
 def load_speech_model(path: str, dtype: torch.dtype | str = "auto", **hub_kwargs) -> PreTrainedModel:
@@ -99,16 +100,17 @@ def load_speech_model(path: str, dtype: torch.dtype | str = "auto", **hub_kwargs
         **hub_kwargs: `revision`, `token` and the like, of transformers.
     """
     layout = None
+    place = {name: hub_kwargs[name] for name in (*HUB_ARGUMENTS, "revision") if name in hub_kwargs}
     try:
         base, _, base_kwargs = find_adapters(path, hub_kwargs)
         base_kwargs.pop("adapter_kwargs", None)
         config = AutoConfig.from_pretrained(base, **base_kwargs)
     except (OSError, ValueError):
-        layout = published_layout(path)
+        layout = published_layout(path, **place)
         if layout is None:
             raise
     if layout is not None:
-        config, weights = layout.read_encoder(path)
+        config, weights = layout.read_encoder(path, **place)
         saved = next(iter(weights.values())).dtype
         return assemble(own_class(ENCODER_CLASSES[config.model_type]), config, weights, as_dtype(dtype, saved))
     return SPEECH_MODELS.get(config.model_type, AutoModel).from_pretrained(path, dtype=dtype, **hub_kwargs)

@@ -2,9 +2,10 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Subtitles of a transcript with times: SubRip (SRT) and WebVTT.
 
-Cues follow the usual broadcast guidelines: at most two lines of 42 columns (a Chinese character is two), at most seven
-seconds, a new one after a pause or the end of a sentence. No line begins with closing punctuation or ends with an
-opening bracket: it is broken earlier, not made longer. (Only a run of punctuation that fills a whole line is cut.)
+Cues follow the usual broadcast guidelines: at most two lines of 42 columns (a Chinese character is two), of timed
+words at most seven seconds, a new one after a pause or the end of a sentence. No line begins with closing punctuation
+or ends with an opening bracket: it is broken earlier, not made longer. (Only a run of punctuation that fills a whole
+line is cut.)
 
 Where it is known who speaks, no cue has words of two speakers. SubRip writes the name before the text, WebVTT as the
 cue's voice, which players show or tell apart as they like; both leave room for it in the first line.

@@ -60,7 +60,7 @@ def check_public_parts(config: PreTrainedConfig) -> None:
         )
     for kind, entry in config.public_parts.items():
         try:
-            if published_layout(entry["path"]) is None:
+            if published_layout(entry["path"], revision=entry.get("revision")) is None:
                 PreTrainedConfig.get_config_dict(entry["path"], revision=entry.get("revision"))
         except OSError as error:
             raise OSError(_absent(config, kind, error)) from error

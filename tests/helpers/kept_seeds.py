@@ -66,14 +66,15 @@ def write_seed(
 
 
 def write_further(stage: Path, wrong: dict[str, float]) -> None:
-    """A stage that measured sets of 40 utterances, of which a share is wrong."""
+    """A stage that measured sets of 40 utterances, of which a share is wrong; nobody speaks in the set "noise"."""
     stage.mkdir()
-    common = {"condition": "guards off", "language": "en", "reference": "turn left"}
+    spoken = {"condition": "guards off", "language": "en", "reference": "turn left"}
     with (stage / "transcripts.jsonl").open("w") as file:
         for name, share in wrong.items():
             for index in range(40):
                 hypothesis = "turn right" if index < 40 * share else "turn left"
-                print(json.dumps({"dataset": name, **common, "hypothesis": hypothesis}), file=file)
+                silent = {"language": "none", "reference": ""} if name == "noise" else {}
+                print(json.dumps({"dataset": name, **spoken, **silent, "hypothesis": hypothesis}), file=file)
     (stage / "stage.json").write_text("{}")
 
 

@@ -41,7 +41,7 @@ class FakeHub:
 
     def __init__(self):
         self.calls: list[tuple] = []
-        self.is_private, self.space_variables = False, {}
+        self.is_private, self.space_variables, self.files = False, {}, []
 
     def create_repo(self, repo_id, repo_type, private, exist_ok, **options):
         self.calls.append((repo_id, repo_type, private, options))
@@ -58,11 +58,13 @@ class FakeHub:
     def add_space_variable(self, repo_id, key, value):
         self.calls.append((repo_id, key, value))
 
-    def upload_folder(self, repo_id, folder_path, repo_type, commit_message, ignore_patterns):
+    def upload_folder(self, repo_id, folder_path, repo_type, commit_message, ignore_patterns, delete_patterns):
         files = [path for path in folder_path.rglob("*") if path.is_file()]
         names = sorted(path.relative_to(folder_path).as_posix() for path in files)
         names = list(filter_repo_objects(names, ignore_patterns=ignore_patterns))
         self.calls.append((repo_id, repo_type, commit_message, names))
+        former = filter_repo_objects(self.files, allow_patterns=delete_patterns)
+        self.files = sorted(({*self.files} - {*former}) | {*names})
 
         class Commit:
             commit_url = f"https://example.org/{repo_id}/commit/1"
@@ -250,6 +252,31 @@ def test_who_sees_the_repository_is_its_owners_choice(hub, tmp_path):
     hub.is_private = True
     publish.upload(tmp_path, "me/tiny", "model", private=True)
     assert hub.calls[-1][-1] == ["README.md"]
+
+
+def test_what_an_earlier_upload_left_is_not_loaded_in_place_of_this_one(hub, tmp_path):
+    """Adapters, for one, beside the model that they were merged into."""
+    hub.files = [".gitattributes", "adapter_config.json", "adapter_model.safetensors", "notes.md", "report/old.png"]
+    for name in ("README.md", "model.safetensors"):
+        (tmp_path / name).write_text("")
+    publish.upload(tmp_path, "me/tiny", "model")
+    assert hub.files == [".gitattributes", "README.md", "model.safetensors", "notes.md"]
+
+
+def test_a_card_of_data_that_nobody_described_is_somebodys_own(tmp_path):
+    shutil.copyfile(CHECKPOINT / "config.json", tmp_path / "config.json")
+    report = json.loads((CHECKPOINT / "results.json").read_text(encoding="utf-8"))
+    (tmp_path / "results.json").write_text(json.dumps({**report, "data": ["my-speech"]}))
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\nMy own card.\n")
+    publish.address_card(tmp_path, "me/tiny")
+    assert (tmp_path / "README.md").read_text().endswith("My own card.\n")
+
+
+def test_a_check_that_takes_too_long_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "CHECK_SECONDS", 0.5)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"did not load within 0.5 seconds"):
+        publish.check("import time; time.sleep(60)", tmp_path)
 
 
 def test_a_space_is_tried_with_a_model_that_is_named_from_here(monkeypatch):

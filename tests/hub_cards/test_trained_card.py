@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from entropy_asr.hub_cards.publish import address_card
 from entropy_asr.trainers.commands import cli
 
 
@@ -51,6 +52,14 @@ def test_what_the_trainer_knew_is_on_the_card(model, capsys):
     command = f"evaluate --model {model} --dataset D --output {model / 'results.json'}"
     assert f"not evaluated: run entropy-asr {command}" in capsys.readouterr().err
     assert "Not evaluated" in card.text and card.data.eval_results is None
+
+
+def test_a_card_on_the_hub_names_the_repository_in_its_commands(model):
+    card_of(model)
+    copied = shutil.copytree(model, model.parent / "repository")
+    address_card(copied, "me/tuned", model)
+    text = (copied / "README.md").read_text()
+    assert "entropy-asr evaluate --model me/tuned " in text and "repository" not in text
 
 
 def test_the_licence_can_be_said(model, capsys):

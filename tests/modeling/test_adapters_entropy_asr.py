@@ -19,6 +19,7 @@ from entropy_asr.modeling import (
     EntropyASRProcessor,
     adapters_entropy_asr,
     load_pipeline,
+    merged_adapters_entropy_asr,
 )
 from entropy_asr.modeling.adapters_entropy_asr import adapters_beside
 from entropy_asr.modeling.loaded_adapters_entropy_asr import LoadedAdapters
@@ -134,6 +135,15 @@ def test_the_revision_of_adapters_is_not_taken_for_that_of_their_model(folder, m
     )
     assert_same(load_speech_model(str(folder), torch.float32, revision="abc", token="secret"), merged_state)
     assert asked and all("revision" not in kwargs for _, kwargs in asked)
+    merged = []
+    merge = merged_adapters_entropy_asr.merge_adapters
+    monkeypatch.setattr(
+        merged_adapters_entropy_asr,
+        "merge_adapters",
+        lambda model, path, **place: merged.append(place) or merge(model, path, **place),
+    )
+    EntropyASRForConditionalGeneration.from_pretrained(str(folder), revision="abc", token="secret")
+    assert merged == [{"token": "secret", "revision": "abc"}]
 
 
 def test_a_model_saves_the_processor_it_knows_of(base, tmp_path):

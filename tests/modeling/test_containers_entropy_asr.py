@@ -2,10 +2,13 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Files whose headers state no length, or a wrong one, and files that were put together, are read to their end."""
 
+import os
 import struct
+import threading
 
 import numpy as np
 import pytest
+import torch
 from files_read_back import NOISE, RATE, check_read_whole, check_refused, encode, with_flac_total
 
 from entropy_asr.modeling.audio import (
@@ -13,8 +16,10 @@ from entropy_asr.modeling.audio import (
     audio_blocks,
     audio_duration,
     load_audio,
+    load_or_blocks,
     measure_duration,
 )
+from entropy_asr.modeling.containers_entropy_asr import StreamBeginning, container_of
 
 
 LOSSY = {"format": "OGG", "subtype": "VORBIS"}, {"format": "OGG", "subtype": "OPUS"}
@@ -195,6 +200,25 @@ def test_mp3_tag_that_states_too_much_is_not_believed():
         measure_duration(bytes(lying))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_read_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    data = encode(format="WAV")
+    writer = threading.Thread(target=(tmp_path / "pipe.wav").write_bytes, args=(data,), daemon=True)
+    writer.start()
+    assert len(load_or_blocks(tmp_path / "pipe.wav", 30)) == len(load_audio(data))
+    writer.join(10)
+
+
+def test_transport_packets_are_known_however_few_bytes_come():
+    packets = (b"\x47" + bytes(187)) * 5
+    assert container_of(packets) is not None
+    beginning, found = StreamBeginning(), None
+    for start in range(0, len(packets), 64):
+        found = found or beginning.push(packets[start : start + 64])
+    assert found == container_of(packets)
+
+
 def test_duration_of_files_and_mappings(tmp_path):
     path = tmp_path / "pipe.flac"
     path.write_bytes(with_flac_total(encode(format="FLAC"), 0))
@@ -202,5 +226,9 @@ def test_duration_of_files_and_mappings(tmp_path):
         assert audio_duration(source) is None
         assert measure_duration(source) == 2.0
     assert measure_duration({"array": np.zeros(8000), "sampling_rate": 8000}) == 1.0
+    half = torch.zeros(8000, dtype=torch.bfloat16, requires_grad=True)
+    assert audio_duration({"array": half, "sampling_rate": 8000}) == 1.0
+    assert audio_duration({"samples": [0, 0, 0, 0], "sampling_rate": 4}) == 1.0
+    assert audio_duration({"samples": [[0], [0, 0]], "sampling_rate": 0}) is None
     with pytest.raises(AudioError, match="gone"):
         measure_duration(tmp_path / "gone.wav")

@@ -36,6 +36,19 @@ def test_flac_file_behind_one_that_states_no_length(pcm):
         check_read_whole(first + second, np.tile(pcm, 2), duration_known=False)
 
 
+def test_a_tag_that_states_no_size_is_not_taken_off_for_ever():
+    footer = b"APETAGEX" + struct.pack("<IIII", 2000, 0, 0, 0) + bytes(8)
+    check_refused(encode(format="FLAC")[:200] + bytes(200) + footer, "")
+
+
+def test_flac_that_holds_the_header_of_the_wav_it_was_made_from(pcm):
+    """As `flac --keep-foreign-metadata` writes it."""
+    data = encode(format="FLAC")
+    kept = b"riff" + b"RIFF\x24\0\0\0WAVE"
+    block = bytes([2]) + len(kept).to_bytes(3) + kept
+    check_read_whole(data[:42] + block + data[42:], pcm)
+
+
 def id3_tag(size: int) -> bytes:
     return b"ID3\4\0\0" + bytes([0, 0, size >> 7, size & 127]) + bytes(size)
 

@@ -68,6 +68,10 @@ from entropy_asr.modeling.numerals_mandarin_entropy_asr import read_number
         ("+86 138 0013 8000", "加八六 一三八 零零一三 八零零零"),
         ("400 800 8888", "四零零 八零零 八八八八"),
         ("100 000 000", "一百 零零零 零零零"),
+        ("气温5℃~10℃", "气温五摄氏度到十摄氏度"),
+        ("-5℃~5℃", "负五摄氏度到五摄氏度"),
+        ("1,000-3,000人", "一千到三千人"),
+        ("\u22125~10度", "负五到十度"),
     ],
 )
 def test_numbers_are_read_as_people_say_them(phoneme_tokenizer, written: str, reading: str) -> None:

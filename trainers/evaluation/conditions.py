@@ -184,13 +184,16 @@ def evaluate_under(
         would be one more of them.
     """
     scores = {}
+    spoken = [index for index, language in enumerate(dataset["language"]) if language != NON_SPEECH]
+    speech = dataset if len(spoken) == len(dataset) else dataset.select(spoken)
     for condition in conditions:
-        if condition.is_for_speech and set(dataset["language"]) <= {NON_SPEECH}:
+        rows = speech if condition.is_for_speech else dataset
+        if not len(rows):
             continue
         with chunked_encoder(pipeline, condition.chunk_ms):
             scores[condition] = evaluate_recognition(
                 pipeline,
-                evenly_spaced(dataset, None if condition.is_plain else max_disturbed_rows),
+                evenly_spaced(rows, None if condition.is_plain else max_disturbed_rows),
                 batch_size,
                 description is not None,
                 f"{description}, {condition.name}" if scores else description or "",

@@ -5,14 +5,17 @@
 Every draw depends on a seed and the row's number alone, so that all models get the very same sound.
 """
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 from datasets import Dataset
 
-from entropy_asr.modeling.audio import load_audio
+from entropy_asr.modeling.audio import AudioError, load_audio
 from entropy_asr.modeling.languages_entropy_asr import NON_SPEECH
 
+
+logger = logging.getLogger(__name__)
 
 SAMPLING_RATE = 16000
 # A hole that audio is masked with: longer than a phoneme, shorter than most words.
@@ -101,7 +104,11 @@ def made_babble(rows: Sequence[dict], count: int, seed: int = 0) -> Dataset:
     for _ in range(count):
         sound = np.zeros(int(rng.uniform(2, 8) * SAMPLING_RATE))
         for index in rng.integers(len(rows), size=BABBLE_VOICES).tolist():
-            voice = samples_of(rows[index])[::-1]
+            try:
+                voice = samples_of(rows[index])[::-1]
+            except AudioError as error:
+                logger.warning(f"babble goes without a recording that cannot be read: {error}")
+                continue
             sound += np.resize(voice, len(sound)) / max(1e-4, float(np.sqrt(np.mean(np.square(voice)))))
         sounds.append(0.5 * sound / max(1e-9, np.abs(sound).max()))
     return _without_speech(sounds, ["babble"] * count)

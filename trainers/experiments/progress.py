@@ -73,7 +73,10 @@ class Progress:
 
     def pace(self) -> float:
         """How much longer than expected all has taken since this began; 1 before much is done."""
-        done, took = self._left_then - self.expected(), self.now() - self._began
+        left = self.expected()
+        # A stage that was killed goes on from its last checkpoint, behind where it was.
+        self._left_then = max(self._left_then, left)
+        done, took = self._left_then - left, self.now() - self._began
         # As if ten minutes had gone as expected before.
         return (took + 600) / (done + 600)
 

@@ -93,6 +93,7 @@ class Results:
             stage: What was measured, where not the last stages.
         """
         found = [[self._counts(seed, arm, condition, stage) for seed in self.seeds] for arm in arms]
+        self._check_paired(found, arms, condition)
         return [
             CountedSet(
                 *(np.stack([counts[name][what] for counts in arm]) for arm in found),
@@ -100,6 +101,19 @@ class Results:
             )
             for name in self.sets(arms[0], condition, spoken, stage)
         ]
+
+    def _check_paired(self, found: list[list[dict]], arms: tuple[str, str], condition: str) -> None:
+        """Refuse what was not measured on the same utterances, of which some may not have been readable."""
+        first = found[0][0]
+        for arm, of_seeds in zip(arms, found, strict=True):
+            for seed, counts in zip(self.seeds, of_seeds, strict=True):
+                for name in counts.keys() & first.keys():
+                    if not np.array_equal(counts[name]["units"], first[name]["units"]):
+                        raise SettingsError(
+                            f"{seed.name}/{arm}: under {condition!r} it was measured on other utterances of {name} "
+                            f"than {self.seeds[0].name}/{arms[0]}, perhaps since some could not be read: remove its "
+                            "stages of evaluation and run the experiment again."
+                        )
 
     def sets(self, arm: str, condition: str, spoken: bool = True, stage: str = "") -> list[str]:
         """Test sets of speech, or of sounds without, that were heard under a condition; see [`both`]."""
@@ -129,6 +143,7 @@ class Results:
         return {
             name: [float(found[name]["errors"].sum() / found[name]["units"].sum()) for found in counts]
             for name in (counts[0] if counts else [])
+            if counts[0][name]["units"].any()
         }
 
     def report(self, seed: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from ..evaluation.report import ReportOptions, write_report
 from ..evaluation.report_plots import require_matplotlib
 from ..runs.errors import SettingsError, StageFailed
-from ..runs.records import write_text
+from ..runs.records import RECORD, json_sha256, write_text
 from ..runs.settings import check_names, from_mapping
 from ..stages import STAGES
 from .schedule import PlannedStage
@@ -96,7 +96,9 @@ class StageReports:
         # Of several processes the first does it alone.
         if not models or not self.plan.datasets or os.environ.get("RANK", "0") != "0":
             return
-        mark = {"models": models, **asdict(self.plan)}
+        # What a stage wrote last: the same folder may have been trained again.
+        records = [json.loads((stage.output_dir / RECORD).read_text(encoding="utf-8")) for stage in stages]
+        mark = {"models": models, "stages": json_sha256(records), **asdict(self.plan)}
         if (folder / MARK).exists() and json.loads((folder / MARK).read_text(encoding="utf-8")) == mark:
             return
         try:

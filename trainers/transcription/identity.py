@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 
-# Of each file, this much of its beginning and of its end: of weights, their names, shapes and some values.
-SAMPLE_BYTES = 2**16
+# Of each file, this much of its beginning and of its end, and pieces in between: of weights, their names, shapes, and
+# values all over, since a stage may have trained a part in the middle alone.
+SAMPLE_BYTES, PIECES, PIECE_BYTES = 2**16, 2048, 2**10
 
 
 def model_identity(name: str) -> str:
@@ -52,10 +53,16 @@ def _is_of_model(name: str) -> bool:
 
 
 def _sample(file: Path) -> bytes:
+    size = file.stat().st_size
     with file.open("rb") as stream:
-        first = stream.read(SAMPLE_BYTES)
-        stream.seek(max(0, file.stat().st_size - SAMPLE_BYTES))
-        return first + stream.read(SAMPLE_BYTES)
+        if size <= 2 * SAMPLE_BYTES + PIECES * PIECE_BYTES:
+            return stream.read()
+        parts = [stream.read(SAMPLE_BYTES)]
+        for number in range(PIECES):
+            stream.seek(size * number // PIECES)
+            parts.append(stream.read(PIECE_BYTES))
+        stream.seek(size - SAMPLE_BYTES)
+        return b"".join([*parts, stream.read()])
 
 
 def _hash(lines: list[str]) -> str:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from small_models import build_model, build_tokenizer, small_config
 
 from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRProcessor
@@ -182,6 +182,19 @@ def test_sets_without_speech_are_not_padded_and_count_text_on_nothing():
     assert list(result["conditions"]) == ["guards off"]
     assert result["hallucination"]["nonspeech_rate"] == 0
     assert result["conditions"]["guards off"]["hallucination"]["nonspeech_rate"] == 1
+
+
+def test_of_mixed_sets_speech_alone_is_padded():
+    mixed = concatenate_datasets([SILENCE, SPEECH])
+    kept = {}
+    evaluate_under(
+        Recognizer(),
+        mixed,
+        conditions_of("off", 1.0),
+        description=None,
+        keep=lambda condition, score: kept.update({condition.name: len(score.transcripts)}),
+    )
+    assert kept == {"guards off": 8, "1 s of silence around, guards off": 4}
 
 
 def test_what_a_row_without_speech_is_called_is_no_reference():

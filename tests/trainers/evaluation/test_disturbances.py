@@ -66,6 +66,13 @@ def test_babble_is_repeatable_and_has_no_transcript():
         assert 2 <= row["duration"] <= 8 and 16000 < np.abs(row["samples"]).max() <= 16384
 
 
+def test_babble_goes_without_what_cannot_be_read():
+    row = {"samples": np.full(4000, 3000, np.int16)}
+    broken = {"audio": {"bytes": b"RIFF no audio", "path": "broken.wav"}}
+    sounds = made_babble([broken, row], 2)
+    assert all(np.abs(sound).max() > 16000 for sound in sounds["samples"])
+
+
 def test_made_sounds_are_repeatable_and_have_no_speech():
     sounds = made_non_speech(7)
     assert len(sounds) == 7 and set(sounds["language"]) == {"none"} and set(sounds["text"]) == {""}

@@ -69,7 +69,7 @@ def test_sets_of_which_nothing_is_claimed_have_rows_and_stay_out_of_the_mean(tmp
     """Also where a seed was not measured on them."""
     pytest.importorskip("matplotlib")
     for seed in (1, 2, 3):
-        write_seed(tmp_path, seed, wrong_shares(), further={} if seed == 2 else {"novels": 0.25 * seed})
+        write_seed(tmp_path, seed, wrong_shares(), further={} if seed == 2 else {"novels": 0.25 * seed, "noise": 0.5})
     content, _ = page_of(tmp_path)
     assert content["arms"]["half"]["error rates on further sets"] == {"novels": [0.125, 0.375]}
     page = (tmp_path / "kept" / "claims.md").read_text()
@@ -129,6 +129,21 @@ def test_page_refuses_what_does_not_belong_together(tmp_path):
     with pytest.raises(SettingsError, match="README lacks the lines"):
         write_page(CLAIMS, tmp_path / "kept", tmp_path / "README.md")
     assert not list((tmp_path / "kept").glob("claims.*"))
+
+
+def test_arms_that_were_measured_on_other_utterances_are_not_compared(tmp_path):
+    """One could not be read for a while: what follows would be compared with its neighbour."""
+    write_seed(tmp_path, 1, wrong_shares())
+    path = tmp_path / "kept" / "1" / "half.json"
+    arm = json.loads(path.read_text())
+    counts = arm["results"]["half_results"]["guards off"]["words"]
+    for values in (counts["errors"], counts["insertions"], counts["units"]):
+        values.pop()
+    for events in (counts["nonempty"], counts["hallucinated"], counts["paper"]):
+        events[:] = [place for place in events if place < 39]
+    path.write_text(json.dumps(arm))
+    with pytest.raises(SettingsError, match="it was measured on other utterances of words than 1/half"):
+        write_page(CLAIMS, tmp_path / "kept")
 
 
 def test_results_from_before_the_recipe_had_a_variable_go_with_those_that_have_it(tmp_path):

@@ -28,6 +28,17 @@ def test_progress_says_when_a_seed_will_have_ended(tmp_path):
     assert line.startswith("1 of 3 stages done, now long 50 %;") and line.endswith("2001-09-09 05:02 UTC.")
 
 
+def test_a_stage_that_goes_on_behind_where_it_was_is_no_progress_backwards(tmp_path):
+    moment = [0.0]
+    (tmp_path / "long").mkdir()
+    clock = tmp_path / "long" / "clock.json"
+    clock.write_text(json.dumps({"step": 90, "max_steps": 100}))
+    progress = Progress([Lane(tmp_path, {"long": 20000})], 0, now=lambda: moment[0])
+    clock.write_text(json.dumps({"step": 50, "max_steps": 100}))
+    moment[0] += 60
+    assert progress.look()["minutes_left"] == round(10000 / 60 * 660 / 600)
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

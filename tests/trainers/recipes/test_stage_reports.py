@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """Reports after the stages of a recipe: which models, when, once; and failures that do not stop training."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ def test_each_stage_is_measured_beside_the_one_before_and_all_at_the_end(calls, 
     assert len(calls) == 4, "reports that are there are not made again"
     run(tmp_path, max_rows=7)
     assert len(calls) == 8
+
+
+def test_reports_with_a_stage_that_was_trained_again_are_made_again(calls, tmp_path):
+    run(tmp_path)
+    shutil.rmtree(tmp_path / "alignment")
+    STAGES["alignment"]["training"] = {"max_steps": 7}
+    try:
+        run(tmp_path)
+    finally:
+        STAGES["alignment"].clear()
+    assert [folder for folder, _ in calls[4:]] == ["alignment/report", "sft/report", "report"]
 
 
 def test_report_that_fails_does_not_stop_training_but_is_told_and_made_later(calls, tmp_path, monkeypatch):

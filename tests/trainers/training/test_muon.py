@@ -7,8 +7,9 @@ import copy
 import pytest
 import torch
 from torch import nn
+from transformers import TrainingArguments
 
-from entropy_asr.trainers.training.muon import MuonWithAdamW, layer_matrices, orthogonalize
+from entropy_asr.trainers.training.muon import MuonWithAdamW, build_muon, layer_matrices, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 6, 20), (2, 20, 6)])
@@ -52,6 +53,24 @@ def test_only_matrices_of_layers_go_to_muon():
     assert set(layer_matrices(small_model())) == {"layers.0.weight", "layers.1.weight"}
     with pytest.raises(ValueError, match="matrices"):
         MuonWithAdamW([{"params": [nn.Parameter(torch.zeros(3))], "muon": True}], lr=1e-3)
+
+
+def test_biases_are_not_decayed_and_all_is_as_the_arguments_say(tmp_path):
+    given = {"learning_rate": 1e-2, "adam_beta1": 0.8, "adam_beta2": 0.9, "adam_epsilon": 1e-6, "weight_decay": 0.3}
+    model = small_model()
+    optimizer = build_muon(model, TrainingArguments(str(tmp_path), use_cpu=True, **given))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = [
+        ({names[id(one)] for one in group["params"]}, group.get("muon", False), group["weight_decay"])
+        for group in optimizer.param_groups
+    ]
+    assert found == [
+        ({"layers.0.weight", "layers.1.weight"}, True, 0.3),
+        ({"embedding.weight"}, False, 0.3),
+        ({"embedding.bias", "layers.0.bias", "layers.1.bias"}, False, 0.0),
+    ]
+    for group in optimizer.param_groups:
+        assert (group["lr"], group["betas"], group["eps"]) == (1e-2, (0.8, 0.9), 1e-6)
 
 
 def test_without_muon_groups_it_is_adamw():

@@ -33,6 +33,18 @@ def test_a_model_is_told_by_what_it_computes(model, tmp_path):
     assert model_identity(str(model)) not in (before, changed)
 
 
+def test_weights_that_changed_in_the_middle_alone_are_others(model):
+    """As of a language model between an encoder and a head that were both frozen."""
+    size, told = 64 * 2**20, set()
+    for value in (b"a", b"b"):
+        with (model / "model.safetensors").open("wb") as file:
+            file.truncate(size)
+            file.seek(size // 2)
+            file.write(value * (size // 100))
+        told.add(model_identity(str(model)))
+    assert len(told) == 2
+
+
 def test_what_is_on_the_hub_is_told_by_its_name():
     assert model_identity("my-org/my-model") == "my-org/my-model"
     assert contents_of("my-org/my-speech") == "my-org/my-speech"
