@@ -126,10 +126,4 @@ def readable_folder(path: Any) -> AbstractContextManager[None]:
     return while_it_is_read(path)
 
 
-__all__ = [
-    "NoAdapters",
-    "adapter_base",
-    "adapters_beside",
-    "find_adapters",
-    "readable_folder",
-]
+__all__ = ["NoAdapters", "adapter_base", "adapters_beside", "find_adapters", "readable_folder"]

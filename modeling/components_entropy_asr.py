@@ -135,9 +135,4 @@ def as_dtype(dtype: torch.dtype | str | None, default: torch.dtype) -> torch.dty
     return found
 
 
-__all__ = [
-    "SPEECH_MODELS",
-    "build_audio_tower",
-    "encode_audio",
-    "streamable_extractor",
-]
+__all__ = ["SPEECH_MODELS", "build_audio_tower", "encode_audio", "streamable_extractor"]

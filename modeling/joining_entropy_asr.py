@@ -17,13 +17,7 @@ from .components_entropy_asr import CTC_MODEL, SPEECH_MODELS, Weights, as_dtype
 from .configuration_entropy_asr import EntropyASRConfig, EntropyASRCTCConfig
 from .processing_entropy_asr import EntropyASRProcessor
 from .prompts_entropy_asr import AUDIO_TOKEN, TURN_END
-from .speech_models_entropy_asr import (
-    assemble,
-    load_feature_extractor,
-    load_speech_model,
-    phoneme_part,
-    take_encoder,
-)
+from .speech_models_entropy_asr import assemble, load_feature_extractor, load_speech_model, phoneme_part, take_encoder
 
 
 logger = logging.get_logger(__name__)
