@@ -161,8 +161,7 @@ class StreamBeginning:
             return None
         self._head += data[: SNIFFED_BYTES - len(self._head)]
         container = container_of(self._head)
-        # Of MPEG's audio frames and transport packets several have to be seen.
-        may_be_frames = len(self._head) < 2 or self._head[0] == 0x47 or self._head[:2] >= b"\xff\xe0"
+        may_be_frames = len(self._head) < 2 or (self._head[0] == 0xFF and self._head[1] >= 0xE0)
         num_needed = SNIFFED_BYTES if may_be_frames else LONGEST_SIGNATURE
         self._is_decided = container is not None or len(self._head) >= num_needed
         return container

@@ -19,7 +19,6 @@ from entropy_asr.modeling.audio import (
     load_or_blocks,
     measure_duration,
 )
-from entropy_asr.modeling.containers_entropy_asr import StreamBeginning, container_of
 
 
 LOSSY = {"format": "OGG", "subtype": "VORBIS"}, {"format": "OGG", "subtype": "OPUS"}
@@ -208,15 +207,6 @@ def test_a_named_pipe_is_read_once(tmp_path):
     writer.start()
     assert len(load_or_blocks(tmp_path / "pipe.wav", 30)) == len(load_audio(data))
     writer.join(10)
-
-
-def test_transport_packets_are_known_however_few_bytes_come():
-    packets = (b"\x47" + bytes(187)) * 5
-    assert container_of(packets) is not None
-    beginning, found = StreamBeginning(), None
-    for start in range(0, len(packets), 64):
-        found = found or beginning.push(packets[start : start + 64])
-    assert found == container_of(packets)
 
 
 def test_duration_of_files_and_mappings(tmp_path):
