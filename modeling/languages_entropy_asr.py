@@ -172,22 +172,7 @@ for _entry in BUILT_IN:
 
 
 __all__ = [
-    "AUTOMATIC",
-    "BUILT_IN",
-    "LANGUAGES",
-    "NON_SPEECH",
-    "PAD_TOKEN",
-    "UNK_TOKEN",
-    "Language",
-    "coarser_phoneme",
-    "default_phonemes",
-    "is_other_script",
-    "is_unspaced",
-    "language_code",
-    "language_entry",
-    "language_name",
-    "language_of_text",
-    "readers",
-    "register_language",
-    "written_languages",
+    *("AUTOMATIC", "BUILT_IN", "LANGUAGES", "NON_SPEECH", "PAD_TOKEN", "UNK_TOKEN", "Language", "coarser_phoneme"),
+    *("default_phonemes", "is_other_script", "is_unspaced", "language_code", "language_entry", "language_name"),
+    *("language_of_text", "readers", "register_language", "written_languages"),
 ]

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What the pipeline is asked for a request, and its result in each of OpenAI's formats.
 
-Of a segment in a verbose answer, `avg_logprob` is the language model's, and `no_speech_prob` a verdict, 1 or 0.
+Of a segment in a verbose answer, `avg_logprob` is null, and `no_speech_prob` a verdict, 1 or 0.
 """
 
 import math
@@ -40,7 +40,6 @@ def pipeline_options(request: TranscriptionRequest, times_words: bool) -> dict[s
         options["return_timestamps"] = "word" if "word" in request.granularities else None
         if "segment" in request.granularities:
             options |= {"return_segments": True, "return_flags": True}
-            options |= {"num_return_sequences": 1, "rescoring_weight": 0.0}  # one text, and how probable it is
         options["return_language"] = request.language is None
     return options
 
@@ -105,7 +104,6 @@ def _words(chunks: list[dict[str, Any]], seconds: float) -> list[dict[str, Any]]
 def _segment(number: int, segment: dict[str, Any], temperature: float) -> dict[str, Any]:
     text, (start, end) = segment["text"], segment["timestamp"]
     encoded = text.encode("utf-8")
-    log_probs = [value for one in segment["hypotheses"] for value in one["token_log_probs"]]
     return {
         "id": number,
         "seek": round(100 * start),  # in hundredths of a second, as Whisper counts
@@ -114,7 +112,7 @@ def _segment(number: int, segment: dict[str, Any], temperature: float) -> dict[s
         "text": text,
         "tokens": segment["tokens"],
         "temperature": temperature,
-        "avg_logprob": round(sum(log_probs) / max(1, len(log_probs)), 4),
+        "avg_logprob": None,
         "compression_ratio": round(len(encoded) / len(zlib.compress(encoded)), 3),
         "no_speech_prob": float(NO_SPEECH in segment["flags"]),
     }

@@ -64,15 +64,7 @@ def update_message(update: StreamingUpdate) -> dict[str, Any]:
     verdicts = {} if update.confidence is None else {"confidence": round(update.confidence, 4)}
     if update.language is not None:
         verdicts |= {"language": update.language, "language_probability": round(update.language_probability, 4)}
-    return {
-        "type": "final" if update.is_final else "partial",
-        "segment": update.segment,
-        "start": round(update.start, 3),
-        "end": round(update.end, 3),
-        "phonemes": update.phonemes,
-        "text": update.text,
-        "stable_text": update.stable_text,
-        "revised": update.revised,
-        "flags": list(update.flags),
-        **verdicts,
-    }
+    times = {name: round(getattr(update, name), 3) for name in ("start", "end")}
+    told = {name: getattr(update, name) for name in ("segment", "phonemes", "text", "stable_text", "revised")}
+    kind = "final" if update.is_final else "partial"
+    return {"type": kind, **told, **times, "flags": list(update.flags), **verdicts}

@@ -214,16 +214,15 @@ def test_a_space_asks_for_what_its_modules_import(space):
     assert not missing
 
 
-# The server speaks two protocols, and says how probable a text is.
-@pytest.mark.parametrize(("space", "most"), [("demo", 9_000), ("server", 9_250)])
-def test_a_space_takes_along_what_it_imports_and_no_training(tmp_path, space, most):
+@pytest.mark.parametrize("space", ["demo", "server"])
+def test_a_space_takes_along_what_it_imports_and_no_training(tmp_path, space):
     publish.stage_space(space, tmp_path / "space")
     files = list((tmp_path / "space").rglob("*.py"))
     top, package = tmp_path / "space", tmp_path / "space" / "entropy_asr"
     assert {path for path in files if package not in path.parents} == {top / "app.py"}
     assert {path.name for path in package.iterdir()} == {"modeling", "spaces"}
     assert not (package / "spaces" / "hallucination_rate").exists()
-    assert sum(map(code_lines, files)) < most
+    assert sum(map(code_lines, files)) < 9_000
 
 
 def test_a_space_is_told_its_model_before_it_starts(hub, tmp_path):

@@ -109,10 +109,7 @@ def test_verbose_json_has_segments_words_language_and_duration(ask, pipe):
     (segment,) = both.segments
     assert (segment.id, segment.start, segment.end, segment.temperature) == (0, 0.0, 1.621, 0.0)
     assert pipe.processor.tokenizer.decode(segment.tokens) == both.text
-    [hypothesis] = pipe(str(ENGLISH), num_return_sequences=1, rescoring_weight=0)["hypotheses"]
-    expected = sum(hypothesis["token_log_probs"]) / len(hypothesis["token_log_probs"])
-    assert segment.avg_logprob == pytest.approx(expected, abs=1e-3) and segment.avg_logprob < 0
-    assert segment.no_speech_prob == 0
+    assert segment.avg_logprob is None and segment.no_speech_prob == 0
     only_words = ask(response_format="verbose_json", timestamp_granularities=["word"])
     assert only_words.words == both.words and only_words.segments is None
     only_segments = ask(response_format="verbose_json")
@@ -127,7 +124,7 @@ def test_verbose_json_names_the_language_that_was_spoken(ask):
     silence = wav(np.zeros(16000, np.float32))
     answer = ask(file=silence, response_format="verbose_json")
     assert (answer.text, answer.language, answer.segments[0].text) == ("", "none", "")
-    assert (answer.segments[0].avg_logprob, answer.segments[0].no_speech_prob) == (0, 1)
+    assert answer.segments[0].no_speech_prob == 1
 
 
 @pytest.mark.parametrize("name", ["srt", "vtt"])
