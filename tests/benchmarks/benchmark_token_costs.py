@@ -8,6 +8,9 @@ A language model of random weights, as small as the bundled one's and as wide as
 channels and 28 layers), behind our small encoder, which stays as it is. Times are of `generate` on 5 s of random
 features, from the call to the last of `--tokens` tokens. int8 are weights alone, by torchao (`pip install torchao`),
 as transformers' `TorchAoConfig` asks for it. What a way takes once, before it is fast, stands beside it.
+
+Two more rows are no ways but bounds: the same passes of the model and the largest logit, without `generate` around
+them, and of these passes nothing but the products with weight matrices.
 """
 
 import argparse
@@ -23,6 +26,7 @@ from transformers.generation.configuration_utils import CompileConfig
 
 from entropy_asr.modeling.configuration_entropy_asr import EntropyASRConfig
 from entropy_asr.modeling.modeling_entropy_asr import EntropyASRForConditionalGeneration
+from entropy_asr.modeling.streaming_cache_entropy_asr import CACHE
 
 
 PLAIN = "dynamic cache"
@@ -78,11 +82,45 @@ def generating(model: PreTrainedModel, tokens: int, settings: dict) -> Callable[
     return lambda: model.generate(**inputs, generation_config=config)
 
 
+def passing(model: PreTrainedModel, tokens: int) -> Callable[[], object]:
+    """As many passes as `generate` makes, and the largest logit after each."""
+    candidate = CANDIDATES[OURS]
+    torch.manual_seed(0)
+    inputs = with_prompts(model, candidate, candidate.random_features([SECONDS * FRAMES_A_SECOND]))
+
+    def passes() -> None:
+        outputs = model(**inputs, use_cache=True, logits_to_keep=1)
+        for _ in range(tokens - 1):
+            token = outputs.logits[:, -1].argmax(-1, keepdim=True)
+            outputs = model(input_ids=token, use_cache=True, **{CACHE: outputs[CACHE]})
+
+    return passes
+
+
+def multiplying(model: PreTrainedModel, tokens: int) -> Callable[[], object]:
+    """The products of all tokens but the first, whose pass reads the prompt too, each with a vector of zeros."""
+    linear = [module for module in model.model.language_model.modules() if isinstance(module, torch.nn.Linear)]
+    products = [(module, torch.zeros(1, 1, module.in_features)) for module in [*linear, model.lm_head]]
+
+    def multiply() -> None:
+        for _ in range(tokens - 1):
+            for module, vector in products:
+                module(vector)
+
+    return multiply
+
+
+def calls(width: int, layers: int, tokens: int) -> dict[str, Callable[[], object]]:
+    """All that is timed: ways, then bounds."""
+    made = {name: generating(model, tokens, settings) for name, (model, settings) in ways(width, layers).items()}
+    model = build(width, layers)
+    return {**made, "without generate": passing(model, tokens), "weights alone": multiplying(model, tokens)}
+
+
 def measure(width: int, layers: int, args: argparse.Namespace) -> None:
     steps: dict[str, Step] = {}
     once = {}
-    for name, (model, settings) in ways(width, layers).items():
-        call = generating(model, args.tokens, settings)
+    for name, call in calls(width, layers, args.tokens).items():
         start = time.perf_counter()
         call()
         once[name] = time.perf_counter() - start
