@@ -13,7 +13,9 @@ that each one's feature extractor would give for the same seconds; short utteran
 Encoders of fewer frames a second do less work a second of audio, and leave the language model less to read. Whisper's
 encoder is there in our form and in transformers', which computes 30 s however short an utterance is.
 
-A training step is forward, the sum of squares as loss, backward and AdamW, in training mode.
+A training step is forward, the sum of squares as loss, backward and AdamW, in training mode. Some drop a tenth of
+nearly everything by default, ours among them, others nothing; drawing what is dropped takes a processor long, and with
+dropout in attention torch has no fused kernel there. `--no_dropout` compares the rest.
 """
 
 import argparse
@@ -208,6 +210,15 @@ def build_matched(candidate: Candidate, parameters: float) -> PreTrainedModel:
     return candidate.model_class(candidate.config(width, depth)).eval()
 
 
+def drop_nothing(model: PreTrainedModel) -> None:
+    """Switch off dropout of activations, attention and layers, wherever a module keeps its share."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name in [name for name, value in vars(module).items() if "drop" in name and isinstance(value, float)]:
+            setattr(module, name, 0.0)
+
+
 def output_rate(model: PreTrainedModel, candidate: Candidate, seconds: int = 16) -> float:
     """Output frames a second of audio; also where they are packed without padding."""
     inputs = candidate.inputs([seconds * FRAMES_A_SECOND])
@@ -247,7 +258,9 @@ def training_step(model: PreTrainedModel) -> Callable[[PreTrainedModel, Inputs],
     return step
 
 
-def print_costs(models: dict[str, PreTrainedModel], batches: dict[str, Inputs], args: argparse.Namespace) -> None:
+def print_costs(
+    models: dict[str, PreTrainedModel], batches: dict[str, Inputs], args: argparse.Namespace, work: str
+) -> None:
     """A row for each encoder; times are of the whole batch."""
     audio = sum(args.seconds)
     calls = {name: training_step(model.train()) if args.training else forward for name, model in models.items()}
@@ -267,7 +280,7 @@ def print_costs(models: dict[str, PreTrainedModel], batches: dict[str, Inputs], 
                 f"{audio / np.median(cpu):13.1f} {ratio(measured[OURS][:, 0], cpu):11.2f}",
                 flush=True,
             )
-    print_goals(measured, f"encoder, {'training step' if args.training else 'pass'}, {args.dtype}")
+    print_goals(measured, f"encoder, {work}, {args.dtype}")
 
 
 def print_goals(measured: dict[str, np.ndarray], work: str) -> None:
@@ -297,7 +310,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the features")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="of weights and features")
     parser.add_argument("--training", action="store_true", help="a training step in place of a pass")
-    parser.add_argument("--profile", action="store_true", help="where our pass spends its time, by operators")
+    parser.add_argument("--no_dropout", action="store_true", help="whatever an encoder's default is")
+    parser.add_argument("--profile", action="store_true", help="where ours spends its time, by operators")
     args = parser.parse_args()
     print_conditions(args.threads)
     parameters, dtype = 1e6 * args.parameters, getattr(torch, args.dtype)
@@ -310,11 +324,17 @@ def main() -> None:
     audio, padded_audio = sum(args.seconds), max(args.seconds) * len(args.seconds)
     print(f"one batch of {', '.join(f'{seconds:g}' for seconds in args.seconds)} s: {audio:g} s, ", end="")
     print(f"{padded_audio:g} s with padding; {args.dtype}, width {width_for(parameters)}, random weights: speed only")
-    print_costs(models, batches, args)
+    work = "training step" if args.training else "pass"
+    if args.no_dropout:
+        for model in models.values():
+            drop_nothing(model)
+        work = f"{work}, no dropout"
+    print_costs(models, batches, args, work)
     if args.profile:
         for name in (OURS, OUR_WHISPER):
-            print(f"\n{name}, a pass by operators of torch, without those they call")
-            print_profile(lambda n=name: forward(models[n].eval(), batches[n]))
+            print(f"\n{name}, a {work} by operators of torch, without those they call")
+            call = training_step(models[name].train()) if args.training else forward
+            print_profile(lambda n=name, c=call: c(models[n], batches[n]))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ PAGE = HERE / "SPEED.md"
 BENCHMARKS = {
     "encoder": ("Encoders, a pass", "benchmark_encoder.py --parameters 10 --profile"),
     "encoder_bf16": ("Encoders, a pass in bfloat16", "benchmark_encoder.py --parameters 10 --dtype bfloat16"),
-    "encoder_training": ("Encoders, a training step", "benchmark_encoder.py --training --parameters 10"),
+    "encoder_training": ("Encoders, a training step", "benchmark_encoder.py --training --parameters 10 --profile"),
+    "encoder_training_no_dropout": (
+        "Encoders, a training step in which nothing is dropped",
+        "benchmark_encoder.py --training --no_dropout --parameters 10",
+    ),
     "encoder_training_bf16": (
         "Encoders, a training step in bfloat16",
         "benchmark_encoder.py --training --parameters 10 --dtype bfloat16",
