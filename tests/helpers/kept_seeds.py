@@ -15,6 +15,17 @@ from entropy_asr.trainers.experiments.summary import marks
 
 
 CLAIMS = load_experiment(SHIPPED / "claims.yaml")
+# Its data sets of speech, by language.
+ENGLISH = ("librispeech_subset", "speechocean762", "fsdd_digits", "speech_commands_mini")
+MANDARIN = ("aishell_sample", "audio_cmn_words")
+
+
+def data_dir(folder: Path) -> str:
+    """A folder in which there is something by the name of each data set of the claims."""
+    for name in (*ENGLISH, *MANDARIN, "esc10_noise", "text_lm"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "text_lm" / "librispeech_train_clean_100_text.txt").touch()
+    return str(folder)
 
 
 def wrong_shares(experiment: Experiment = CLAIMS, **others: float) -> dict[str, float]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import transformers
 from audio_rows import encode, write_parquet
+from kept_seeds import ENGLISH, MANDARIN
 from small_models import small_whisper
 from training_helpers import make_rows
 
@@ -48,8 +49,8 @@ SIZES = {
 
 def write_data(folder: Path) -> None:
     """Data sets by the names that the recipe has, of a few tones each, texts, and a public encoder."""
-    for name in ("librispeech_subset", "speechocean762", "fsdd_digits", "speech_commands_mini", "esc10_noise"):
-        language = "none" if name == "esc10_noise" else "en"
+    languages = {**dict.fromkeys(ENGLISH, "en"), **dict.fromkeys(MANDARIN, "zh"), "esc10_noise": "none"}
+    for name, language in languages.items():
         for split in ("train", "dev", "test", "extra"):
             # So many that PAI can be measured on them.
             count = 24 if (name, split) == ("speechocean762", "test") else 4

@@ -203,22 +203,31 @@ def check_stages(experiment: Experiment, stages: dict[str, Any]) -> None:
 
 
 def check_parts(plans: list[PlannedStage], output_dir: Path) -> None:
-    """Refuse what stages would only miss when they start: models that are named by a path where nothing is, and noise.
+    """Refuse what stages would only miss when they start: noise, and models and data at paths where nothing is.
 
     Raises:
         SettingsError: names the stage and the setting.
     """
     for plan in plans:
+        data, model = plan.section.get("data", {}), plan.section.get("model", {})
         wants_noise = float(plan.section.get("augmentation", {}).get("noise_probability", 0)) > 0
-        if wants_noise and not plan.section.get("data", {}).get("noise"):
+        if wants_noise and not data.get("noise"):
             key = ("stages", plan.name, "data", "noise")
             raise SettingsError(f"{dotted(key)}: augmentation.noise_probability needs some.", key)
-        for name, value in plan.section.get("model", {}).items():
-            if not isinstance(value, str) or Path(value).is_relative_to(output_dir) or Path(value).exists():
-                continue
-            if looks_like_path(value):
-                key = ("stages", plan.name, "model", name)
-                raise SettingsError(f"{dotted(key)}: there is no folder {shown(value)}.", key)
+        for name, value in model.items():
+            _check_place(value, output_dir, ("stages", plan.name, "model", name))
+        for name, sources in data.items():
+            for place, source in enumerate(sources if isinstance(sources, list) else []):
+                if isinstance(source, dict):
+                    _check_place(source.get("path"), output_dir, ("stages", plan.name, "data", name, place, "path"))
+
+
+def _check_place(value: Any, output_dir: Path, key: tuple[str | int, ...]) -> None:
+    """Refuse a path where nothing is and no stage writes."""
+    if not isinstance(value, str) or Path(value).is_relative_to(output_dir) or Path(value).exists():
+        return
+    if looks_like_path(value):
+        raise SettingsError(f"{dotted(key)}: there is no file or folder {shown(value)}.", key)
 
 
 def check_finished(plans: list[PlannedStage]) -> None:

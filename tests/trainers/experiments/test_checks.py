@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kept_seeds import CLAIMS, write_seed, wrong_shares
+from kept_seeds import CLAIMS, data_dir, write_seed, wrong_shares
 
 from entropy_asr.trainers.experiments import checks
 from entropy_asr.trainers.experiments.run import ExperimentRun, read_run
@@ -69,7 +69,7 @@ def test_a_stage_that_is_trained_again_records_the_command_that_was_typed(tmp_pa
 
 def test_checks_of_a_seed_that_was_run_with_other_settings_are_refused(tmp_path):
     write_seed(tmp_path, 1, wrong_shares())
-    options = ["--data_dir", str(tmp_path), "--allocation.embedder", "null"]
+    options = ["--data_dir", data_dir(tmp_path / "data"), "--allocation.embedder", "null"]
     run = read_run(CLAIMS.path, str(tmp_path / "runs"), str(tmp_path / "kept"), options)
     with pytest.raises(
         SettingsError, match="1/proposed.json and what is to be run have different settings: encoder_s"

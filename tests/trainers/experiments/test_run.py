@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from kept_seeds import CLAIMS
+from kept_seeds import CLAIMS, data_dir
 
 from entropy_asr.trainers.experiments import run as experiment_run
 from entropy_asr.trainers.experiments.progress import lanes_of
@@ -91,7 +91,7 @@ def a_run(tmp_path: Path, *overrides: str, **changed):
         content = {**read_yaml(CLAIMS.path), **changed}
         content = {name: value for name, value in content.items() if value is not None}
         path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    return read_run(path, str(tmp_path / "runs"), None, ["--data_dir", str(tmp_path), *overrides])
+    return read_run(path, str(tmp_path / "runs"), None, ["--data_dir", data_dir(tmp_path / "data"), *overrides])
 
 
 def test_settings_are_those_that_kept_results_have(tmp_path):
@@ -112,7 +112,7 @@ def test_settings_are_those_that_kept_results_have(tmp_path):
 
 @pytest.mark.parametrize("encoder", ["openai/whisper-base", "/some/whisper-base"])
 def test_kept_results_can_be_added_to(tmp_path, encoder):
-    options = ["--data_dir", str(tmp_path), "--encoder", encoder]
+    options = ["--data_dir", data_dir(tmp_path / "data"), "--encoder", encoder]
     check_kept(read_run(CLAIMS.path, str(tmp_path), str(RESULTS), options), 4)
     other = read_run(CLAIMS.path, str(tmp_path), str(RESULTS), [*options, "--encoder", "openai/whisper-small"])
     with pytest.raises(SettingsError, match="encoder 'whisper-base' and 'openai/whisper-small'"):
@@ -170,12 +170,12 @@ def test_data_that_are_named_are_those_of_all_stages(tmp_path):
     sounds = ["--noise=[{path: my/noise}]", "--test_noise=[{path: my/noise, split: test}]"]
     models = ["--language_model", "org/whole", "--half_language_model", "org/half", "--further_test", "null"]
     run = a_run(tmp_path, *mine, *sounds, *models, "--allocation.sets=[{path: my/test, language: en}]")
-    assert str(tmp_path / "speech") not in json.dumps(run.recipe(1)["stages"])
+    assert str(tmp_path / "data" / "speech") not in json.dumps(run.recipe(1)["stages"])
     assert "fsdd" not in json.dumps(run.recipe(1)["stages"])
     [measured] = run.allocation_sets(1)
     assert (measured.path, measured.split, measured.language) == ("my/test", "test", "en")
     # By default they follow the recipe's folder.
-    assert a_run(tmp_path).allocation_sets(1)[0].path == f"{tmp_path}/speechocean762"
+    assert a_run(tmp_path).allocation_sets(1)[0].path == f"{tmp_path}/data/speechocean762"
     assert not [plan.name for plan in run.check(1) if "further" in plan.name]
 
 
@@ -207,6 +207,14 @@ def test_what_does_not_fit_together_is_refused_with_its_place(tmp_path, changed,
 def test_data_that_are_not_there_are_missed_before_anything_runs(tmp_path):
     run = read_run(CLAIMS.path, str(tmp_path), None, ["--data_dir", str(tmp_path / "nowhere")])
     with pytest.raises(SettingsError, match="There is no folder .*nowhere: name one with --data_dir"):
+        run.check(1)
+
+
+def test_a_data_set_that_is_not_there_is_missed_before_anything_runs(tmp_path):
+    """Not an hour later, by the stage that measures on it."""
+    run = a_run(tmp_path)
+    (tmp_path / "data" / "aishell_sample").rmdir()
+    with pytest.raises(SettingsError, match=r"data\.eval\[1\]\.path: there is no file or folder '.*aishell_sample'"):
         run.check(1)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from experiment_script import SIZES, run_here, write_data
-from kept_seeds import CLAIMS, write_seed, wrong_shares
+from kept_seeds import CLAIMS, data_dir, write_seed, wrong_shares
 
 from entropy_asr.trainers.commands import cli
 from entropy_asr.trainers.experiments import seeds
@@ -98,12 +98,12 @@ def test_a_report_is_made_again_when_something_else_is_wanted_or_a_model_is_newe
 
 def own_options(folder: Path) -> list[str]:
     """Data in a folder that is there, and no embedder, which may not be installed."""
-    return ["--data_dir", str(folder), "--allocation.embedder", "null"]
+    return ["--data_dir", data_dir(folder / "data"), "--allocation.embedder", "null"]
 
 
 def test_results_of_other_settings_are_not_added_to(tmp_path):
     write_seed(tmp_path, 1, wrong_shares())
-    overrides = ["--data_dir", str(tmp_path), "--encoder_steps", "5", "--allocation.embedder", "null"]
+    overrides = ["--data_dir", data_dir(tmp_path / "data"), "--encoder_steps", "5", "--allocation.embedder", "null"]
     run = read_run(CLAIMS.path, str(tmp_path / "runs"), str(tmp_path / "kept"), [*overrides, "--test_rows", "9"])
     with pytest.raises(
         SettingsError, match="1/proposed.json and what .* have different settings: test_rows 240 and 9. Choose"
