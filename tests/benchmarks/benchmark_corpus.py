@@ -72,7 +72,7 @@ def theirs(name: str) -> Callable[[Path, Path, argparse.Namespace], list[str]]:
 
 def run_child(args: argparse.Namespace) -> None:
     """A peer in a process of its own: texts of a portion to a file of parquet, as ours writes."""
-    rows = SpeechDataset(load_source(DataSource(path=args.dataset[0], split="train")))
+    rows = SpeechDataset(load_source(DataSource(path=args.dataset[0], split="train", language="en")))
     samples = [rows[index]["samples"] for index in range(len(rows))]
     texts = list(faster_whisper(args, samples) if args.child in FASTER else pipeline_texts(args, samples))
     datasets.Dataset.from_dict({"text": texts}).to_parquet(args.output)
@@ -114,7 +114,7 @@ def timed(command: Callable, portions: Iterable[Path], args: argparse.Namespace,
 
 def error_rate(found: list[tuple[Path, list[str]]]) -> float:
     """WER in percent over all portions."""
-    counts = ErrorCounts()
+    counts = ErrorCounts("word")
     for portion, texts in found:
         said = datasets.Dataset.from_parquet(str(portion))["text"]
         for reference, hypothesis in zip(said, texts, strict=True):
@@ -145,6 +145,8 @@ def compare(args: argparse.Namespace, folder: Path) -> None:
     print_conditions(args.threads)
     args.converted = folder / "converted"
     convert = ["ct2-transformers-converter", "--model", args.whisper, "--output_dir", str(args.converted)]
+    # Without it, faster-whisper fetches one.
+    convert += ["--copy_files", "tokenizer.json"]
     script = Path(sys.executable).with_name(convert[0])
     subprocess.run(
         [str(script) if script.exists() else convert[0], *convert[1:]], check=True, stdout=subprocess.DEVNULL

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,9 @@ def measure(title: str, bench: Bench, rounds: int) -> None:
     steps = {"plain": step(bench.plain), "ours": step(bench.ours)}
     steps |= {f"{number} workers": step(lambda n=number: bench.ours(n)) for number in (1, 2)}
     found = {name: values[:, 0] for name, values in interleave(steps, rounds).items()}
-    frozen = sum(p.numel() for name in bench.stage.frozen or () for p in bench.model.get_submodule(name).parameters())
+    # A head that is tied to embeddings has the same parameter.
+    parts = [bench.model.get_submodule(name).parameters() for name in bench.stage.frozen or ()]
+    frozen = sum(parameter.numel() for parameter in set(chain.from_iterable(parts)))
     trained = (bench.model.num_parameters() - frozen) / 1e6
     cells = " ".join(f"{spread(values, 1):>16}" for values in found.values())
     print(f"{title:22} {trained:9.1f} {np.mean(bench.batch_sizes):5.1f} {cells}", flush=True)

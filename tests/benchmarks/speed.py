@@ -8,8 +8,8 @@ python tests/benchmarks/speed.py page
 ```
 
 `run` wants a machine that does nothing else. What a benchmark prints is kept in `results/speed/NAME.txt` below its
-command; one that fails leaves what was there. `page` writes SPEED.md from these files: first all goals, then what was
-printed.
+command; one that fails leaves what was there. `page` writes SPEED.md from these files: first all goals, then why some
+are not met (`speed_notes.md`, written by hand), then what was printed.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 KEPT = HERE / "results" / "speed"
 PAGE = HERE / "SPEED.md"
+NOTES = HERE / "speed_notes.md"
 # Name: title, script and its options. DATA and WHISPER stand for what the command line gives.
 BENCHMARKS = {
     "encoder": ("Encoders, a pass", "benchmark_encoder.py --parameters 10 --profile"),
@@ -40,14 +41,14 @@ BENCHMARKS = {
     "streaming": ("Chunks of a stream", "benchmark_streaming.py"),
     "corpus": (
         "Whole hours",
-        "benchmark_corpus.py --dataset DATA/librispeech_subset DATA/speechocean762 --whisper WHISPER",
+        "benchmark_corpus.py --minutes 10 --dataset DATA/librispeech_subset DATA/speechocean762 --whisper WHISPER",
     ),
     "training_step": ("CR-CTC and padding", "benchmark_training_step.py --data_dir DATA"),
     "stages": ("Stages of training", "benchmark_stages.py --dataset DATA/librispeech_subset DATA/speechocean762"),
 }
 GOAL = re.compile(r"goal: (.+): (\S+), wanted (\S+), (met|not met)")
-# Progress bars, and what libraries warn of.
-NOISE = re.compile(r"\r|it/s|s/it|Warning|^\s+return |^\s+warnings\.warn")
+# Progress bars, what trainers log, and what libraries warn of.
+NOISE = re.compile(r"\r|it/s|s/it|Warning|^USDT:|^ERROR:|^\{'|^\s+return |^\s+warnings\.warn")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -89,6 +90,7 @@ def page() -> str:
     ]
     for text in texts.values():
         lines += [f"| {name} | {value} | {bound} | {word} |" for name, value, bound, word in GOAL.findall(text)]
+    lines += ["", NOTES.read_text(encoding="utf-8").rstrip()]
     for name, text in texts.items():
         shown = [line for line in text.splitlines() if not GOAL.match(line)]
         lines += ["", f"## {BENCHMARKS[name][0]}", "", "```text", *shown, "```"]
