@@ -73,7 +73,9 @@ def rescoring(report: dict[str, Any]) -> str:
         ["texts of sounds", "–", sounds["with_text"], *(sounds["area_by_weight"][weight] for weight in heads)]
     )
     second = table(["area under the ROC curve", "right", "wrong", *heads.values()], areas)
-    return f"{first}\n\n{second}\n\n{guards(sounds, heads)}"
+    costs = report["costs"]
+    third = table(["processor seconds for a second of speech", *costs], [["one core", *map(str, costs.values())]])
+    return f"{first}\n\n{third}\n\n{second}\n\n{guards(sounds, heads)}"
 
 
 def known(area: dict[str, Any], heads: dict[str, str]) -> list[float]:
