@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kept_seeds import data_dir
 
 from entropy_asr.trainers.commands import checks, cli, recipe_files
 
@@ -58,16 +59,13 @@ def test_without_what_draws_pictures_nothing_is_trained(tmp_path, monkeypatch, c
     assert 'pip install "entropy-asr[report]"' in capsys.readouterr().err
 
 
-def test_a_mistyped_setting_and_data_that_are_not_there_are_told_in_a_line(tmp_path, capsys):
+def test_a_mistyped_setting_and_data_that_are_not_there_are_told_in_a_line(tmp_path, tmp_path_factory, capsys):
     pytest.importorskip("matplotlib")
+    data = data_dir(tmp_path_factory.mktemp("data"))
     arguments = ["experiment", "claims", "--output_dir", str(tmp_path / "runs"), "--allocation.embedder", "null"]
     for options, reason in {
-        (
-            "--data_dir",
-            str(tmp_path),
-            "--allocation.sets",
-            "[{path: ./mine}]",
-        ): "--allocation.sets ./mine: there is no",
+        ("--data_dir", str(tmp_path)): "data.train[0].path: there is no file or folder",
+        ("--data_dir", data, "--allocation.sets", "[{path: ./mine}]"): "--allocation.sets ./mine: there is no",
         ("--data_dir", "nowhere", "--allocation.sets", "[{path: my/own}]"): "There is no folder nowhere",
         ("--encoder_step", "3"): "unknown encoder_step; did you mean",
     }.items():
