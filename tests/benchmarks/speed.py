@@ -47,8 +47,8 @@ BENCHMARKS = {
     "stages": ("Stages of training", "benchmark_stages.py --dataset DATA/librispeech_subset DATA/speechocean762"),
 }
 GOAL = re.compile(r"goal: (.+): (\S+), wanted (\S+), (met|not met)")
-# Progress bars, what trainers log, and what libraries warn of.
-NOISE = re.compile(r"\r|it/s|s/it|Warning|^USDT:|^ERROR:|^\{'|^\s+return |^\s+warnings\.warn")
+# Progress bars, what trainers log, what torch's profiler says of itself, and what libraries warn of.
+NOISE = re.compile(r"\r|it/s|s/it|Warning|^USDT:|DeviceProperties\.cpp|^\{'|^\s+return |^\s+warnings\.warn")
 
 
 def run(args: argparse.Namespace) -> int:

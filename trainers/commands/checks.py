@@ -126,7 +126,7 @@ def check_whole_model(folder: Path) -> None:
 
 def check_dataset(path: str, option: str = "--dataset") -> None:
     """Refuse a data set that is not on disk and cannot be on the Hub."""
-    if not Path(path).exists() and (looks_like_path(path) or Path(path).suffix in (".parquet", ".arrow")):
+    if not Path(path).expanduser().exists() and (looks_like_path(path) or Path(path).suffix in (".parquet", ".arrow")):
         raise CommandError(f"{option} {path}: there is no such folder or file")
 
 

@@ -218,8 +218,9 @@ def check_parts(plans: list[PlannedStage], output_dir: Path) -> None:
             _check_place(value, output_dir, ("stages", plan.name, "model", name))
         for name, sources in data.items():
             for place, source in enumerate(sources if isinstance(sources, list) else []):
-                if isinstance(source, dict):
-                    _check_place(source.get("path"), output_dir, ("stages", plan.name, "data", name, place, "path"))
+                if isinstance(source, dict) and isinstance(path := source.get("path"), str):
+                    key = ("stages", plan.name, "data", name, place, "path")
+                    _check_place(os.path.expanduser(path), output_dir, key)
 
 
 def _check_place(value: Any, output_dir: Path, key: tuple[str | int, ...]) -> None:

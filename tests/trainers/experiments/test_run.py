@@ -218,6 +218,14 @@ def test_a_data_set_that_is_not_there_is_missed_before_anything_runs(tmp_path):
         run.check(1)
 
 
+def test_data_sets_in_the_users_own_folder_are_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    assert a_run(tmp_path, "--further_test=[{path: ~/mine}]").check(1)
+    with pytest.raises(SettingsError, match="there is no file or folder '.*/yours'"):
+        a_run(tmp_path, "--further_test=[{path: ~/yours}]").check(1)
+
+
 def test_an_embedder_whose_package_is_missing_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("entropy_asr.trainers.experiments.run.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="needs the extra embedder"):
