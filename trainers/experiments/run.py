@@ -14,9 +14,10 @@ from entropy_asr.spaces.entropy_allocation.embedders import PACKAGED
 from ..recipes.places import VARIABLE, Places, read_yaml
 from ..recipes.recipe import check_recipe, lacks_data, load_recipe, parse_overrides, substitute
 from ..recipes.schedule import PlannedStage
-from ..runs.errors import SettingsError, shown
+from ..recipes.stage_inputs import check_inputs
+from ..runs.errors import SettingsError
 from ..runs.model_names import looks_like_path
-from ..runs.settings import check_names, coerced, dotted, from_mapping
+from ..runs.settings import check_names, coerced, from_mapping
 from .experiment import SECTION, AllocationSet, Experiment, load_experiment
 from .kept import evaluations
 
@@ -98,7 +99,7 @@ class ExperimentRun:
             raise SettingsError(f"There is no folder {recipe['variables']['data_dir']}: name one with --data_dir.")
         with places.named():
             plans = check_recipe(recipe)
-            check_parts(plans, Path(recipe["output_dir"]))
+            check_inputs(plans, Path(recipe["output_dir"]))
         with self.experiment.places.named():
             check_stages(self.experiment, recipe["stages"])
         self.allocation_sets(seed)
@@ -200,35 +201,6 @@ def check_stages(experiment: Experiment, stages: dict[str, Any]) -> None:
     for place, check in enumerate(experiment.why):
         named = [check[name] for name in ("stage", "results") if name in check] + check.get("stages", [])
         check_names(named, stages, f"why[{place}]: stages {where}", ("why", place))
-
-
-def check_parts(plans: list[PlannedStage], output_dir: Path) -> None:
-    """Refuse what stages would only miss when they start: noise, and models and data at paths where nothing is.
-
-    Raises:
-        SettingsError: names the stage and the setting.
-    """
-    for plan in plans:
-        data, model = plan.section.get("data", {}), plan.section.get("model", {})
-        wants_noise = float(plan.section.get("augmentation", {}).get("noise_probability", 0)) > 0
-        if wants_noise and not data.get("noise"):
-            key = ("stages", plan.name, "data", "noise")
-            raise SettingsError(f"{dotted(key)}: augmentation.noise_probability needs some.", key)
-        for name, value in model.items():
-            _check_place(value, output_dir, ("stages", plan.name, "model", name))
-        for name, sources in data.items():
-            for place, source in enumerate(sources if isinstance(sources, list) else []):
-                if isinstance(source, dict) and isinstance(path := source.get("path"), str):
-                    key = ("stages", plan.name, "data", name, place, "path")
-                    _check_place(os.path.expanduser(path), output_dir, key)
-
-
-def _check_place(value: Any, output_dir: Path, key: tuple[str | int, ...]) -> None:
-    """Refuse a path where nothing is and no stage writes."""
-    if not isinstance(value, str) or Path(value).is_relative_to(output_dir) or Path(value).exists():
-        return
-    if looks_like_path(value):
-        raise SettingsError(f"{dotted(key)}: there is no file or folder {shown(value)}.", key)
 
 
 def check_finished(plans: list[PlannedStage]) -> None:

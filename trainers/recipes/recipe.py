@@ -25,6 +25,7 @@ from ..stages import find_stage
 from .ablations import OPTIONS, ablate
 from .places import NOT_ITS_TAG, Places, YAMLLoader, check_anchors, read_yaml
 from .schedule import PlannedStage, Schedule, plan_stages
+from .stage_inputs import check_inputs
 from .variables import resolve_variables, substitute
 
 
@@ -206,7 +207,7 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
         overrides: `--key value` pairs, see [`load_recipe`].
 
     Raises:
-        ValueError: for anything unknown in any stage, before the first one starts.
+        ValueError: for anything unknown in any stage, or data that are not there, before the first one starts.
     """
     places = Places(Path(path))
     recipe = load_recipe(Path(path), output_dir, overrides, places)
@@ -215,6 +216,7 @@ def run_recipe(path: Path, output_dir: str | None = None, overrides: list[str] |
         return
     with places.named():
         plans = check_recipe(recipe)
+        check_inputs([plan for plan in plans if not plan.is_finished()], Path(recipe["output_dir"]))
         reports = plan_reports(recipe, plans)
     alone = ["--config", str(path), *(overrides or []), "--output_dir", recipe["output_dir"]]
     Schedule(
