@@ -120,6 +120,7 @@ def folder(tmp_path_factory) -> Path:
     (folder / "talk.raw").write_bytes((speech[0][1] * 32767).astype(np.int16).tobytes())
     (folder / "talk.rttm").write_text("SPEAKER talk 1 0.0 0.6 <NA> <NA> Anna <NA> <NA>\n", encoding="utf-8")
     (folder / "million_places.txt").write_text("New York\n北京\nthe house\n", encoding="utf-8")
+    (folder / "novels.txt").write_text("“Open the door!” He was here again.\n", encoding="utf-8")
     save_dataset(folder / "my-org" / "my-speech", speech)
     save_public_models(folder)
     tiny = EntropyASRForConditionalGeneration.from_pretrained(CHECKPOINT)

@@ -5,7 +5,8 @@
     python tests/benchmarks/feature_tables.py
 
 `results/rescoring.json` comes from `benchmark_rescoring.py`, `results/partial_text.json` from
-`benchmark_partial_text.py`, `results/segment_context.json` from `benchmark_segment_context.py`, and
+`benchmark_partial_text.py`, `results/segment_context.json` from `benchmark_segment_context.py`,
+`results/text_style.json` from `benchmark_text_style.py`, and
 `results/evaluations/streaming.json` from `entropy-asr evaluate --chunk_ms 640 --output FILE`.
 """
 
@@ -136,10 +137,24 @@ def streaming(report: dict[str, Any]) -> str:
     return table(["error rate, %", "rows", "whole utterances", chunks], rows)
 
 
+def text_style(report: dict[str, Any]) -> str:
+    """Error rates, marks and capitals of a model, and of the same with an adapter that has learnt them from text."""
+    rows = []
+    for name, one in report["sets"].items():
+        for way, found in one.items():
+            if way == "rows":
+                continue
+            rates = [found["error_rate"], found["marks"]["f1"], found["capitals"]["f1"]]
+            figures = ("–" if rate is None else f"{100 * rate:.1f}" for rate in rates)
+            rows.append([f"{title(name)}, {one['rows']} rows: {way}", *figures])
+    return table(["%", "error rate", "marks, F1", "capitals, F1"], rows)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "rescoring": rescoring,
     "partial_text": partial_text,
     "segment_context": segment_context,
+    "text_style": text_style,
     "evaluations/streaming": streaming,
 }
 

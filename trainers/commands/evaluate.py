@@ -153,7 +153,7 @@ def _run_here(args: argparse.Namespace) -> int:
     noises = None if args.noise is None else _load_noises(args)
     state = find_process(args)
     pipeline = load_model(args)
-    from ..evaluation.conditions import MADE_NON_SPEECH, conditions_of, evaluate_under, hallucination_lines
+    from ..evaluation.conditions import MADE_NON_SPEECH, conditions_of, evaluate_under, result_lines
     from ..evaluation.disturbances import made_non_speech
 
     try:
@@ -175,7 +175,7 @@ def _run_here(args: argparse.Namespace) -> int:
         unreadable += len(score.unreadable)
         if state.is_main_process:
             print(_format_table_rows(name, score))
-            print(*(f"  {line}" for line in hallucination_lines(report["results"][name])), sep="\n", flush=True)
+            print(*(f"  {line}" for line in result_lines(report["results"][name])), sep="\n", flush=True)
             _write_results(args, name, report, score)
     # Of several processes, whoever started them says so: a launcher would take it for a fault.
     return int(unreadable > 0 and state.num_processes == 1)
@@ -188,7 +188,7 @@ def _run_on_transcripts(args: argparse.Namespace) -> int:
             raise CommandError(f"--{name} is of transcribing, which --transcripts has behind it")
     check_output_file(args.output, "--output")
     check_output_file(args.save_transcripts, "--save_transcripts")
-    from ..evaluation.conditions import hallucination_lines
+    from ..evaluation.conditions import result_lines
     from ..evaluation.written_transcripts import evaluate_transcripts
 
     try:
@@ -202,7 +202,7 @@ def _run_on_transcripts(args: argparse.Namespace) -> int:
         args.save_transcripts.unlink(missing_ok=True)
     print(TABLE_HEADER)
     print(_format_table_rows(about["dataset"], score))
-    print(*(f"  {line}" for line in hallucination_lines(result)), sep="\n", flush=True)
+    print(*(f"  {line}" for line in result_lines(result)), sep="\n", flush=True)
     _write_results(args, about["dataset"], report, score)
     return 1 if score.unreadable else 0
 

@@ -21,6 +21,11 @@ from .sources import load_sources, within_durations
 from .speech_engines import check_engine, named_voices, speech_engine
 from .streamed_rows import is_stream
 from .synthetic_dataset import build_synthetic_dataset
+from .text import TRANSCRIPT, check_style, cut_text, read_lines, simplify_characters
+
+
+# Where sentences come from that are shipped: "built-in:train".
+BUILT_IN = "built-in:"
 
 
 def default_cache_dir() -> str:
@@ -49,6 +54,7 @@ class SynthesisSource:
             [`~kokoro`] for the files that are read.
         voices: Names of the engine's voices to choose from. None: all of the language.
         simplify: Write traditional Chinese characters as simplified ones, before anything else.
+        style: How the sentences of files are written: "transcript" or "written", see [`~text.cut_text`].
     """
 
     texts: str | list[str]
@@ -63,11 +69,20 @@ class SynthesisSource:
     weights: str | None = None
     voices: list[str] | None = None
     simplify: bool = False
+    style: str = TRANSCRIPT
 
     def __post_init__(self):
         self.language = language_code(self.language)
+        check_style(self.style)
         check_engine(self.engine, self.weights)
+        if self.style != TRANSCRIPT and self.is_built_in:
+            raise ValueError(f"style {self.style!r}: built-in sentences are written as transcripts; give files.")
         self.name = self.name or self.engine
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether its sentences are the shipped ones."""
+        return isinstance(self.texts, str) and self.texts.startswith(BUILT_IN)
 
 
 @dataclass
@@ -218,17 +233,16 @@ def check_noise(data: DataSection, augmentation: AugmentationConfig) -> None:
 def choose_texts(source: SynthesisSource) -> list[str]:
     """Sentences of a synthetic source: its built-in ones, or pieces of its files' lines, drawn with its seed."""
     from .synthetic_sentences import synthetic_sentences
-    from .text import cut_text, read_lines, simplify_characters
 
-    if isinstance(source.texts, str) and source.texts.startswith("built-in:"):
-        split = source.texts.removeprefix("built-in:")
+    if source.is_built_in:
+        split = source.texts.removeprefix(BUILT_IN)
         return synthetic_sentences(source.language, source.num_texts, split, source.seed)
     files = [source.texts] if isinstance(source.texts, str) else source.texts
     lines = read_lines(files)
     if source.simplify:
         lines = map(simplify_characters, lines)
-    pieces = [piece for line in lines for piece in cut_text(line, source.language, source.max_units, source.seed)]
-    pieces = sorted(set(pieces))
+    how = (source.language, source.max_units, source.seed, source.style)
+    pieces = sorted({piece for line in lines for piece in cut_text(line, *how)})
     if len(pieces) < source.num_texts:
         raise SettingsError(f"{files}: {len(pieces)} different pieces of text, {source.num_texts} are asked for.")
     order = torch.randperm(len(pieces), generator=torch.Generator().manual_seed(source.seed))

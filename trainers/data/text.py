@@ -19,6 +19,14 @@ from entropy_asr.spaces.hallucination_rate.units import fold_text
 
 # Stands for jieba's dictionary where a text file is named.
 DICTIONARY = "jieba"
+# How texts are written that are learnt: as the transcripts of their language, or as they are.
+TRANSCRIPT, WRITTEN = STYLES = ("transcript", "written")
+_CLAUSE = re.compile(r"[，。！？；：、,.!?;:\s]")
+# Behind what ends a clause or a sentence, and blanks or Chinese characters follow; not behind "Mr." and initials.
+_CLAUSE_END = re.compile(r"(?<=[，。！？；：、])|(?<=[,.!?;:])(?<!\b[A-Z]\.)(?<!\b[DMS][rst]\.)(?<!\bMrs\.)(?=\s)")
+# Pairs that a cut would part, and what stands between clauses without a sound of its own.
+_PAIRED = re.compile(r"[\"“”„‟«»‹›()\[\]{}（）［］「」『』《》〈〉【】_*]|(?<!\w)['‘’]|['‘’](?!\w)")
+_DASH = re.compile(r"\s*(?:-{2,}|[–—―─]+)\s*")
 
 
 def read_lines(files: list[str]) -> Iterator[str]:
@@ -70,23 +78,73 @@ def transcript_style(text: str, language: str) -> str:
     return language_entry(language).transcript_style(fold_text(text))
 
 
-def cut_text(line: str, language: str, max_units: int, seed: int) -> list[str]:
-    """Pieces of 1 to `max_units` words of a line, in transcript style; where characters are counted, clauses of 2 on.
+def check_style(style: str) -> None:
+    """Refuse a style of texts that there is not.
+
+    Raises:
+        ValueError: names it.
+    """
+    if style not in STYLES:
+        raise ValueError(f"`style` of a text must be one of {STYLES}, not {style!r}.")
+
+
+def written_style(text: str) -> str:
+    """Text as it is written, with its marks, capitals and digits; quotes and brackets are left out, dashes are blanks.
+
+    Nobody hears those, and a cut would part pairs of them.
+
+    Example:
+        >>> written_style("“It’s late,” he said—twice. (Really?)"), written_style("他說：「好！」")
+        ("It's late, he said twice. Really?", '他說：好！')
+    """
+    text = unicodedata.normalize("NFC", _PAIRED.sub("", _DASH.sub(" ", text)))
+    return " ".join(text.replace("’", "'").replace("‘", "'").split())
+
+
+def cut_text(line: str, language: str, max_units: int, seed: int, style: str = TRANSCRIPT) -> list[str]:
+    """Pieces of 1 to `max_units` words of a line; where characters are counted, clauses of 2 on.
 
     Lengths are drawn from a generator of `seed` and the line, so the pieces of a line never change. Clauses, which
     end at punctuation, are left out where they are longer: without blanks between words, a cut would part words.
+
+    Args:
+        line: a line of text.
+        language: its language.
+        max_units: largest number of words or characters, marks not counted.
+        seed: of the lengths.
+        style: "transcript": as [`transcript_style`]; "written": as [`written_style`], cut behind marks alone, so that
+            what ends without one ended so in the text.
     """
+    rng = np.random.default_rng([seed, len(line), sum(map(ord, line))])
+    if style == WRITTEN:
+        return _joined_clauses(written_style(line), language, max_units, rng)
     if language_entry(language).unit == CHARACTER:
-        clauses = (transcript_style(clause, language) for clause in re.split(r"[，。！？；：、,.!?;:\s]", line))
+        clauses = (transcript_style(clause, language) for clause in _CLAUSE.split(line))
         return [clause for clause in clauses if 2 <= len(clause) <= max_units]
     words = transcript_style(line, language).split()
-    rng = np.random.default_rng([seed, len(line), sum(map(ord, line))])
     pieces, start = [], 0
     while start < len(words):
         size = int(rng.integers(1, max_units + 1))
         pieces.append(" ".join(words[start : start + size]))
         start += size
     return pieces
+
+
+def _joined_clauses(text: str, language: str, max_units: int, rng: np.random.Generator) -> list[str]:
+    """Clauses of a text with their marks, as many together as have a drawn number of units at most; at least one."""
+    pieces: list[str] = []
+    piece, size, wanted = "", 0, 0
+    for clause in _CLAUSE_END.split(text):
+        length = len(units(clause, language))
+        if piece and size + length > wanted:
+            pieces.append(piece)
+            piece, size = "", 0
+        if not length or length > max_units:
+            continue
+        if not piece:
+            wanted = int(rng.integers(1, max_units + 1))
+        piece, size = f"{piece}{clause}", size + length
+    return [stripped for one in [*pieces, piece] if (stripped := one.strip())]
 
 
 def comparable(text: str, language: str) -> str:

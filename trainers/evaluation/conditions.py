@@ -23,6 +23,7 @@ from entropy_asr.spaces.hallucination_rate.hallucination_rate import hallucinati
 from .disturbances import add_noise, mask_audio, pad_with_silence
 from .encoder_chunks import EncoderChunks
 from .error_rates import RecognitionScore, evaluate_recognition
+from .written_marks import written_marks
 
 
 GUARDS = ("on", "off", "both")
@@ -180,8 +181,8 @@ def evaluate_under(
     Returns:
         The score under the first condition, and everything for `results.json`: what that score says; `guards`, whether
         they were on; `hallucination`, its figures; `conditions`, for the others by name their `wer`, `cer`,
-        `nonempty_share` and `hallucination`. Recordings without speech are not padded, masked or put in noise: that
-        would be one more of them.
+        `nonempty_share` and `hallucination`; and `written`, marks and capitals, where the references have some.
+        Recordings without speech are not padded, masked or put in noise: that would be one more of them.
     """
     scores = {}
     spoken = [index for index, language in enumerate(dataset["language"]) if language != NON_SPEECH]
@@ -209,7 +210,7 @@ def evaluate_under(
         "hallucination": hallucination_figures(scores[first]),
         "conditions": {condition.name: _summary(scores[condition]) for condition in others},
     }
-    return scores[first], result
+    return scores[first], result | written_figures(scores[first])
 
 
 def hallucination_figures(score: RecognitionScore) -> dict[str, Any] | None:
@@ -221,6 +222,13 @@ def hallucination_figures(score: RecognitionScore) -> dict[str, Any] | None:
     return hallucination_rate([row["hypothesis"] for row in rows], references)
 
 
+def written_figures(score: RecognitionScore) -> dict[str, Any]:
+    """`written`, as [`~written_marks.written_marks`] gives it; nothing where the references have no marks."""
+    columns = ([row[name] for row in score.transcripts] for name in ("reference", "hypothesis", "language"))
+    found = written_marks(*columns)
+    return {} if found is None else {"written": found}
+
+
 def _summary(score: RecognitionScore) -> dict[str, Any]:
     return {
         "wer": score.wer,
@@ -230,13 +238,19 @@ def _summary(score: RecognitionScore) -> dict[str, Any]:
     }
 
 
-def hallucination_lines(result: dict[str, Any]) -> list[str]:
-    """One line for each condition of a result: rates, an interval, the parts."""
+def result_lines(result: dict[str, Any]) -> list[str]:
+    """One line for each condition of a result: rates, an interval, the parts; and one on marks and capitals."""
     main = Condition(result["guards"]).name
     figures = {main: result["hallucination"]} | {
         name: condition["hallucination"] for name, condition in result["conditions"].items()
     }
-    return [f"{name}: {_in_words(found)}" for name, found in figures.items() if found is not None]
+    lines = [f"{name}: {_in_words(found)}" for name, found in figures.items() if found is not None]
+    written = [
+        f"{name} F1 {100 * one['f1']:.1f} % ({one['right']} right of {one['wanted']}, {one['written']} written)"
+        for name, one in result.get("written", {}).items()
+        if one["f1"] is not None
+    ]
+    return [*lines, "; ".join(written)] if written else lines
 
 
 def _in_words(found: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ..transcription.parts import Parts
-from .conditions import hallucination_figures
+from .conditions import hallucination_figures, written_figures
 from .error_rates import RecognitionScore, score_transcripts
 
 
@@ -56,4 +56,4 @@ def evaluate_transcripts(path: Path, language: str | None = None) -> tuple[Recog
         "conditions": {},
         "transcribed": record["settings"],
     }
-    return score, result | {"about": record["about"]}
+    return score, result | written_figures(score) | {"about": record["about"]}

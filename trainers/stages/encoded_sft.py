@@ -31,14 +31,13 @@ from ..data.encoded_speech import EncodedSpeech, UnitInventory, encode_speech, e
 from ..data.keywords import ContextConfig, KeywordChooser, add_keywords
 from ..data.phoneme_labels import add_phoneme_ids
 from ..data.section import DataSection
-from ..data.text import cut_text
 from ..runs.records import json_sha256
 from ..runs.settings import SettingsError, checked
 from ..training.stage_run import StageRun, TrainingStage
 from ..training.thin_saving import below_adapters
 from .context_sft import ContextCollator
 from .lm_pretraining import TextSource
-from .sft import ASRSFTConfig, ASRSFTTrainer, SFTModelSection, save_sft
+from .sft import ASRSFTConfig, ASRSFTTrainer, SFTModelSection, save_sft, stage_model
 
 
 # Of joined frames, in seconds: the longest silence at either end, and the longest phoneme that is cut out.
@@ -55,7 +54,8 @@ class EncodedDataSection(DataSection):
         encoding_batch_duration: Seconds of padded audio in a batch that is encoded.
         phoneme_errors: Phoneme error rate of frames of text, on average: errors that the encoder makes in
             recordings, drawn as often as it makes them where it was not trained. 0: none.
-        recordings_repeat: How often each encoded recording occurs in an epoch.
+        recordings_repeat: How often each encoded recording occurs in an epoch. 0: recordings give frames to text and
+            are not learnt themselves, so that a style of writing is learnt from text that has it.
         seed: Seed of the encoding's augmentation and of how text is cut.
     """
 
@@ -73,9 +73,11 @@ class EncodedDataSection(DataSection):
         self.text = [checked(TextSource, source, "data", "text", index) for index, source in enumerate(self.text)]
         if self.eval or self.synthetic_eval:
             raise ValueError("no encoder runs in this stage, so it cannot be evaluated on audio: leave eval out.")
-        for name in ("passes", "recordings_repeat"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        least = {"passes": 1, "recordings_repeat": 0 if self.text else 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                without_text = "" if self.text else " without text"
+                raise ValueError(f"{name} must be at least {bound}{without_text}, got {getattr(self, name)}.")
         if not 0 <= self.phoneme_errors <= 0.5:
             raise ValueError(f"phoneme_errors must be a share from 0 to 0.5, got {self.phoneme_errors}.")
         if self.phoneme_errors and not self.text:
@@ -89,9 +91,7 @@ class EncodedDataSection(DataSection):
         for fields in self.text:
             source = TextSource(**fields)
             for line in source.lines() * source.repeat:
-                pieces += [
-                    (piece, source.language) for piece in cut_text(line, source.language, source.max_units, self.seed)
-                ]
+                pieces += [(piece, source.language) for piece in source.pieces(line, self.seed)]
         return pieces
 
 
@@ -244,7 +244,11 @@ class EncodedSFTTrainer(ASRSFTTrainer):
 def encoded_rows(
     data: EncodedDataSection, rows: Dataset, speech: EncodedSpeech, processor: EntropyASRProcessor
 ) -> EncodedRows:
-    """What is trained on: each recording `recordings_repeat` times, and each piece of text once."""
+    """What is trained on: each recording `recordings_repeat` times, and each piece of text once.
+
+    Raises:
+        SettingsError: recordings are not learnt, and no piece of text can be heard through them.
+    """
     indices = np.tile(np.arange(len(speech)), data.recordings_repeat)
     recordings = rows.select_columns(["text", "language", "source"]).select(speech.rows[indices])
     columns = {name: recordings[name][:] for name in ("text", "language", "source")}
@@ -258,6 +262,8 @@ def encoded_rows(
         values = (text, language, "text", duration, None, phoneme_ids)
         for name, value in zip(columns, values, strict=True):
             columns[name].append(value)
+    if not columns["text"]:
+        raise SettingsError("data.text: no recording has the phonemes of any piece of it, and nothing else is learnt.")
     return EncodedRows(Dataset.from_dict(columns), speech, inventory, data.phoneme_errors)
 
 
@@ -293,7 +299,7 @@ def build(run: StageRun) -> EncodedSFTTrainer:
         SettingsError: frames of this model cannot be cut by phonemes.
     """
     settings = run.settings
-    model, processor = settings.model.build(run.output_dir)
+    model, processor = stage_model(run)
     if not encoder_rules(model.config.audio_config).streams:
         raise SettingsError("encoded_sft: only the encoder of this project has phonemes to cut frames by.")
     if settings.data.text and not model.config.phoneme_head_trained:

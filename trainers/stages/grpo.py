@@ -43,9 +43,9 @@ from ..training.recognition import RecognitionEvaluationMixin
 from ..training.rewards import REWARDS
 from ..training.shared_speech import SharedSpeech, SpokenPrompts, copied_model, silence_dropout
 from ..training.stage_run import StageRun, TrainingStage
-from ..training.thin_saving import ThinArguments, ThinSavingMixin
+from ..training.thin_saving import AdapterArguments, ThinSavingMixin
 from .context_sft import ContextCollator, keyword_recall, with_context_columns
-from .sft import SFTModelSection, save_sft
+from .sft import SFTModelSection, save_sft, stage_model
 
 
 # Arguments of TRL that this trainer would not honour, and the values that they must keep.
@@ -69,9 +69,9 @@ UNUSED_ARGUMENTS = {
 
 
 @dataclass
-class ASRGRPOConfig(ThinArguments, StageArguments, GRPOConfig):
+class ASRGRPOConfig(AdapterArguments, StageArguments, GRPOConfig):
     """Arguments of [`ASRGRPOTrainer`]: those of TRL's `GRPOConfig`, [`~base.StageArguments`] and
-    [`~thin_saving.ThinArguments`], and:
+    [`~thin_saving.AdapterArguments`], and:
 
     Args:
         temperature: Sampling temperature of the first step.
@@ -455,7 +455,7 @@ class RolloutDataSection(DataSection):
 def build(run: StageRun) -> ASRGRPOTrainer:
     """The trainer of this stage."""
     settings = run.settings
-    model, processor = settings.model.build(run.output_dir)
+    model, processor = stage_model(run)
     with settings.training.main_process_first(desc="data"):
         rows, eval_rows = settings.data.train_rows(), settings.data.eval_rows()
         chooser = KeywordChooser(rows, settings.context, processor.phoneme_tokenizer)

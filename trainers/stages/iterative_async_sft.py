@@ -71,6 +71,8 @@ class IterativeAsyncSFTConfig(ASRSFTConfig):
             raise ValueError("swap_interval and swap_poll_seconds must be positive, final_steps must not be negative.")
         if missing := sorted(set(PARTS.values()) - set(self.freeze)):
             raise ValueError(f"freeze: {', '.join(missing)} must be frozen, swaps would undo its training.")
+        if self.save_adapters:
+            raise ValueError("save_adapters: the encoder that swaps bring in would not be saved with them.")
         if self.load_best_model_at_end:
             raise ValueError("load_best_model_at_end could bring an encoder back that was swapped out.")
 

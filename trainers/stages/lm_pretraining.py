@@ -32,7 +32,18 @@ from entropy_asr.modeling.prompts_entropy_asr import HINTS, INSTRUCTION, SYSTEM_
 from ..data.data_source import DataSource
 from ..data.section import SynthesisSource, choose_texts
 from ..data.sources import load_source
-from ..data.text import DICTIONARY, cut_text, frequent_words, read_lines, simplify_characters, transcript_style
+from ..data.text import (
+    DICTIONARY,
+    TRANSCRIPT,
+    WRITTEN,
+    check_style,
+    cut_text,
+    frequent_words,
+    read_lines,
+    simplify_characters,
+    transcript_style,
+    written_style,
+)
 from ..runs.settings import checked, typed
 from ..training.optimization import OptimizationArguments, OptimizationMixin
 from ..training.stage_run import StageRun, TrainingStage
@@ -57,6 +68,8 @@ class TextSource:
         plain: Learn the lines as plain text.
         from_phonemes: Learn pieces of the lines from their phonemes.
         repeat: How often each is learnt in an epoch.
+        style: How it is written: "transcript", as the language's transcripts, without marks and capitals, or
+            "written", with those of the file; see [`~text.cut_text`].
     """
 
     path: str
@@ -67,12 +80,14 @@ class TextSource:
     plain: bool = True
     from_phonemes: bool = True
     repeat: int = 1
+    style: str = TRANSCRIPT
 
     def __post_init__(self):
         self.language = language_code(self.language)
+        check_style(self.style)
 
     def lines(self) -> list[str]:
-        """The lines, in the style of transcripts."""
+        """The lines, as they are in the file but for `simplify`."""
         if self.path == DICTIONARY:
             return frequent_words(self.max_lines)
         lines = list(read_lines([self.path]))
@@ -80,6 +95,14 @@ class TextSource:
             kept = np.linspace(0, len(lines) - 1, min(self.max_lines, len(lines))).astype(int)
             lines = [lines[index] for index in kept]
         return [simplify_characters(line) for line in lines] if self.simplify else lines
+
+    def styled(self, line: str) -> str:
+        """A line in the source's style."""
+        return written_style(line) if self.style == WRITTEN else transcript_style(line, self.language)
+
+    def pieces(self, line: str, seed: int) -> list[str]:
+        """Pieces of a line that are learnt from phonemes, in the source's style."""
+        return cut_text(line, self.language, self.max_units, seed, self.style)
 
 
 @dataclass
@@ -119,10 +142,10 @@ class TextSection:
             lines = source.lines()
             for _ in range(source.repeat):
                 for line in lines:
-                    if source.plain and (styled := transcript_style(line, source.language)):
+                    if source.plain and (styled := source.styled(line)):
                         yield styled, source.language, False
                     if source.from_phonemes:
-                        for piece in cut_text(line, source.language, source.max_units, self.seed):
+                        for piece in source.pieces(line, self.seed):
                             yield piece, source.language, True
         for text, language in self._transcripts():
             yield text, language, False

@@ -35,7 +35,13 @@ from ..training.sharding import shares_weights, whole_state
 from ..training.shared_prompts import sees_everything, share_prompts
 from ..training.snapshots import first_snapshot
 from ..training.stage_run import StageRun, TrainingStage
-from ..training.thin_saving import ThinArguments, ThinSavingMixin, below_adapters, save_with_adapters
+from ..training.thin_saving import (
+    AdapterArguments,
+    ThinSavingMixin,
+    below_adapters,
+    check_adapters,
+    save_with_adapters,
+)
 from ..training.training_record import write_training_record
 
 
@@ -64,9 +70,9 @@ UNUSED_ARGUMENTS = {
 
 
 @dataclass
-class ASRSFTConfig(ThinArguments, SpeechArguments, SFTConfig):
+class ASRSFTConfig(AdapterArguments, SpeechArguments, SFTConfig):
     """Arguments of the supervised stages: those of TRL's `SFTConfig`, [`~base.SpeechArguments`] and
-    [`~thin_saving.ThinArguments`], and:
+    [`~thin_saving.AdapterArguments`], and:
 
     Args:
         language_prompt_probability: Share of training examples whose prompt names the language, so that a request for
@@ -224,6 +230,11 @@ class SFTModelSection:
                 "`encoder_snapshots`) and `language_model`."
             )
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether the model lies somewhere as it is: adapters can name it."""
+        return self.path is not None and self.encoder is None
+
     def build(self, output_dir: Path | None = None) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
         """The model to train, in float32, and its processor.
 
@@ -332,7 +343,7 @@ def build_sft(
         prepare_data: Makes its rows and their collator, of the settings and the processor.
     """
     settings = run.settings
-    model, processor = settings.model.build(run.output_dir)
+    model, processor = stage_model(run)
     with settings.training.main_process_first(desc="data"):
         data = prepare_data(settings, processor)
     return trainer_class(
@@ -351,28 +362,49 @@ def sft_stage(trainer_class: type, config_class: type) -> TrainingStage:
     return TrainingStage(sft_sections(config_class), partial(build_sft, trainer_class), save_sft)
 
 
+def stage_model(run: StageRun) -> tuple[EntropyASRForConditionalGeneration, EntropyASRProcessor]:
+    """The model that a stage trains, and its processor.
+
+    Raises:
+        SettingsError: adapters alone are to be saved, and there are none, or nothing holds the model below them.
+    """
+    settings = run.settings
+    if settings.training.save_adapters:
+        check_adapters(run.given("lora"), settings.training.save_thin)
+        if not settings.model.is_saved:
+            problem = "adapters lie beside a saved model, this one is put together here: give `model: {path}` alone."
+            raise SettingsError(f"save_adapters: {problem}", ("training", "save_adapters"))
+    return settings.model.build(run.output_dir)
+
+
 def save_sft(trainer: Trainer, run: StageRun) -> None:
     """Save a trainer's full model as the stage's result; see [`save_trained`]."""
     save_trained(trainer, trainer.processing_class, run.output_dir)
 
 
 def save_trained(trainer: Trainer, processor: EntropyASRProcessor, output_dir: Path) -> None:
-    """Save what a trainer of the full model has trained, as a plain model with its processor; thin by `save_thin`."""
+    """Save what a trainer of the full model has trained, with its processor, as [`~thin_saving.AdapterArguments`] say.
+
+    Without these it is a plain model.
+    """
     trained = trainer.accelerator.unwrap_model(trainer.model)
-    adapted = trained if isinstance(trained, PeftModel) and trainer.args.save_thin else None
-    if adapted is not None:
-        trained = below_adapters(adapted)
-    elif isinstance(trained, PeftModel):
+    args, is_adapted = trainer.args, isinstance(trained, PeftModel)
+    apart = is_adapted and (args.save_thin or args.save_adapters)
+    if is_adapted and not apart:
         # The next stage starts from a plain model; adapters stay in the checkpoints.
         trained = trained.merge_and_unload()
+    plain = below_adapters(trained)
     # Training has no use for the cache and switches it off; generation without it is several times slower.
-    trained.generation_config.use_cache = True
-    trained.config.use_cache = trained.config.get_text_config().use_cache = True
+    plain.generation_config.use_cache = True
+    plain.config.use_cache = plain.config.get_text_config().use_cache = True
     # Under FSDP2 no process has whole tensors, and all must take part in putting them together.
     weights = whole_state(trained) if trainer.is_fsdp_enabled else None
     if trainer.is_world_process_zero():
-        if adapted is not None:
-            save_with_adapters(adapted, output_dir)
+        if apart and args.save_thin:
+            save_with_adapters(trained, output_dir)
+        elif apart:
+            # Rows that embeddings have got are the model's, below.
+            trained.save_pretrained(output_dir, state_dict=weights, save_embedding_layers=False)
         else:
             trained.save_pretrained(output_dir, state_dict=weights)
         processor.save_pretrained(output_dir)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 
 from entropy_asr.modeling import EntropyASRForConditionalGeneration
 from entropy_asr.modeling.components_entropy_asr import THIN_WEIGHTS
@@ -38,12 +38,26 @@ class ThinArguments:
     save_thin: bool = field(default=False, metadata={"help": "Save what was trained, and name the public models."})
 
 
+@dataclass
+class AdapterArguments(ThinArguments):
+    """Goes before the arguments of stages that train a full model, maybe by adapters.
+
+    Args:
+        save_adapters: Save the adapters of `lora` alone, which stay adapters: a request chooses them or not (the
+            pipeline's `adapters`). Stages else merge them into the model that they save.
+    """
+
+    save_adapters: bool = field(default=False, metadata={"help": "Save the adapters alone, not merged."})
+
+
 class ThinSavingMixin:
-    """Goes before a trainer of the full model whose arguments are [`ThinArguments`]."""
+    """Goes before a trainer of the full model whose arguments are [`AdapterArguments`]."""
 
     def __init__(self, model, args, *positional, **kwargs):
         if args.save_thin:
             check_savable(model)
+        if args.save_adapters:
+            check_adapters(kwargs.get("peft_config") or getattr(model, "active_peft_config", None), args.save_thin)
         super().__init__(model, args, *positional, **kwargs)
         self._saves_checkpoint = False
         trained = self.accelerator.unwrap_model(self.model)
@@ -96,6 +110,28 @@ def check_savable(model: EntropyASRForConditionalGeneration) -> None:
         check_public_parts(below_adapters(model).config)
     except (OSError, ValueError) as error:
         raise SettingsError(f"save_thin: {error}", ("training", "save_thin")) from error
+
+
+def check_adapters(lora: LoraConfig | None, save_thin: bool) -> None:
+    """Refuse to train what cannot be saved as adapters alone.
+
+    Args:
+        lora: How adapters are made; None: there are none.
+        save_thin: Whether they are to become part of one model.
+
+    Raises:
+        SettingsError: there are none, they are to be saved in two ways, or something else is trained too.
+    """
+    reason = None
+    if lora is None:
+        reason = "there are no adapters: give `lora`"
+    elif save_thin:
+        reason = "`save_thin` puts adapters into one model; choose one of the two"
+    elif lora.modules_to_save:
+        modules = ", ".join(lora.modules_to_save)
+        reason = f"`modules_to_save` trains {modules} for every request, not for those that choose adapters"
+    if reason:
+        raise SettingsError(f"save_adapters: {reason}.", ("training", "save_adapters"))
 
 
 def below_adapters(model: torch.nn.Module) -> EntropyASRForConditionalGeneration:

@@ -197,6 +197,16 @@ def test_traditional_characters_are_simplified_on_request(tmp_path):
     assert choose_texts(SynthesisSource(**source, simplify=True)) == ["繁体中文"]
 
 
+def test_sentences_are_spoken_as_they_are_written_where_a_source_says_so(tmp_path):
+    (tmp_path / "a.txt").write_text("“Open it,” he said.\n", encoding="utf-8")
+    source = {"texts": str(tmp_path / "a.txt"), "language": "en", "num_texts": 1, "max_units": 2}
+    assert choose_texts(SynthesisSource(**source, style="written"))[0] in ("Open it,", "he said.")
+    with pytest.raises(ValueError, match=r"`style` of a text must be one of .*'printed'"):
+        SynthesisSource(**source, style="printed")
+    with pytest.raises(ValueError, match="built-in sentences are written as transcripts"):
+        SynthesisSource(**{**source, "texts": "built-in:train"}, style="written")
+
+
 def test_test_sets_of_one_name_are_refused(folder):
     twice = [{"path": str(folder / "rows")}, {"path": str(folder / "rows"), "max_rows": 2}]
     with pytest.raises(ValueError, match="several test sets are called rows"):

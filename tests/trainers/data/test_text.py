@@ -4,7 +4,7 @@
 
 import pytest
 
-from entropy_asr.trainers.data.text import cut_text, frequent_words, read_lines, transcript_style
+from entropy_asr.trainers.data.text import cut_text, frequent_words, read_lines, transcript_style, written_style
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,41 @@ def test_pieces_depend_on_seed_and_line_alone():
 
 def test_chinese_is_cut_at_punctuation_and_long_clauses_are_left_out():
     assert cut_text("今天，我们去北京。好！这一句话实在是太长了。", "zh", 6, seed=0) == ["今天", "我们去北京"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("“It’s twenty-one o'clock,” he said—twice. (Really?)", "It's twenty-one o'clock, he said twice. Really?"),
+        ("‘Oh my ears, how late it’s getting!’ She ran", "Oh my ears, how late it's getting! She ran"),
+        ("他說：「好！」（笑）", "他說：好！笑"),
+        ("_So_ -- no...", "So no..."),
+    ],
+)
+def test_written_style_has_what_a_reader_hears(text, expected):
+    assert written_style(text) == expected
+
+
+def test_written_pieces_end_where_the_text_has_a_mark():
+    line = "“My dear Mr. Bennet,” said his lady one day, “have you heard that the Park is let at last?” No. J. Smith"
+    cuts = [cut_text(line, "en", 12, seed=seed, style="written") for seed in range(8)]
+    for pieces in cuts:
+        assert " ".join(pieces) == written_style(line)
+        assert all(piece[-1] in ",.?" for piece in pieces[:-1])
+        assert not any(piece.endswith(("Mr.", " J.")) for piece in pieces)
+    assert len({len(pieces) for pieces in cuts}) > 1
+    assert cut_text(line, "en", 12, seed=3, style="written") == cuts[3]
+
+
+def test_written_clauses_that_are_too_long_are_left_out_and_nothing_is_joined_over_them():
+    line = "Yes, one two three four five six seven eight. No!"
+    for seed in range(5):
+        assert cut_text(line, "en", 4, seed=seed, style="written") == ["Yes,", "No!"]
+    assert cut_text("今天，我们去北京。好！这一句话实在是太长了。", "zh", 6, seed=1, style="written") in (
+        ["今天，", "我们去北京。", "好！"],
+        ["今天，", "我们去北京。好！"],
+    )
+    assert cut_text("...", "en", 4, seed=0, style="written") == []
 
 
 def test_lines_are_collapsed_and_empty_ones_left_out(tmp_path):

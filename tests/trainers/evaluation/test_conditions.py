@@ -17,7 +17,7 @@ from entropy_asr.trainers.evaluation.conditions import (
     conditions_of,
     evaluate_under,
     evenly_spaced,
-    hallucination_lines,
+    result_lines,
 )
 
 
@@ -205,13 +205,23 @@ def test_what_a_row_without_speech_is_called_is_no_reference():
 
 def test_lines_name_the_condition_and_the_rates():
     _, result = evaluate_under(Recognizer(), SPEECH, conditions_of("both", 1.0), description=None)
-    lines = hallucination_lines(result)
+    lines = result_lines(result)
     assert len(lines) == 4 and lines[0].startswith("guards on: hallucination 0.0 % (0.0 to 0.0;")
     assert lines[3].startswith("1 s of silence around, guards off: hallucination 100.0 %")
     assert lines[3].endswith("by the paper's rule 0.0 %")  # "turn left" is in it
 
 
+def test_marks_and_capitals_are_measured_where_references_have_them():
+    _, result = evaluate_under(Recognizer(), rows("en", "Turn left.", 3000), conditions_of(), description=None)
+    assert result["written"]["marks"]["f1"] == 0
+    assert result_lines(result)[1] == (
+        "marks F1 0.0 % (0 right of 4, 0 written); capitals F1 0.0 % (0 right of 4, 0 written)"
+    )
+    _, result = evaluate_under(Recognizer(), SPEECH, conditions_of(), description=None)
+    assert "written" not in result
+
+
 def test_a_set_of_which_nothing_can_be_read_has_no_figures():
     broken = Dataset.from_list([{"audio": {"bytes": b"no audio"}, "text": "a", "language": "en", "duration": 1.0}])
     _, result = evaluate_under(Recognizer(), broken, conditions_of(), description=None)
-    assert result["hallucination"] is None and hallucination_lines(result) == []
+    assert result["hallucination"] is None and result_lines(result) == []

@@ -11,10 +11,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_helpers import die_at, same_tensors, trainer_arguments
+from training_helpers import die_at, make_rows, same_tensors, trainer_arguments
 from transformers import Trainer
 
-from entropy_asr.modeling import EntropyASRFeatureExtractor, EntropyASRForConditionalGeneration, EntropyASRProcessor
+from entropy_asr.modeling import (
+    EntropyASRFeatureExtractor,
+    EntropyASRForConditionalGeneration,
+    EntropyASRProcessor,
+    load_pipeline,
+)
 from entropy_asr.trainers.data.augmentation import AugmentationConfig
 from entropy_asr.trainers.data.collation import TranscriptionCollator
 from entropy_asr.trainers.data.keywords import ContextConfig, draw_hints
@@ -193,11 +198,66 @@ def test_adapters_are_trained_merged_and_resumed_exactly(components, tmp_path, m
     assert same_tensors(*(load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")))
 
 
+def test_a_style_is_learnt_from_text_as_adapters_that_requests_choose(components, tmp_path):
+    section = stage_settings(components, tmp_path)
+    (tmp_path / "text.txt").write_text("“The red dog!” The door, the dog.\n" * 2, encoding="utf-8")
+    section["data"]["text"] = [{"path": str(tmp_path / "text.txt"), "language": "en", "style": "written"}]
+    section["data"]["recordings_repeat"] = 0
+    section["training"] |= {"muon": False, "save_adapters": True, "max_steps": 60, "save_steps": 60}
+    section["training"] |= {"learning_rate": 3e-2, "language_prompt_probability": 0}
+    section.pop("context")
+    section["lora"] = {"r": 8, "target_modules": ".*language_model.*(q|k|v|o|gate|up|down)_proj"}
+    run_section("encoded_sft", section, tmp_path / "written", 7)
+    kept = {path.name for path in (tmp_path / "written").iterdir()}
+    assert "adapter_model.safetensors" in kept and not kept & {"model.safetensors", "training_args.bin"}
+    pipe = load_pipeline(components / "full", device="cpu", adapters={"written": str(tmp_path / "written")})
+    recording = np.asarray(make_rows()[0]["samples"], dtype=np.float32) / 32768
+    options = {"guards": False, "max_new_tokens": 12}
+    plain, written = (pipe(recording, adapter=name, **options)["text"] for name in (None, "written"))
+    assert written != plain and set(written) & set("!,.") and "T" in written
+    # The folder is a model, too, and stays one from anywhere.
+    assert load_pipeline(tmp_path / "written", device="cpu")(recording, **options)["text"] == written
+
+
+def test_recordings_that_are_not_learnt_are_no_rows(encoded, tmp_path):
+    _, processor, rows, speech = encoded
+    (tmp_path / "text.txt").write_text("The dog.\n", encoding="utf-8")
+    text = {"path": str(tmp_path / "text.txt"), "language": "en", "style": "written"}
+    data = EncodedDataSection(train=[{"path": "not read"}], text=[text], recordings_repeat=0)
+    assert encoded_rows(data, rows, speech, processor).rows.with_format(None)["text"][:] == ["The dog."]
+    (tmp_path / "text.txt").write_text("Azure measure, vision.\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="no recording has the phonemes of any piece"):
+        encoded_rows(data, rows, speech, processor)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lora": None}, "there are no adapters: give `lora`"),
+        ({"training": {"save_thin": True}}, "choose one of the two"),
+        ({"lora": {"r": 2, "modules_to_save": ["adaptor"]}}, "`modules_to_save` trains adaptor for every request"),
+        ({"model": {"encoder": "a", "language_model": "b"}}, "this one is put together here"),
+    ],
+)
+def test_adapters_that_no_request_could_choose_are_refused_at_once(change, message, components, tmp_path):
+    section = stage_settings(components, tmp_path)
+    section["lora"] = {"r": 2, "target_modules": ".*language_model.*q_proj"}
+    for name, value in change.items():
+        section[name] = {**section[name], **value} if name == "training" else value
+    section = {name: value for name, value in section.items() if value is not None}
+    section["training"] |= {"save_adapters": True, "muon": False}
+    section["data"]["train"] = [{"path": str(tmp_path / "nowhere")}]
+    with pytest.raises(SettingsError, match=message):
+        run_section("encoded_sft", section, tmp_path / "run", 7)
+
+
 def test_what_cannot_be_done_is_refused(tmp_path):
     with pytest.raises(ValueError, match="eval"):
         EncodedDataSection(eval=[{"path": "somewhere"}])
     with pytest.raises(ValueError, match="phoneme_errors=0.1 are drawn into text: give text too"):
         EncodedDataSection(train=[{"path": "not read"}], phoneme_errors=0.1)
+    with pytest.raises(ValueError, match="recordings_repeat must be at least 1 without text, got 0"):
+        EncodedDataSection(train=[{"path": "not read"}], recordings_repeat=0)
     with pytest.raises(ValueError, match="eval_strategy"):
         EncodedSFTConfig(output_dir=str(tmp_path), eval_strategy="steps", eval_steps=1, use_cpu=True)
     with pytest.raises(ValueError, match="frozen"):

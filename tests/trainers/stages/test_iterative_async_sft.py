@@ -401,6 +401,7 @@ def test_an_encoder_that_never_drifted_comes_in_once_and_pacing_needs_a_finished
     ("argument", "message"),
     [
         ({"snapshot_dir": None}, "snapshot_dir"),
+        ({"save_adapters": True}, "encoder that swaps bring in would not be saved"),
         ({"swap_policy": "lively"}, "lively"),
         ({"swap_policy": "replay"}, "replay needs a plan"),
         ({"swap_policy": "paced", "max_steps": 4, "final_steps": 0}, "final_steps above 0"),

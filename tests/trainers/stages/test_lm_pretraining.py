@@ -71,6 +71,15 @@ def test_simplified_characters_where_asked_for(tmp_path):
     assert [text for text, _, _ in TextSection(text=[{**source, "simplify": True}]).pieces()] == ["学习语言"]
 
 
+def test_text_is_learnt_as_it_is_written_where_asked_for(tmp_path):
+    (tmp_path / "en.txt").write_text("“Yes,” he said.\n", encoding="utf-8")
+    source = {"path": str(tmp_path / "en.txt"), "language": "en", "style": "written", "max_units": 2}
+    pieces = list(TextSection(text=[source]).pieces())
+    assert pieces == [("Yes, he said.", "en", False), ("Yes,", "en", True), ("he said.", "en", True)]
+    with pytest.raises(ValueError, match=r"`style` of a text must be one of .*'spoken'"):
+        TextSection(text=[{**source, "style": "spoken"}])
+
+
 def test_texts_are_learnt_and_phonemes_are_not(tokenizer):
     pieces = [("the red dog runs", "en", False), ("红狗在学校睡觉", "zh", True)] * 10
     blocks = build_blocks(TextSection(block_size=16, phoneme_errors=0.0), pieces, tokenizer)
