@@ -120,16 +120,13 @@ def check_adapters(lora: LoraConfig | None, save_thin: bool) -> None:
         save_thin: Whether they are to become part of one model.
 
     Raises:
-        SettingsError: there are none, they are to be saved in two ways, or something else is trained too.
+        SettingsError: there are none, or they are to be saved in two ways.
     """
     reason = None
     if lora is None:
         reason = "there are no adapters: give `lora`"
     elif save_thin:
         reason = "`save_thin` puts adapters into one model; choose one of the two"
-    elif lora.modules_to_save:
-        modules = ", ".join(lora.modules_to_save)
-        reason = f"`modules_to_save` trains {modules} for every request, not for those that choose adapters"
     if reason:
         raise SettingsError(f"save_adapters: {reason}.", ("training", "save_adapters"))
 

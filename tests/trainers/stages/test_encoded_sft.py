@@ -235,7 +235,6 @@ def test_recordings_that_are_not_learnt_are_no_rows(encoded, tmp_path):
     [
         ({"lora": None}, "there are no adapters: give `lora`"),
         ({"training": {"save_thin": True}}, "choose one of the two"),
-        ({"lora": {"r": 2, "modules_to_save": ["adaptor"]}}, "`modules_to_save` trains adaptor for every request"),
         ({"model": {"encoder": "a", "language_model": "b"}}, "this one is put together here"),
     ],
 )
