@@ -156,7 +156,7 @@ def test_both_halves_write_what_the_whole_model_writes_without_torch(tmp_path, l
         written = run_without_packages(tmp_path, blocked)
         inputs = processor.apply_transcription_request(speech)
         expected = processor.batch_decode(model.generate(**inputs, max_new_tokens=100))[0]
-        assert len(expected) > 2
+        assert len(expected) > 1  # the Mandarin clip is one word of two characters
         assert written == expected
     too_long = np.zeros(31 * rate, np.float32)
     soundfile.write(tmp_path / "speech.wav", too_long, rate, subtype="PCM_16")
