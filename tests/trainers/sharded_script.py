@@ -13,13 +13,14 @@ from typing import Any
 from unittest.mock import patch
 
 from accelerate import accelerator as accelerator_module
+from peft import LoraConfig
 from swap_script import CPUAcceleratorState
-from training_helpers import make_rows, trainer_arguments
+from training_helpers import LORA, make_rows, trainer_arguments
 from transformers.integrations import is_fsdp_managed_module
 
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.runs.process_group import leave_process_group
-from entropy_asr.trainers.stages.sft import SFTModelSection
+from entropy_asr.trainers.stages.sft import SFTModelSection, save_trained
 from entropy_asr.trainers.training.stage_run import run_trainer
 
 
@@ -27,7 +28,7 @@ from entropy_asr.trainers.training.stage_run import run_trainer
 ROWS = "en zh en"
 
 
-def build(components: Path, folder: Path, **settings) -> JointSFTTrainer:
+def build(components: Path, folder: Path, lora: LoraConfig | None = None, **settings) -> JointSFTTrainer:
     model, processor = SFTModelSection(path=str(components / "full")).build()
     # Otherwise the two runs would draw other dropout.
     model.eval()
@@ -40,6 +41,7 @@ def build(components: Path, folder: Path, **settings) -> JointSFTTrainer:
         processing_class=processor,
         train_dataset=make_rows(ROWS),
         eval_dataset=make_rows("en zh en zh"),
+        peft_config=lora,
     )
 
 
@@ -83,6 +85,15 @@ def resume_from_what_one_process_sees(trainer: JointSFTTrainer, folder: Path, ra
     return ""
 
 
+def save_adapters_and_whole(components: Path, folder: Path) -> None:
+    """Train adapters, and save them both ways."""
+    trainer = build(components, folder / "lora", LoraConfig(**LORA), save_adapters=True)
+    train(trainer)
+    save_trained(trainer, trainer.processing_class, folder / "adapters")
+    trainer.args.save_adapters = False
+    save_trained(trainer, trainer.processing_class, folder / "merged")
+
+
 def main(components: Path, folder: Path) -> None:
     faulthandler.dump_traceback_later(180, exit=True)
     accelerator_module.AcceleratorState = CPUAcceleratorState
@@ -92,6 +103,7 @@ def main(components: Path, folder: Path) -> None:
         report[kind] = train(trainer)
         trainer.model.eval()
     rank = trainer.args.process_index
+    save_adapters_and_whole(components, folder)
     report["evaluation"] = evaluate(trainer, rank)
     report["resumed"] = resume_from_what_one_process_sees(trainer, folder, rank)
     (folder / f"rank{rank}.json").write_text(json.dumps(report))

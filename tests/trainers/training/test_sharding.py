@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from training_helpers import make_rows, trainer_arguments
-from transformers import Wav2Vec2Config, Wav2Vec2Model
+from transformers import AutoModel, Wav2Vec2Config, Wav2Vec2Model
 
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.stages.sft import SFTModelSection
@@ -20,9 +21,15 @@ SCRIPT = Path(__file__).parents[1] / "sharded_script.py"
 
 
 @pytest.fixture(scope="module")
-def reports(components, tmp_path_factory) -> list[dict]:
+def saved(tmp_path_factory) -> Path:
+    """Where the processes write."""
+    return tmp_path_factory.mktemp("sharded")
+
+
+@pytest.fixture(scope="module")
+def reports(components, saved) -> list[dict]:
     """Of two processes under FSDP2 (gloo, CPU): one trains on two rows a step, the other on the one that is left."""
-    folder = tmp_path_factory.mktemp("sharded")
+    folder = saved
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [*launcher, str(SCRIPT), str(components), str(folder)]
     # A process that waits for ever ends itself after three minutes.
@@ -55,6 +62,17 @@ def test_texts_of_other_lengths_in_each_process_are_waited_for(reports):
 def test_processes_that_do_not_see_the_checkpoint_do_not_begin_anew_alone(reports):
     for report in reports:
         assert "checkpoint-1: processes 1 do not see this checkpoint" in report["resumed"]
+
+
+@pytest.mark.slow
+def test_adapters_of_sharded_weights_are_saved_alone_as_they_are_merged(reports, components, saved):
+    merged, apart = (AutoModel.from_pretrained(saved / name).state_dict() for name in ("merged", "adapters"))
+    before = AutoModel.from_pretrained(components / "full").state_dict()
+    assert not (saved / "adapters" / "model.safetensors").exists()
+    changed = {name for name in before if not torch.equal(before[name], merged[name])}
+    assert changed and all(name.endswith(("q_proj.weight", "v_proj.weight")) for name in changed)
+    for name, weight in merged.items():
+        torch.testing.assert_close(apart[name], weight, msg=name)
 
 
 def test_layers_left_out_at_random_run_all_the_same():
