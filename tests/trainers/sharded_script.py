@@ -103,6 +103,7 @@ def main(components: Path, folder: Path) -> None:
         report[kind] = train(trainer)
         trainer.model.eval()
     rank = trainer.args.process_index
+    report["text alone"] = train(build(components, folder / "text", text_only_share=0.5))
     save_adapters_and_whole(components, folder)
     report["evaluation"] = evaluate(trainer, rank)
     report["resumed"] = resume_from_what_one_process_sees(trainer, folder, rank)

@@ -65,6 +65,15 @@ def test_processes_that_do_not_see_the_checkpoint_do_not_begin_anew_alone(report
 
 
 @pytest.mark.slow
+def test_transcripts_are_also_learnt_as_text_alone(reports):
+    """A second pass over the language model, without an encoder, in processes whose batches differ."""
+    first, second = (report["text alone"] for report in reports)
+    assert first["losses"] == second["losses"] and len(first["losses"]) == 2
+    # A bit less than half of ln V is added, V of them being the tokens.
+    assert first["losses"][0] > reports[0]["plain"]["losses"][0] + 1
+
+
+@pytest.mark.slow
 def test_adapters_of_sharded_weights_are_saved_alone_as_they_are_merged(reports, components, saved):
     merged, apart = (AutoModel.from_pretrained(saved / name).state_dict() for name in ("merged", "adapters"))
     before = AutoModel.from_pretrained(components / "full").state_dict()
