@@ -52,7 +52,8 @@ def keep_arm(run: Path, kept: Path, experiment: Experiment, arm: str, settings: 
     measured = [name for name in measured if (run / name / RECORD).exists()]
     records += [run / name / RECORD for name in measured]
     file = kept / f"{arm}.json"
-    if file.exists() and file.stat().st_mtime > max(record.stat().st_mtime for record in records):
+    newest = max(record.stat().st_mtime for record in records)
+    if file.exists() and file.stat().st_mtime > newest and _measured_in(file) == set(measured):
         return True
     content = {
         "arm": arm,
@@ -62,6 +63,11 @@ def keep_arm(run: Path, kept: Path, experiment: Experiment, arm: str, settings: 
     }
     _write(file, content)
     return True
+
+
+def _measured_in(file: Path) -> set[str]:
+    """Stages whose results a file has: one may have ended while it was written, and be older than the file."""
+    return set(json.loads(file.read_text(encoding="utf-8"))["results"])
 
 
 def keep_allocation(run: Path, kept: Path) -> None:
