@@ -144,7 +144,7 @@ def text_style(report: dict[str, Any]) -> str:
         for way, found in one.items():
             if way == "rows":
                 continue
-            rates = [found["error_rate"], found["marks"]["f1"], found["capitals"]["f1"]]
+            rates = [found["error_rate"], *(found.get(name, {}).get("f1") for name in ("marks", "capitals"))]
             figures = ("–" if rate is None else f"{100 * rate:.1f}" for rate in rates)
             rows.append([f"{title(name)}, {one['rows']} rows: {way}", *figures])
     return table(["%", "error rate", "marks, F1", "capitals, F1"], rows)
