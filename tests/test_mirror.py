@@ -54,7 +54,6 @@ TESTED_BY = {
     "trainers/recipes/test_recipe.py": ["recipes/places"],
     # What is kept of an experiment is seen on its page.
     "trainers/experiments/test_page.py": [
-        "experiments/kept",
         "experiments/plots",
         "experiments/results",
         "experiments/summary",
