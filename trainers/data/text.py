@@ -32,7 +32,7 @@ _DASH = re.compile(r"\s*(?:-{2,}|[–—―─]+)\s*")
 def read_lines(files: list[str]) -> Iterator[str]:
     """Non-empty lines of UTF-8 text files, blanks collapsed."""
     for path in files:
-        with open(path, encoding="utf-8") as file:
+        with Path(path).expanduser().open(encoding="utf-8") as file:
             for line in file:
                 if line := " ".join(line.split()):
                     yield line

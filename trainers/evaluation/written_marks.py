@@ -106,11 +106,11 @@ def written_words(text: str, language: str) -> list[WrittenWord]:
         text = _BETWEEN.sub(" ", text)
     words = []
     for match in _WORD.finditer(text):
-        letters = next((character for character in match["word"] if character.isalnum()), "")
-        if letters:
+        first = next((character for character in match["word"] if character.isalnum()), "")
+        if first:
             mark = next((character for character in match["behind"] if character in MARKS), "")
             folded = re.sub(r"^\W+|\W+$", "", match["word"].lower())
-            words.append(WrittenWord(folded, letters.isupper(), mark))
+            words.append(WrittenWord(folded, first.isupper(), mark))
     return words
 
 

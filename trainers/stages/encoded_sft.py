@@ -73,11 +73,11 @@ class EncodedDataSection(DataSection):
         self.text = [checked(TextSource, source, "data", "text", index) for index, source in enumerate(self.text)]
         if self.eval or self.synthetic_eval:
             raise ValueError("no encoder runs in this stage, so it cannot be evaluated on audio: leave eval out.")
-        least = {"passes": 1, "recordings_repeat": 0 if self.text else 1}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                without_text = "" if self.text else " without text"
-                raise ValueError(f"{name} must be at least {bound}{without_text}, got {getattr(self, name)}.")
+        if self.passes < 1:
+            raise ValueError(f"passes must be at least 1, got {self.passes}.")
+        if self.recordings_repeat < (0 if self.text else 1):
+            bound = "0" if self.text else "1 without text"
+            raise ValueError(f"recordings_repeat must be at least {bound}, got {self.recordings_repeat}.")
         if not 0 <= self.phoneme_errors <= 0.5:
             raise ValueError(f"phoneme_errors must be a share from 0 to 0.5, got {self.phoneme_errors}.")
         if self.phoneme_errors and not self.text:

@@ -84,6 +84,12 @@ def test_lines_are_collapsed_and_empty_ones_left_out(tmp_path):
     assert list(read_lines([tmp_path / "a.txt", tmp_path / "b.txt"])) == ["one two", "three", "四"]
 
 
+def test_lines_of_files_in_the_users_own_folder_are_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.txt").write_text("one\n", encoding="utf-8")
+    assert list(read_lines(["~/a.txt"])) == ["one"]
+
+
 def test_frequent_words_are_words_of_the_language():
     words = frequent_words(2000)
     assert len(words) == len(set(words)) == 2000

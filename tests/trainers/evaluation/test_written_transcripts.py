@@ -44,6 +44,13 @@ def test_rates_transcripts_and_errors(tmp_path, name):
     assert result["about"] == {"dataset": "d", "model": "m"}
 
 
+def test_marks_and_capitals_are_counted_where_references_have_them(tmp_path):
+    assert "written" not in evaluate_transcripts(write(tmp_path / "bare.parquet"))[1]
+    rows = [{**ROWS[0], "reference": "Turn it on.", "text": "Turn on."}]
+    _, result = evaluate_transcripts(write(tmp_path / "marked.parquet", rows))
+    assert result["written"]["marks"]["f1"] == result["written"]["capitals"]["f1"] == 1
+
+
 def test_what_cannot_be_scored_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not there or not finished"):
         evaluate_transcripts(tmp_path / "nowhere.parquet")

@@ -257,6 +257,8 @@ def test_what_cannot_be_done_is_refused(tmp_path):
         EncodedDataSection(train=[{"path": "not read"}], phoneme_errors=0.1)
     with pytest.raises(ValueError, match="recordings_repeat must be at least 1 without text, got 0"):
         EncodedDataSection(train=[{"path": "not read"}], recordings_repeat=0)
+    with pytest.raises(ValueError, match="passes must be at least 1, got 0"):
+        EncodedDataSection(train=[{"path": "not read"}], passes=0)
     with pytest.raises(ValueError, match="eval_strategy"):
         EncodedSFTConfig(output_dir=str(tmp_path), eval_strategy="steps", eval_steps=1, use_cpu=True)
     with pytest.raises(ValueError, match="frozen"):
