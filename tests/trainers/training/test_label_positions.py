@@ -13,6 +13,7 @@ from training_helpers import (
 from trl.kernels import ChunkedLogProbFunction
 
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
+from entropy_asr.trainers.training import label_positions
 
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": ".*language_model.*(q|v)_proj"}
@@ -60,3 +61,19 @@ def test_a_batch_without_labels_is_a_differentiable_zero(components, tmp_path, r
     loss.backward()
     assert loss == 0
     assert all(p.grad is not None and not p.grad.any() for p in trainer.model.model.adaptor.parameters())
+
+
+def test_a_large_vocabulary_goes_in_tiles_that_suit_a_cpu(components, tmp_path, rows, monkeypatch):
+    """Loss and gradients must not tell; what is one tile to TRL stays one, so that results repeat to the last bit."""
+    arguments = (JointSFTTrainer, JointSFTConfig, components, tmp_path, rows)
+    widths, apply = [], ChunkedLogProbFunction.apply
+    monkeypatch.setattr(ChunkedLogProbFunction, "apply", lambda *args: widths.append(args[5]) or apply(*args))
+    monkeypatch.setattr(label_positions, "CPU_VOCABULARY_TILE", 16)
+    found = []
+    for trl_tile in (1 << 15, 64):
+        monkeypatch.setattr("trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE", trl_tile)
+        trainer = sft_trainer(*arguments, max_batch_size=8)
+        inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+        found.append(scored(trainer, inputs, monkeypatch)[1:3])
+    assert widths == [1 << 15, 16]
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-6)
