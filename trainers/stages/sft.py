@@ -32,7 +32,7 @@ from ..training.encoder_swaps import PARTS
 from ..training.label_positions import LabelPositions, narrow_vocabulary_tiles
 from ..training.recognition import RecognitionEvaluationMixin
 from ..training.sharding import shares_weights, whole_state
-from ..training.shared_prompts import sees_everything, share_prompts
+from ..training.shared_prompts import longest_beginning, share_prompts
 from ..training.snapshots import first_snapshot
 from ..training.stage_run import StageRun, TrainingStage
 from ..training.thin_saving import (
@@ -174,7 +174,7 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, ThinSavingMixin, SpeechTrainerMi
             "activation (gradient) checkpointing computes layers twice": recomputes,
             "torch_compile wants sequences in one piece": self.args.torch_compile,
             "context parallelism cuts sequences up": parallelism is not None and parallelism.cp_enabled,
-            "not all layers of this language model see all that came before": not sees_everything(language_model),
+            "not all layers of this language model keep what came before": longest_beginning(language_model) < 1,
         }
         found = next((hindrance for hindrance, is_there in hindrances.items() if is_there), None)
         if found and self.args.share_prompts:

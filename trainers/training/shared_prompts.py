@@ -5,9 +5,11 @@
 A prompt says the same before each utterance: 20 tokens of it where a spoken word has about ten of its own.
 """
 
+import sys
+
 import torch
 from torch import nn
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from entropy_asr.modeling.streaming_cache_entropy_asr import CACHE
@@ -15,21 +17,34 @@ from entropy_asr.modeling.streaming_cache_entropy_asr import CACHE
 from .modules import specialize
 
 
-def sees_everything(language_model: nn.Module) -> bool:
-    """Whether each layer of a decoder sees all that came before, not a window of it or a state."""
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=language_model.config).layers)
+def longest_beginning(language_model: nn.Module) -> int:
+    """Number of first positions whose keys and values all layers of a decoder keep; 0 where some keep a state instead.
+
+    Layers with a sliding window keep what is within it; those that see blocks of positions are not known here.
+    """
+    config = language_model.config
+    if getattr(config, "attention_chunk_size", None):
+        return 0
+    return min(_kept_positions(layer) for layer in DynamicCache(config=config).layers)
+
+
+def _kept_positions(layer) -> int:
+    if type(layer) is DynamicSlidingWindowLayer:
+        return layer.sliding_window - 1
+    return sys.maxsize if type(layer) is DynamicLayer else 0
 
 
 class SharesPrompts:
     """Goes before the class of a decoder of transformers; see [`share_prompts`]."""
 
     prompts_always_in_two = False
+    longest_shared_prompt = sys.maxsize
 
     def forward(self, *args, inputs_embeds=None, attention_mask=None, **kwargs):
         """As of the decoder; in two pieces where rows begin alike."""
         plain_forward = super().forward
         plain = args or inputs_embeds is None or _asks_for_more(kwargs)
-        length = 0 if plain else common_length(inputs_embeds, attention_mask)
+        length = 0 if plain else min(common_length(inputs_embeds, attention_mask), self.longest_shared_prompt)
         if length:
             return _in_two(plain_forward, inputs_embeds, attention_mask, length, rows=1, **kwargs)
         if self.prompts_always_in_two and not plain and _can_be_cut(inputs_embeds, attention_mask):
@@ -44,13 +59,14 @@ def share_prompts(language_model: nn.Module, always_in_two: bool = False) -> Non
     to rounding; with dropout, the beginning is dropped alike in all rows.
 
     Args:
-        language_model: Decoder of transformers without a head, called with `inputs_embeds`; see [`sees_everything`].
+        language_model: Decoder of transformers without a head, called with `inputs_embeds`; see [`longest_beginning`].
         always_in_two: Compute a batch whose rows have no beginning in common (one row has none) in two pieces too,
             its first position and the rest. Where processes share the layers' weights (FSDP, DeepSpeed ZeRO-3), each
             run of a layer waits for all processes: they must not run it once or twice by what their batch is like.
     """
     specialize(language_model, SharesPrompts)
     language_model.prompts_always_in_two = always_in_two
+    language_model.longest_shared_prompt = longest_beginning(language_model)
 
 
 def _in_two(plain_forward, inputs_embeds, attention_mask, length: int, rows: int, **kwargs) -> BaseModelOutputWithPast:

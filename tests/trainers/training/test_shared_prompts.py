@@ -2,16 +2,18 @@
 # Licensed under the Apache License, Version 2.0 (see LICENSE).
 """What prompts have in common is computed once, and neither losses nor gradients tell."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from peft import LoraConfig
 from training_helpers import make_rows, small_text_config, trainer_arguments
-from transformers import Gemma3TextConfig, Gemma3TextModel, Qwen3Model
+from transformers import Gemma3TextConfig, Gemma3TextModel, Llama4TextConfig, Qwen3Model, Qwen3NextConfig
 
 from entropy_asr.trainers import JointSFTConfig, JointSFTTrainer
 from entropy_asr.trainers.data.collation import TranscriptionCollator
 from entropy_asr.trainers.stages.sft import SFTModelSection
-from entropy_asr.trainers.training.shared_prompts import common_length, sees_everything, share_prompts
+from entropy_asr.trainers.training.shared_prompts import common_length, longest_beginning, share_prompts
 
 
 HIDDEN_SIZE = 32
@@ -79,19 +81,44 @@ def test_sharing_that_cannot_be_is_refused(components, tmp_path):
         build(components, tmp_path, share_prompts=True, gradient_checkpointing=True)
 
 
-def test_windows_are_not_shared():
+def with_windows(window: int) -> Gemma3TextModel:
+    torch.manual_seed(0)
     config = Gemma3TextConfig(
         vocab_size=50,
-        hidden_size=32,
+        hidden_size=HIDDEN_SIZE,
         intermediate_size=32,
         num_hidden_layers=6,
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=16,
-        sliding_window=8,
+        sliding_window=window,
     )
-    assert not sees_everything(Gemma3TextModel(config))
-    assert sees_everything(Qwen3Model(small_text_config(50)))
+    return Gemma3TextModel(config).eval()
+
+
+def test_how_much_of_a_beginning_is_kept():
+    assert longest_beginning(with_windows(8)) == 7
+    assert longest_beginning(Qwen3Model(small_text_config(50))) > 1 << 30
+    chunked = Llama4TextConfig(num_hidden_layers=4, attention_chunk_size=8)
+    assert longest_beginning(SimpleNamespace(config=chunked)) == 0
+    with_states = Qwen3NextConfig(num_hidden_layers=4)
+    assert longest_beginning(SimpleNamespace(config=with_states)) == 0
+
+
+@pytest.mark.parametrize(("window", "shared"), [(32, 6), (8, 6), (5, 4), (3, 2)])
+def test_windows_share_what_lies_within_them(window, shared):
+    plain, sharing = with_windows(window), with_windows(window)
+    share_prompts(sharing)
+    runs, outputs = [], []
+    sharing.layers[0].register_forward_pre_hook(lambda module, args: runs.append(tuple(args[0].shape[:2])))
+    mask = torch.tensor([[1] * 14, [1] * 12 + [0] * 2])
+    for model in (plain, sharing):
+        embeds = embeddings("promptabcdefgh", "promptijklmnoo").requires_grad_()
+        hidden = model(inputs_embeds=embeds, attention_mask=mask).last_hidden_state[mask.bool()]
+        hidden.square().sum().backward()
+        outputs.append((hidden, embeds.grad, model.layers[0].self_attn.k_proj.weight.grad))
+    assert runs == [(1, shared), (2, 14 - shared)]
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
 
 
 def embeddings(*rows: str) -> torch.Tensor:
