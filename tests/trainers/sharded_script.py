@@ -95,6 +95,7 @@ def save_adapters_and_whole(components: Path, folder: Path) -> None:
 
 
 def main(components: Path, folder: Path) -> None:
+    faulthandler.enable()  # where a process is that the C++ below it aborts
     faulthandler.dump_traceback_later(180, exit=True)
     accelerator_module.AcceleratorState = CPUAcceleratorState
     report: dict[str, Any] = {}
