@@ -29,7 +29,7 @@ from ..data.section import DataSection
 from ..runs.settings import SettingsError, check_types, typed
 from ..training.base import SpeechArguments, SpeechTrainerMixin, refuse_unused
 from ..training.encoder_swaps import PARTS
-from ..training.label_positions import LabelPositions, narrow_vocabulary_tiles
+from ..training.label_positions import LabelPositions
 from ..training.recognition import RecognitionEvaluationMixin
 from ..training.sharding import shares_weights, whole_state
 from ..training.shared_prompts import longest_beginning, share_prompts
@@ -145,7 +145,6 @@ class ASRSFTTrainer(RecognitionEvaluationMixin, ThinSavingMixin, SpeechTrainerMi
         inner = outer.get_base_model() if isinstance(outer, PeftModel) else outer
         inner.processor = processing_class
         LabelPositions(outer, inner.base_model)
-        narrow_vocabulary_tiles(inner.get_output_embeddings().weight.shape[0], self.args.device)
         self._share_prompts(inner.model.language_model)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):

@@ -4,6 +4,7 @@
 
 import pytest
 import torch
+import trl.trainer.utils as trl_utils
 from datasets import Dataset
 from peft import LoraConfig
 from stage_trainers import sft_trainer
@@ -65,15 +66,17 @@ def test_a_batch_without_labels_is_a_differentiable_zero(components, tmp_path, r
 
 def test_a_large_vocabulary_goes_in_tiles_that_suit_a_cpu(components, tmp_path, rows, monkeypatch):
     """Loss and gradients must not tell; what is one tile to TRL stays one, so that results repeat to the last bit."""
+    monkeypatch.setattr(trl_utils, "_CHUNKED_LOGPROB_CHUNK_SIZE", 1 << 15)  # put back after the test
     arguments = (JointSFTTrainer, JointSFTConfig, components, tmp_path, rows)
     widths, apply = [], ChunkedLogProbFunction.apply
     monkeypatch.setattr(ChunkedLogProbFunction, "apply", lambda *args: widths.append(args[5]) or apply(*args))
-    monkeypatch.setattr(label_positions, "CPU_VOCABULARY_TILE", 16)
+    monkeypatch.setattr(label_positions, "CPU_TILE", 16)
     found = []
-    for trl_tile in (1 << 15, 64):
-        monkeypatch.setattr("trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE", trl_tile)
+    for trl_tile in (label_positions.TRL_TILE, 64):
+        monkeypatch.setattr(label_positions, "TRL_TILE", trl_tile)
         trainer = sft_trainer(*arguments, max_batch_size=8)
         inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
         found.append(scored(trainer, inputs, monkeypatch)[1:3])
+        assert trl_tile == trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE  # of other models in this process
     assert widths == [1 << 15, 16]
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-6)
